@@ -1,0 +1,454 @@
+//! Bytes of a segment: its header, its frames, their records. `docs/wal-format.md` has the pictures.
+//!
+//! Everything here is a pure function over bytes; what the bytes *mean* for recovery is decided in
+//! [`super::recovery`].
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::codec::{DecodeError, Fault, Reader, put_blob};
+use crate::ids::{LogId, Lsn, NodeId, ReplicaId};
+use crate::limits::MAX_FRAME_BODY;
+use crate::op::Operation;
+use crate::time::WallTime;
+
+/// First bytes of every segment. The line ending betrays a transfer in text mode.
+pub const SEGMENT_MAGIC: [u8; 8] = *b"SADSEG\r\n";
+/// The version this software writes.
+pub const FORMAT_VERSION: u16 = 1;
+/// Length of a segment header; the first frame follows at once.
+pub const SEGMENT_HEADER_LEN: usize = 64;
+/// First bytes of every frame.
+pub const FRAME_MAGIC: [u8; 4] = *b"SFRM";
+/// Length of a frame header.
+pub const FRAME_HEADER_LEN: usize = 40;
+/// Frames begin at multiples of this, so that a search for the next one needs few probes.
+pub const FRAME_ALIGN: usize = 8;
+
+/// The head of one segment file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentHeader {
+    /// Which log the segment belongs to.
+    pub log: LogId,
+    /// 1, 2, 3 … without gaps.
+    pub number: u64,
+    /// LSN of the first record that this segment may hold.
+    pub first_lsn: Lsn,
+    /// Bytes zero-filled in advance, this header included. A frame too large for it extends the file.
+    pub capacity: u64,
+    /// Drawn anew for each life of a file, so that bytes of an earlier life never pass as frames.
+    pub salt: u32,
+}
+
+impl SegmentHeader {
+    /// The 64 bytes of the header.
+    #[must_use]
+    pub fn encode(&self) -> [u8; SEGMENT_HEADER_LEN] {
+        let mut out = [0; SEGMENT_HEADER_LEN];
+        let mut at = 0;
+        let mut put = |bytes: &[u8]| {
+            for (to, from) in out.iter_mut().skip(at).zip(bytes) {
+                *to = *from;
+            }
+            at += bytes.len();
+        };
+        put(&SEGMENT_MAGIC);
+        put(&FORMAT_VERSION.to_le_bytes());
+        put(&[0; 2]);
+        put(&self.salt.to_le_bytes());
+        put(&self.log.0);
+        put(&self.number.to_le_bytes());
+        put(&self.first_lsn.0.to_le_bytes());
+        put(&self.capacity.to_le_bytes());
+        put(&[0; 4]);
+        let [body @ .., _, _, _, _] = &out;
+        let crc = crc32fast::hash(body).to_le_bytes();
+        let [.., a, b, c, d] = &mut out;
+        [*a, *b, *c, *d] = crc;
+        out
+    }
+
+    /// Reads a header.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the bytes are short, damaged or of a newer version.
+    pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let invalid = |field| DecodeError { field, fault: Fault::Invalid };
+        if reader.array("segment magic")? != SEGMENT_MAGIC {
+            return Err(invalid("segment magic"));
+        }
+        let version = u16::from_le_bytes(reader.array("segment version")?);
+        let _reserved: [u8; 2] = reader.array("segment header")?;
+        let salt = u32::from_le_bytes(reader.array("segment salt")?);
+        let log = LogId(reader.array("segment log id")?);
+        let number = reader.u64("segment number")?;
+        let first_lsn = Lsn(reader.u64("segment first LSN")?);
+        let capacity = reader.u64("segment capacity")?;
+        let _reserved: [u8; 4] = reader.array("segment header")?;
+        let covered = bytes.get(..reader.position()).unwrap_or_default();
+        let crc = u32::from_le_bytes(reader.array("segment checksum")?);
+        if crc32fast::hash(covered) != crc {
+            return Err(invalid("segment checksum"));
+        }
+        // Only a header whose checksum holds can be trusted to be from the future.
+        if version != FORMAT_VERSION {
+            return Err(DecodeError { field: "segment version", fault: Fault::FromTheFuture });
+        }
+        Ok(Self { log, number, first_lsn, capacity, salt })
+    }
+
+    /// What binds a frame's checksum to this log, this segment and this life of the file.
+    #[must_use]
+    pub fn frame_salt(&self) -> FrameSalt {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&self.log.0);
+        hasher.update(&self.number.to_le_bytes());
+        hasher.update(&self.salt.to_le_bytes());
+        FrameSalt(hasher.finalize())
+    }
+}
+
+/// Initial state of the checksum of every frame of one segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameSalt(pub u32);
+
+/// What a frame is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameKind {
+    /// Carries records.
+    Data,
+    /// The last frame of a full segment.
+    Seal,
+    /// Written by a clean close.
+    Close,
+    /// Written when idle, so that the durable LSN of the frame before stands on disk.
+    Mark,
+}
+
+impl FrameKind {
+    const fn to_byte(self) -> u8 {
+        match self {
+            Self::Data => 0,
+            Self::Seal => 1,
+            Self::Close => 2,
+            Self::Mark => 3,
+        }
+    }
+
+    const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            0 => Some(Self::Data),
+            1 => Some(Self::Seal),
+            2 => Some(Self::Close),
+            3 => Some(Self::Mark),
+            _ => None,
+        }
+    }
+}
+
+/// A frame whose checksum held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// What it is for.
+    pub kind: FrameKind,
+    /// LSN of its first record; of the next record to come when it has none.
+    pub first_lsn: Lsn,
+    /// How many records.
+    pub count: u32,
+    /// Everything up to here was durable when the frame was written.
+    pub durable: Lsn,
+    /// Its records, without padding.
+    pub records: Bytes,
+    /// Bytes it takes in the file, header and padding included.
+    pub encoded_len: usize,
+}
+
+impl Frame {
+    /// LSN of the record after this frame.
+    #[must_use]
+    pub const fn next_lsn(&self) -> Lsn {
+        Lsn(self.first_lsn.0 + self.count as u64)
+    }
+}
+
+/// Builds a frame in place: reserve the header, let records be appended, then [`FrameBuilder::seal`] it.
+#[derive(Debug, Default)]
+pub struct FrameBuilder {
+    bytes: Vec<u8>,
+    count: u32,
+}
+
+impl FrameBuilder {
+    /// An empty frame that writes into `buffer`, whose content is dropped and whose memory is kept.
+    #[must_use]
+    pub fn reusing(mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        buffer.resize(FRAME_HEADER_LEN, 0);
+        Self { bytes: buffer, count: 0 }
+    }
+
+    /// The number of records so far.
+    #[must_use]
+    pub const fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Bytes of records so far.
+    #[must_use]
+    pub fn body_len(&self) -> usize {
+        self.bytes.len().saturating_sub(FRAME_HEADER_LEN)
+    }
+
+    /// Appends one record.
+    pub fn push(&mut self, record: &Record) {
+        if self.bytes.is_empty() {
+            self.bytes.resize(FRAME_HEADER_LEN, 0);
+        }
+        record.encode(&mut self.bytes);
+        self.count += 1;
+    }
+
+    /// Pads, fills in the header and hands out the whole frame.
+    #[must_use]
+    pub fn seal(mut self, kind: FrameKind, first_lsn: Lsn, durable: Lsn, salt: FrameSalt) -> Vec<u8> {
+        if self.bytes.is_empty() {
+            self.bytes.resize(FRAME_HEADER_LEN, 0);
+        }
+        let padded = self.bytes.len().next_multiple_of(FRAME_ALIGN);
+        let padding = (padded - self.bytes.len()) as u8;
+        self.bytes.resize(padded, 0);
+        let body_len = (padded - FRAME_HEADER_LEN) as u32;
+        debug_assert!(body_len as usize <= MAX_FRAME_BODY, "bounded by the caller");
+
+        let mut header = [0_u8; FRAME_HEADER_LEN];
+        let mut at = 0;
+        let mut put = |bytes: &[u8]| {
+            for (to, from) in header.iter_mut().skip(at).zip(bytes) {
+                *to = *from;
+            }
+            at += bytes.len();
+        };
+        put(&FRAME_MAGIC);
+        put(&body_len.to_le_bytes());
+        put(&first_lsn.0.to_le_bytes());
+        put(&self.count.to_le_bytes());
+        put(&[kind.to_byte(), padding, 0, 0]);
+        put(&durable.0.to_le_bytes());
+        put(&[0; 4]);
+        let [head @ .., _, _, _, _] = &header;
+        let mut hasher = crc32fast::Hasher::new_with_initial(salt.0);
+        hasher.update(head);
+        hasher.update(self.bytes.get(FRAME_HEADER_LEN..).unwrap_or_default());
+        let crc = hasher.finalize().to_le_bytes();
+        let [.., a, b, c, d] = &mut header;
+        [*a, *b, *c, *d] = crc;
+        for (to, from) in self.bytes.iter_mut().zip(header) {
+            *to = from;
+        }
+        self.bytes
+    }
+}
+
+/// Reads the frame at `offset` of a segment's bytes.
+///
+/// # Errors
+/// [`DecodeError`] when no whole, undamaged frame of this segment's life stands there.
+pub fn decode_frame(segment: &Bytes, offset: usize, salt: FrameSalt) -> Result<Frame, DecodeError> {
+    let invalid = |field| DecodeError { field, fault: Fault::Invalid };
+    let short = DecodeError { field: "frame", fault: Fault::Short };
+    let header_end = offset.checked_add(FRAME_HEADER_LEN).ok_or(short)?;
+    if header_end > segment.len() {
+        return Err(short);
+    }
+    let header = segment.slice(offset..header_end);
+    let mut reader = Reader::new(&header);
+    if reader.array("frame magic")? != FRAME_MAGIC {
+        return Err(invalid("frame magic"));
+    }
+    let body_len = u32::from_le_bytes(reader.array("frame length")?) as usize;
+    if body_len > MAX_FRAME_BODY || !body_len.is_multiple_of(FRAME_ALIGN) {
+        return Err(invalid("frame length"));
+    }
+    let end = header_end.checked_add(body_len).ok_or(short)?;
+    if end > segment.len() {
+        return Err(short);
+    }
+    let first_lsn = Lsn(reader.u64("frame first LSN")?);
+    let count = u32::from_le_bytes(reader.array("frame record count")?);
+    let [kind, padding, _, _]: [u8; 4] = reader.array("frame kind")?;
+    let durable = Lsn(reader.u64("frame durable LSN")?);
+    let _reserved: [u8; 4] = reader.array("frame header")?;
+    let crc = u32::from_le_bytes(reader.array("frame checksum")?);
+    let body = segment.slice(header_end..end);
+    let mut hasher = crc32fast::Hasher::new_with_initial(salt.0);
+    hasher.update(header.get(..FRAME_HEADER_LEN - 4).unwrap_or_default());
+    hasher.update(&body);
+    if hasher.finalize() != crc {
+        return Err(invalid("frame checksum"));
+    }
+    let kind = FrameKind::from_byte(kind).ok_or(DecodeError { field: "frame kind", fault: Fault::FromTheFuture })?;
+    let used = body_len.checked_sub(usize::from(padding)).ok_or(invalid("frame padding"))?;
+    first_lsn.0.checked_add(u64::from(count)).ok_or(invalid("frame record count"))?;
+    Ok(Frame { kind, first_lsn, count, durable, records: body.slice(..used), encoded_len: FRAME_HEADER_LEN + body_len })
+}
+
+/// One record of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A history begins: who writes from here on. The first record of every log, and written again whenever a new
+    /// replica id is minted.
+    Birth {
+        /// The new history.
+        replica: ReplicaId,
+        /// The operator's name of the node.
+        node: NodeId,
+        /// When.
+        at: WallTime,
+    },
+    /// An operation of the replica named by the latest [`Record::Birth`].
+    Own(Operation),
+    /// An operation of another replica.
+    Foreign(Operation),
+}
+
+const KIND_BIRTH: u8 = 1;
+const KIND_OWN: u8 = 2;
+const KIND_FOREIGN: u8 = 3;
+
+impl Record {
+    /// Appends: kind (1 byte), payload length (4 bytes), payload.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&[0; 5]);
+        let kind = match self {
+            Self::Birth { replica, node, at } => {
+                out.extend_from_slice(&replica.0);
+                out.extend_from_slice(&at.0.to_le_bytes());
+                put_blob(out, node.as_str().as_bytes());
+                KIND_BIRTH
+            }
+            Self::Own(op) => {
+                op.encode(out);
+                KIND_OWN
+            }
+            Self::Foreign(op) => {
+                out.extend_from_slice(&op.dot.replica.0);
+                op.encode(out);
+                KIND_FOREIGN
+            }
+        };
+        let len = (out.len() - start - 5) as u32;
+        let [a, b, c, d] = len.to_le_bytes();
+        for (to, from) in out.iter_mut().skip(start).zip([kind, a, b, c, d]) {
+            *to = from;
+        }
+    }
+}
+
+/// Walks the records of one frame, in order.
+#[derive(Debug)]
+pub struct Records<'a> {
+    reader: Reader<'a>,
+    left: u32,
+    next: Lsn,
+}
+
+impl<'a> Records<'a> {
+    /// The records of `frame`.
+    #[must_use]
+    pub const fn of(frame: &'a Frame) -> Self {
+        Self { reader: Reader::new(&frame.records), left: frame.count, next: frame.first_lsn }
+    }
+
+    /// The next record and its LSN; `None` when all were read. `own` is the replica named by the latest birth before
+    /// it.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the record is malformed: a checksum held over bytes that this software cannot have
+    /// written, or a newer version wrote it.
+    pub fn next(&mut self, own: Option<ReplicaId>) -> Result<Option<(Lsn, Record)>, DecodeError> {
+        let invalid = |field| DecodeError { field, fault: Fault::Invalid };
+        if self.left == 0 {
+            self.reader.finish("frame records")?;
+            return Ok(None);
+        }
+        let kind = self.reader.u8("record kind")?;
+        let len = u32::from_le_bytes(self.reader.array("record length")?) as usize;
+        let end = self.reader.position().checked_add(len).ok_or(invalid("record length"))?;
+        let record = match kind {
+            KIND_BIRTH => {
+                let replica = ReplicaId(self.reader.array("birth replica id")?);
+                let at = WallTime(self.reader.u64("birth time")?);
+                let node = self.reader.blob(NodeId::MAX_LEN, "birth node id")?;
+                let node = core::str::from_utf8(&node).map_err(|_| invalid("birth node id"))?;
+                let node = NodeId::new(String::from(node)).map_err(|_| invalid("birth node id"))?;
+                Record::Birth { replica, node, at }
+            }
+            KIND_OWN => {
+                let own = own.ok_or(invalid("own operation before any birth"))?;
+                Record::Own(Operation::decode(&mut self.reader, own)?)
+            }
+            KIND_FOREIGN => {
+                let replica = ReplicaId(self.reader.array("foreign replica id")?);
+                Record::Foreign(Operation::decode(&mut self.reader, replica)?)
+            }
+            _ => return Err(DecodeError { field: "record kind", fault: Fault::FromTheFuture }),
+        };
+        if self.reader.position() != end {
+            return Err(invalid("record length"));
+        }
+        let lsn = self.next;
+        self.next = lsn.next();
+        self.left -= 1;
+        Ok(Some((lsn, record)))
+    }
+}
+
+/// The names of a log's files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FileName {
+    /// A segment, by number.
+    Segment(u64),
+    /// A segment being prepared, by its future number.
+    Spare(u64),
+    /// A snapshot, by the LSN at which it began.
+    Snapshot(Lsn),
+    /// A snapshot being written.
+    SnapshotDraft(Lsn),
+}
+
+impl FileName {
+    /// The name on disk.
+    #[must_use]
+    pub fn to_name(self) -> String {
+        match self {
+            Self::Segment(number) => alloc::format!("{number:016x}.seg"),
+            Self::Spare(number) => alloc::format!("{number:016x}.seg.new"),
+            Self::Snapshot(lsn) => alloc::format!("{:016x}.snap", lsn.0),
+            Self::SnapshotDraft(lsn) => alloc::format!("{:016x}.snap.new", lsn.0),
+        }
+    }
+
+    /// The meaning of a name; `None` for a file that is not the log's.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        let (digits, kind) = name.split_once('.')?;
+        if digits.len() != 16 || !digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            return None;
+        }
+        let number = u64::from_str_radix(digits, 16).ok()?;
+        match kind {
+            "seg" => Some(Self::Segment(number)),
+            "seg.new" => Some(Self::Spare(number)),
+            "snap" => Some(Self::Snapshot(Lsn(number))),
+            "snap.new" => Some(Self::SnapshotDraft(Lsn(number))),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+use super::*;
+use crate::clock::Stamp;
+use crate::context::VersionVector;
+use crate::ids::Dot;
+use crate::op::{Body, Marks};
+use alloc::string::ToString;
+use alloc::vec;
+
+fn header() -> SegmentHeader {
+    SegmentHeader { log: LogId([7; 16]), number: 3, first_lsn: Lsn(41), capacity: 1 << 20, salt: 0xdead_beef }
+}
+
+fn own(seq: u64, value: &'static str) -> Record {
+    Record::Own(Operation {
+        dot: Dot { replica: ReplicaId([1; 16]), seq },
+        stamp: Stamp(99),
+        context: VersionVector::EMPTY,
+        key: Bytes::from_static(b"key"),
+        body: Body::Put(Bytes::from_static(value.as_bytes())),
+        marks: Marks::default(),
+    })
+}
+
+fn birth() -> Record {
+    Record::Birth { replica: ReplicaId([1; 16]), node: NodeId::new("till-1").unwrap(), at: WallTime(5) }
+}
+
+fn frame() -> Vec<u8> {
+    let mut builder = FrameBuilder::default();
+    builder.push(&birth());
+    builder.push(&own(1, "hello"));
+    builder.seal(FrameKind::Data, Lsn(41), Lsn(40), header().frame_salt())
+}
+
+#[test]
+fn a_segment_header_round_trips_and_every_flipped_bit_is_seen() {
+    let bytes = header().encode();
+    assert_eq!(SegmentHeader::decode(&Bytes::copy_from_slice(&bytes)), Ok(header()));
+    for bit in 0..bytes.len() * 8 {
+        let mut damaged = bytes;
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        assert!(SegmentHeader::decode(&Bytes::copy_from_slice(&damaged)).is_err(), "bit {bit}");
+    }
+}
+
+#[test]
+fn a_newer_version_is_told_from_damage() {
+    let mut bytes = header().encode();
+    bytes[8] = 2;
+    let crc = crc32fast::hash(&bytes[..60]).to_le_bytes();
+    bytes[60..].copy_from_slice(&crc);
+    let error = SegmentHeader::decode(&Bytes::copy_from_slice(&bytes)).unwrap_err();
+    assert_eq!(error.fault, Fault::FromTheFuture);
+}
+
+#[test]
+fn a_frame_round_trips() {
+    let bytes = Bytes::from(frame());
+    assert_eq!(bytes.len() % FRAME_ALIGN, 0);
+    let frame = decode_frame(&bytes, 0, header().frame_salt()).unwrap();
+    assert_eq!((frame.kind, frame.first_lsn, frame.durable, frame.count), (FrameKind::Data, Lsn(41), Lsn(40), 2));
+    assert_eq!(frame.next_lsn(), Lsn(43));
+    let mut records = Records::of(&frame);
+    assert_eq!(records.next(None).unwrap(), Some((Lsn(41), birth())));
+    assert_eq!(records.next(Some(ReplicaId([1; 16]))).unwrap(), Some((Lsn(42), own(1, "hello"))));
+    assert_eq!(records.next(None).unwrap(), None);
+}
+
+#[test]
+fn every_flipped_bit_and_every_cut_of_a_frame_is_seen() {
+    let bytes = frame();
+    let salt = header().frame_salt();
+    for bit in 0..bytes.len() * 8 {
+        let mut damaged = bytes.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        assert!(decode_frame(&Bytes::from(damaged), 0, salt).is_err(), "bit {bit}");
+    }
+    for cut in 0..bytes.len() {
+        assert!(decode_frame(&Bytes::copy_from_slice(&bytes[..cut]), 0, salt).is_err(), "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_frame_of_another_log_segment_or_life_is_refused() {
+    let bytes = Bytes::from(frame());
+    for other in [
+        SegmentHeader { log: LogId([8; 16]), ..header() },
+        SegmentHeader { number: 4, ..header() },
+        SegmentHeader { salt: 1, ..header() },
+    ] {
+        assert!(decode_frame(&bytes, 0, other.frame_salt()).is_err());
+    }
+}
+
+#[test]
+fn an_unknown_record_kind_is_from_the_future() {
+    let frame = Frame {
+        kind: FrameKind::Data,
+        first_lsn: Lsn(1),
+        count: 1,
+        durable: Lsn::ZERO,
+        records: Bytes::from(vec![200, 0, 0, 0, 0]),
+        encoded_len: 48,
+    };
+    assert_eq!(Records::of(&frame).next(None).unwrap_err().fault, Fault::FromTheFuture);
+}
+
+#[test]
+fn names_of_files_round_trip_and_strangers_are_left_alone() {
+    for name in
+        [FileName::Segment(1), FileName::Spare(u64::MAX), FileName::Snapshot(Lsn(9)), FileName::SnapshotDraft(Lsn(0))]
+    {
+        assert_eq!(FileName::parse(&name.to_name()), Some(name));
+    }
+    for stranger in ["", "x", "LOCK", "1.seg", "000000000000000G.seg", "000000000000000A.seg", "0000000000000001.sega"]
+    {
+        assert_eq!(FileName::parse(stranger), None, "{stranger}");
+    }
+    assert_eq!(FileName::Segment(255).to_name().to_string(), "00000000000000ff.seg");
+}

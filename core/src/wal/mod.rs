@@ -1,0 +1,2 @@
+//! Write-ahead log.
+pub mod format;

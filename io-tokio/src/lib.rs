@@ -1,0 +1,2 @@
+//! Softadastra driver.
+pub mod cli;

@@ -1,0 +1,1 @@
+//! Integration tests over the real binary, real files and real sockets.
