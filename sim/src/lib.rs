@@ -1,1 +1,5 @@
-//! sim
+//! Deterministic simulation: one number decides workload, disk, clocks, crashes and configuration, and the same
+//! number gives the same run, always.
+
+pub mod chance;
+pub mod disk;

@@ -1,0 +1,214 @@
+//! One file: what a read sees, what the platter holds, and what lies between the two.
+
+use std::collections::BTreeMap;
+
+use crate::chance;
+
+/// The unit that a disk writes whole or not at all.
+pub const SECTOR: usize = 512;
+
+type Sector = [u8; SECTOR];
+
+/// How much of what was not synced a power loss spares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Everything, as if it had been synced a moment before.
+    Kept,
+    /// Nothing.
+    Lost,
+    /// Each piece for itself: this many percent of them are kept.
+    Mixed(u8),
+}
+
+impl Fate {
+    pub(super) const fn spares(self, bits: u64) -> bool {
+        match self {
+            Self::Kept => true,
+            Self::Lost => false,
+            Self::Mixed(share) => chance::percent(bits, share as u64),
+        }
+    }
+}
+
+/// A file, whatever names it has. Open files keep their inode across rename and removal.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Inode {
+    /// What a read sees: the page cache.
+    cache: Vec<u8>,
+    /// What survives a power loss for certain.
+    durable: Vec<u8>,
+    /// Per sector, its contents since the last sync, oldest first. A disk may have written any one of them.
+    unsynced: BTreeMap<u64, Vec<Sector>>,
+    /// Lengths since the last sync.
+    lengths: Vec<u64>,
+}
+
+impl Inode {
+    pub(super) fn len(&self) -> u64 {
+        self.cache.len() as u64
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.cache
+    }
+
+    pub(super) fn durable(&self) -> &[u8] {
+        &self.durable
+    }
+
+    pub(super) fn unsynced_sectors(&self) -> usize {
+        self.unsynced.len()
+    }
+
+    /// The bytes at `offset`, fewer only where the file ends.
+    pub(super) fn read(&self, offset: u64, len: usize) -> &[u8] {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(self.cache.len());
+        let end = start.saturating_add(len).min(self.cache.len());
+        self.cache.get(start..end).unwrap_or_default()
+    }
+
+    /// Writes into the page cache; a gap before `offset` reads as zeros.
+    pub(super) fn write(&mut self, offset: u64, data: &[u8]) {
+        if data.is_empty() {
+            return;
+        }
+        let start = offset as usize;
+        let end = start + data.len();
+        let before = self.cache.len();
+        if end > before {
+            self.cache.resize(end, 0);
+            self.lengths.push(end as u64);
+        }
+        if let Some(place) = self.cache.get_mut(start..end) {
+            place.copy_from_slice(data);
+        }
+        // A gap is new content too: it reads as zeros once the length is on disk.
+        for sector in (start.min(before) / SECTOR)..end.div_ceil(SECTOR) {
+            let content = sector_of(&self.cache, sector as u64);
+            let versions = self.unsynced.entry(sector as u64).or_default();
+            if versions.last() != Some(&content) {
+                versions.push(content);
+            }
+        }
+    }
+
+    /// Everything the cache holds of unsynced sectors reaches the platter, with the length.
+    pub(super) fn sync(&mut self) {
+        let unsynced = std::mem::take(&mut self.unsynced);
+        self.durable.resize(self.cache.len(), 0);
+        self.lengths.clear();
+        for sector in unsynced.into_keys() {
+            let content = sector_of(&self.cache, sector);
+            put_sector(&mut self.durable, sector, &content);
+        }
+    }
+
+    /// A sync that fails as Linux lets it fail: some pages reach the platter, the others are marked clean all the same,
+    /// and no later sync will write them. The cache goes on showing them.
+    pub(super) fn drop_pages(&mut self, fate: Fate, salt: u64) {
+        for (sector, versions) in std::mem::take(&mut self.unsynced) {
+            if fate.spares(chance::mix(salt, sector, 1))
+                && let Some(content) = versions.last()
+            {
+                let end = ((sector as usize + 1) * SECTOR).min(self.cache.len());
+                if self.durable.len() < end {
+                    self.durable.resize(end, 0);
+                }
+                put_sector(&mut self.durable, sector, content);
+            }
+        }
+        self.lengths.clear();
+        // The length is metadata: the journal writes it whatever became of the data.
+        self.durable.resize(self.cache.len(), 0);
+    }
+
+    /// Memory pressure: clean pages are dropped, and read again from the platter.
+    pub(super) fn evict(&mut self) {
+        let mut cache = self.durable.clone();
+        cache.resize(self.cache.len(), 0);
+        for sector in self.unsynced.keys() {
+            let content = sector_of(&self.cache, *sector);
+            put_sector(&mut cache, *sector, &content);
+        }
+        self.cache = cache;
+    }
+
+    /// The power goes: of each unsynced sector one of its contents is left, old or new; of the lengths one. Space that the
+    /// file gained without its data reads as zeros, or as `stale`: what another file left there.
+    pub(super) fn lose_power(&mut self, fate: Fate, salt: u64, stale: &[u8]) {
+        let durable_len = self.durable.len();
+        let mut lengths = std::mem::take(&mut self.lengths);
+        lengths.retain(|_| matches!(fate, Fate::Kept | Fate::Mixed(_)));
+        let longest = lengths.last().copied().unwrap_or(durable_len as u64) as usize;
+        let len = match (fate, lengths.len() as u64) {
+            (_, 0) => durable_len,
+            (Fate::Mixed(_), count) => {
+                let pick = chance::below(chance::mix(salt, 0, 3), count + 2);
+                match lengths.get(pick as usize) {
+                    Some(len) => *len as usize,
+                    None if pick == count => durable_len,
+                    // Delayed allocation stops wherever it had come to.
+                    None => {
+                        let sectors = (longest - durable_len).div_ceil(SECTOR) as u64;
+                        let gained = chance::below(chance::mix(salt, 1, 3), sectors + 1) as usize;
+                        (durable_len.next_multiple_of(SECTOR) + gained * SECTOR).min(longest)
+                    }
+                }
+            }
+            (Fate::Kept | Fate::Lost, _) => longest,
+        };
+        let mut left = self.durable.clone();
+        left.resize(len, 0);
+        if durable_len < len
+            && let (Some(gained), Some(old)) = (left.get_mut(durable_len..), stale.get(durable_len..))
+        {
+            for (to, from) in gained.iter_mut().zip(old) {
+                *to = *from;
+            }
+        }
+        for (sector, versions) in std::mem::take(&mut self.unsynced) {
+            let bits = chance::mix(salt, sector, 1);
+            if !fate.spares(bits) {
+                continue;
+            }
+            let pick = match fate {
+                Fate::Mixed(_) => chance::below(chance::mix(salt, sector, 2), versions.len() as u64) as usize,
+                Fate::Kept | Fate::Lost => versions.len() - 1,
+            };
+            if let Some(content) = versions.get(pick) {
+                put_sector(&mut left, sector, content);
+            }
+        }
+        self.durable.clone_from(&left);
+        self.cache = left;
+    }
+
+    /// Flips one bit, on the platter and in the cache. Says whether there was such a bit.
+    pub(super) fn flip(&mut self, bit: u64) -> bool {
+        let (byte, mask) = ((bit / 8) as usize, 1 << (bit % 8));
+        for image in [&mut self.durable, &mut self.cache] {
+            if let Some(place) = image.get_mut(byte) {
+                *place ^= mask;
+            }
+        }
+        byte < self.durable.len()
+    }
+}
+
+fn sector_of(image: &[u8], sector: u64) -> Sector {
+    let mut content = [0; SECTOR];
+    let start = sector as usize * SECTOR;
+    let end = (start + SECTOR).min(image.len());
+    for (to, from) in content.iter_mut().zip(image.get(start..end).unwrap_or_default()) {
+        *to = *from;
+    }
+    content
+}
+
+/// Puts as much of a sector as lies within the image.
+fn put_sector(image: &mut [u8], sector: u64, content: &Sector) {
+    let start = sector as usize * SECTOR;
+    for (to, from) in image.iter_mut().skip(start).zip(content) {
+        *to = *from;
+    }
+}
