@@ -1,0 +1,279 @@
+//! The real disk: one thread per lane, so that preparing a segment or writing a snapshot never stands before a commit.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use softadastra_core::disk::{Completion, DiskError, DiskErrorKind, DiskOp, DiskResult, FileId, FileInfo, Lane};
+use tokio::sync::oneshot;
+
+use super::Disk;
+use crate::lock::DirLock;
+
+/// The most operations waiting in one lane. A node has a handful in flight; more than this is a fault, and is told.
+const MAX_WAITING: usize = 1024;
+
+/// Zeros are written in pieces of this size.
+const ZEROS: &[u8] = &[0; 256 << 10];
+
+/// A directory of the file system of this machine.
+#[derive(Debug)]
+pub struct FsDisk {
+    commit: LaneHandle,
+    background: LaneHandle,
+}
+
+#[derive(Debug)]
+struct LaneHandle {
+    jobs: SyncSender<Job>,
+    ended: oneshot::Receiver<()>,
+}
+
+#[derive(Debug)]
+struct Job {
+    op: DiskOp,
+    reply: oneshot::Sender<DiskResult>,
+}
+
+/// What both threads work on. Lives until the later of them ends; the lock is let go last.
+#[derive(Debug)]
+struct Shared {
+    path: PathBuf,
+    dir: File,
+    files: Mutex<BTreeMap<FileId, Arc<OpenFile>>>,
+    _lock: Option<DirLock>,
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    name: String,
+    file: File,
+}
+
+impl FsDisk {
+    /// Serves `dir`, which must exist, and holds `lock` until [`Disk::finish`]. Blocks for two system calls.
+    ///
+    /// # Errors
+    /// [`DiskError`] when the directory or a thread cannot be had.
+    pub fn open(dir: &Path, lock: Option<DirLock>) -> Result<Self, DiskError> {
+        let said = |error: &io::Error| disk_error(&format!("opening directory {}", dir.display()), error);
+        let handle = File::open(dir).map_err(|error| said(&error))?;
+        let shared =
+            Arc::new(Shared { path: dir.to_owned(), dir: handle, files: Mutex::new(BTreeMap::new()), _lock: lock });
+        let commit = LaneHandle::start("sada-commit", shared.clone()).map_err(|error| said(&error))?;
+        let background = LaneHandle::start("sada-background", shared).map_err(|error| said(&error))?;
+        Ok(Self { commit, background })
+    }
+}
+
+impl Disk for FsDisk {
+    fn submit(&self, lane: Lane, op: DiskOp) -> impl Future<Output = DiskResult> + Send + 'static {
+        let (reply, completion) = oneshot::channel();
+        let lane = match lane {
+            Lane::Commit => &self.commit,
+            Lane::Background => &self.background,
+        };
+        let refused = lane.jobs.try_send(Job { op, reply }).err().map(|error| match error {
+            TrySendError::Full(_) => format!("more than {MAX_WAITING} disk operations are waiting"),
+            TrySendError::Disconnected(_) => "the disk thread has ended".to_owned(),
+        });
+        async move {
+            if let Some(message) = refused {
+                return Err(DiskError { kind: DiskErrorKind::Io, message });
+            }
+            completion.await.unwrap_or_else(|_| {
+                Err(DiskError { kind: DiskErrorKind::Io, message: "the disk thread ended in mid-operation".to_owned() })
+            })
+        }
+    }
+
+    async fn finish(self) {
+        let Self { commit, background } = self;
+        for LaneHandle { jobs, ended } in [commit, background] {
+            drop(jobs);
+            // An error means that the thread is gone, which is what is waited for.
+            ended.await.unwrap_or(());
+        }
+    }
+}
+
+impl LaneHandle {
+    fn start(name: &str, shared: Arc<Shared>) -> io::Result<Self> {
+        let (jobs, queue) = sync_channel(MAX_WAITING);
+        let (end, ended) = oneshot::channel();
+        std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            serve(&shared, &queue);
+            drop(shared);
+            drop(end);
+        })?;
+        Ok(Self { jobs, ended })
+    }
+}
+
+fn serve(shared: &Shared, queue: &Receiver<Job>) {
+    while let Ok(Job { op, reply }) = queue.recv() {
+        let result = shared.carry_out(op);
+        if let Err(Err(error)) = reply.send(result) {
+            tracing::warn!(event = "disk_error_unheard", %error, "a disk operation failed and nobody waited for it");
+        }
+    }
+}
+
+impl Shared {
+    fn carry_out(&self, op: DiskOp) -> DiskResult {
+        match op {
+            DiskOp::List => self.list(),
+            DiskOp::Create { file, name } => {
+                let mut how = OpenOptions::new();
+                how.read(true).write(true).create_new(true).mode(0o600);
+                self.open_file(file, name, &how, "creating")
+            }
+            DiskOp::Open { file, name } => {
+                self.open_file(file, name, OpenOptions::new().read(true).write(true), "opening")
+            }
+            DiskOp::Read { file, offset, len } => self.file(file)?.read(offset, len).map(Completion::Data),
+            DiskOp::Write { file, offset, data, sync } => {
+                let open = self.file(file)?;
+                open.file.write_all_at(&data, offset).map_err(|error| {
+                    disk_error(&format!("writing {} bytes at {offset} of {}", data.len(), open.name), &error)
+                })?;
+                open.sync_if(sync)
+            }
+            DiskOp::Zero { file, offset, len, sync } => {
+                let open = self.file(file)?;
+                open.zero(offset, len).map_err(|error| {
+                    disk_error(&format!("writing {len} zeros at {offset} of {}", open.name), &error)
+                })?;
+                open.sync_if(sync)
+            }
+            DiskOp::Sync { file } => self.file(file)?.sync_if(true),
+            DiskOp::Close { file } => match self.lock_files().remove(&file) {
+                Some(_) => Ok(Completion::Done),
+                None => Err(not_open(file)),
+            },
+            DiskOp::Rename { from, to } => {
+                let result = std::fs::rename(self.path_of(&from)?, self.path_of(&to)?);
+                done(result, || format!("renaming {from} to {to}"))
+            }
+            DiskOp::Remove { name } => done(std::fs::remove_file(self.path_of(&name)?), || format!("removing {name}")),
+            DiskOp::SyncDir => done(self.dir.sync_all(), || format!("syncing directory {}", self.path.display())),
+        }
+    }
+
+    fn list(&self) -> DiskResult {
+        let read = || -> io::Result<Vec<FileInfo>> {
+            let mut files = Vec::new();
+            for entry in std::fs::read_dir(&self.path)? {
+                let entry = entry?;
+                let meta = entry.metadata()?;
+                if meta.is_file() {
+                    files.push(FileInfo { name: entry.file_name().to_string_lossy().into_owned(), len: meta.len() });
+                }
+            }
+            files.sort();
+            Ok(files)
+        };
+        let listing = read().map_err(|error| disk_error(&format!("listing {}", self.path.display()), &error))?;
+        Ok(Completion::Listing(listing))
+    }
+
+    fn open_file(&self, id: FileId, name: String, how: &OpenOptions, verb: &str) -> DiskResult {
+        let path = self.path_of(&name)?;
+        let opened = how.open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let (len, file) = opened.map_err(|error| disk_error(&format!("{verb} {name}"), &error))?;
+        if self.lock_files().insert(id, Arc::new(OpenFile { name, file })).is_some() {
+            return Err(fault(format!("file id {} was in use", id.0)));
+        }
+        Ok(Completion::Opened { len })
+    }
+
+    fn file(&self, id: FileId) -> Result<Arc<OpenFile>, DiskError> {
+        self.lock_files().get(&id).cloned().ok_or_else(|| not_open(id))
+    }
+
+    fn lock_files(&self) -> std::sync::MutexGuard<'_, BTreeMap<FileId, Arc<OpenFile>>> {
+        // Nothing that can panic runs under this lock; were it ever poisoned, the map would still be whole.
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn path_of(&self, name: &str) -> Result<PathBuf, DiskError> {
+        let plain = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0']);
+        if plain { Ok(self.path.join(name)) } else { Err(fault(format!("{name:?} is not a plain file name"))) }
+    }
+}
+
+impl OpenFile {
+    fn read(&self, offset: u64, len: usize) -> Result<Bytes, DiskError> {
+        let read = || -> io::Result<Vec<u8>> {
+            // Bounded by what is there, so that a length from damaged bytes cannot ask for memory.
+            let there = self.file.metadata()?.len().saturating_sub(offset);
+            let mut buffer = vec![0; len.min(usize::try_from(there).unwrap_or(usize::MAX))];
+            let mut filled = 0;
+            while let Some(room) = buffer.get_mut(filled..).filter(|room| !room.is_empty()) {
+                match self.file.read_at(room, offset + filled as u64) {
+                    Ok(0) => break,
+                    Ok(count) => filled += count,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            buffer.truncate(filled);
+            Ok(buffer)
+        };
+        read()
+            .map(Bytes::from)
+            .map_err(|error| disk_error(&format!("reading {len} bytes at {offset} of {}", self.name), &error))
+    }
+
+    fn zero(&self, mut offset: u64, mut len: u64) -> io::Result<()> {
+        while len > 0 {
+            let piece = ZEROS.get(..usize::try_from(len).unwrap_or(usize::MAX)).unwrap_or(ZEROS);
+            self.file.write_all_at(piece, offset)?;
+            offset += piece.len() as u64;
+            len -= piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn sync_if(&self, sync: bool) -> DiskResult {
+        if sync {
+            self.file.sync_data().map_err(|error| disk_error(&format!("syncing {}", self.name), &error))?;
+        }
+        Ok(Completion::Done)
+    }
+}
+
+fn done(result: io::Result<()>, doing: impl FnOnce() -> String) -> DiskResult {
+    result.map(|()| Completion::Done).map_err(|error| disk_error(&doing(), &error))
+}
+
+fn not_open(file: FileId) -> DiskError {
+    fault(format!("file id {} is not open", file.0))
+}
+
+/// A breach of the contract by the caller.
+fn fault(message: String) -> DiskError {
+    DiskError { kind: DiskErrorKind::Io, message }
+}
+
+/// What the system said while `doing` something, e.g. "syncing 0000000000000001.seg".
+#[must_use]
+pub fn disk_error(doing: &str, error: &io::Error) -> DiskError {
+    use io::ErrorKind as K;
+    let kind = match error.kind() {
+        K::StorageFull | K::QuotaExceeded => DiskErrorKind::NoSpace,
+        K::NotFound => DiskErrorKind::NotFound,
+        K::AlreadyExists => DiskErrorKind::AlreadyExists,
+        K::PermissionDenied | K::ReadOnlyFilesystem => DiskErrorKind::Denied,
+        _ => DiskErrorKind::Io,
+    };
+    DiskError { kind, message: format!("{doing}: {error}") }
+}
+
+#[cfg(test)]
+mod tests;

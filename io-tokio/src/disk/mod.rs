@@ -1,0 +1,21 @@
+//! One directory on disk, as the driver sees it: operations go in, completions come out.
+
+mod fs;
+
+use softadastra_core::disk::{DiskOp, DiskResult, Lane};
+
+pub use fs::{FsDisk, disk_error};
+
+/// Serves one directory. [`FsDisk`] is the real one; a simulator brings its own.
+///
+/// The contract is that of [`softadastra_core::disk`]: operations on one file are carried out in the order of the
+/// calls, every call gets exactly one completion, and a completion is true.
+pub trait Disk: Send + Sync + 'static {
+    /// Takes one operation in. Its place in the order is that of the *call*; the future only waits for the completion,
+    /// and dropping it does not undo the operation.
+    fn submit(&self, lane: Lane, op: DiskOp) -> impl Future<Output = DiskResult> + Send + 'static;
+
+    /// Lets go of the directory: completes when everything taken in was carried out, all files are closed and another
+    /// process could open it.
+    fn finish(self) -> impl Future<Output = ()> + Send;
+}

@@ -1,0 +1,174 @@
+//! One process at a time on a data directory.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use softadastra_core::error::{Code, Error};
+
+/// Name of the lock file in a data directory.
+pub const LOCK_FILE: &str = "LOCK";
+
+/// The most bytes of a holder's text that are believed.
+const MAX_TEXT: usize = 512;
+
+/// The exclusive right to a data directory, held by the kernel's word (`flock`): it ends with the process, however
+/// that ends, and a lock file left behind means nothing.
+#[derive(Debug)]
+pub struct DirLock {
+    file: File,
+}
+
+/// Who holds a directory, as the lock file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its process id.
+    pub pid: u32,
+    /// Its command line.
+    pub command: String,
+}
+
+impl DirLock {
+    /// Takes the lock of `dir`, without waiting, and leaves word in the lock file of who holds it.
+    ///
+    /// # Errors
+    /// [`Code::Locked`] naming the holder; [`Code::IoError`] when the file cannot be opened, written or locked.
+    pub fn acquire(dir: &Path) -> Result<Self, Error> {
+        let path = dir.join(LOCK_FILE);
+        let failed = |doing: &str, error: std::io::Error| {
+            Error::new(
+                Code::IoError,
+                format!("{doing} {}: {error}", path.display()),
+                "check that this user may write to the data directory and that its file system supports flock",
+            )
+        };
+        // Not truncated here: until the lock is ours, the text is another's.
+        let mut how = OpenOptions::new();
+        how.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut file = how.open(&path).map_err(|error| failed("opening", error))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(locked(dir, read_holder(&mut file).as_ref())),
+            Err(error) => return Err(failed("locking", error.into())),
+        }
+        let text = format!("{}\n{}\n", std::process::id(), own_command());
+        let written = file.set_len(0).and_then(|()| file.write_all(text.as_bytes()));
+        written.map_err(|error| failed("writing", error))?;
+        Ok(Self { file })
+    }
+
+    /// Who holds `dir` at this moment, if anybody. `None` also when that cannot be told.
+    #[must_use]
+    pub fn holder(dir: &Path) -> Option<Holder> {
+        let mut file = File::open(dir.join(LOCK_FILE)).ok()?;
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Err(Errno::WOULDBLOCK) => read_holder(&mut file),
+            Ok(()) | Err(_) => None,
+        }
+    }
+}
+
+impl Drop for DirLock {
+    fn drop(&mut self) {
+        // Best effort: an old text misleads nobody, because only a held lock makes anybody read it.
+        self.file.set_len(0).unwrap_or(());
+    }
+}
+
+fn locked(dir: &Path, holder: Option<&Holder>) -> Error {
+    let who = match holder {
+        Some(Holder { pid, command }) if *pid == std::process::id() => format!("this process ({pid}: {command})"),
+        Some(Holder { pid, command }) => format!("process {pid} ({command})"),
+        None => "another process".to_owned(),
+    };
+    Error::new(
+        Code::Locked,
+        format!("data directory {} is in use by {who}", dir.display()),
+        "stop that process, talk to it instead, or choose another directory",
+    )
+}
+
+fn read_holder(file: &mut File) -> Option<Holder> {
+    let mut text = Vec::new();
+    file.take(MAX_TEXT as u64).read_to_end(&mut text).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let (pid, command) = text.split_once('\n')?;
+    let command = printable(command.lines().next().unwrap_or_default());
+    Some(Holder { pid: pid.parse().ok()?, command })
+}
+
+fn own_command() -> String {
+    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let mut line = printable(&words.join(" "));
+    while line.len() > MAX_TEXT - 32 {
+        line.pop();
+    }
+    line
+}
+
+/// Without control characters: the text ends up on somebody's terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Path of the lock file of a data directory.
+#[must_use]
+pub fn lock_path(dir: &Path) -> PathBuf {
+    dir.join(LOCK_FILE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_is_refused_by_name_and_admitted_after_the_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DirLock::acquire(dir.path()).unwrap();
+        let error = DirLock::acquire(dir.path()).unwrap_err();
+        assert_eq!(error.code(), Code::Locked);
+        let pid = std::process::id();
+        assert!(error.what().contains(&format!("this process ({pid}: ")), "{error}");
+        let holder = DirLock::holder(dir.path()).unwrap();
+        assert_eq!(holder.pid, pid);
+        assert!(holder.command.contains("softadastra"), "{holder:?}");
+        drop(first);
+        assert_eq!(DirLock::holder(dir.path()), None);
+        DirLock::acquire(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn another_process_is_named_with_its_command() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(lock_path(dir.path()), "").unwrap();
+        // flock(1) holds the lock and tells when it has it.
+        let mut child = std::process::Command::new("flock")
+            .arg(lock_path(dir.path()))
+            .args(["sh", "-c", "printf '%s\\nsome\\033command\\n' $PPID > \"$0\"; echo held; read _"])
+            .arg(lock_path(dir.path()))
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = [0; 5];
+        child.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
+        let error = DirLock::acquire(dir.path()).unwrap_err();
+        assert!(error.what().ends_with(&format!("is in use by process {} (some command)", child.id())), "{error}");
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        DirLock::acquire(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_lock_file_left_behind_means_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(lock_path(dir.path()), "1\ninit\n").unwrap();
+        assert_eq!(DirLock::holder(dir.path()), None);
+        let lock = DirLock::acquire(dir.path()).unwrap();
+        assert_eq!(DirLock::holder(dir.path()).map(|holder| holder.pid), Some(std::process::id()));
+        drop(lock);
+    }
+}
