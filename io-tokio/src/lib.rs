@@ -3,10 +3,14 @@ pub mod backup;
 pub mod blocking;
 pub mod cli;
 pub mod client;
+mod data_dir;
+pub mod disk;
+pub mod lock;
 pub mod model;
 pub mod options;
 pub mod tools;
 pub mod watch;
+pub mod world;
 
 pub use backup::restore;
 pub use blocking::BlockingClient;

@@ -1,0 +1,97 @@
+//! What surrounds a node: a disk, a clock, a seed. The driver is generic over it, so that the same driver runs on this
+//! machine and inside a simulation.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use softadastra_core::dice::Seed;
+use softadastra_core::error::{Code, Error};
+use softadastra_core::time::{Instant, Now, WallTime};
+
+/// Tells the time and wakes.
+pub trait Clock: Send + Sync + 'static {
+    /// Both clocks, now. Monotonic time never goes back.
+    fn now(&self) -> Now;
+
+    /// Completes when the monotonic clock shows `at` or more.
+    fn sleep_until(&self, at: Instant) -> impl Future<Output = ()> + Send;
+}
+
+/// Everything a driver needs from outside.
+#[derive(Debug)]
+pub struct World<D, C> {
+    /// The log directory; `None` keeps everything in memory.
+    pub disk: Option<D>,
+    /// The time.
+    pub clock: C,
+    /// Where all randomness of this run comes from. Never the same twice, outside a simulation.
+    pub seed: Seed,
+}
+
+/// The clocks of this machine. Monotonic time is tokio's, so that a paused runtime pauses it too.
+#[derive(Debug)]
+pub struct SystemClock {
+    origin: tokio::time::Instant,
+}
+
+impl SystemClock {
+    /// A clock that starts now. Needs a tokio runtime with time enabled for [`Clock::sleep_until`].
+    #[must_use]
+    pub fn start() -> Self {
+        Self { origin: tokio::time::Instant::now() }
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Now {
+        let mono = u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX);
+        // A wall clock before 1970 is shown as 1970; stamps never go back whatever it shows.
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let wall = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
+        Now { mono: Instant(mono), wall: WallTime(wall) }
+    }
+
+    async fn sleep_until(&self, at: Instant) {
+        match self.origin.checked_add(Duration::from_micros(at.0)) {
+            Some(deadline) => tokio::time::sleep_until(deadline).await,
+            // Beyond what the machine can count: never.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// 32 bytes from the operating system.
+///
+/// # Errors
+/// [`Code::IoError`] when it has none to give.
+pub fn system_seed() -> Result<Seed, Error> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Error::new(
+            Code::IoError,
+            format!("the operating system gave no random bytes: {error}"),
+            "check that /dev/urandom is there",
+        )
+    })?;
+    Ok(Seed(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn sleeping_ends_when_the_clock_shows_the_deadline() {
+        let clock = SystemClock::start();
+        let deadline = clock.now().mono + Duration::from_secs(3);
+        clock.sleep_until(deadline).await;
+        let late = clock.now().mono.since(deadline);
+        assert!(clock.now().mono >= deadline && late < Duration::from_millis(5), "{late:?}");
+        // A deadline that has passed does not wait.
+        clock.sleep_until(Instant(0)).await;
+    }
+
+    #[test]
+    fn two_seeds_differ() {
+        assert_ne!(system_seed().unwrap(), system_seed().unwrap());
+    }
+}
