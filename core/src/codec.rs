@@ -162,6 +162,14 @@ impl<'a> Reader<'a> {
         Ok(self.whole.slice_ref(self.take(len, field)?))
     }
 
+    /// Passes over `len` bytes.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the input ends.
+    pub fn skip(&mut self, len: usize, field: &'static str) -> Result<(), DecodeError> {
+        self.take(len, field).map(|_| ())
+    }
+
     /// Demands that everything was read.
     ///
     /// # Errors

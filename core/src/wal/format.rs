@@ -1,7 +1,7 @@
 //! Bytes of a segment: its header, its frames, their records. `docs/wal-format.md` has the pictures.
 //!
 //! Everything here is a pure function over bytes; what the bytes *mean* for recovery is decided in
-//! [`super::recovery`].
+//! [`super::scan`].
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -111,7 +111,7 @@ impl SegmentHeader {
     }
 }
 
-/// Initial state of the checksum of every frame of one segment.
+/// The life of one segment file: stands in every frame of it, and is the initial state of its checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameSalt(pub u32);
 
@@ -237,7 +237,7 @@ impl FrameBuilder {
         put(&self.count.to_le_bytes());
         put(&[kind.to_byte(), padding, 0, 0]);
         put(&durable.0.to_le_bytes());
-        put(&[0; 4]);
+        put(&salt.0.to_le_bytes());
         let [head @ .., _, _, _, _] = &header;
         let mut hasher = crc32fast::Hasher::new_with_initial(salt.0);
         hasher.update(head);
@@ -280,7 +280,11 @@ pub fn decode_frame(segment: &Bytes, offset: usize, salt: FrameSalt) -> Result<F
     let count = u32::from_le_bytes(reader.array("frame record count")?);
     let [kind, padding, _, _]: [u8; 4] = reader.array("frame kind")?;
     let durable = Lsn(reader.u64("frame durable LSN")?);
-    let _reserved: [u8; 4] = reader.array("frame header")?;
+    // Beside the checksum, so that a search through bytes that a stranger chose (a stored value, say) computes no
+    // checksums over them: who cannot read this file cannot write its life.
+    if u32::from_le_bytes(reader.array("frame life")?) != salt.0 {
+        return Err(invalid("frame life"));
+    }
     let crc = u32::from_le_bytes(reader.array("frame checksum")?);
     let body = segment.slice(header_end..end);
     let mut hasher = crc32fast::Hasher::new_with_initial(salt.0);
@@ -361,6 +365,21 @@ impl<'a> Records<'a> {
     #[must_use]
     pub const fn of(frame: &'a Frame) -> Self {
         Self { reader: Reader::new(&frame.records), left: frame.count, next: frame.first_lsn }
+    }
+
+    /// Leaves out the records up to and including `through`, without reading them.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when a length points out of the frame.
+    pub fn skip_through(&mut self, through: Lsn) -> Result<(), DecodeError> {
+        while self.left > 0 && self.next <= through {
+            self.reader.u8("record kind")?;
+            let len = u32::from_le_bytes(self.reader.array("record length")?) as usize;
+            self.reader.skip(len, "record length")?;
+            self.next = self.next.next();
+            self.left -= 1;
+        }
+        Ok(())
     }
 
     /// The next record and its LSN; `None` when all were read. `own` is the replica named by the latest birth before
