@@ -15,5 +15,7 @@ pub mod ids;
 pub mod limits;
 pub mod op;
 pub mod sink;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod time;
 pub mod wal;
