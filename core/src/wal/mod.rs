@@ -3,8 +3,8 @@
 //! A log is one directory of *segments* (`0000000000000001.seg` …) and at most one *snapshot*. The life of a log has
 //! three machines, each in files of its own:
 //!
-//! - [`scan`](self) reads a directory and says what stands there, changing nothing;
-//! - mounting makes a scanned directory ready for the next append;
+//! - [`scan`] reads a directory and says what stands there, changing nothing;
+//! - [`mount`] makes a scanned directory ready for the next append;
 //! - [`Wal`] is the running log: it gathers records into frames, has them written and synced, prepares the next
 //!   segment, rolls, takes snapshots and removes what they made superfluous.
 //!
@@ -38,8 +38,11 @@ use crate::disk::{DiskError, DiskRequest};
 use crate::ids::Lsn;
 
 pub mod format;
+pub mod mount;
 mod resume;
 mod running;
+pub mod scan;
+pub mod snapshot;
 
 pub use resume::{OlderSegment, Resume, SnapshotFile};
 pub use running::Wal;

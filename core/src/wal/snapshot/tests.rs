@@ -1,0 +1,141 @@
+use super::*;
+use alloc::vec;
+use proptest::prelude::*;
+
+const LOG: LogId = LogId([7; 16]);
+const AT: Lsn = Lsn(41);
+
+fn small() -> Vec<u8> {
+    let mut file = encode_header(LOG, AT, b"head");
+    file.extend(encode_block(LOG, AT, 0, 2, b"first block"));
+    file.extend(encode_block(LOG, AT, 1, 1, b"second"));
+    file.extend(encode_footer(LOG, AT, 2, 3, Lsn(44)));
+    file
+}
+
+fn parts() -> Vec<Part> {
+    vec![
+        Part::Head { log: LOG, at: AT, head: Bytes::from_static(b"head") },
+        Part::Block { items: 2, body: Bytes::from_static(b"first block") },
+        Part::Block { items: 1, body: Bytes::from_static(b"second") },
+        Part::Footer { blocks: 2, items: 3, reaches: Lsn(44) },
+    ]
+}
+
+fn read(file: &[u8], chunk: usize) -> Result<Vec<Part>, DecodeError> {
+    let mut decoder = Decoder::new();
+    let mut parts = Vec::new();
+    for chunk in file.chunks(chunk) {
+        decoder.push(chunk);
+        while let Some(part) = decoder.next()? {
+            parts.push(part);
+        }
+    }
+    decoder.finish()?;
+    Ok(parts)
+}
+
+#[test]
+fn a_snapshot_reads_the_same_in_chunks_of_any_size() {
+    for chunk in 1..small().len() {
+        assert_eq!(read(&small(), chunk), Ok(parts()), "chunks of {chunk}");
+    }
+}
+
+#[test]
+fn every_flipped_bit_and_every_cut_of_a_snapshot_is_seen() {
+    let file = small();
+    for bit in 0..file.len() * 8 {
+        let mut damaged = file.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        assert!(read(&damaged, 4096).is_err(), "bit {bit}");
+    }
+    for cut in 0..file.len() {
+        assert!(read(&file[..cut], 4096).is_err(), "cut at {cut}");
+    }
+    let mut longer = file;
+    longer.push(0);
+    assert_eq!(read(&longer, 4096).unwrap_err().fault, Fault::Trailing);
+}
+
+#[test]
+fn parts_of_another_snapshot_or_out_of_order_are_refused() {
+    let header = encode_header(LOG, AT, b"head");
+    for bad in [
+        encode_block(LogId([8; 16]), AT, 0, 1, b"x"),
+        encode_block(LOG, Lsn(42), 0, 1, b"x"),
+        encode_block(LOG, AT, 1, 1, b"x"),
+        encode_footer(LOG, AT, 1, 0, AT),
+        encode_footer(LOG, AT, 0, 1, AT),
+        header.clone(),
+    ] {
+        let file = [header.clone(), bad].concat();
+        assert!(read(&file, 4096).is_err());
+    }
+}
+
+#[test]
+fn a_newer_version_is_told_from_damage() {
+    let mut file = small();
+    file[8] = 2;
+    let crc = crc32fast::hash(&file[..SNAPSHOT_HEADER_LEN - 4]).to_le_bytes();
+    file[SNAPSHOT_HEADER_LEN - 4..SNAPSHOT_HEADER_LEN].copy_from_slice(&crc);
+    assert_eq!(read(&file, 4096).unwrap_err().fault, Fault::FromTheFuture);
+}
+
+#[test]
+fn salvage_passes_over_a_damaged_block() {
+    let mut file = small();
+    let first_block = encode_header(LOG, AT, b"head").len();
+    file[first_block + PART_HEADER_LEN] ^= 1;
+    let mut decoder = Decoder::new();
+    decoder.push(&file);
+    assert!(matches!(decoder.next(), Ok(Some(Part::Head { .. }))));
+    assert_eq!(decoder.next().unwrap_err().field, "part checksum");
+    assert!(decoder.skip_damage());
+    assert_eq!(decoder.next(), Ok(Some(parts()[2].clone())));
+    assert_eq!(decoder.next(), Ok(Some(parts()[3].clone())));
+    decoder.finish().unwrap();
+}
+
+#[test]
+fn the_bytes_of_a_snapshot_are_pinned() {
+    insta::assert_snapshot!(crate::testing::hex(&small()), @r"
+    0000  53 41 44 53 4e 50 0d 0a 01 00 00 00 07 07 07 07  SADSNP..........
+    0010  07 07 07 07 07 07 07 07 07 07 07 07 29 00 00 00  ............)...
+    0020  00 00 00 00 00 00 00 00 00 00 00 00 76 24 9a 2f  ............v$./
+    0030  53 50 52 54 04 00 00 00 00 00 00 00 00 00 00 00  SPRT............
+    0040  00 00 00 00 00 00 00 00 20 2e f9 c1 33 ba 7f 1f  ........ ...3...
+    0050  68 65 61 64 00 00 00 00 53 50 52 54 0b 00 00 00  head....SPRT....
+    0060  00 00 00 00 00 00 00 00 02 00 00 00 01 00 00 00  ................
+    0070  20 2e f9 c1 c6 a7 42 59 66 69 72 73 74 20 62 6c   .....BYfirst bl
+    0080  6f 63 6b 00 00 00 00 00 53 50 52 54 06 00 00 00  ock.....SPRT....
+    0090  01 00 00 00 00 00 00 00 01 00 00 00 01 00 00 00  ................
+    00a0  20 2e f9 c1 47 be ee 62 73 65 63 6f 6e 64 00 00   ...G..bsecond..
+    00b0  53 50 52 54 18 00 00 00 02 00 00 00 00 00 00 00  SPRT............
+    00c0  00 00 00 00 02 00 00 00 20 2e f9 c1 0a 5d 9c d3  ........ ....]..
+    00d0  02 00 00 00 00 00 00 00 03 00 00 00 00 00 00 00  ................
+    00e0  2c 00 00 00 00 00 00 00                          ,.......
+    ");
+}
+
+proptest! {
+    #[test]
+    fn garbage_never_panics(garbage: Vec<u8>, at in 0usize..200, chunk in 1usize..64) {
+        let mut file = small();
+        let at = at.min(file.len());
+        file.splice(at.., garbage);
+        let mut decoder = Decoder::new();
+        for chunk in file.chunks(chunk) {
+            decoder.push(chunk);
+            loop {
+                match decoder.next() {
+                    Ok(Some(_)) => {}
+                    Ok(None) => break,
+                    Err(_) => if !decoder.skip_damage() { break },
+                }
+            }
+        }
+        prop_assert!(decoder.offset() <= file.len() as u64);
+    }
+}
