@@ -17,5 +17,6 @@ pub mod op;
 pub mod sink;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod store;
 pub mod time;
 pub mod wal;

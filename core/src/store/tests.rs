@@ -1,0 +1,106 @@
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::clock::Stamp;
+use crate::context::VersionVector;
+use crate::ids::{Dot, ReplicaId};
+use crate::op::{Body, Marks};
+
+fn put(store: &Store, seq: u64, key: &str, value: &str) -> Operation {
+    write(store, seq, key, Body::Put(Bytes::copy_from_slice(value.as_bytes())))
+}
+
+fn write(store: &Store, seq: u64, key: &str, body: Body) -> Operation {
+    let latest = store.latest(key.as_bytes());
+    Operation {
+        dot: Dot { replica: ReplicaId([7; 16]), seq },
+        stamp: Stamp(seq << 16),
+        context: latest.map_or(VersionVector::EMPTY, |entry| entry.known()),
+        key: Bytes::copy_from_slice(key.as_bytes()),
+        body,
+        marks: Marks::default(),
+    }
+}
+
+fn keys<'a>(entries: impl Iterator<Item = Entry<'a>>) -> Vec<&'a str> {
+    entries.map(|entry| core::str::from_utf8(entry.key()).unwrap()).collect()
+}
+
+#[test]
+fn staged_changes_are_seen_by_the_next_write_alone() {
+    let mut store = Store::new();
+    let op = put(&store, 1, "k", "old");
+    assert_eq!(store.stage(Lsn(1), &op), Merge::Applied { created: true, version: 1, concurrent: false });
+    let op = put(&store, 2, "k", "new");
+    assert_eq!(store.stage(Lsn(2), &op), Merge::Applied { created: false, version: 2, concurrent: false });
+    assert_eq!(store.latest(b"k").unwrap().value(), Some(&b"new"[..]));
+    assert!(store.entry(b"k").is_none() && store.is_empty() && store.feed(Lsn::ZERO).next().is_none());
+
+    store.publish(Lsn(1));
+    assert_eq!(store.get(b"k").unwrap().value(), Some(&b"old"[..]));
+    assert_eq!(store.latest(b"k").unwrap().value(), Some(&b"new"[..]));
+
+    store.discard_staged(Lsn(2));
+    assert_eq!(store.latest(b"k").unwrap().value(), Some(&b"old"[..]));
+    assert_eq!((store.staged_len(), store.len()), (0, 1));
+}
+
+#[test]
+fn discarding_uncovers_the_older_staged_change() {
+    let mut store = Store::new();
+    for seq in 1..=3 {
+        let op = put(&store, seq, "k", if seq == 1 { "one" } else { "later" });
+        store.stage(Lsn(seq), &op);
+    }
+    store.discard_staged(Lsn(2));
+    assert_eq!(store.latest(b"k").unwrap().value(), Some(&b"one"[..]));
+    store.publish(Lsn(9));
+    assert_eq!(store.get(b"k").unwrap().value(), Some(&b"one"[..]));
+}
+
+#[test]
+fn scans_show_live_keys_in_order_and_go_on_after_a_cursor() {
+    let mut store = Store::new();
+    for (seq, key) in (1..).zip(["b", "a/2", "a/1", "c", "a/3", "a"]) {
+        let op = put(&store, seq, key, "v");
+        store.apply(Lsn(seq), &op);
+    }
+    let op = write(&store, 7, "a/2", Body::Delete);
+    store.apply(Lsn(7), &op);
+    assert_eq!(keys(store.scan(..)), ["a", "a/1", "a/3", "b", "c"]);
+    assert_eq!(keys(store.scan(&b"a/1"[..]..&b"b"[..])), ["a/1", "a/3"]);
+    assert_eq!(keys(store.scan(&b"b"[..]..=&b"b"[..])), ["b"]);
+    assert!(keys(store.scan(&b"z"[..]..&b"a"[..])).is_empty());
+    assert_eq!(keys(store.scan_prefix(b"a/", None)), ["a/1", "a/3"]);
+    assert_eq!(keys(store.scan_prefix(b"a/", Some(b"a/1"))), ["a/3"]);
+    assert_eq!(keys(store.scan_prefix(b"a/", Some(b"z"))), [""; 0]);
+    assert_eq!((store.len(), store.tombstones()), (5, 1));
+}
+
+#[test]
+fn a_walk_in_small_steps_loads_into_an_equal_store() {
+    let mut store = Store::new();
+    for seq in 1..=50 {
+        let key = alloc::format!("key-{}", seq * 7 % 40);
+        let body = if seq % 9 == 0 { Body::Delete } else { Body::Put(Bytes::from(alloc::vec![seq as u8; 100])) };
+        let op = write(&store, seq, &key, body);
+        store.apply(Lsn(seq), &op);
+    }
+    let mut copy = Store::new();
+    let mut after: Option<Bytes> = None;
+    loop {
+        let mut block = Vec::new();
+        let walk = store.walk(after.as_deref(), 500, &mut block);
+        copy.load(walk.items, Bytes::from(block)).unwrap();
+        match walk.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    assert!(store.entries_from(Bound::Unbounded).eq(copy.entries_from(Bound::Unbounded)));
+    assert!(store.feed(Lsn(17)).eq(copy.feed(Lsn(17))));
+    assert_eq!(store.digest(), copy.digest());
+    assert_eq!(Some(copy.digest()), copy.recomputed_digest());
+}

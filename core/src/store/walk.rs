@@ -1,0 +1,249 @@
+//! Snapshot blocks: entries in key order, as bytes.
+//!
+//! ```text
+//! digest of the block's entries u128
+//! per entry:
+//!   flags u8 | replica | seq varint | stamp u64 | version varint | changed varint | content hash u64
+//!   [if CONTEXT: vector]  [if KNOWN: vector]
+//!   key length varint | key
+//!   [unless TOMBSTONE: value length varint | value]
+//! replica = number varint, and the 16 bytes of its id where the number is used for the first time in the block
+//! vector = count varint, then per replica, in the order of ids: replica | seq varint
+//! ```
+//!
+//! Numbers are little-endian. Integrity is the business of whoever stores the block: the content hash and the digest
+//! are taken as they stand, so that loading hashes nothing.
+
+use alloc::vec::Vec;
+use core::ops::Bound;
+
+use bytes::Bytes;
+
+use super::digest::Digest;
+use super::slot::{Parts, Slot};
+use super::{Entry, Store};
+use crate::clock::Stamp;
+use crate::codec::{DecodeError, Fault, Reader, put_blob, put_varint};
+use crate::context::VersionVector;
+use crate::ids::{Dot, Lsn, ReplicaId};
+use crate::limits::{MAX_KEY_LEN, MAX_REPLICAS, MAX_VALUE_LEN};
+use crate::op::{Body, Marks};
+
+const TOMBSTONE: u8 = 1 << 0;
+const BATCH_CONTINUES: u8 = 1 << 1;
+const LIFTED: u8 = 1 << 2;
+const RESOLUTION: u8 = 1 << 3;
+const CONTEXT: u8 = 1 << 4;
+/// `known` is more than the context and the dot.
+const KNOWN: u8 = 1 << 5;
+const KNOWN_FLAGS: u8 = TOMBSTONE | BATCH_CONTINUES | LIFTED | RESOLUTION | CONTEXT | KNOWN;
+
+/// One step of a walk over the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Walk {
+    /// Entries in the block.
+    pub items: u32,
+    /// Where the next step goes on, as its `after`; `None` when this was the last.
+    pub next: Option<Bytes>,
+    /// The greatest LSN at which an entry of the block changed: a snapshot that holds the block may count only once
+    /// the log is durable up to here. [`Lsn::ZERO`] for an empty block.
+    pub newest: Lsn,
+}
+
+impl Store {
+    /// Appends a block of published entries, tombstones too, in key order from the first key after `after` (from the
+    /// beginning for `None`). Stops once the block has reached `room` bytes, and takes at least one entry.
+    pub fn walk(&self, after: Option<&[u8]>, room: usize, out: &mut Vec<u8>) -> Walk {
+        let start = out.len();
+        out.extend_from_slice(&[0; 16]);
+        let mut walk = Walk { items: 0, next: None, newest: Lsn::ZERO };
+        let mut numbers = Numbers::default();
+        let mut digest = Digest::default();
+        let mut entries = self.entries_from(after.map_or(Bound::Unbounded, Bound::Excluded)).peekable();
+        while let Some(entry) = entries.next() {
+            encode(entry, &mut numbers, out);
+            digest.add(Digest::of(entry));
+            walk.items += 1;
+            walk.newest = walk.newest.max(entry.changed());
+            if out.len() - start >= room && entries.peek().is_some() {
+                walk.next = Some(Bytes::copy_from_slice(entry.key()));
+                break;
+            }
+        }
+        if let Some(place) = out.get_mut(start..start + 16) {
+            place.copy_from_slice(&digest.0.to_le_bytes());
+        }
+        walk
+    }
+
+    /// Takes in a block that [`Self::walk`] made. Blocks come in key order, before anything is applied.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the bytes are not `items` well-formed entries whose keys rise and follow all that was
+    /// loaded. The store then holds part of the block and must be thrown away.
+    #[expect(clippy::needless_pass_by_value, reason = "blocks are handed over, as log records are")]
+    pub fn load(&mut self, items: u32, block: Bytes) -> Result<(), DecodeError> {
+        let mut reader = Reader::new(&block);
+        let digest = Digest(u128::from_le_bytes(reader.array("snapshot block digest")?));
+        let mut names = Vec::new();
+        for _ in 0..items {
+            let slot = self.decode(&mut reader, &mut names)?;
+            if self.last_key().is_some_and(|last| last >= slot.key()) {
+                return Err(DecodeError { field: "snapshot entry key", fault: Fault::Invalid });
+            }
+            self.take_loaded(slot);
+        }
+        reader.finish("snapshot block")?;
+        self.digest.add(digest);
+        Ok(())
+    }
+
+    fn decode(&mut self, reader: &mut Reader<'_>, names: &mut Vec<ReplicaId>) -> Result<Slot, DecodeError> {
+        let invalid = |field| DecodeError { field, fault: Fault::Invalid };
+        let flags = reader.u8("snapshot entry flags")?;
+        if flags & !KNOWN_FLAGS != 0 {
+            return Err(DecodeError { field: "snapshot entry flags", fault: Fault::FromTheFuture });
+        }
+        let replica = self.take_replica(reader, names)?;
+        let dot = Dot { replica, seq: reader.varint("snapshot entry seq")? };
+        let stamp = Stamp(reader.u64("snapshot entry stamp")?);
+        let version = reader.varint("snapshot entry version")?;
+        let changed = Lsn(reader.varint("snapshot entry LSN")?);
+        let content_hash = reader.u64("snapshot entry content hash")?;
+        if dot.seq == 0 || version == 0 || changed == Lsn::ZERO {
+            return Err(invalid("snapshot entry"));
+        }
+        let context = if flags & CONTEXT == 0 { VersionVector::EMPTY } else { self.take_vector(reader, names)? };
+        if context.covers(dot) {
+            return Err(invalid("snapshot entry context"));
+        }
+        let known = if flags & KNOWN == 0 { None } else { Some(self.take_vector(reader, names)?) };
+        if known.as_ref().is_some_and(|known| !known.covers(dot) || !known.covers_all(&context)) {
+            return Err(invalid("snapshot entry known"));
+        }
+        let key = reader.blob(MAX_KEY_LEN, "snapshot entry key")?;
+        if key.is_empty() {
+            return Err(invalid("snapshot entry key"));
+        }
+        let body = if flags & TOMBSTONE == 0 {
+            Body::Put(reader.blob(MAX_VALUE_LEN, "snapshot entry value")?)
+        } else {
+            Body::Delete
+        };
+        let marks = Marks {
+            batch_continues: flags & BATCH_CONTINUES != 0,
+            lifted: flags & LIFTED != 0,
+            resolution: flags & RESOLUTION != 0,
+        };
+        let parts = Parts {
+            key: &key,
+            body: &body,
+            content_hash,
+            dot,
+            stamp,
+            marks,
+            context: &context,
+            known: known.as_ref(),
+            version,
+            changed,
+        };
+        Ok(Slot::new(&self.replicas, &parts))
+    }
+
+    fn take_replica(&mut self, reader: &mut Reader<'_>, names: &mut Vec<ReplicaId>) -> Result<ReplicaId, DecodeError> {
+        let field = "snapshot entry replica";
+        let number = usize::try_from(reader.varint(field)?).unwrap_or(usize::MAX);
+        if let Some(id) = names.get(number) {
+            return Ok(*id);
+        }
+        if number != names.len() {
+            return Err(DecodeError { field, fault: Fault::Invalid });
+        }
+        let id = ReplicaId(reader.array(field)?);
+        self.replicas.intern(id);
+        names.push(id);
+        Ok(id)
+    }
+
+    fn take_vector(
+        &mut self,
+        reader: &mut Reader<'_>,
+        names: &mut Vec<ReplicaId>,
+    ) -> Result<VersionVector, DecodeError> {
+        let field = "snapshot entry vector";
+        let invalid = DecodeError { field, fault: Fault::Invalid };
+        let count = reader.varint(field)?;
+        if count == 0 || count > MAX_REPLICAS as u64 {
+            return Err(invalid);
+        }
+        let mut vector = VersionVector::EMPTY;
+        let mut previous = None;
+        for _ in 0..count {
+            let dot = Dot { replica: self.take_replica(reader, names)?, seq: reader.varint(field)? };
+            if previous.is_some_and(|before| before >= dot.replica) || !vector.include(dot) {
+                return Err(invalid);
+            }
+            previous = Some(dot.replica);
+        }
+        Ok(vector)
+    }
+}
+
+/// Numbers that one block gives to replica ids, in the order of their first use.
+#[derive(Debug, Default)]
+struct Numbers(Vec<ReplicaId>);
+
+impl Numbers {
+    fn put(&mut self, replica: ReplicaId, out: &mut Vec<u8>) {
+        if let Some(number) = self.0.iter().position(|id| *id == replica) {
+            put_varint(out, number as u64);
+        } else {
+            put_varint(out, self.0.len() as u64);
+            out.extend_from_slice(&replica.0);
+            self.0.push(replica);
+        }
+    }
+
+    fn put_vector(&mut self, vector: &VersionVector, out: &mut Vec<u8>) {
+        put_varint(out, vector.len() as u64);
+        for dot in vector.iter() {
+            self.put(dot.replica, out);
+            put_varint(out, dot.seq);
+        }
+    }
+}
+
+fn encode(entry: Entry<'_>, numbers: &mut Numbers, out: &mut Vec<u8>) {
+    let dot = entry.dot();
+    let context = entry.context();
+    let known = entry.known();
+    let mut derived = context.clone();
+    derived.include(dot);
+    let with_known = known != derived;
+    let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+    let marks = entry.marks();
+    out.push(
+        flag(entry.is_tombstone(), TOMBSTONE)
+            | flag(marks.batch_continues, BATCH_CONTINUES)
+            | flag(marks.lifted, LIFTED)
+            | flag(marks.resolution, RESOLUTION)
+            | flag(!context.is_empty(), CONTEXT)
+            | flag(with_known, KNOWN),
+    );
+    numbers.put(dot.replica, out);
+    put_varint(out, dot.seq);
+    out.extend_from_slice(&entry.stamp().0.to_le_bytes());
+    put_varint(out, entry.version());
+    put_varint(out, entry.changed().0);
+    out.extend_from_slice(&entry.content_hash().to_le_bytes());
+    if !context.is_empty() {
+        numbers.put_vector(&context, out);
+    }
+    if with_known {
+        numbers.put_vector(&known, out);
+    }
+    put_blob(out, entry.key());
+    if let Some(value) = entry.value() {
+        put_blob(out, value);
+    }
+}
