@@ -1,0 +1,284 @@
+//! The node: log, store, history and metadata composed into the machine that drivers and simulators embed.
+//!
+//! **Feed a batch of inputs, then call [`Node::poll_output`] until it is empty, then wait for the next input or for
+//! [`Node::poll_timeout`].** Commands fed before the first poll share one frame of the log, and so one sync.
+//!
+//! ```text
+//!  write()  --> judge against the latest state --> stage in the store --> gather in the log
+//!                                                                             | submit (when outputs are drained)
+//!  Reply <-- publish in the store <-- frame durable <-- Input::Disk <-- Output::Disk
+//! ```
+//!
+//! A reply is emitted only when what it says is true: after the sync with [`Durability::Always`], after the write with
+//! [`Durability::Every`]. What was refused at once, by an `Err` of the command itself, has changed nothing.
+
+mod history;
+mod inspection;
+mod journal;
+mod opening;
+mod rebuild;
+mod snapshots;
+mod status;
+mod types;
+mod writes;
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+pub use self::inspection::{Inspected, Inspection};
+pub use self::opening::{Opening, OpeningState, Start};
+pub use self::rebuild::Rebuilt;
+pub use self::status::{Health, Outbox, RecoveryReport, Status, StoreStatus, TornTail};
+pub use self::types::{Degraded, Event, Input, Outcome, Output, Reply, RequestId, SnapshotTaken, Write, Written};
+
+use self::history::{History, Reach};
+use self::journal::Journal;
+use self::snapshots::Snapshots;
+use self::writes::Waiting;
+use crate::config::{Config, Durability};
+use crate::error::{Code, Error};
+use crate::ids::Lsn;
+use crate::metadata::{Metadata, NodeInfo, Surroundings};
+use crate::store::Store;
+use crate::time::{Instant, Now};
+use crate::wal::{self, Manifest, Wal};
+
+/// One running node. Made by [`Opening`].
+///
+/// Four kinds of method: getters take `&self`; [`Node::handle`] takes facts from outside and cannot fail; commands
+/// return an id that a later [`Output::Reply`] names, or refuse at once; `poll_*` hand out what is to be done.
+#[derive(Debug)]
+pub struct Node {
+    config: Config,
+    /// As far as writes were accepted; ahead of `published_reach` while frames are on their way.
+    history: History,
+    /// As far as the store shows. What the head of a snapshot says.
+    published_reach: Reach,
+    /// The reach after each accepted group that is not yet published, by the LSN of its last record.
+    accepted: VecDeque<(Lsn, Reach)>,
+    store: Store,
+    journal: Journal,
+    published: Lsn,
+    /// Answers that become true when everything up to their LSN is published.
+    waiting: BTreeMap<(Lsn, RequestId), Waiting>,
+    waiting_bytes: usize,
+    flushes: VecDeque<(Lsn, RequestId)>,
+    snapshots: Snapshots,
+    health: Health,
+    metadata: Metadata,
+    /// Effects of the log not yet routed.
+    steps: VecDeque<wal::Effect>,
+    outputs: VecDeque<Output>,
+    next_request: u64,
+}
+
+impl Node {
+    fn new(config: Config, rebuilt: Rebuilt, journal: Journal, now: Now) -> Self {
+        let Rebuilt { history, store, last_lsn } = rebuilt;
+        Self {
+            config,
+            published_reach: history.reach,
+            history,
+            accepted: VecDeque::new(),
+            store,
+            journal,
+            published: last_lsn,
+            waiting: BTreeMap::new(),
+            waiting_bytes: 0,
+            flushes: VecDeque::new(),
+            snapshots: Snapshots::default(),
+            health: Health::Ready,
+            metadata: Metadata::new(now),
+            steps: VecDeque::new(),
+            outputs: VecDeque::new(),
+            next_request: 0,
+        }
+    }
+
+    /// The store, for reading. It shows what is published: never a write that could still fail.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The whole state at this moment.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status {
+            node_id: self.history.node.clone(),
+            replica: self.history.replica,
+            health: self.health.clone(),
+            store: StoreStatus {
+                keys: self.store.len(),
+                tombstones: self.store.tombstones(),
+                live_bytes: self.store.live_bytes(),
+                digest: self.store.digest(),
+            },
+            log: self.journal.log().map(Wal::status),
+            published: self.published,
+            outbox: Outbox { last_seq: self.published_reach.seq, queued: self.published_reach.seq },
+            waiting: self.waiting.len(),
+        }
+    }
+
+    /// What the node says about itself.
+    #[must_use]
+    pub fn info(&self, now: Now) -> NodeInfo {
+        self.metadata.info(now, &self.history.node, self.history.replica)
+    }
+
+    /// Takes over what the driver found out about its surroundings.
+    pub fn refresh_metadata(&mut self, surroundings: Surroundings) {
+        self.metadata.refresh(surroundings);
+    }
+
+    /// Takes a fact from outside. Infallible: a bad disk becomes [`Health::Degraded`], not an error of this call.
+    pub fn handle(&mut self, now: Now, input: Input) {
+        if let Journal::Log(log) = &mut self.journal {
+            match input {
+                Input::Disk { token, result } => log.handle_completion(now.mono, token, result, &mut self.steps),
+                Input::Timeout => log.handle_timeout(now.mono, &mut self.steps),
+            }
+        }
+        self.route_steps(now);
+    }
+
+    /// Asks for everything accepted so far to be durable; answered by [`Reply::Flushed`]. With
+    /// [`Durability::Always`] that is as soon as the present frames are through.
+    ///
+    /// # Errors
+    /// As [`Node::write`] when the node takes no writes.
+    pub fn flush(&mut self, now: Now) -> Result<RequestId, Error> {
+        self.check_health()?;
+        let request = self.new_request();
+        match &mut self.journal {
+            Journal::Log(log) => {
+                let through = log.progress().accepted;
+                self.flushes.push_back((through, request));
+                log.submit(now.mono, &mut self.steps);
+                log.flush(now.mono, &mut self.steps);
+                let durable = log.progress().durable;
+                self.route_steps(now);
+                self.answer_flushes(durable);
+            }
+            Journal::Memory { .. } => {
+                return Err(Error::new(
+                    Code::InvalidState,
+                    "a memory-only node has no disk to flush to",
+                    "open it on a data directory to keep its data",
+                ));
+            }
+        }
+        Ok(request)
+    }
+
+    /// Forbids the removal of log files until [`Node::unpin_files`], and says which files, up to which length, hold
+    /// everything durable at this moment. Copying just those makes a consistent backup.
+    ///
+    /// # Errors
+    /// [`Code::InvalidState`] in memory-only mode.
+    pub fn pin_files(&mut self) -> Result<Manifest, Error> {
+        match &mut self.journal {
+            Journal::Log(log) => Ok(log.pin()),
+            Journal::Memory { .. } => Err(Error::new(
+                Code::InvalidState,
+                "a memory-only node has no files",
+                "open it on a data directory to be able to back it up",
+            )),
+        }
+    }
+
+    /// Ends a [`Node::pin_files`]. Pins are counted.
+    pub fn unpin_files(&mut self, now: Now) {
+        if let Journal::Log(log) = &mut self.journal {
+            log.unpin(now.mono, &mut self.steps);
+        }
+        self.route_steps(now);
+    }
+
+    /// Begins the clean close: what was accepted becomes durable, then comes [`Output::Closed`]. Commands are refused
+    /// from here on.
+    pub fn close(&mut self, now: Now) {
+        if self.health == Health::Closing {
+            return;
+        }
+        if matches!(self.health, Health::Ready | Health::DiskFull) {
+            self.health = Health::Closing;
+        }
+        match &mut self.journal {
+            Journal::Log(log) => log.close(now.mono, &mut self.steps),
+            Journal::Memory { .. } => self.outputs.push_back(Output::Closed),
+        }
+        self.route_steps(now);
+    }
+
+    /// The next thing to be done; `None` when there is nothing until the next input.
+    pub fn poll_output(&mut self, now: Now) -> Option<Output> {
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                return Some(output);
+            }
+            // Only now, when every answer is out, does the next frame leave: clients that were answered can join it.
+            self.begin_due_snapshot(now);
+            if let Journal::Log(log) = &mut self.journal {
+                log.submit(now.mono, &mut self.steps);
+            }
+            if self.steps.is_empty() {
+                return None;
+            }
+            self.route_steps(now);
+        }
+    }
+
+    /// When [`Input::Timeout`] wants to be handed in.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.journal.log().and_then(Wal::poll_timeout)
+    }
+
+    fn new_request(&mut self) -> RequestId {
+        self.next_request += 1;
+        RequestId(self.next_request)
+    }
+
+    fn reply(&mut self, request: RequestId, result: Result<Reply, Error>) {
+        self.outputs.push_back(Output::Reply { request, result });
+    }
+
+    fn route_steps(&mut self, now: Now) {
+        while let Some(effect) = self.steps.pop_front() {
+            match effect {
+                wal::Effect::Disk(request) => self.outputs.push_back(Output::Disk(request)),
+                wal::Effect::Written(through) => self.publish(through),
+                wal::Effect::Durable(through) => {
+                    self.publish(through);
+                    self.answer_flushes(through);
+                }
+                wal::Effect::Poisoned(poison) => self.degrade(&poison),
+                wal::Effect::Refused { from, error } => self.take_back(from, &error),
+                wal::Effect::SnapshotRoom => self.write_snapshot_block(now),
+                wal::Effect::SnapshotDone { at, bytes } => self.finish_snapshot(SnapshotTaken { at, bytes }),
+                wal::Effect::SnapshotFailed(error) => self.fail_snapshot(now, &error),
+                wal::Effect::Closed => self.outputs.push_back(Output::Closed),
+            }
+        }
+    }
+
+    fn answer_flushes(&mut self, durable: Lsn) {
+        while let Some(&(through, request)) = self.flushes.front()
+            && through <= durable
+        {
+            self.flushes.pop_front();
+            self.reply(request, Ok(Reply::Flushed(durable)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! Rebuilding a node's state from its log: the visitor that the log's scan feeds.
+
+use bytes::Bytes;
+
+use super::history::{History, Reach};
+use crate::clock::Hlc;
+use crate::codec::{DecodeError, Fault};
+use crate::config::Config;
+use crate::ids::{Lsn, ReplicaId};
+use crate::store::Store;
+use crate::wal::{Record, Replay};
+
+/// State at the end of a log: whose history it is and what the store holds.
+#[derive(Debug)]
+pub struct Rebuilt {
+    pub(super) history: History,
+    pub(super) store: Store,
+    pub(super) last_lsn: Lsn,
+}
+
+impl Rebuilt {
+    /// What the store holds.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The operator's name of the node it belonged to.
+    #[must_use]
+    pub const fn node_id(&self) -> &crate::ids::NodeId {
+        &self.history.node
+    }
+
+    /// LSN of the last record.
+    #[must_use]
+    pub const fn last_lsn(&self) -> Lsn {
+        self.last_lsn
+    }
+
+    /// The same content under a new history: what a restored backup and a repaired log become.
+    pub(super) fn reborn(self, config: &Config, replica: ReplicaId) -> Self {
+        let node = config.node_id.clone().unwrap_or(self.history.node);
+        Self { history: History::born(Some(node), replica, self.history.clock), ..self }
+    }
+}
+
+/// Takes in what a scan finds, in order.
+#[derive(Debug, Default)]
+pub(super) struct Rebuild {
+    history: Option<History>,
+    store: Store,
+    last_lsn: Lsn,
+    /// Damage was skipped, so own operations may be missing.
+    gaps_allowed: bool,
+    pub(super) snapshot_at: Option<Lsn>,
+    pub(super) snapshot_entries: u64,
+    pub(super) records: u64,
+}
+
+impl Rebuild {
+    pub(super) fn new(gaps_allowed: bool) -> Self {
+        Self { gaps_allowed, ..Self::default() }
+    }
+
+    /// Ends the replay. `None` when the log held no history.
+    pub(super) fn finish(self) -> Option<Rebuilt> {
+        Some(Rebuilt { history: self.history?, store: self.store, last_lsn: self.last_lsn })
+    }
+}
+
+impl Replay for Rebuild {
+    fn head(&mut self, at: Lsn, head: Bytes) -> Result<(), DecodeError> {
+        self.history = Some(History::decode_head(&head)?);
+        self.snapshot_at = Some(at);
+        self.last_lsn = at;
+        Ok(())
+    }
+
+    fn block(&mut self, items: u32, body: Bytes) -> Result<(), DecodeError> {
+        self.snapshot_entries += u64::from(items);
+        self.store.load(items, body)
+    }
+
+    fn record(&mut self, lsn: Lsn, record: Record) -> Result<(), DecodeError> {
+        self.records += 1;
+        self.last_lsn = lsn;
+        match record {
+            Record::Birth { replica, node, at: _ } => {
+                let clock = self.history.as_ref().map_or_else(Hlc::default, |history| history.clock);
+                self.history = Some(History::born(Some(node), replica, clock));
+            }
+            Record::Own(op) => {
+                let fault = DecodeError { field: "own operation seq", fault: Fault::Invalid };
+                let history = self.history.as_mut().ok_or(fault)?;
+                let Reach { seq, chain } = history.reach;
+                let follows = op.dot.replica == history.replica && op.dot.seq == seq + 1;
+                if !follows && !(self.gaps_allowed && op.dot.seq > seq) {
+                    return Err(fault);
+                }
+                history.reach = Reach { seq: op.dot.seq, chain: chain.extend(&op, op.body.content_hash()) };
+                if !op.marks.lifted {
+                    history.clock.restore(op.stamp);
+                }
+                self.store.apply(lsn, op);
+            }
+            Record::Foreign(op) => {
+                self.store.apply(lsn, op);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,358 @@
+//! The write path: judge, stage, gather, and later publish, take back or degrade.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::history::Reach;
+use super::journal::Journal;
+use super::types::{Degraded, Event, Outcome, Output, Reply, RequestId, Write, Written};
+use super::{Health, Node};
+use crate::disk::{DiskError, DiskErrorKind};
+use crate::error::{Code, Error, LocalState};
+use crate::ids::{Dot, Lsn};
+use crate::limits::{MAX_BATCH_OPS, MAX_KEY_LEN};
+use crate::op::{Body, Marks, Operation};
+use crate::store::{Entry, Merge};
+use crate::time::Now;
+use crate::wal::{AppendError, Poison, Record};
+
+/// An answer that is not yet true.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    result: Result<Vec<Written>, Error>,
+    bytes: usize,
+}
+
+/// What a key looks like to the next write: the latest state, with earlier writes of the same batch on top.
+struct View<'a> {
+    value: Option<&'a Bytes>,
+    version: u64,
+    changed: Lsn,
+}
+
+impl<'a> View<'a> {
+    fn of(entry: Option<&'a Entry>) -> Self {
+        match entry {
+            Some(entry) => Self { value: entry.value(), version: entry.version(), changed: entry.changed() },
+            None => Self { value: None, version: 0, changed: Lsn::ZERO },
+        }
+    }
+
+    /// The version a condition is compared with: an absent key has version 0.
+    const fn visible_version(&self) -> u64 {
+        if self.value.is_some() { self.version } else { 0 }
+    }
+}
+
+impl Node {
+    /// Writes a batch, all of it or nothing. The reply names what happened to each key, in order.
+    ///
+    /// Conditions are judged against the state before the batch; if one fails, nothing is written and the reply is
+    /// [`Code::VersionMismatch`]. A put of the value that is there already writes nothing unless `touch` is set. Even
+    /// an answer that writes nothing waits until the state it speaks of is durable.
+    ///
+    /// # Errors
+    /// Refused at once, with nothing changed: [`Code::InvalidArgument`] (empty or oversize key, oversize value, empty
+    /// or oversize batch), [`Code::Overloaded`], [`Code::DiskFull`], [`Code::Degraded`], [`Code::InvalidState`] when
+    /// closing.
+    pub fn write(&mut self, now: Now, writes: Vec<Write>) -> Result<RequestId, Error> {
+        let bytes = self.check_arguments(&writes)?;
+        self.check_health()?;
+        if self.waiting_bytes > 0 && self.waiting_bytes + bytes > self.config.max_pending_bytes {
+            return Err(Error::new(
+                Code::Overloaded,
+                format!("{} bytes of writes wait for the disk already", self.waiting_bytes),
+                "retry when earlier writes are answered",
+            ));
+        }
+        let (settled, verdict) = self.judge(&writes);
+        let (lsn, result) = match verdict {
+            Err(mismatch) => (settled, Err(mismatch)),
+            Ok(()) => {
+                let (lsn, written) = self.accept(now, writes)?;
+                (settled.max(lsn), Ok(written))
+            }
+        };
+        let request = self.new_request();
+        self.waiting.insert((lsn, request), Waiting { result, bytes });
+        self.waiting_bytes += bytes;
+        match &self.journal {
+            Journal::Log(_) => self.answer_through(self.published),
+            Journal::Memory { last } => self.publish(*last),
+        }
+        Ok(request)
+    }
+
+    fn check_arguments(&self, writes: &[Write]) -> Result<usize, Error> {
+        let refuse = |what: String| Err(Error::new(Code::InvalidArgument, what, "correct the argument"));
+        if writes.is_empty() {
+            return refuse("the batch is empty".to_string());
+        }
+        if writes.len() > MAX_BATCH_OPS {
+            return refuse(format!("the batch has {} writes, more than {MAX_BATCH_OPS}", writes.len()));
+        }
+        for write in writes {
+            let key = write.key().len();
+            if key == 0 {
+                return refuse("the key is empty".to_string());
+            }
+            if key > MAX_KEY_LEN {
+                return refuse(format!("the key has {key} bytes, more than {MAX_KEY_LEN}"));
+            }
+            if let Write::Put { value, .. } = write
+                && value.len() > self.config.max_value_len
+            {
+                return refuse(format!(
+                    "the value has {} bytes, more than the limit of {}",
+                    value.len(),
+                    self.config.max_value_len
+                ));
+            }
+        }
+        Ok(writes.iter().map(Write::size).sum())
+    }
+
+    pub(super) fn check_health(&self) -> Result<(), Error> {
+        match &self.health {
+            // A full disk is tried again with every write, so that room is noticed at once.
+            Health::Ready | Health::DiskFull => Ok(()),
+            Health::Degraded(degraded) => Err(Error::new(
+                Code::Degraded,
+                format!("writes are refused since {}", degraded.what),
+                "reopen the node; reads go on",
+            )),
+            Health::Closing => {
+                Err(Error::new(Code::InvalidState, "the node is closing", "open it again to write to it"))
+            }
+        }
+    }
+
+    /// Judges the conditions, and says up to which LSN the state spoken of must be published before an answer is true.
+    fn judge(&self, writes: &[Write]) -> (Lsn, Result<(), Error>) {
+        let mut settled = Lsn::ZERO;
+        let mut verdict = Ok(());
+        for write in writes {
+            let view = View::of(self.store.latest(write.key()));
+            settled = settled.max(view.changed);
+            let found = view.visible_version();
+            if let Some(expected) = write.expect()
+                && expected != found
+                && verdict.is_ok()
+            {
+                let key = String::from_utf8_lossy(write.key());
+                verdict = Err(Error::new(
+                    Code::VersionMismatch,
+                    format!("key {key} has version {found}, not the expected {expected}; nothing was written"),
+                    "read the key and decide again",
+                ));
+            }
+        }
+        (settled, verdict)
+    }
+
+    /// For each write, whether it changes anything: later writes of a batch see the earlier ones.
+    fn effects(&self, writes: &[Write]) -> Vec<bool> {
+        let mut ahead: BTreeMap<&Bytes, Option<&Bytes>> = BTreeMap::new();
+        let alone = writes.len() == 1;
+        let mut effects = Vec::with_capacity(writes.len());
+        for write in writes {
+            let value = match ahead.get(write.key()) {
+                Some(value) => *value,
+                None => self.store.latest(write.key()).and_then(Entry::value),
+            };
+            let (effective, after) = match write {
+                Write::Put { value: new, touch, .. } => (*touch || value != Some(new), Some(new)),
+                Write::Delete { .. } => (value.is_some(), None),
+            };
+            if !alone {
+                ahead.insert(write.key(), after);
+            }
+            effects.push(effective);
+        }
+        effects
+    }
+
+    /// Issues, stages and gathers what the batch changes. On refusal everything is as before.
+    fn accept(&mut self, now: Now, writes: Vec<Write>) -> Result<(Lsn, Vec<Written>), Error> {
+        let effects = self.effects(&writes);
+        let last_effective = effects.iter().rposition(|&effective| effective);
+        let first = self.journal.accepted().next();
+        let before = self.history.reach;
+
+        let mut group = Vec::with_capacity(writes.len());
+        let mut written = Vec::with_capacity(writes.len());
+        let mut lsn = self.journal.accepted();
+        for (index, (write, effective)) in writes.into_iter().zip(effects).enumerate() {
+            if effective {
+                lsn = lsn.next();
+                let op = self.issue(now, write, last_effective != Some(index));
+                written.push(self.stage(lsn, op.clone()));
+                group.push(Record::Own(op));
+            } else {
+                let view = View::of(self.store.latest(write.key()));
+                let outcome = match write {
+                    Write::Put { .. } => Outcome::Unchanged,
+                    Write::Delete { .. } => Outcome::Absent,
+                };
+                written.push(Written { outcome, version: view.version, lsn: view.changed });
+            }
+        }
+        if group.is_empty() {
+            return Ok((Lsn::ZERO, written));
+        }
+        match self.journal.append(&group) {
+            Ok(last) => {
+                debug_assert_eq!(last, lsn, "the log counts as the node does");
+                self.accepted.push_back((last, self.history.reach));
+                Ok((last, written))
+            }
+            Err(error) => {
+                self.store.discard_staged(first);
+                self.history.reach = before;
+                Err(refusal(&error))
+            }
+        }
+    }
+
+    /// Gives a write its dot, its stamp above what it overwrites, and its context.
+    fn issue(&mut self, now: Now, write: Write, batch_continues: bool) -> Operation {
+        let latest = self.store.latest(write.key());
+        let issued = self.history.clock.issue(now.wall, latest.map(Entry::stamp));
+        let context = latest.map(Entry::known).unwrap_or_default();
+        let (key, body) = match write {
+            Write::Put { key, value, .. } => (key, Body::Put(value)),
+            Write::Delete { key, .. } => (key, Body::Delete),
+        };
+        let Reach { seq, chain } = self.history.reach;
+        let op = Operation {
+            dot: Dot { replica: self.history.replica, seq: seq + 1 },
+            stamp: issued.stamp,
+            context,
+            key,
+            body,
+            marks: Marks { batch_continues, lifted: issued.lifted, resolution: false },
+        };
+        self.history.reach = Reach { seq: seq + 1, chain: chain.extend(&op, op.body.content_hash()) };
+        op
+    }
+
+    fn stage(&mut self, lsn: Lsn, op: Operation) -> Written {
+        let deletes = op.body.value().is_none();
+        match self.store.stage(lsn, op) {
+            Merge::Applied { created, version } => {
+                let outcome = match (deletes, created) {
+                    (true, _) => Outcome::Deleted,
+                    (false, true) => Outcome::Created,
+                    (false, false) => Outcome::Updated,
+                };
+                Written { outcome, version, lsn }
+            }
+            Merge::Superseded | Merge::Duplicate => unreachable!("a new own operation has seen all it overwrites"),
+        }
+    }
+
+    /// The log says that everything up to `through` is accepted for good: shows it and answers for it.
+    pub(super) fn publish(&mut self, through: Lsn) {
+        if through > self.published {
+            self.store.publish(through);
+            self.published = through;
+            while let Some(&(lsn, reach)) = self.accepted.front()
+                && lsn <= through
+            {
+                self.accepted.pop_front();
+                self.published_reach = reach;
+            }
+            if self.health == Health::DiskFull {
+                self.health = Health::Ready;
+                self.outputs.push_back(Output::Event(Event::DiskRoom));
+            }
+            self.outputs.push_back(Output::Published(through));
+        }
+        self.answer_through(through);
+    }
+
+    fn answer_through(&mut self, through: Lsn) {
+        while let Some(first) = self.waiting.first_entry()
+            && first.key().0 <= through
+        {
+            let ((_, request), Waiting { result, bytes }) = first.remove_entry();
+            self.waiting_bytes -= bytes;
+            self.reply(request, result.map(Reply::Written));
+        }
+    }
+
+    /// There was no room for the records from `from` on: they were never written, so their dots are free again.
+    pub(super) fn take_back(&mut self, from: Lsn, error: &DiskError) {
+        self.store.discard_staged(from);
+        while self.accepted.back().is_some_and(|&(lsn, _)| lsn >= from) {
+            self.accepted.pop_back();
+        }
+        self.history.reach = self.accepted.back().map_or(self.published_reach, |&(_, reach)| reach);
+        if self.health == Health::Ready {
+            self.health = Health::DiskFull;
+            self.outputs.push_back(Output::Event(Event::DiskFull { error: error.message.clone() }));
+        }
+        self.fail_waiting(from, |_| refused_for_room(error));
+        for (_, request) in core::mem::take(&mut self.flushes) {
+            self.reply(request, Err(refused_for_room(error)));
+        }
+    }
+
+    /// The log is poisoned: nothing that was not yet answered is shown, and no write is taken until the node is
+    /// reopened.
+    pub(super) fn degrade(&mut self, poison: &Poison) {
+        let what = format!("{} failed: {}", poison.during, poison.error);
+        let degraded = Degraded { what: what.clone(), doubtful: poison.doubtful };
+        self.store.discard_staged(self.published.next());
+        self.accepted.clear();
+        self.history.reach = self.published_reach;
+        self.health = Health::Degraded(degraded.clone());
+        self.outputs.push_back(Output::Event(Event::Degraded(degraded)));
+
+        let code = if poison.error.kind == DiskErrorKind::NoSpace { Code::DiskFull } else { Code::IoError };
+        let failed = |lsn: Lsn| {
+            let doubtful = poison.doubtful.is_some_and(|(first, last)| first <= lsn && lsn <= last);
+            let error = Error::new(code, what.clone(), "reopen the node; reads go on");
+            if doubtful { error.with_local(LocalState::Unknown) } else { error }
+        };
+        self.fail_waiting(Lsn::ZERO, failed);
+        for (through, request) in core::mem::take(&mut self.flushes) {
+            self.reply(request, Err(failed(through)));
+        }
+        self.fail_snapshot_requests(&what);
+    }
+
+    fn fail_waiting(&mut self, from: Lsn, error: impl Fn(Lsn) -> Error) {
+        for ((lsn, request), Waiting { bytes, .. }) in self.waiting.split_off(&(from, RequestId(0))) {
+            self.waiting_bytes -= bytes;
+            self.reply(request, Err(error(lsn)));
+        }
+    }
+}
+
+fn refused_for_room(error: &DiskError) -> Error {
+    let code = if error.kind == DiskErrorKind::NoSpace { Code::DiskFull } else { Code::IoError };
+    Error::new(code, format!("no room for more of the log: {error}"), "make room on the disk and retry")
+}
+
+fn refusal(error: &AppendError) -> Error {
+    match error {
+        AppendError::Full => {
+            Error::new(Code::Overloaded, "the log's buffer is full", "retry when earlier writes are answered")
+        }
+        AppendError::TooLarge => {
+            Error::new(Code::InvalidArgument, "the batch is larger than one frame can be", "split the batch")
+        }
+        AppendError::NoRoom(error) => refused_for_room(error),
+        AppendError::Poisoned => {
+            Error::new(Code::Degraded, "an earlier failure stopped the log", "reopen the node; reads go on")
+        }
+        AppendError::Closing => {
+            Error::new(Code::InvalidState, "the node is closing", "open it again to write to it")
+        }
+    }
+}
