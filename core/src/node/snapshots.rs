@@ -8,12 +8,12 @@ use bytes::Bytes;
 
 use super::journal::Journal;
 use super::types::{Event, Output, Reply, RequestId, SnapshotTaken};
-use super::Node;
+use super::{Health, Node};
 use crate::disk::DiskError;
 use crate::error::{Code, Error};
 use crate::ids::Lsn;
 use crate::time::{Instant, Now};
-use crate::wal::SnapshotBlock;
+use crate::wal::{SnapshotBlock, SnapshotRefused};
 
 /// Content of one block. Large enough for long writes, small enough that composing one delays nobody.
 const BLOCK_ROOM: usize = 64 << 10;
@@ -46,37 +46,38 @@ impl Node {
                 "open it on a data directory to keep its data",
             ));
         }
-        if !self.snapshots.running {
-            self.begin_snapshot(now)?;
-        }
         let request = self.new_request();
         self.snapshots.requests.push(request);
+        self.begin_due_snapshot(now);
+        self.route_steps(now);
         Ok(request)
     }
 
+    /// Begins a snapshot if somebody asked for one or the log has grown enough, and none is running.
     pub(super) fn begin_due_snapshot(&mut self, now: Now) {
-        let due = !self.snapshots.running
-            && now.mono >= self.snapshots.not_before
-            && self.check_health().is_ok()
-            && self.journal.log().is_some_and(|log| log.wants_snapshot(self.store.live_bytes()));
-        // A refusal here means that the log cannot take one at the moment; the next poll asks again.
-        if due && self.begin_snapshot(now).is_err() {
-            self.snapshots.not_before = now.mono + PAUSE_AFTER_FAILURE;
+        let asked = !self.snapshots.requests.is_empty();
+        let Journal::Log(log) = &mut self.journal else { return };
+        let grown = now.mono >= self.snapshots.not_before && log.wants_snapshot(self.store.live_bytes());
+        if self.snapshots.running || self.health != Health::Ready || !(asked || grown) {
+            return;
+        }
+        let head = self.history.encode_head(self.published_reach);
+        match log.begin_snapshot(now.mono, self.published, &head, &mut self.steps) {
+            Ok(_) => {
+                self.snapshots.running = true;
+                self.snapshots.cursor = None;
+                self.snapshots.newest = Lsn::ZERO;
+            }
+            Err(SnapshotRefused::Current(file)) => {
+                self.answer_snapshot_requests(SnapshotTaken { at: file.at, bytes: file.bytes });
+            }
+            // The log will have time when it has tidied up; the next poll asks again.
+            Err(SnapshotRefused::Busy) => {}
+            Err(refused @ (SnapshotRefused::Poisoned | SnapshotRefused::Closing)) => {
+                self.fail_snapshot_requests(&format!("{refused}"));
+            }
         }
     }
-
-    fn begin_snapshot(&mut self, now: Now) -> Result<(), Error> {
-        let Journal::Log(log) = &mut self.journal else { return Ok(()) };
-        let head = self.history.encode_head(self.published_reach);
-        log.begin_snapshot(now.mono, self.published, &head, &mut self.steps).map_err(|refused| {
-            Error::new(Code::InvalidState, format!("no snapshot can be taken now: {refused}"), "retry later")
-        })?;
-        let requests = core::mem::take(&mut self.snapshots.requests);
-        self.snapshots =
-            Snapshots { running: true, cursor: None, newest: Lsn::ZERO, requests, not_before: Instant::default() };
-        Ok(())
-    }
-
     pub(super) fn write_snapshot_block(&mut self, now: Now) {
         let Journal::Log(log) = &mut self.journal else { return };
         let mut bytes = Vec::with_capacity(BLOCK_ROOM + BLOCK_ROOM / 4);
@@ -90,10 +91,14 @@ impl Node {
 
     pub(super) fn finish_snapshot(&mut self, taken: SnapshotTaken) {
         self.snapshots.running = false;
+        self.answer_snapshot_requests(taken);
+        self.outputs.push_back(Output::Event(Event::SnapshotDone(taken)));
+    }
+
+    fn answer_snapshot_requests(&mut self, taken: SnapshotTaken) {
         for request in core::mem::take(&mut self.snapshots.requests) {
             self.reply(request, Ok(Reply::Snapshot(taken)));
         }
-        self.outputs.push_back(Output::Event(Event::SnapshotDone(taken)));
     }
 
     pub(super) fn fail_snapshot(&mut self, now: Now, error: &DiskError) {

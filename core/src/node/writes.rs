@@ -344,10 +344,7 @@ fn refusal(error: &AppendError) -> Error {
         AppendError::Full => {
             Error::new(Code::Overloaded, "the log's buffer is full", "retry when earlier writes are answered")
         }
-        AppendError::TooLarge => {
-            Error::new(Code::InvalidArgument, "the batch is larger than one frame can be", "split the batch")
-        }
-        AppendError::NoRoom(error) => refused_for_room(error),
+        AppendError::TooLarge { .. } => Error::new(Code::InvalidArgument, error.to_string(), "split the batch"),
         AppendError::Poisoned => {
             Error::new(Code::Degraded, "an earlier failure stopped the log", "reopen the node; reads go on")
         }
