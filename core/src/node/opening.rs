@@ -11,8 +11,8 @@
 //! ```
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::format;
-use alloc::string::String;
 
 use super::history::History;
 use super::journal::Journal;
@@ -24,11 +24,11 @@ use crate::clock::Hlc;
 use crate::config::{Config, Durability};
 use crate::dice::{Dice, Seed};
 use crate::disk::{DiskError, DiskErrorKind, DiskRequest, DiskResult, IoToken};
-use crate::error::{Code, Error, LocalState};
+use crate::error::{Code, Error};
 use crate::ids::{LogId, Lsn, ReplicaId};
 use crate::store::Store;
 use crate::time::Now;
-use crate::wal::{Mount, Purpose, Record, Scan, ScanReport, SyncMode};
+use crate::wal::{Founding, Mount, Purpose, Record, Scan, ScanReport, SyncMode};
 
 /// What is expected of the directory.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub struct Opening {
     dice: Dice,
     stage: Stage,
     report: RecoveryReport,
-    out: alloc::collections::VecDeque<DiskRequest>,
+    out: VecDeque<DiskRequest>,
 }
 
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl Opening {
             Durability::Always | Durability::Memory => SyncMode::Always,
             Durability::Every(interval) => SyncMode::Every(interval),
         };
-        let mut out = alloc::collections::VecDeque::new();
+        let mut out = VecDeque::new();
         let stage = if config.durability == Durability::Memory {
             let history = History::born(config.node_id.clone(), ReplicaId(dice.next_id()), Hlc::default());
             let rebuilt = Rebuilt { history, store: Store::new(), last_lsn: Lsn::ZERO };
@@ -107,7 +107,7 @@ impl Opening {
     pub fn handle(&mut self, now: Now, token: IoToken, result: DiskResult) {
         match &mut self.stage {
             Stage::Scanning { scan, rebuild } => scan.handle_completion(token, result, rebuild, &mut self.out),
-            Stage::Mounting { mount, .. } => mount.handle_completion(now.mono, token, result, &mut self.out),
+            Stage::Mounting { mount, .. } => mount.handle_completion(token, result, &mut self.out),
             Stage::Settling { node, .. } => node.handle(now, Input::Disk { token, result }),
             Stage::Failed(_) => {}
         }
@@ -189,7 +189,9 @@ impl Opening {
     }
 
     fn mount(&mut self, report: ScanReport, rebuild: Rebuild) -> Result<Stage, Error> {
-        refuse_damage(&report)?;
+        if let Some(refusal) = report.refusal() {
+            return Err(refusal);
+        }
         self.report.created = report.log.is_none();
         self.report.clean = report.closed_cleanly;
         self.report.snapshot_at = rebuild.snapshot_at;
@@ -233,9 +235,8 @@ impl Opening {
                 found
             }
         };
-        let log = LogId(self.dice.next_id());
-        let mut mount =
-            Mount::new(report, self.config.log.clone(), log, rebuilt.last_lsn.next(), self.dice.clone());
+        let founding = Founding { log: LogId(self.dice.next_id()), first_lsn: rebuilt.last_lsn.next() };
+        let mut mount = Mount::new(report, self.config.log.clone(), founding, self.dice.clone())?;
         mount.start(&mut self.out);
         Ok(Stage::Mounting { mount: Box::new(mount), rebuilt })
     }
@@ -302,27 +303,4 @@ fn open_failed(error: &DiskError) -> Error {
         }
     };
     Error::new(code, format!("the log cannot be opened: {}", error.message), next)
-}
-
-/// Refuses a damaged log, naming the first damage: file, offset and range of LSNs.
-fn refuse_damage(report: &ScanReport) -> Result<(), Error> {
-    if let Some(what) = &report.too_new {
-        return Err(Error::new(Code::FormatTooNew, what.clone(), "open it with a newer version of this software"));
-    }
-    let Some(damage) = report.damage.first() else { return Ok(()) };
-    let range = match damage.last_lsn {
-        Some(last) if last != damage.first_lsn => format!("LSN {} to {last}", damage.first_lsn),
-        Some(_) | None => format!("from LSN {}", damage.first_lsn),
-    };
-    let more = match report.damage.len() {
-        1 => String::new(),
-        n => format!(" (and {} more)", n - 1),
-    };
-    let what = format!("{} is damaged at offset {} ({range}): {}{more}", damage.file, damage.offset, damage.what);
-    Err(Error::new(
-        Code::WalCorrupt,
-        what,
-        "look with `softadastra wal verify`, restore a backup, or salvage with `softadastra wal repair`",
-    )
-    .with_local(LocalState::Damaged))
 }

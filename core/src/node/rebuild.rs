@@ -69,11 +69,13 @@ impl Rebuild {
 }
 
 impl Replay for Rebuild {
-    fn head(&mut self, at: Lsn, head: Bytes) -> Result<(), DecodeError> {
-        self.history = Some(History::decode_head(&head)?);
+    fn head(&mut self, at: Lsn, head: Bytes) -> Result<ReplicaId, DecodeError> {
+        let history = History::decode_head(&head)?;
+        let replica = history.replica;
+        self.history = Some(history);
         self.snapshot_at = Some(at);
         self.last_lsn = at;
-        Ok(())
+        Ok(replica)
     }
 
     fn block(&mut self, items: u32, body: Bytes) -> Result<(), DecodeError> {
