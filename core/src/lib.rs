@@ -1,4 +1,42 @@
-//! The pure state machines of Softadastra.
+//! The pure state machines of Softadastra, a local-first replicated key-value engine.
+//!
+//! Nothing here reads a clock, a file, a socket or a random device, and nothing waits. A driver hands in facts and
+//! commands together with the time, and carries out what comes back:
+//!
+//! ```
+//! use softadastra_core::config::{Config, Durability};
+//! use softadastra_core::dice::Seed;
+//! use softadastra_core::node::{Opening, OpeningState, Output, Start, Write};
+//! use softadastra_core::time::{Instant, Now, WallTime};
+//!
+//! let now = Now { mono: Instant(0), wall: WallTime(1_700_000_000_000) };
+//! // Without a log there is no disk to wait for: the node is ready at once.
+//! let config = Config { durability: Durability::Memory, ..Config::default() };
+//! let opening = Opening::new(config, Seed([7; 32]), now, Start::OpenOrCreate)?;
+//! let OpeningState::Ready(mut node, _report) = opening.advance(now) else { panic!("nothing to wait for") };
+//!
+//! let put = Write::Put { key: "till/1".into(), value: "open".into(), expect: None, touch: false };
+//! let request = node.write(now, vec![put])?;
+//! while let Some(output) = node.poll_output(now) {
+//!     match output {
+//!         Output::Reply { request: answered, result } => assert!(answered == request && result.is_ok()),
+//!         // With a log, a driver carries out the operation and hands its completion to `Node::handle`.
+//!         Output::Disk(_) => unreachable!("a memory-only node has no disk"),
+//!         Output::Published(_) | Output::Event(_) | Output::Closed => {}
+//!     }
+//! }
+//! assert_eq!(node.store().get(b"till/1").and_then(|entry| entry.value()), Some(&b"open"[..]));
+//! # Ok::<(), softadastra_core::error::Error>(())
+//! ```
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`node`] | the composition that drivers and simulators embed |
+//! | [`wal`] | the write-ahead log: frames, group commit, recovery, snapshots |
+//! | [`store`] | the ordered map of entries, their merge, the feed of changes, the digest |
+//! | [`disk`] | the contract with a directory on disk |
+//! | [`op`], [`context`], [`clock`], [`ids`] | operations, causality, time, names |
+//! | [`config`], [`limits`], [`error`] | settings, bounds, the one error shape |
 #![no_std]
 #![forbid(unsafe_code)]
 extern crate alloc;
@@ -7,16 +45,19 @@ extern crate std;
 
 pub mod clock;
 pub mod codec;
+pub mod config;
 pub mod context;
 pub mod dice;
 pub mod disk;
 pub mod error;
 pub mod ids;
 pub mod limits;
+pub mod metadata;
+pub mod node;
 pub mod op;
 pub mod sink;
+pub mod store;
 #[cfg(test)]
 pub(crate) mod testing;
-pub mod store;
 pub mod time;
 pub mod wal;

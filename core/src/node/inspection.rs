@@ -5,7 +5,7 @@ use alloc::collections::VecDeque;
 
 use super::rebuild::{Rebuild, Rebuilt};
 use crate::disk::{DiskError, DiskRequest, DiskResult, IoToken};
-use crate::wal::{Purpose, Scan, ScanReport};
+use crate::wal::scan::{Purpose, Scan, ScanReport};
 
 /// What a log holds and how it fares.
 #[derive(Debug)]

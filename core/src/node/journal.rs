@@ -3,7 +3,8 @@
 use alloc::boxed::Box;
 
 use crate::ids::Lsn;
-use crate::wal::{AppendError, Record, Wal};
+use crate::wal::format::Record;
+use crate::wal::{AppendError, Wal};
 
 #[derive(Debug)]
 pub(super) enum Journal {

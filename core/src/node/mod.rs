@@ -23,7 +23,6 @@ mod types;
 mod writes;
 
 use alloc::collections::{BTreeMap, VecDeque};
-use alloc::vec::Vec;
 
 pub use self::inspection::{Inspected, Inspection};
 pub use self::opening::{Opening, OpeningState, Start};
@@ -35,7 +34,7 @@ use self::history::{History, Reach};
 use self::journal::Journal;
 use self::snapshots::Snapshots;
 use self::writes::Waiting;
-use crate::config::{Config, Durability};
+use crate::config::Config;
 use crate::error::{Code, Error};
 use crate::ids::Lsn;
 use crate::metadata::{Metadata, NodeInfo, Surroundings};
@@ -197,7 +196,7 @@ impl Node {
     /// Ends a [`Node::pin_files`]. Pins are counted.
     pub fn unpin_files(&mut self, now: Now) {
         if let Journal::Log(log) = &mut self.journal {
-            log.unpin(now.mono, &mut self.steps);
+            log.unpin(&mut self.steps);
         }
         self.route_steps(now);
     }

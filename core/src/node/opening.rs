@@ -28,7 +28,10 @@ use crate::error::{Code, Error};
 use crate::ids::{LogId, Lsn, ReplicaId};
 use crate::store::Store;
 use crate::time::Now;
-use crate::wal::{Founding, Mount, Purpose, Record, Scan, ScanReport, SyncMode};
+use crate::wal::SyncMode;
+use crate::wal::format::Record;
+use crate::wal::mount::{Founding, Mount};
+use crate::wal::scan::{Purpose, Scan, ScanReport};
 
 /// What is expected of the directory.
 #[derive(Debug)]
@@ -124,11 +127,7 @@ impl Opening {
                 Output::Disk(request) => return Some(request),
                 Output::Reply { result: Err(error), .. } => *failed = Some(error),
                 Output::Event(super::Event::Degraded(degraded)) => {
-                    *failed = Some(Error::new(
-                        Code::IoError,
-                        degraded.what,
-                        "see to the disk and open again",
-                    ));
+                    *failed = Some(Error::new(Code::IoError, degraded.what, "see to the disk and open again"));
                 }
                 Output::Event(super::Event::DiskFull { error }) => {
                     *failed = Some(Error::new(Code::DiskFull, error, "make room on the disk and open again"));
@@ -275,8 +274,7 @@ impl Rebuilt {
 
 impl Node {
     fn write_birth(&mut self, now: Now) -> Result<(), Error> {
-        let birth =
-            Record::Birth { replica: self.history.replica, node: self.history.node.clone(), at: now.wall };
+        let birth = Record::Birth { replica: self.history.replica, node: self.history.node.clone(), at: now.wall };
         let lsn = self.journal.append(core::slice::from_ref(&birth)).map_err(|_| internal())?;
         self.accepted.push_back((lsn, self.history.reach));
         Ok(())

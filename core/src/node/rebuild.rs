@@ -8,7 +8,8 @@ use crate::codec::{DecodeError, Fault};
 use crate::config::Config;
 use crate::ids::{Lsn, ReplicaId};
 use crate::store::Store;
-use crate::wal::{Record, Replay};
+use crate::wal::format::Record;
+use crate::wal::scan::Replay;
 
 /// State at the end of a log: whose history it is and what the store holds.
 #[derive(Debug)]
@@ -103,10 +104,10 @@ impl Replay for Rebuild {
                 if !op.marks.lifted {
                     history.clock.restore(op.stamp);
                 }
-                self.store.apply(lsn, op);
+                self.store.apply(lsn, &op);
             }
             Record::Foreign(op) => {
-                self.store.apply(lsn, op);
+                self.store.apply(lsn, &op);
             }
         }
         Ok(())

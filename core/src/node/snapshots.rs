@@ -73,9 +73,8 @@ impl Node {
             }
             // The log will have time when it has tidied up; the next poll asks again.
             Err(SnapshotRefused::Busy) => {}
-            Err(refused @ (SnapshotRefused::Poisoned | SnapshotRefused::Closing)) => {
-                self.fail_snapshot_requests(&format!("{refused}"));
-            }
+            Err(SnapshotRefused::Poisoned) => self.fail_snapshot_requests("the log is stopped"),
+            Err(SnapshotRefused::Closing) => self.fail_snapshot_requests("the node is closing"),
         }
     }
     pub(super) fn write_snapshot_block(&mut self, now: Now) {

@@ -1,12 +1,15 @@
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytes::Bytes;
 
 use super::*;
+use crate::config::Durability;
 use crate::dice::Seed;
 use crate::disk::{DiskErrorKind, DiskOp, DiskRequest};
 use crate::error::LocalState;
@@ -44,8 +47,6 @@ fn open(disk: &mut MemDisk, config: Config, seed: u64, start: Start) -> Result<(
         }
     }
 }
-
-use alloc::boxed::Box;
 
 impl Bench {
     fn new() -> Self {
@@ -112,7 +113,7 @@ impl Bench {
     }
 
     fn value(&self, key: &str) -> Option<&[u8]> {
-        self.node.store().get(key.as_bytes()).and_then(|entry| entry.value()).map(|value| &value[..])
+        self.node.store().get(key.as_bytes()).and_then(|entry| entry.value())
     }
 
     fn frame_writes(&self) -> usize {
@@ -224,10 +225,7 @@ fn later_writes_of_a_batch_see_the_earlier_ones() {
     bench.run();
     let Some(Ok(Reply::Written(written))) = bench.answer(request) else { panic!("the batch was not written") };
     let outcomes: Vec<_> = written.iter().map(|w| w.outcome).collect();
-    assert_eq!(
-        outcomes,
-        [Outcome::Created, Outcome::Unchanged, Outcome::Deleted, Outcome::Absent, Outcome::Created]
-    );
+    assert_eq!(outcomes, [Outcome::Created, Outcome::Unchanged, Outcome::Deleted, Outcome::Absent, Outcome::Created]);
     assert_eq!((bench.value("k"), bench.value("j")), (None, Some(&b"z"[..])));
 }
 
@@ -352,10 +350,7 @@ fn a_directory_of_another_node_is_refused() {
     assert!(error.what().contains("belongs to node till-1, not to till-2"), "{error}");
     disk.stop();
     assert_eq!(open(&mut disk, named("till-1"), 3, Start::CreateNew).unwrap_err().code(), Code::AlreadyExists);
-    assert_eq!(
-        open(&mut MemDisk::new(), named("x"), 4, Start::OpenExisting).unwrap_err().code(),
-        Code::NotFound
-    );
+    assert_eq!(open(&mut MemDisk::new(), named("x"), 4, Start::OpenExisting).unwrap_err().code(), Code::NotFound);
 }
 
 #[test]

@@ -5,8 +5,6 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use bytes::Bytes;
-
 use super::history::Reach;
 use super::journal::Journal;
 use super::types::{Degraded, Event, Outcome, Output, Reply, RequestId, Write, Written};
@@ -18,7 +16,8 @@ use crate::limits::{MAX_BATCH_OPS, MAX_KEY_LEN};
 use crate::op::{Body, Marks, Operation};
 use crate::store::{Entry, Merge};
 use crate::time::Now;
-use crate::wal::{AppendError, Poison, Record};
+use crate::wal::format::Record;
+use crate::wal::{AppendError, Poison};
 
 /// An answer that is not yet true.
 #[derive(Debug)]
@@ -29,13 +28,13 @@ pub(super) struct Waiting {
 
 /// What a key looks like to the next write: the latest state, with earlier writes of the same batch on top.
 struct View<'a> {
-    value: Option<&'a Bytes>,
+    value: Option<&'a [u8]>,
     version: u64,
     changed: Lsn,
 }
 
 impl<'a> View<'a> {
-    fn of(entry: Option<&'a Entry>) -> Self {
+    fn of(entry: Option<Entry<'a>>) -> Self {
         match entry {
             Some(entry) => Self { value: entry.value(), version: entry.version(), changed: entry.changed() },
             None => Self { value: None, version: 0, changed: Lsn::ZERO },
@@ -156,16 +155,16 @@ impl Node {
 
     /// For each write, whether it changes anything: later writes of a batch see the earlier ones.
     fn effects(&self, writes: &[Write]) -> Vec<bool> {
-        let mut ahead: BTreeMap<&Bytes, Option<&Bytes>> = BTreeMap::new();
+        let mut ahead: BTreeMap<&[u8], Option<&[u8]>> = BTreeMap::new();
         let alone = writes.len() == 1;
         let mut effects = Vec::with_capacity(writes.len());
         for write in writes {
-            let value = match ahead.get(write.key()) {
+            let value = match ahead.get(&write.key()[..]) {
                 Some(value) => *value,
-                None => self.store.latest(write.key()).and_then(Entry::value),
+                None => self.store.latest(write.key()).and_then(|entry| entry.value()),
             };
             let (effective, after) = match write {
-                Write::Put { value: new, touch, .. } => (*touch || value != Some(new), Some(new)),
+                Write::Put { value: new, touch, .. } => (*touch || value != Some(&new[..]), Some(&new[..])),
                 Write::Delete { .. } => (value.is_some(), None),
             };
             if !alone {
@@ -190,7 +189,7 @@ impl Node {
             if effective {
                 lsn = lsn.next();
                 let op = self.issue(now, write, last_effective != Some(index));
-                written.push(self.stage(lsn, op.clone()));
+                written.push(self.stage(lsn, &op));
                 group.push(Record::Own(op));
             } else {
                 let view = View::of(self.store.latest(write.key()));
@@ -221,8 +220,8 @@ impl Node {
     /// Gives a write its dot, its stamp above what it overwrites, and its context.
     fn issue(&mut self, now: Now, write: Write, batch_continues: bool) -> Operation {
         let latest = self.store.latest(write.key());
-        let issued = self.history.clock.issue(now.wall, latest.map(Entry::stamp));
-        let context = latest.map(Entry::known).unwrap_or_default();
+        let issued = self.history.clock.issue(now.wall, latest.as_ref().map(Entry::stamp));
+        let context = latest.as_ref().map(Entry::known).unwrap_or_default();
         let (key, body) = match write {
             Write::Put { key, value, .. } => (key, Body::Put(value)),
             Write::Delete { key, .. } => (key, Body::Delete),
@@ -240,10 +239,10 @@ impl Node {
         op
     }
 
-    fn stage(&mut self, lsn: Lsn, op: Operation) -> Written {
+    fn stage(&mut self, lsn: Lsn, op: &Operation) -> Written {
         let deletes = op.body.value().is_none();
         match self.store.stage(lsn, op) {
-            Merge::Applied { created, version } => {
+            Merge::Applied { created, version, .. } => {
                 let outcome = match (deletes, created) {
                     (true, _) => Outcome::Deleted,
                     (false, true) => Outcome::Created,
@@ -348,8 +347,6 @@ fn refusal(error: &AppendError) -> Error {
         AppendError::Poisoned => {
             Error::new(Code::Degraded, "an earlier failure stopped the log", "reopen the node; reads go on")
         }
-        AppendError::Closing => {
-            Error::new(Code::InvalidState, "the node is closing", "open it again to write to it")
-        }
+        AppendError::Closing => Error::new(Code::InvalidState, "the node is closing", "open it again to write to it"),
     }
 }
