@@ -9,8 +9,8 @@
 //!  Reply <-- publish in the store <-- frame durable <-- Input::Disk <-- Output::Disk
 //! ```
 //!
-//! A reply is emitted only when what it says is true: after the sync with [`Durability::Always`], after the write with
-//! [`Durability::Every`]. What was refused at once, by an `Err` of the command itself, has changed nothing.
+//! A reply is emitted only when what it says is true: after the sync with [`Durability::Always`](crate::config::Durability::Always), after the write with
+//! [`Durability::Every`](crate::config::Durability::Every). What was refused at once, by an `Err` of the command itself, has changed nothing.
 
 mod history;
 mod inspection;
@@ -149,7 +149,7 @@ impl Node {
     }
 
     /// Asks for everything accepted so far to be durable; answered by [`Reply::Flushed`]. With
-    /// [`Durability::Always`] that is as soon as the present frames are through.
+    /// [`Durability::Always`](crate::config::Durability::Always) that is as soon as the present frames are through.
     ///
     /// # Errors
     /// As [`Node::write`] when the node takes no writes.
