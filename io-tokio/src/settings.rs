@@ -1,0 +1,424 @@
+//! What a person may set, and where each value came from: defaults < TOML file < `SOFTADASTRA_*` environment < flags.
+//!
+//! Every setting is one key with a text form, the same in all layers: `sync = "100ms"` in the file,
+//! `SOFTADASTRA_SYNC=100ms` in the environment, `--set sync=100ms` on the command line. A key that is not
+//! known is refused by name, wherever it stands.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{env, fmt, fs, io};
+
+use softadastra_core::error::{Code, Error};
+use softadastra_core::ids::NodeId;
+
+#[cfg(test)]
+mod tests;
+
+/// The prefix of environment variables.
+pub const ENV_PREFIX: &str = "SOFTADASTRA_";
+
+/// The name of the configuration file inside a data directory.
+pub const FILE_NAME: &str = "softadastra.toml";
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Nobody set it.
+    Default,
+    /// This file.
+    File(PathBuf),
+    /// This environment variable.
+    Env(String),
+    /// This flag of the command line.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("the default"),
+            Self::File(path) => write!(f, "the file {}", path.display()),
+            Self::Env(name) => write!(f, "the environment variable {name}"),
+            Self::Flag(name) => write!(f, "the flag {name}"),
+        }
+    }
+}
+
+/// When a write counts as accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncSetting {
+    /// When it is synced to the disk. The default, because an answer is a promise.
+    Always,
+    /// When the operating system has it; a timer syncs at this interval.
+    Every(Duration),
+}
+
+/// The form of log lines on stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One readable line per event.
+    Text,
+    /// One JSON object per event.
+    Json,
+}
+
+/// When output is coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColorSetting {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Every setting, resolved. `None` leaves the engine's own default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where the node keeps its data. Default: `$XDG_DATA_HOME/softadastra`, else `~/.local/share/softadastra`.
+    pub data_dir: PathBuf,
+    /// The operator's name of the node. Default: the name the directory was born with.
+    pub node_id: Option<NodeId>,
+    /// When a write counts as accepted: `always`, or a sync interval such as `100ms`. Default `always`.
+    pub sync: SyncSetting,
+    /// The greatest length of a value in bytes, at most 64 MiB. Default 1 MiB.
+    pub max_value_len: Option<u64>,
+    /// Bytes of writes that may wait for the disk. Default 64 MiB.
+    pub max_pending_bytes: Option<u64>,
+    /// The size of the first log segment. Default 1 MiB.
+    pub first_segment: Option<u64>,
+    /// The size to which segments grow. Default 64 MiB.
+    pub max_segment: Option<u64>,
+    /// The log must outgrow this before a snapshot is taken. Default 8 MiB.
+    pub snapshot_min: Option<u64>,
+    /// What is logged: an `EnvFilter` directive such as `info` or `softadastra=debug`. Default by `-v` and `-q`.
+    pub log: Option<String>,
+    /// The form of log lines. Default `text`.
+    pub log_format: LogFormat,
+    /// When output is coloured. Default `auto`.
+    pub color: ColorSetting,
+    /// JSON instead of tables. Default no.
+    pub json: bool,
+    sources: Vec<(Key, Source)>,
+}
+
+macro_rules! keys {
+    ($($key:ident = $name:literal),+ $(,)?) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        enum Key { $($key),+ }
+
+        impl Key {
+            const ALL: &'static [Self] = &[$(Self::$key),+];
+
+            const fn name(self) -> &'static str {
+                match self { $(Self::$key => $name),+ }
+            }
+        }
+    };
+}
+
+keys! {
+    DataDir = "data_dir",
+    NodeId = "node_id",
+    Sync = "sync",
+    MaxValueLen = "max_value_len",
+    MaxPendingBytes = "max_pending_bytes",
+    FirstSegment = "first_segment",
+    MaxSegment = "max_segment",
+    SnapshotMin = "snapshot_min",
+    Log = "log",
+    LogFormat = "log_format",
+    Color = "color",
+    Json = "json",
+}
+
+impl Key {
+    fn find(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|key| key.name() == name)
+    }
+}
+
+/// The names of all settings, for messages and documentation.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    Key::ALL.iter().map(|key| key.name())
+}
+
+/// What the settings are made from, before any of it is read.
+#[derive(Clone, Debug, Default)]
+pub struct Layers {
+    /// The file named by `--config`.
+    pub config: Option<PathBuf>,
+    /// The environment; only `SOFTADASTRA_*` is looked at, and `XDG_DATA_HOME` and `HOME` for the default directory.
+    pub env: Vec<(OsString, OsString)>,
+    /// Flags: the flag's name, the key, the value.
+    pub flags: Vec<(&'static str, String, OsString)>,
+}
+
+impl Layers {
+    /// Layers with the environment of this process.
+    #[must_use]
+    pub fn from_process() -> Self {
+        Self { env: env::vars_os().collect(), ..Self::default() }
+    }
+
+    fn env(&self, name: &str) -> Option<&OsString> {
+        self.env.iter().find(|(key, _)| key == name).map(|(_, value)| value).filter(|value| !value.is_empty())
+    }
+
+    /// Reads the layers, later ones over earlier ones.
+    ///
+    /// # Errors
+    /// [`Code::InvalidArgument`] naming the key and where it stands, when a key is unknown or its value is not of its
+    /// kind; [`Code::IoError`] or [`Code::NotFound`] when the named file cannot be read.
+    pub fn resolve(&self) -> Result<Settings, Error> {
+        let mut settings = Settings::defaults(self.default_data_dir());
+        let upper = self.upper_layers()?;
+        let set_above = upper.iter().rev().find(|item| item.key == Key::DataDir);
+        if let Some(path) = self.config.clone().or_else(|| self.env("SOFTADASTRA_CONFIG").map(PathBuf::from)) {
+            let text = fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
+            for item in file_layer(&path, &text)? {
+                settings.apply(item)?;
+            }
+        } else {
+            if let Some(item) = set_above {
+                settings.apply(item.clone())?;
+            }
+            let path = settings.data_dir.join(FILE_NAME);
+            match fs::read_to_string(&path) {
+                Ok(text) => {
+                    for item in file_layer(&path, &text)? {
+                        if item.key == Key::DataDir {
+                            return Err(refused(
+                                item.key.name(),
+                                &item.source,
+                                "a file inside a data directory cannot move it",
+                            ));
+                        }
+                        settings.apply(item)?;
+                    }
+                }
+                // No file, or no such directory: whoever opens the directory says what is wrong with it.
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+                Err(error) => return Err(unreadable(&path, &error)),
+            }
+        }
+        for item in upper {
+            settings.apply(item)?;
+        }
+        Ok(settings)
+    }
+
+    /// Environment and flags, in the order in which they apply.
+    fn upper_layers(&self) -> Result<Vec<Item>, Error> {
+        let mut items = Vec::new();
+        for (name, value) in &self.env {
+            let Some(name) = name.to_str().filter(|name| name.starts_with(ENV_PREFIX)) else { continue };
+            let key = name.trim_start_matches(ENV_PREFIX);
+            if key == "CONFIG" || is_service_link(key) {
+                continue;
+            }
+            let source = Source::Env(name.to_owned());
+            let key = Key::find(&key.to_ascii_lowercase())
+                .filter(|_| key.bytes().all(|b| !b.is_ascii_lowercase()))
+                .ok_or_else(|| unknown(name, &source))?;
+            items.push(Item { key, value: value.clone(), source });
+        }
+        for (flag, name, value) in &self.flags {
+            let source = Source::Flag(flag);
+            let key = Key::find(name).ok_or_else(|| unknown(name, &source))?;
+            items.push(Item { key, value: value.clone(), source });
+        }
+        Ok(items)
+    }
+
+    fn default_data_dir(&self) -> PathBuf {
+        if let Some(base) = self.env("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute()) {
+            return base.join("softadastra");
+        }
+        match self.env("HOME") {
+            Some(home) => Path::new(home).join(".local/share/softadastra"),
+            None => PathBuf::from("softadastra-data"),
+        }
+    }
+}
+
+/// Kubernetes puts the address of every service into the environment of every pod; a service named `softadastra`
+/// must not keep the node of the same name from starting.
+fn is_service_link(key: &str) -> bool {
+    key == "PORT" || key.starts_with("PORT_") || key.starts_with("SERVICE_HOST") || key.starts_with("SERVICE_PORT")
+}
+
+#[derive(Clone, Debug)]
+struct Item {
+    key: Key,
+    value: OsString,
+    source: Source,
+}
+
+fn file_layer(path: &Path, text: &str) -> Result<Vec<Item>, Error> {
+    let source = Source::File(path.to_owned());
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        let line = error.span().map_or(0, |span| text.bytes().take(span.start).filter(|&b| b == b'\n').count()) + 1;
+        Error::new(
+            Code::InvalidArgument,
+            format!("{} line {line} is not TOML: {}", path.display(), error.message().trim()),
+            "correct the file",
+        )
+    })?;
+    table
+        .into_iter()
+        .map(|(name, value)| {
+            let key = Key::find(&name).ok_or_else(|| unknown(&name, &source))?;
+            let value = match value {
+                toml::Value::String(text) => text,
+                toml::Value::Integer(number) => number.to_string(),
+                toml::Value::Boolean(flag) => flag.to_string(),
+                other => return Err(refused(&name, &source, &format!("{} is no text or number", other.type_str()))),
+            };
+            Ok(Item { key, value: value.into(), source: source.clone() })
+        })
+        .collect()
+}
+
+impl Settings {
+    fn defaults(data_dir: PathBuf) -> Self {
+        Self {
+            data_dir,
+            node_id: None,
+            sync: SyncSetting::Always,
+            max_value_len: None,
+            max_pending_bytes: None,
+            first_segment: None,
+            max_segment: None,
+            snapshot_min: None,
+            log: None,
+            log_format: LogFormat::Text,
+            color: ColorSetting::Auto,
+            json: false,
+            sources: Vec::new(),
+        }
+    }
+
+    /// Where the value of the setting of this name came from.
+    #[must_use]
+    pub fn source(&self, name: &str) -> Source {
+        let found = self.sources.iter().rev().find(|(key, _)| key.name() == name);
+        found.map_or(Source::Default, |(_, source)| source.clone())
+    }
+
+    fn apply(&mut self, item: Item) -> Result<(), Error> {
+        let Item { key, value, source } = item;
+        if key == Key::DataDir {
+            if value.is_empty() {
+                return Err(refused(key.name(), &source, "it is empty"));
+            }
+            self.data_dir = PathBuf::from(value);
+        } else {
+            let text = value.to_str().ok_or_else(|| refused(key.name(), &source, "it is not UTF-8"))?;
+            self.apply_text(key, text).map_err(|reason| refused(key.name(), &source, &reason))?;
+        }
+        self.sources.push((key, source));
+        Ok(())
+    }
+
+    fn apply_text(&mut self, key: Key, text: &str) -> Result<(), String> {
+        match key {
+            Key::DataDir => unreachable!("paths need not be text and are applied before"),
+            Key::NodeId => self.node_id = Some(NodeId::new(text).map_err(|error| error.to_string())?),
+            Key::Sync if text == "always" => self.sync = SyncSetting::Always,
+            Key::Sync => {
+                let every = parse_duration(text)
+                    .ok_or_else(|| format!("{text:?} is neither \"always\" nor a duration such as \"100ms\""))?;
+                self.sync = SyncSetting::Every(every);
+            }
+            Key::MaxValueLen => self.max_value_len = Some(size(text)?),
+            Key::MaxPendingBytes => self.max_pending_bytes = Some(size(text)?),
+            Key::FirstSegment => self.first_segment = Some(size(text)?),
+            Key::MaxSegment => self.max_segment = Some(size(text)?),
+            Key::SnapshotMin => self.snapshot_min = Some(size(text)?),
+            Key::Log => self.log = Some(text.to_owned()),
+            Key::LogFormat => {
+                self.log_format = choice(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)])?;
+            }
+            Key::Color => {
+                let all =
+                    [("auto", ColorSetting::Auto), ("always", ColorSetting::Always), ("never", ColorSetting::Never)];
+                self.color = choice(text, &all)?;
+            }
+            Key::Json => self.json = choice(text, &[("true", true), ("false", false), ("1", true), ("0", false)])?,
+        }
+        Ok(())
+    }
+}
+
+fn choice<T: Copy>(text: &str, all: &[(&str, T)]) -> Result<T, String> {
+    let found = all.iter().find(|(name, _)| *name == text);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<_> = all.iter().map(|(name, _)| *name).collect();
+        format!("{text:?} is not one of {}", names.join(", "))
+    })
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    parse_size(text).ok_or_else(|| format!("{text:?} is not a size such as 65536, \"64KiB\" or \"1MiB\""))
+}
+
+/// Bytes: a whole number, bare or with `B`, `KiB`, `MiB`, `GiB`, `kB`, `MB` or `GB` behind it.
+#[must_use]
+pub fn parse_size(text: &str) -> Option<u64> {
+    let (number, unit) = split_number(text)?;
+    let factor = match unit {
+        "" | "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    number.checked_mul(factor)
+}
+
+/// A duration: a whole number with `ms`, `s`, `m` or `h` behind it.
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let (number, unit) = split_number(text)?;
+    match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => number.checked_mul(60).map(Duration::from_secs),
+        "h" => number.checked_mul(3600).map(Duration::from_secs),
+        _ => None,
+    }
+}
+
+fn split_number(text: &str) -> Option<(u64, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at_checked(end)?;
+    Some((digits.parse().ok()?, unit.trim_start()))
+}
+
+fn unknown(name: &str, source: &Source) -> Error {
+    let known: Vec<_> = names().collect();
+    Error::new(
+        Code::InvalidArgument,
+        format!("unknown setting {name:?} in {source}; known are {}", known.join(", ")),
+        "correct or remove it",
+    )
+}
+
+fn refused(name: &str, source: &Source, reason: &str) -> Error {
+    Error::new(Code::InvalidArgument, format!("setting {name} from {source}: {reason}"), "correct it")
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Error {
+    let code = if error.kind() == io::ErrorKind::NotFound { Code::NotFound } else { Code::IoError };
+    Error::new(
+        code,
+        format!("the configuration file {} cannot be read: {error}", path.display()),
+        "name a file that can be read",
+    )
+}

@@ -1,0 +1,120 @@
+use super::*;
+
+fn layers(env: &[(&str, &str)], flags: &[(&'static str, &str, &str)]) -> Layers {
+    Layers {
+        config: None,
+        env: env.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+        flags: flags.iter().map(|(flag, key, value)| (*flag, (*key).to_owned(), value.into())).collect(),
+    }
+}
+
+fn with_file(text: &str, env: &[(&str, &str)], flags: &[(&'static str, &str, &str)]) -> Result<Settings, Error> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("node.toml");
+    fs::write(&path, text).unwrap();
+    Layers { config: Some(path), ..layers(env, flags) }.resolve()
+}
+
+#[test]
+fn flags_win_over_the_environment_over_the_file_over_the_defaults() {
+    let file = "sync = \"1s\"\nmax_value_len = 10\nmax_segment = \"2MiB\"\njson = true\n";
+    let env = [("SOFTADASTRA_SYNC", "2s"), ("SOFTADASTRA_MAX_VALUE_LEN", "20"), ("OTHER", "x")];
+    let settings = with_file(file, &env, &[("--set", "sync", "3s")]).unwrap();
+    assert_eq!(settings.sync, SyncSetting::Every(Duration::from_secs(3)));
+    assert_eq!(settings.max_value_len, Some(20));
+    assert_eq!(settings.max_segment, Some(2 << 20));
+    assert!(settings.json);
+    assert_eq!(settings.first_segment, None);
+    assert_eq!(settings.source("sync"), Source::Flag("--set"));
+    assert_eq!(settings.source("max_value_len"), Source::Env("SOFTADASTRA_MAX_VALUE_LEN".into()));
+    assert!(matches!(settings.source("max_segment"), Source::File(path) if path.ends_with("node.toml")));
+    assert_eq!(settings.source("first_segment"), Source::Default);
+}
+
+#[test]
+fn unknown_keys_are_refused_by_name_wherever_they_stand() {
+    let error = with_file("sync = \"always\"\nautoflush = true\n", &[], &[]).unwrap_err();
+    assert!(error.what().contains("\"autoflush\"") && error.what().contains("node.toml"), "{error}");
+    let error = layers(&[("SOFTADASTRA_AUTO_FLUSH", "1")], &[]).resolve().unwrap_err();
+    assert!(error.what().contains("\"SOFTADASTRA_AUTO_FLUSH\""), "{error}");
+    let error = layers(&[("SOFTADASTRA_sync", "always")], &[]).resolve().unwrap_err();
+    assert!(error.what().contains("\"SOFTADASTRA_sync\""), "{error}");
+    let error = layers(&[], &[("--set", "fsync", "no")]).resolve().unwrap_err();
+    assert!(error.what().contains("\"fsync\"") && error.what().contains("--set"), "{error}");
+    let error = with_file("[sync]\nmode = 1\n", &[], &[]).unwrap_err();
+    assert!(error.what().contains("setting sync") && error.what().contains("table"), "{error}");
+}
+
+#[test]
+fn values_of_the_wrong_kind_are_refused_with_key_and_place() {
+    let cases = [
+        ("sync", "never", "neither \"always\" nor a duration"),
+        ("max_value_len", "1 MB!", "is not a size"),
+        ("max_value_len", "-1", "is not a size"),
+        ("node_id", "a b", "node id"),
+        ("log_format", "xml", "is not one of text, json"),
+        ("color", "red", "is not one of auto, always, never"),
+        ("json", "yes", "is not one of true, false"),
+        ("data_dir", "", "it is empty"),
+    ];
+    for (key, value, reason) in cases {
+        let error = layers(&[], &[("--set", key, value)]).resolve().unwrap_err();
+        assert_eq!(error.code(), Code::InvalidArgument);
+        assert!(error.what().contains(&format!("setting {key} from the flag --set")), "{error}");
+        assert!(error.what().contains(reason), "{error}");
+    }
+    let error = with_file("sync = \"1s\"\nsync =\n", &[], &[]).unwrap_err();
+    assert!(error.what().contains("node.toml line 2 is not TOML"), "{error}");
+}
+
+#[test]
+fn the_data_directory_brings_its_own_file_which_cannot_move_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    fs::write(dir.path().join(FILE_NAME), "node_id = \"till-3\"\n").unwrap();
+    let settings = layers(&[("SOFTADASTRA_DATA_DIR", path)], &[]).resolve().unwrap();
+    assert_eq!(settings.node_id.unwrap().as_str(), "till-3");
+    assert_eq!(settings.data_dir, dir.path());
+
+    fs::write(dir.path().join(FILE_NAME), "data_dir = \"/elsewhere\"\n").unwrap();
+    let error = layers(&[], &[("--data-dir", "data_dir", path)]).resolve().unwrap_err();
+    assert!(error.what().contains("cannot move it"), "{error}");
+}
+
+#[test]
+fn a_named_file_may_choose_the_directory_and_must_exist() {
+    let settings = with_file("data_dir = \"/srv/softadastra\"\n", &[], &[]).unwrap();
+    assert_eq!(settings.data_dir, Path::new("/srv/softadastra"));
+    let missing = Layers { config: Some("/no/such/file.toml".into()), ..Layers::default() };
+    let error = missing.resolve().unwrap_err();
+    assert_eq!(error.code(), Code::NotFound);
+    assert!(error.what().contains("/no/such/file.toml"), "{error}");
+}
+
+#[test]
+fn the_default_directory_follows_the_desktop_rules() {
+    let dir = |env: &[(&str, &str)]| layers(env, &[]).resolve().unwrap().data_dir;
+    assert_eq!(dir(&[("XDG_DATA_HOME", "/x"), ("HOME", "/h")]), Path::new("/x/softadastra"));
+    assert_eq!(dir(&[("XDG_DATA_HOME", "relative"), ("HOME", "/h")]), Path::new("/h/.local/share/softadastra"));
+    assert_eq!(dir(&[]), Path::new("softadastra-data"));
+}
+
+#[test]
+fn service_links_of_kubernetes_are_not_settings() {
+    let env = [("SOFTADASTRA_PORT", "tcp://10.0.0.1:80"), ("SOFTADASTRA_SERVICE_HOST", "10.0.0.1")];
+    layers(&env, &[]).resolve().unwrap();
+}
+
+#[test]
+fn sizes_and_durations() {
+    assert_eq!(parse_size("0"), Some(0));
+    assert_eq!(parse_size("64 KiB"), Some(65536));
+    assert_eq!(parse_size("1MB"), Some(1_000_000));
+    assert_eq!(parse_size("99999999999GiB"), None);
+    assert_eq!(parse_size(""), None);
+    assert_eq!(parse_size("MiB"), None);
+    assert_eq!(parse_duration("250ms"), Some(Duration::from_millis(250)));
+    assert_eq!(parse_duration("2h"), Some(Duration::from_secs(7200)));
+    assert_eq!(parse_duration("5"), None);
+    assert_eq!(parse_duration("99999999999999999999s"), None);
+}
