@@ -3,6 +3,7 @@ pub mod backup;
 pub mod blocking;
 pub mod cli;
 pub mod client;
+pub mod control;
 mod data_dir;
 pub mod disk;
 pub mod lock;

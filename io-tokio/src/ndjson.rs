@@ -178,12 +178,25 @@ macro_rules! bytes_field {
         pub mod $module {
             use super::*;
 
+            /// The two fields, of which one is there.
             #[derive(serde::Serialize, serde::Deserialize)]
-            struct Twins<'a> {
+            pub(crate) struct Twins<'a> {
                 #[serde(rename = $text, default, skip_serializing_if = "Option::is_none")]
                 text: Option<Cow<'a, str>>,
                 #[serde(rename = $base64, default, skip_serializing_if = "Option::is_none")]
                 base64: Option<Cow<'a, str>>,
+            }
+
+            impl Twins<'_> {
+                /// Neither field is there.
+                pub(crate) fn is_empty(&self) -> bool {
+                    self.text.is_none() && self.base64.is_none()
+                }
+
+                /// The bytes of the one field that is there.
+                pub(crate) fn bytes(self) -> Result<Bytes, LineError> {
+                    pick($text, self.text.map(Text), self.base64.map(Text))
+                }
             }
 
             /// Writes the bytes under one of their two names.
@@ -203,8 +216,7 @@ macro_rules! bytes_field {
             /// # Errors
             /// When none or both are there, or when the base64 is not.
             pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
-                let twins = Twins::deserialize(deserializer)?;
-                pick($text, twins.text.map(Text), twins.base64.map(Text)).map_err(D::Error::custom)
+                Twins::deserialize(deserializer)?.bytes().map_err(D::Error::custom)
             }
         }
     };

@@ -1,7 +1,7 @@
 //! What a person may set, and where each value came from: defaults < TOML file < `SOFTADASTRA_*` environment < flags.
 //!
-//! Every setting is one key with a text form, the same in all layers: `sync = "100ms"` in the file,
-//! `SOFTADASTRA_SYNC=100ms` in the environment, `--set sync=100ms` on the command line. A key that is not
+//! Every setting is one key with a text form, the same in all layers: `durability = "100ms"` in the file,
+//! `SOFTADASTRA_DURABILITY=100ms` in the environment, `--set durability=100ms` on the command line. A key that is not
 //! known is refused by name, wherever it stands.
 
 use std::ffi::OsString;
@@ -11,6 +11,8 @@ use std::{env, fmt, fs, io};
 
 use softadastra_core::error::{Code, Error};
 use softadastra_core::ids::NodeId;
+
+use crate::options::Durability;
 
 #[cfg(test)]
 mod tests;
@@ -45,15 +47,6 @@ impl fmt::Display for Source {
     }
 }
 
-/// When a write counts as accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SyncSetting {
-    /// When it is synced to the disk. The default, because an answer is a promise.
-    Always,
-    /// When the operating system has it; a timer syncs at this interval.
-    Every(Duration),
-}
-
 /// The form of log lines on stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -82,17 +75,14 @@ pub struct Settings {
     /// The operator's name of the node. Default: the name the directory was born with.
     pub node_id: Option<NodeId>,
     /// When a write counts as accepted: `always`, or a sync interval such as `100ms`. Default `always`.
-    pub sync: SyncSetting,
+    pub durability: Durability,
     /// The greatest length of a value in bytes, at most 64 MiB. Default 1 MiB.
     pub max_value_len: Option<u64>,
     /// Bytes of writes that may wait for the disk. Default 64 MiB.
     pub max_pending_bytes: Option<u64>,
-    /// The size of the first log segment. Default 1 MiB.
-    pub first_segment: Option<u64>,
-    /// The size to which segments grow. Default 64 MiB.
-    pub max_segment: Option<u64>,
-    /// The log must outgrow this before a snapshot is taken. Default 8 MiB.
-    pub snapshot_min: Option<u64>,
+    /// How long to wait for another process to let go of the data directory. Default: not at all for `node start`, one
+    /// second for other commands, so that two of them started together do not fail each other.
+    pub lock_wait: Option<Duration>,
     /// What is logged: an `EnvFilter` directive such as `info` or `softadastra=debug`. Default by `-v` and `-q`.
     pub log: Option<String>,
     /// The form of log lines. Default `text`.
@@ -122,12 +112,10 @@ macro_rules! keys {
 keys! {
     DataDir = "data_dir",
     NodeId = "node_id",
-    Sync = "sync",
+    Durability = "durability",
     MaxValueLen = "max_value_len",
     MaxPendingBytes = "max_pending_bytes",
-    FirstSegment = "first_segment",
-    MaxSegment = "max_segment",
-    SnapshotMin = "snapshot_min",
+    LockWait = "lock_wait",
     Log = "log",
     LogFormat = "log_format",
     Color = "color",
@@ -287,12 +275,10 @@ impl Settings {
         Self {
             data_dir,
             node_id: None,
-            sync: SyncSetting::Always,
+            durability: Durability::Always,
             max_value_len: None,
             max_pending_bytes: None,
-            first_segment: None,
-            max_segment: None,
-            snapshot_min: None,
+            lock_wait: None,
             log: None,
             log_format: LogFormat::Text,
             color: ColorSetting::Auto,
@@ -327,17 +313,18 @@ impl Settings {
         match key {
             Key::DataDir => unreachable!("paths need not be text and are applied before"),
             Key::NodeId => self.node_id = Some(NodeId::new(text).map_err(|error| error.to_string())?),
-            Key::Sync if text == "always" => self.sync = SyncSetting::Always,
-            Key::Sync => {
+            Key::Durability if text == "always" => self.durability = Durability::Always,
+            Key::Durability => {
                 let every = parse_duration(text)
                     .ok_or_else(|| format!("{text:?} is neither \"always\" nor a duration such as \"100ms\""))?;
-                self.sync = SyncSetting::Every(every);
+                self.durability = Durability::Interval(every);
             }
             Key::MaxValueLen => self.max_value_len = Some(size(text)?),
             Key::MaxPendingBytes => self.max_pending_bytes = Some(size(text)?),
-            Key::FirstSegment => self.first_segment = Some(size(text)?),
-            Key::MaxSegment => self.max_segment = Some(size(text)?),
-            Key::SnapshotMin => self.snapshot_min = Some(size(text)?),
+            Key::LockWait => {
+                let wait = parse_duration(text).ok_or_else(|| format!("{text:?} is not a duration such as \"5s\""))?;
+                self.lock_wait = Some(wait);
+            }
             Key::Log => self.log = Some(text.to_owned()),
             Key::LogFormat => {
                 self.log_format = choice(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)])?;

@@ -17,38 +17,38 @@ fn with_file(text: &str, env: &[(&str, &str)], flags: &[(&'static str, &str, &st
 
 #[test]
 fn flags_win_over_the_environment_over_the_file_over_the_defaults() {
-    let file = "sync = \"1s\"\nmax_value_len = 10\nmax_segment = \"2MiB\"\njson = true\n";
-    let env = [("SOFTADASTRA_SYNC", "2s"), ("SOFTADASTRA_MAX_VALUE_LEN", "20"), ("OTHER", "x")];
-    let settings = with_file(file, &env, &[("--set", "sync", "3s")]).unwrap();
-    assert_eq!(settings.sync, SyncSetting::Every(Duration::from_secs(3)));
+    let file = "durability = \"1s\"\nmax_value_len = 10\nmax_pending_bytes = \"2MiB\"\njson = true\n";
+    let env = [("SOFTADASTRA_DURABILITY", "2s"), ("SOFTADASTRA_MAX_VALUE_LEN", "20"), ("OTHER", "x")];
+    let settings = with_file(file, &env, &[("--set", "durability", "3s")]).unwrap();
+    assert_eq!(settings.durability, Durability::Interval(Duration::from_secs(3)));
     assert_eq!(settings.max_value_len, Some(20));
-    assert_eq!(settings.max_segment, Some(2 << 20));
+    assert_eq!(settings.max_pending_bytes, Some(2 << 20));
     assert!(settings.json);
-    assert_eq!(settings.first_segment, None);
-    assert_eq!(settings.source("sync"), Source::Flag("--set"));
+    assert_eq!(settings.lock_wait, None);
+    assert_eq!(settings.source("durability"), Source::Flag("--set"));
     assert_eq!(settings.source("max_value_len"), Source::Env("SOFTADASTRA_MAX_VALUE_LEN".into()));
-    assert!(matches!(settings.source("max_segment"), Source::File(path) if path.ends_with("node.toml")));
-    assert_eq!(settings.source("first_segment"), Source::Default);
+    assert!(matches!(settings.source("max_pending_bytes"), Source::File(path) if path.ends_with("node.toml")));
+    assert_eq!(settings.source("lock_wait"), Source::Default);
 }
 
 #[test]
 fn unknown_keys_are_refused_by_name_wherever_they_stand() {
-    let error = with_file("sync = \"always\"\nautoflush = true\n", &[], &[]).unwrap_err();
+    let error = with_file("durability = \"always\"\nautoflush = true\n", &[], &[]).unwrap_err();
     assert!(error.what().contains("\"autoflush\"") && error.what().contains("node.toml"), "{error}");
     let error = layers(&[("SOFTADASTRA_AUTO_FLUSH", "1")], &[]).resolve().unwrap_err();
     assert!(error.what().contains("\"SOFTADASTRA_AUTO_FLUSH\""), "{error}");
-    let error = layers(&[("SOFTADASTRA_sync", "always")], &[]).resolve().unwrap_err();
-    assert!(error.what().contains("\"SOFTADASTRA_sync\""), "{error}");
+    let error = layers(&[("SOFTADASTRA_durability", "always")], &[]).resolve().unwrap_err();
+    assert!(error.what().contains("\"SOFTADASTRA_durability\""), "{error}");
     let error = layers(&[], &[("--set", "fsync", "no")]).resolve().unwrap_err();
     assert!(error.what().contains("\"fsync\"") && error.what().contains("--set"), "{error}");
-    let error = with_file("[sync]\nmode = 1\n", &[], &[]).unwrap_err();
-    assert!(error.what().contains("setting sync") && error.what().contains("table"), "{error}");
+    let error = with_file("[durability]\nmode = 1\n", &[], &[]).unwrap_err();
+    assert!(error.what().contains("setting durability") && error.what().contains("table"), "{error}");
 }
 
 #[test]
 fn values_of_the_wrong_kind_are_refused_with_key_and_place() {
     let cases = [
-        ("sync", "never", "neither \"always\" nor a duration"),
+        ("durability", "never", "neither \"always\" nor a duration"),
         ("max_value_len", "1 MB!", "is not a size"),
         ("max_value_len", "-1", "is not a size"),
         ("node_id", "a b", "node id"),
@@ -63,7 +63,7 @@ fn values_of_the_wrong_kind_are_refused_with_key_and_place() {
         assert!(error.what().contains(&format!("setting {key} from the flag --set")), "{error}");
         assert!(error.what().contains(reason), "{error}");
     }
-    let error = with_file("sync = \"1s\"\nsync =\n", &[], &[]).unwrap_err();
+    let error = with_file("durability = \"1s\"\ndurability =\n", &[], &[]).unwrap_err();
     assert!(error.what().contains("node.toml line 2 is not TOML"), "{error}");
 }
 

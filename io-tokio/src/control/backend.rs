@@ -1,0 +1,81 @@
+//! What a command may ask of the node, whoever carries it out.
+
+use std::path::Path;
+
+use bytes::Bytes;
+
+use super::Fault;
+use super::answer::{Backup, Batch, Change, Contains, Log, Node, Page, Put, Record, Removed, Size, Snapshot, Status};
+
+/// The greatest number of records in one page of a listing.
+pub const PAGE_RECORDS: usize = 1000;
+
+/// A page of a listing ends with the record that reaches this many bytes, so that pages of great values stay small.
+pub const PAGE_BYTES: usize = 1 << 20;
+
+/// Which records to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scan {
+    /// Only keys that begin with this.
+    pub prefix: Bytes,
+    /// Only keys after this one.
+    pub after: Option<Bytes>,
+    /// The most records wanted; a page may hold fewer and say that there are more.
+    pub limit: usize,
+}
+
+/// Whoever carries out commands. Each method fails with what the node says, or with what kept it from being asked.
+#[expect(async_fn_in_trait, reason = "both implementations are used by name; nobody needs their futures to be Send")]
+pub trait Backend {
+    /// A running watch.
+    type Watch: Changes;
+
+    /// Sets a value, if the key is at `if_version` when that is given (0: absent).
+    async fn put(&mut self, key: Bytes, value: Bytes, if_version: Option<u64>) -> Result<Put, Fault>;
+
+    /// Reads a value. A key without one is the fault `not_found`.
+    async fn get(&mut self, key: Bytes) -> Result<Record, Fault>;
+
+    /// Removes a value. A key without one is the fault `not_found`.
+    async fn remove(&mut self, key: Bytes) -> Result<Removed, Fault>;
+
+    /// Whether a key has a value.
+    async fn contains(&mut self, key: Bytes) -> Result<Contains, Fault>;
+
+    /// One page of records: at most [`PAGE_RECORDS`], about [`PAGE_BYTES`].
+    async fn scan(&mut self, scan: &Scan) -> Result<Page, Fault>;
+
+    /// How much is stored.
+    async fn size(&mut self) -> Result<Size, Fault>;
+
+    /// Sets all these values, in order, or none. Cheap to repeat after a refusal: the records are shared.
+    async fn batch(&mut self, records: &[(Bytes, Bytes)]) -> Result<Batch, Fault>;
+
+    /// Changes of the keys that begin with `prefix`, after position `from`; without `from`, those from now on.
+    async fn watch(&mut self, prefix: Bytes, from: Option<u64>) -> Result<Self::Watch, Fault>;
+
+    /// How the node does.
+    async fn status(&mut self) -> Result<Status, Fault>;
+
+    /// Who the node is.
+    async fn node(&mut self) -> Result<Node, Fault>;
+
+    /// Writes a snapshot.
+    async fn snapshot(&mut self) -> Result<Snapshot, Fault>;
+
+    /// Makes a backup in this directory, given as an absolute path.
+    async fn backup(&mut self, dir: &Path) -> Result<Backup, Fault>;
+
+    /// What the log on disk consists of.
+    async fn log(&mut self) -> Result<Log, Fault>;
+
+    /// Ends the work; what was opened for it is closed cleanly.
+    async fn close(self) -> Result<(), Fault>;
+}
+
+/// The changes of a watch.
+#[expect(async_fn_in_trait, reason = "as for Backend")]
+pub trait Changes {
+    /// The next change, as soon as there is one. A fault ends the watch.
+    async fn next(&mut self) -> Result<Change, Fault>;
+}

@@ -1,0 +1,270 @@
+//! The router that a running node serves on its control socket: HTTP/1.1 and JSON, so that what a person can reach
+//! with `curl --unix-socket DIR/control.sock http://node/v1/status`, a program can. `docs/json.md` lists the routes.
+
+use std::convert::Infallible;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, RawQuery, State};
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use bytes::Bytes;
+use futures_util::stream;
+use softadastra_core::error::Code;
+use tokio::net::UnixListener;
+use tokio_util::sync::CancellationToken;
+
+use super::answer::{Answer, ErrorEnvelope};
+use super::backend::{Backend, Changes, PAGE_RECORDS, Scan};
+use super::fault::Fault;
+use super::local::{Local, LocalWatch};
+use super::query::Query;
+use super::{SOCKET_NAME, socket};
+use crate::Client;
+use crate::ndjson;
+
+/// The greatest body of a request: a line of the greatest length, and room for what comes before it in a batch.
+const MAX_BODY: usize = ndjson::MAX_LINE_LEN + (16 << 20);
+
+/// A control socket that listens. Dropping it removes the socket.
+#[derive(Debug)]
+pub struct Server {
+    listener: Option<UnixListener>,
+    path: PathBuf,
+}
+
+impl Server {
+    /// Creates the control socket of this data directory. The caller has the directory's lock.
+    ///
+    /// # Errors
+    /// [`Code::IoError`] when the socket cannot be created.
+    pub fn bind(dir: &Path) -> Result<Self, Fault> {
+        let path = dir.join(SOCKET_NAME);
+        let listener = socket::listen(dir)
+            .map_err(|error| Fault::io(format_args!("create the control socket {}", path.display()), &error))?;
+        Ok(Self { listener: Some(listener), path })
+    }
+
+    /// Serves until `stop` is cancelled; then finishes what is being answered, ends watches, and returns.
+    ///
+    /// # Errors
+    /// [`Code::IoError`] when the socket fails.
+    pub async fn serve(mut self, client: Client, stop: CancellationToken) -> Result<(), Fault> {
+        let listener = self.listener.take().expect("a server is served once");
+        let shared = Shared { local: Local::for_a_node(client), stop: stop.clone() };
+        axum::serve(listener, router(shared))
+            .with_graceful_shutdown(stop.cancelled_owned())
+            .await
+            .map_err(|error| Fault::io("serve the control socket", &error))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Err(error) = socket::remove(&self.path) {
+            tracing::warn!(%error, path = %self.path.display(), "control socket left behind");
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Shared {
+    local: Local,
+    stop: CancellationToken,
+}
+
+fn router(shared: Shared) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/node", get(node))
+        .route("/v1/store/value", get(value).put(put).delete(remove))
+        .route("/v1/store/contains", get(contains))
+        .route("/v1/store/size", get(size))
+        .route("/v1/store/list", get(list))
+        .route("/v1/store/batch", post(batch))
+        .route("/v1/store/watch", get(watch))
+        .route("/v1/wal", get(wal))
+        .route("/v1/snapshot", post(snapshot))
+        .route("/v1/backup", post(backup))
+        .fallback(|| async { Refused(Fault::new(Code::NotFound, "no such route", "see docs/json.md")).into_response() })
+        .method_not_allowed_fallback(|| async {
+            Refused(Fault::new(Code::InvalidArgument, "this route has other methods", "see docs/json.md"))
+                .into_response()
+        })
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(shared)
+}
+
+/// An answer as a document.
+struct Answered<T>(T);
+
+impl<T: Answer> IntoResponse for Answered<T> {
+    fn into_response(self) -> Response {
+        document(StatusCode::OK, &self.0.envelope())
+    }
+}
+
+/// A fault as a document, under the HTTP status that comes nearest.
+struct Refused(Fault);
+
+impl From<Fault> for Refused {
+    fn from(fault: Fault) -> Self {
+        Self(fault)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status = match Code::from_name(&self.0.code) {
+            Some(Code::InvalidArgument) => StatusCode::BAD_REQUEST,
+            Some(Code::NotFound) => StatusCode::NOT_FOUND,
+            Some(Code::VersionMismatch | Code::AlreadyExists | Code::InvalidState | Code::Locked) => {
+                StatusCode::CONFLICT
+            }
+            Some(Code::Overloaded) => StatusCode::TOO_MANY_REQUESTS,
+            Some(Code::Degraded) => StatusCode::SERVICE_UNAVAILABLE,
+            Some(Code::DiskFull) => StatusCode::INSUFFICIENT_STORAGE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        document(status, &ErrorEnvelope::new(self.0))
+    }
+}
+
+fn document<T: serde::Serialize>(status: StatusCode, document: &T) -> Response {
+    let mut body = serde_json::to_vec(document).expect("answers are trees of text and numbers");
+    body.push(b'\n');
+    (status, [(CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+type Answers<T> = Result<Answered<T>, Refused>;
+
+async fn status(State(mut shared): State<Shared>, RawQuery(query): RawQuery) -> Answers<super::answer::Status> {
+    Query::parse(query.as_deref()).finish()?;
+    Ok(Answered(shared.local.status().await?))
+}
+
+async fn node(State(mut shared): State<Shared>, RawQuery(query): RawQuery) -> Answers<super::answer::Node> {
+    Query::parse(query.as_deref()).finish()?;
+    Ok(Answered(shared.local.node().await?))
+}
+
+/// The value as JSON, or its bytes alone for who accepts `application/octet-stream`.
+async fn value(
+    State(mut shared): State<Shared>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    let mut query = Query::parse(query.as_deref());
+    let key = query.take_needed("key")?;
+    query.finish()?;
+    let record = shared.local.get(key).await?;
+    let raw = headers.get(ACCEPT).is_some_and(|accept| accept.as_bytes() == b"application/octet-stream");
+    if raw {
+        return Ok(([(CONTENT_TYPE, "application/octet-stream")], record.value).into_response());
+    }
+    Ok(Answered(record).into_response())
+}
+
+async fn put(State(mut shared): State<Shared>, RawQuery(query): RawQuery, body: Bytes) -> Answers<super::answer::Put> {
+    let mut query = Query::parse(query.as_deref());
+    let key = query.take_needed("key")?;
+    let if_version = query.take_number("if_version")?;
+    query.finish()?;
+    Ok(Answered(shared.local.put(key, body, if_version).await?))
+}
+
+async fn remove(State(mut shared): State<Shared>, RawQuery(query): RawQuery) -> Answers<super::answer::Removed> {
+    let mut query = Query::parse(query.as_deref());
+    let key = query.take_needed("key")?;
+    query.finish()?;
+    Ok(Answered(shared.local.remove(key).await?))
+}
+
+async fn contains(State(mut shared): State<Shared>, RawQuery(query): RawQuery) -> Answers<super::answer::Contains> {
+    let mut query = Query::parse(query.as_deref());
+    let key = query.take_needed("key")?;
+    query.finish()?;
+    Ok(Answered(shared.local.contains(key).await?))
+}
+
+async fn size(State(mut shared): State<Shared>, RawQuery(query): RawQuery) -> Answers<super::answer::Size> {
+    Query::parse(query.as_deref()).finish()?;
+    Ok(Answered(shared.local.size().await?))
+}
+
+async fn list(State(mut shared): State<Shared>, RawQuery(query): RawQuery) -> Answers<super::answer::Page> {
+    let mut query = Query::parse(query.as_deref());
+    let prefix = query.take("prefix").unwrap_or_default();
+    let after = query.take("after");
+    let limit = query.take_number("limit")?.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE_RECORDS);
+    query.finish()?;
+    Ok(Answered(shared.local.scan(&Scan { prefix, after, limit }).await?))
+}
+
+/// The body is NDJSON as `store import` reads it; all of it is written, or nothing.
+async fn batch(
+    State(mut shared): State<Shared>,
+    RawQuery(query): RawQuery,
+    body: Bytes,
+) -> Answers<super::answer::Batch> {
+    Query::parse(query.as_deref()).finish()?;
+    let mut records = Vec::new();
+    for (at, line) in body.split(|&b| b == b'\n').enumerate() {
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let record = ndjson::parse_line(line).map_err(|error| {
+            Fault::new(Code::InvalidArgument, format!("line {}: {error}", at + 1), "correct the line")
+        })?;
+        records.push(record);
+    }
+    Ok(Answered(shared.local.batch(&records).await?))
+}
+
+/// One change a line, until the node stops or the caller goes away.
+async fn watch(State(mut shared): State<Shared>, RawQuery(query): RawQuery) -> Result<Response, Refused> {
+    let mut query = Query::parse(query.as_deref());
+    let prefix = query.take("prefix").unwrap_or_default();
+    let from = query.take_number("from")?;
+    query.finish()?;
+    let watch = shared.local.watch(prefix, from).await?;
+    let changes = stream::unfold((watch, shared.stop), |(mut watch, stop)| async move {
+        let line = next_line(&mut watch, &stop).await?;
+        Some((Ok::<_, Infallible>(line), (watch, stop)))
+    });
+    Ok(([(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(changes)).into_response())
+}
+
+async fn next_line(watch: &mut LocalWatch, stop: &CancellationToken) -> Option<Bytes> {
+    // A fault here is the end of the node; the end of the stream says as much.
+    let change = stop.run_until_cancelled(watch.next()).await?.ok()?;
+    let mut line = serde_json::to_vec(&change.envelope()).expect("answers are trees of text and numbers");
+    line.push(b'\n');
+    Some(line.into())
+}
+
+async fn wal(State(mut shared): State<Shared>, RawQuery(query): RawQuery) -> Answers<super::answer::Log> {
+    Query::parse(query.as_deref()).finish()?;
+    Ok(Answered(shared.local.log().await?))
+}
+
+async fn snapshot(State(mut shared): State<Shared>, RawQuery(query): RawQuery) -> Answers<super::answer::Snapshot> {
+    Query::parse(query.as_deref()).finish()?;
+    Ok(Answered(shared.local.snapshot().await?))
+}
+
+async fn backup(State(mut shared): State<Shared>, RawQuery(query): RawQuery) -> Answers<super::answer::Backup> {
+    let mut query = Query::parse(query.as_deref());
+    let dir = query.take_needed("dir")?;
+    query.finish()?;
+    let dir = Path::new(OsStr::from_bytes(&dir));
+    if !dir.is_absolute() {
+        return Err(Refused(Fault::new(Code::InvalidArgument, "the backup directory is not an absolute path", "")));
+    }
+    Ok(Answered(shared.local.backup(dir).await?))
+}
