@@ -18,6 +18,7 @@ mod scan;
 mod slot;
 mod staging;
 mod table;
+mod tree;
 mod walk;
 
 use core::ops::Bound;
@@ -30,7 +31,7 @@ pub use self::walk::Walk;
 use self::feed::Feed;
 use self::slot::{Replicas, Slot};
 use self::staging::Staging;
-use self::table::Table;
+use self::table::{Handle, Table};
 use crate::ids::Lsn;
 use crate::op::Operation;
 
@@ -71,7 +72,7 @@ impl Store {
     #[must_use]
     pub fn latest(&self, key: &[u8]) -> Option<Entry<'_>> {
         match self.staging.newest(key) {
-            Some(slot) => Some(self.view(slot)),
+            Some((_, slot)) => Some(self.view(slot)),
             None => self.entry(key),
         }
     }
@@ -82,21 +83,21 @@ impl Store {
     /// When `lsn` is not above everything staged.
     pub fn stage(&mut self, lsn: Lsn, op: &Operation) -> Merge {
         self.intern(op);
-        let old = match self.staging.newest(&op.key) {
-            Some(slot) => Some(slot),
-            None => self.table.find(&op.key).map(|handle| self.table.slot(handle)),
+        let (at, old) = match self.staging.newest(&op.key) {
+            Some((at, slot)) => (at, Some(slot)),
+            None => self.published(&op.key),
         };
         let (merge, slot) = merge::merge(&self.replicas, old, lsn, op);
         if let Some(slot) = slot {
-            self.staging.push(lsn, op.key.clone(), slot);
+            self.staging.push(lsn, op.key.clone(), at, slot);
         }
         merge
     }
 
     /// Makes everything staged up to and including `through` visible.
     pub fn publish(&mut self, through: Lsn) {
-        while let Some(slot) = self.staging.pop_through(through) {
-            self.install(slot);
+        while let Some((at, slot)) = self.staging.pop_through(through) {
+            self.install(at, slot);
         }
     }
 
@@ -118,10 +119,10 @@ impl Store {
     pub fn apply(&mut self, lsn: Lsn, op: &Operation) -> Merge {
         assert!(self.staging.len() == 0, "what is staged comes first");
         self.intern(op);
-        let old = self.table.find(&op.key).map(|handle| self.table.slot(handle));
+        let (at, old) = self.published(&op.key);
         let (merge, slot) = merge::merge(&self.replicas, old, lsn, op);
         if let Some(slot) = slot {
-            self.install(slot);
+            self.install(at, slot);
         }
         merge
     }
@@ -193,6 +194,11 @@ impl Store {
         self.table.from(start).map(|handle| self.view(self.table.slot(handle)))
     }
 
+    fn published(&self, key: &[u8]) -> (Option<Handle>, Option<&Slot>) {
+        let at = self.table.find(key);
+        (at, at.map(|handle| self.table.slot(handle)))
+    }
+
     fn last_key(&self) -> Option<&[u8]> {
         self.table.last_key()
     }
@@ -208,24 +214,35 @@ impl Store {
         }
     }
 
-    /// Puts an entry made from the published one in its place.
-    fn install(&mut self, slot: Slot) {
+    /// Puts an entry made from the published one in its place: `at`, if that was found before.
+    fn install(&mut self, at: Option<Handle>, slot: Slot) {
         let changed = slot.changed;
         self.last_changed = self.last_changed.max(changed);
-        let part = Digest::of(self.view(&slot));
-        self.digest.add(part);
         self.count(&slot);
-        let handle = match self.table.find(slot.key()) {
+        let handle = match at.or_else(|| self.table.find(slot.key())) {
             Some(handle) => {
                 let old = self.table.replace(handle, slot);
-                let part = Digest::of(self.view(&old));
-                self.digest.remove(part);
                 self.uncount(&old);
+                self.change_digest(&old, handle);
                 handle
             }
-            None => self.table.insert(slot),
+            None => {
+                let handle = self.table.insert(slot);
+                let part = Digest::of(self.view(self.table.slot(handle)));
+                self.digest.add(part);
+                handle
+            }
         };
         self.feed.push(changed, handle, &self.table);
+    }
+
+    fn change_digest(&mut self, old: &Slot, handle: Handle) {
+        let (old, new) = (self.view(old), self.view(self.table.slot(handle)));
+        if old.dot() != new.dot() {
+            let (old, new) = (Digest::of(old), Digest::of(new));
+            self.digest.remove(old);
+            self.digest.add(new);
+        }
     }
 
     /// Takes in an entry behind all others, its part of the digest apart.
@@ -234,7 +251,7 @@ impl Store {
         self.last_changed = self.last_changed.max(changed);
         self.count(&slot);
         let handle = self.table.insert(slot);
-        self.feed.push(changed, handle, &self.table);
+        self.feed.push_loose(changed, handle);
     }
 
     fn count(&mut self, slot: &Slot) {

@@ -5,6 +5,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use super::slot::Slot;
+use super::table::Handle;
 use crate::ids::Lsn;
 
 /// Staged entries in the order of their LSNs, and the newest of each key.
@@ -20,6 +21,8 @@ pub(super) struct Staging {
 struct Staged {
     lsn: Lsn,
     key: Bytes,
+    /// Where the published entry of this key stands, if there was one.
+    at: Option<Handle>,
     slot: Slot,
     /// The ticket of the staged entry of this key that this one was made from.
     made_from: Option<u64>,
@@ -30,31 +33,32 @@ impl Staging {
         self.queue.len()
     }
 
-    pub(super) fn newest(&self, key: &[u8]) -> Option<&Slot> {
+    /// The newest change of a key, and where its published entry stands, if that is known.
+    pub(super) fn newest(&self, key: &[u8]) -> Option<(Option<Handle>, &Slot)> {
         if self.queue.is_empty() {
             return None;
         }
         let ticket = *self.newest.get(key)?;
         let index = usize::try_from(ticket.checked_sub(self.front)?).ok()?;
-        self.queue.get(index).map(|staged| &staged.slot)
+        self.queue.get(index).map(|staged| (staged.at, &staged.slot))
     }
 
     /// Puts a change behind all others.
-    pub(super) fn push(&mut self, lsn: Lsn, key: Bytes, slot: Slot) {
+    pub(super) fn push(&mut self, lsn: Lsn, key: Bytes, at: Option<Handle>, slot: Slot) {
         assert!(self.queue.back().is_none_or(|last| last.lsn < lsn), "changes are staged in the order of the log");
         let ticket = self.front + self.queue.len() as u64;
         let made_from = self.newest.insert(key.clone(), ticket);
-        self.queue.push_back(Staged { lsn, key, slot, made_from });
+        self.queue.push_back(Staged { lsn, key, at, slot, made_from });
     }
 
     /// Takes the oldest change out if its LSN is at most `through`.
-    pub(super) fn pop_through(&mut self, through: Lsn) -> Option<Slot> {
+    pub(super) fn pop_through(&mut self, through: Lsn) -> Option<(Option<Handle>, Slot)> {
         let staged = self.queue.pop_front_if(|first| first.lsn <= through)?;
         if self.newest.get(&staged.key) == Some(&self.front) {
             self.newest.remove(&staged.key);
         }
         self.front += 1;
-        Some(staged.slot)
+        Some((staged.at, staged.slot))
     }
 
     /// Drops every change with an LSN of at least `from`; what they were made from is the newest again.

@@ -1,3 +1,7 @@
+mod convergence;
+mod model;
+mod replay;
+
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -103,4 +107,72 @@ fn a_walk_in_small_steps_loads_into_an_equal_store() {
     assert!(store.feed(Lsn(17)).eq(copy.feed(Lsn(17))));
     assert_eq!(store.digest(), copy.digest());
     assert_eq!(Some(copy.digest()), copy.recomputed_digest());
+}
+
+/// Everything that can be read of a published store agrees with what can be computed from its entries.
+fn check_derived(store: &Store) {
+    let all: Vec<_> = store.entries_from(Bound::Unbounded).collect();
+    assert!(all.is_sorted_by(|a, b| a.key() < b.key()));
+    let live: Vec<_> = all.iter().filter(|entry| !entry.is_tombstone()).collect();
+    assert_eq!((store.len(), store.tombstones()), (live.len(), all.len() - live.len()));
+    let bytes: usize = live.iter().map(|entry| entry.key().len() + entry.value().unwrap().len()).sum();
+    assert_eq!(store.live_bytes(), bytes as u64);
+    assert_eq!(store.recomputed_digest(), Some(store.digest()));
+    assert_eq!(store.last_changed(), all.iter().map(Entry::changed).max().unwrap_or_default());
+    let mut by_change = all;
+    by_change.sort_unstable_by_key(Entry::changed);
+    assert_eq!(store.feed(Lsn::ZERO).collect::<Vec<_>>(), by_change);
+}
+
+fn assert_same(a: &Store, b: &Store) {
+    let all = |store: &Store| alloc::format!("{:?}", store.entries_from(Bound::Unbounded).collect::<Vec<_>>());
+    if !a.entries_from(Bound::Unbounded).eq(b.entries_from(Bound::Unbounded)) {
+        assert_eq!(all(a), all(b));
+    }
+    assert!(a.feed(Lsn::ZERO).eq(b.feed(Lsn::ZERO)));
+    assert_eq!(
+        (a.len(), a.tombstones(), a.live_bytes(), a.snapshot_bytes(), a.digest(), a.last_changed()),
+        (b.len(), b.tombstones(), b.live_bytes(), b.snapshot_bytes(), b.digest(), b.last_changed()),
+    );
+}
+
+#[test]
+fn long_values_are_shared_and_short_ones_copied() {
+    for len in [0, 1, 4095, 4096, 100_000] {
+        let mut store = Store::new();
+        let read = Bytes::from(alloc::vec![3; len + 64]);
+        let op = write(&store, 1, "k", Body::Put(read.slice(10..10 + len)));
+        store.apply(Lsn(1), &op);
+        let entry = store.get(b"k").unwrap();
+        assert_eq!(entry.value().unwrap(), alloc::vec![3; len]);
+        let (a, b) = (entry.value_bytes().unwrap(), entry.value_bytes().unwrap());
+        assert_eq!((a.len(), a.as_ptr() == b.as_ptr()), (len, len >= 4096 || len == 0));
+        drop(op);
+        assert!(read.is_unique(), "the store keeps what a value was cut from alive");
+    }
+}
+
+#[test]
+fn a_context_far_back_or_of_many_writers_is_kept() {
+    let dot = |replica: u8, seq| Dot { replica: ReplicaId([replica; 16]), seq };
+    for context in [
+        alloc::vec![],
+        alloc::vec![dot(7, 1)],
+        alloc::vec![dot(7, (1 << 40) - 1)],
+        alloc::vec![dot(2, 9)],
+        alloc::vec![dot(2, u64::MAX), dot(7, (1 << 40) - (1 << 24)), dot(9, 1)],
+        (8..200).map(|replica| dot(replica, 1 << replica.min(63))).collect(),
+    ] {
+        let context: VersionVector = context.into_iter().collect();
+        let mut store = Store::new();
+        let mut op = write(&store, 1 << 40, "key", Body::Put(Bytes::from_static(b"value")));
+        op.context = context.clone();
+        op.marks = Marks { batch_continues: true, lifted: false, resolution: true };
+        store.apply(Lsn(1), &op);
+        let entry = store.get(b"key").unwrap();
+        let mut known = context.clone();
+        known.include(op.dot);
+        assert_eq!((entry.context(), entry.known(), entry.marks()), (context, known, op.marks));
+        assert_eq!((entry.key(), entry.value(), entry.dot()), (&b"key"[..], Some(&b"value"[..]), op.dot));
+    }
 }

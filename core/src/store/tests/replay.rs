@@ -1,0 +1,185 @@
+//! What fuzzy snapshots rely on: a log applied again changes nothing, and a snapshot walked while writes go on, with
+//! the log from its beginning, is the whole log.
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Clone, Debug)]
+struct Write {
+    replica: u8,
+    key: u16,
+    /// `None` deletes.
+    value: Option<u16>,
+    /// What the writer had seen of the key: all of it, or only what stood at an earlier place in the log.
+    seen: Option<prop::sample::Index>,
+    stamp: u8,
+}
+
+fn writes() -> impl Strategy<Value = Vec<Write>> {
+    let write =
+        (1u8..4, 0u16..40, proptest::option::of(0u16..600), any::<bool>(), any::<prop::sample::Index>(), 0u8..4)
+            .prop_map(|(replica, key, value, all, at, stamp)| Write {
+                replica,
+                key,
+                value,
+                seen: (!all).then_some(at),
+                stamp,
+            });
+    proptest::collection::vec(write, 1..160)
+}
+
+/// A log: own and foreign operations as one node may have received them, concurrent ones and losers included.
+fn log(writes: &[Write]) -> Vec<Operation> {
+    let mut log: Vec<Operation> = Vec::new();
+    for (index, write) in writes.iter().enumerate() {
+        let key = Bytes::from(alloc::format!("key-{:03}", write.key));
+        let upto = write.seen.map_or(index, |at| at.index(index + 1));
+        let replica = ReplicaId([write.replica; 16]);
+        let mut context = VersionVector::EMPTY;
+        let mut above = Stamp::default();
+        let seen = |(place, op): &(usize, &Operation)| op.key == key && (*place < upto || op.dot.replica == replica);
+        for (_, op) in log.iter().enumerate().filter(seen) {
+            context.join(&op.context);
+            context.include(op.dot);
+            above = above.max(op.stamp);
+        }
+        log.push(Operation {
+            dot: Dot { replica, seq: index as u64 + 1 },
+            stamp: Stamp(above.0 + 1 + u64::from(write.stamp)),
+            context,
+            key,
+            body: write.value.map_or(Body::Delete, |len| Body::Put(Bytes::from(alloc::vec![1; usize::from(len)]))),
+            marks: Marks::default(),
+        });
+    }
+    log
+}
+
+/// The LSN of a place in the log: some records in between are not operations.
+fn lsn(place: usize) -> Lsn {
+    Lsn(place as u64 * 3 + 1)
+}
+
+fn apply(store: &mut Store, log: &[Operation], places: core::ops::Range<usize>) {
+    for place in places {
+        store.apply(lsn(place), &log[place]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn any_part_of_the_log_may_be_applied_again(
+        writes in writes(),
+        cuts in proptest::collection::vec(any::<[prop::sample::Index; 2]>(), 1..5),
+    ) {
+        let log = log(&writes);
+        let mut once = Store::new();
+        apply(&mut once, &log, 0..log.len());
+        let mut again = Store::new();
+        apply(&mut again, &log, 0..log.len());
+        for [from, to] in cuts {
+            let from = from.index(log.len() + 1);
+            apply(&mut again, &log, from..from + to.index(log.len() + 1 - from));
+            apply(&mut again, &log, from..log.len());
+            assert_same(&once, &again);
+        }
+        check_derived(&again);
+    }
+
+    #[test]
+    fn a_fuzzy_snapshot_and_the_log_from_its_beginning_are_the_whole_log(
+        writes in writes(),
+        begin: prop::sample::Index,
+        room in 0usize..3000,
+        between in proptest::collection::vec(0usize..20, 1..40),
+    ) {
+        let log = log(&writes);
+        let begin = begin.index(log.len() + 1);
+        let mut running = Store::new();
+        apply(&mut running, &log, 0..begin);
+
+        let mut place = begin;
+        let mut pauses = between.iter().cycle();
+        let mut blocks = Vec::new();
+        let mut reached = Lsn::ZERO;
+        let mut after: Option<Bytes> = None;
+        loop {
+            let mut block = Vec::new();
+            let walk = running.walk(after.as_deref(), room, &mut block);
+            reached = reached.max(walk.newest);
+            blocks.push((walk.items, Bytes::from(block)));
+            after = walk.next;
+            if after.is_none() {
+                break;
+            }
+            let next = (place + pauses.next().unwrap()).min(log.len());
+            apply(&mut running, &log, place..next);
+            place = next;
+        }
+        prop_assert!(reached <= running.last_changed());
+        apply(&mut running, &log, place..log.len());
+
+        let mut recovered = Store::new();
+        for (items, block) in blocks {
+            recovered.load(items, block).unwrap();
+        }
+        prop_assert_eq!(recovered.last_changed(), reached);
+        check_derived(&recovered);
+        apply(&mut recovered, &log, begin..log.len());
+        assert_same(&running, &recovered);
+        check_derived(&recovered);
+
+        let mut plain = Store::new();
+        apply(&mut plain, &log, 0..log.len());
+        assert_same(&plain, &recovered);
+    }
+
+    #[test]
+    fn a_damaged_block_is_an_error_or_a_store_never_a_panic(
+        writes in writes(),
+        flips in proptest::collection::vec(any::<(prop::sample::Index, u8)>(), 0..4),
+        cut: Option<prop::sample::Index>,
+        items in 0u32..200,
+    ) {
+        let log = log(&writes);
+        let mut store = Store::new();
+        apply(&mut store, &log, 0..log.len());
+        let mut block = Vec::new();
+        let walk = store.walk(None, usize::MAX, &mut block);
+        for (at, xor) in flips {
+            let at = at.index(block.len());
+            block[at] ^= xor;
+        }
+        if let Some(cut) = cut {
+            block.truncate(cut.index(block.len()));
+        }
+        let whole = Bytes::from(block);
+        for items in [walk.items, items] {
+            let mut loaded = Store::new();
+            if loaded.load(items, whole.clone()).is_ok() {
+                prop_assert_eq!(loaded.entries_from(Bound::Unbounded).count(), items as usize);
+                prop_assert_eq!(loaded.feed(Lsn::ZERO).count(), items as usize);
+            }
+        }
+    }
+}
+
+#[test]
+fn blocks_out_of_order_are_refused() {
+    let mut store = Store::new();
+    for (seq, key) in (1..).zip(["a", "b"]) {
+        let op = put(&store, seq, key, "v");
+        store.apply(Lsn(seq), &op);
+    }
+    let mut block = Vec::new();
+    let walk = store.walk(None, 0, &mut block);
+    assert_eq!((walk.items, walk.next.as_deref(), walk.newest), (1, Some(&b"a"[..]), Lsn(1)));
+    let mut copy = Store::new();
+    let block = Bytes::from(block);
+    copy.load(1, block.clone()).unwrap();
+    assert_eq!(copy.load(1, block.clone()).unwrap_err().field, "snapshot entry key");
+    assert_eq!(Store::new().load(0, block).unwrap_err().field, "snapshot block");
+}

@@ -1,0 +1,111 @@
+use alloc::collections::BTreeMap;
+use alloc::format;
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Default)]
+struct Model {
+    keys: Vec<Vec<u8>>,
+    order: BTreeMap<Vec<u8>, Handle>,
+    tree: Tree,
+}
+
+impl Keys for Vec<Vec<u8>> {
+    fn key(&self, handle: Handle) -> &[u8] {
+        &self[handle as usize]
+    }
+}
+
+impl Model {
+    fn insert(&mut self, key: Vec<u8>) {
+        let found = self.tree.find(&self.keys, &key);
+        assert_eq!(found, self.order.get(&key).copied(), "{key:?}");
+        if found.is_none() {
+            let handle = self.keys.len() as Handle;
+            self.keys.push(key.clone());
+            self.tree.insert(&self.keys, handle);
+            self.order.insert(key, handle);
+        }
+    }
+
+    fn check(&self, probes: &[Vec<u8>]) {
+        assert!(self.tree.from(&self.keys, Bound::Unbounded).eq(self.order.values().copied()));
+        assert_eq!(self.tree.last(), self.order.values().last().copied());
+        for probe in probes.iter().chain(self.keys.iter()) {
+            assert_eq!(self.tree.find(&self.keys, probe), self.order.get(probe).copied());
+        }
+        for probe in probes.iter().chain(self.keys.iter().step_by(17)) {
+            for start in [Bound::Included(&probe[..]), Bound::Excluded(&probe[..])] {
+                let expected = self.order.range::<[u8], _>((start, Bound::Unbounded)).map(|(_, handle)| *handle);
+                assert!(self.tree.from(&self.keys, start).take(200).eq(expected.take(200)), "{start:?}");
+            }
+        }
+    }
+
+    fn fill(&self) -> f64 {
+        self.keys.len() as f64 / (self.tree.leaves.len() * FANOUT) as f64
+    }
+}
+
+#[test]
+fn keys_in_order_fill_every_leaf() {
+    let mut model = Model::default();
+    for number in 0..20_000 {
+        model.insert(format!("user/{number:08}/name").into_bytes());
+    }
+    model.check(&[]);
+    assert!(model.fill() > 0.99, "{}", model.fill());
+    assert_eq!(model.tree.height, 2);
+}
+
+#[test]
+fn interleaved_runs_and_falling_keys_keep_the_order() {
+    let mut model = Model::default();
+    for number in 0..3_000 {
+        for tenant in [7, 3, 9] {
+            model.insert(format!("tenant-{tenant}/{number:06}").into_bytes());
+        }
+        model.insert(format!("z/{:06}", 9_000 - number).into_bytes());
+    }
+    model.check(&[b"tenant-".to_vec(), b"tenant-5".to_vec(), b"zz".to_vec(), Vec::new()]);
+    assert!(model.fill() > 0.6, "{}", model.fill());
+}
+
+#[test]
+fn keys_that_differ_only_behind_their_heads_are_told_apart() {
+    let mut model = Model::default();
+    for number in 0..2_000_u32 {
+        let mut key = number.to_be_bytes().map(|byte| byte & 3).to_vec();
+        key.extend_from_slice(&[0; 12]);
+        key.extend_from_slice(&number.reverse_bits().to_be_bytes());
+        model.insert(key.clone());
+        key.truncate((number % 20) as usize + 1);
+        model.insert(key);
+    }
+    model.check(&[alloc::vec![0; 30]]);
+}
+
+fn keys() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        proptest::collection::vec(prop_oneof![Just(0u8), Just(1), Just(255)], 1..12),
+        proptest::collection::vec(any::<u8>(), 1..6),
+        (0u32..5000).prop_map(|number| format!("a-long-shared-prefix/{number}").into_bytes()),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn the_tree_is_an_ordered_map(
+        inserted in proptest::collection::vec(keys(), 0..1500),
+        probes in proptest::collection::vec(keys(), 0..40),
+    ) {
+        let mut model = Model::default();
+        for key in inserted {
+            model.insert(key);
+        }
+        model.check(&probes);
+    }
+}
