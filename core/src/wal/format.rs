@@ -202,6 +202,20 @@ impl FrameBuilder {
         self.bytes.len().saturating_sub(FRAME_HEADER_LEN)
     }
 
+    /// Bytes the whole frame will take, header and padding included.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        FRAME_HEADER_LEN + self.body_len().next_multiple_of(FRAME_ALIGN)
+    }
+
+    /// Takes back every record after the first `count`, which end after `body_len` bytes: what [`Self::count`] and
+    /// [`Self::body_len`] said before they were pushed.
+    pub fn rewind(&mut self, count: u32, body_len: usize) {
+        debug_assert!(count <= self.count && body_len <= self.body_len(), "only back");
+        self.bytes.truncate(FRAME_HEADER_LEN + body_len);
+        self.count = count;
+    }
+
     /// Appends one record.
     pub fn push(&mut self, record: &Record) {
         if self.bytes.is_empty() {
