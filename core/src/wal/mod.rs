@@ -37,12 +37,19 @@ use core::time::Duration;
 use crate::disk::{DiskError, DiskRequest};
 use crate::ids::Lsn;
 
+mod asker;
+mod commit;
+mod files;
 pub mod format;
 pub mod mount;
 mod resume;
+mod roll;
 mod running;
 pub mod scan;
 pub mod snapshot;
+mod snapshotting;
+mod spare;
+mod sweep;
 
 pub use resume::{OlderSegment, Resume, SnapshotFile};
 pub use running::Wal;
@@ -135,7 +142,8 @@ pub enum Effect {
     },
     /// The running snapshot was given up; the log goes on without it.
     SnapshotFailed(DiskError),
-    /// Everything asked of the disk has completed and every file is closed. Comes once, after [`Wal::close`].
+    /// Everything asked of the disk has completed; every file is closed, but for those that a failure left open. Comes
+    /// once, after [`Wal::close`].
     Closed,
 }
 
@@ -267,3 +275,6 @@ pub enum State {
     /// It is closed.
     Closed,
 }
+
+#[cfg(test)]
+mod tests;

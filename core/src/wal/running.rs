@@ -1,23 +1,137 @@
-//! The running log.
-#![expect(clippy::todo, unused_variables, reason = "signatures first; the bodies follow")]
+//! The running log: its state, its commands, and who takes which completion. What a commit is stands in `commit`, what a
+//! roll is in `roll`.
 
-use crate::disk::{DiskResult, IoToken};
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::dice::Dice;
+use crate::disk::{DiskError, DiskOp, DiskResult, IoToken, Lane};
 use crate::ids::Lsn;
+use crate::limits::MAX_FRAME_BODY;
 use crate::sink::Sink;
 use crate::time::Instant;
 
-use super::format::Record;
-use super::{AppendError, Effect, Manifest, Poison, Progress, Resume, SnapshotBlock, SnapshotRefused, Status};
+use super::asker::Asker;
+use super::commit::{Stated, Step};
+use super::files::{Active, Files};
+use super::format::{FrameBuilder, Record};
+use super::roll::{Incoming, next_capacity};
+use super::snapshotting::{Draft, DraftNews, closing};
+use super::spare::Spare;
+use super::sweep::Sweep;
+use super::{
+    AppendError, Effect, Manifest, Poison, Progress, Resume, Settings, SnapshotBlock, SnapshotRefused, State, Status,
+};
 
 /// A log that accepts records.
 #[derive(Debug)]
-pub struct Wal {}
+pub struct Wal {
+    /// The latest time heard of.
+    pub(super) now: Instant,
+    pub(super) settings: Settings,
+    pub(super) asker: Asker,
+    pub(super) dice: Dice,
+    pub(super) files: Files,
+    pub(super) progress: Progress,
+    /// Records appended since the last frame was closed.
+    pub(super) gathering: FrameBuilder,
+    /// A closed frame that waits for the next segment.
+    pub(super) waiting: Option<FrameBuilder>,
+    /// The next segment, from the seal of the present one until it is in place.
+    pub(super) incoming: Option<Incoming>,
+    /// Memory of frames that were written, for frames to come.
+    pub(super) buffers: Vec<Vec<u8>>,
+    /// The one operation of the commit path.
+    pub(super) flight: Option<(IoToken, Step)>,
+    pub(super) stated: Stated,
+    pub(super) mark_at: Option<Instant>,
+    pub(super) sync_at: Option<Instant>,
+    /// Up to here records are to be synced without waiting for the timer.
+    pub(super) sync_through: Lsn,
+    pub(super) no_room: Option<DiskError>,
+    pub(super) spare: Spare,
+    /// Bytes of frames written, ever, as this run counts them.
+    pub(super) logged: u64,
+    /// What `logged` was when the present snapshot began.
+    snapshot_base: u64,
+    /// No snapshot is wanted before `logged` is beyond this.
+    snapshot_not_before: u64,
+    draft: Option<(Draft, u64)>,
+    sweep: Sweep,
+    /// Segments being closed.
+    pub(super) closing: Vec<(IoToken, String)>,
+    active_closed: bool,
+    pub(super) life: Life,
+    pub(super) poison: Option<Poison>,
+}
+
+/// Where a log is between opening and closing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    /// Records are accepted.
+    Running,
+    /// What is gathered is written, then a closing frame.
+    Draining,
+    /// The files are tidied up and closed.
+    Leaving,
+    Closed,
+}
 
 impl Wal {
     /// Goes on where a scanned and mounted directory ends.
+    ///
+    /// # Panics
+    /// When the parts of `from` contradict each other.
     #[must_use]
     pub fn resume(from: Resume) -> Self {
-        todo!()
+        let last = Lsn(from.next_lsn.0.checked_sub(1).expect("LSNs begin at 1"));
+        assert!(from.active.first_lsn <= from.next_lsn, "the active segment does not begin in the future");
+        assert!(from.stated_durable <= last, "what is stated to be durable exists");
+        assert!(from.snapshot.is_none_or(|snapshot| snapshot.at <= last), "a snapshot does not reach into the future");
+        let numbers = from.older.iter().map(|older| older.number).chain([from.active.number]);
+        let firsts = from.older.iter().map(|older| older.first_lsn).chain([from.active.first_lsn]);
+        assert!(numbers.clone().zip(numbers.skip(1)).all(|(a, b)| a + 1 == b), "segment numbers have no gaps");
+        assert!(firsts.clone().zip(firsts.skip(1)).all(|(a, b)| a <= b), "segments are in order");
+
+        let active = Active { header: from.active, file: from.file, end: from.end, durable_end: from.end };
+        let spare = Spare::new(active.header.number + 1, next_capacity(&from.settings, active.header.capacity));
+        let snapshot_base = 0;
+        Self {
+            now: Instant::default(),
+            asker: Asker::new(from.next_token, from.next_file),
+            dice: from.dice,
+            files: Files {
+                older: VecDeque::from(from.older),
+                active,
+                snapshot: from.snapshot,
+                old_snapshots: Vec::new(),
+            },
+            progress: Progress { accepted: last, submitted: last, written: last, durable: last },
+            gathering: FrameBuilder::default(),
+            waiting: None,
+            incoming: None,
+            buffers: Vec::new(),
+            flight: None,
+            stated: Stated { written: from.stated_durable, durable: from.stated_durable },
+            // Due at the first timeout: what was recovered may have nothing after it that proves it durable.
+            mark_at: (from.stated_durable < last).then_some(Instant(0)),
+            sync_at: None,
+            sync_through: last,
+            no_room: None,
+            spare,
+            logged: from.tail_bytes,
+            snapshot_base,
+            snapshot_not_before: snapshot_base,
+            draft: None,
+            sweep: Sweep::default(),
+            closing: Vec::new(),
+            active_closed: false,
+            life: Life::Running,
+            poison: None,
+            settings: from.settings,
+        }
     }
 
     /// Takes in one atomic group: after a crash either all of it is there or nothing. Gives the LSN of its last
@@ -26,13 +140,32 @@ impl Wal {
     /// # Errors
     /// [`AppendError`]; nothing was taken in.
     pub fn append(&mut self, group: &[Record]) -> Result<Lsn, AppendError> {
-        todo!()
+        if self.poison.is_some() {
+            return Err(AppendError::Poisoned);
+        }
+        if self.life != Life::Running {
+            return Err(AppendError::Closing);
+        }
+        let (count, len) = (self.gathering.count(), self.gathering.body_len());
+        for record in group {
+            self.gathering.push(record);
+        }
+        let bytes = self.gathering.body_len() - len;
+        let limit = if count == 0 { MAX_FRAME_BODY } else { self.settings.gather_limit.min(MAX_FRAME_BODY) };
+        if len + bytes > limit {
+            self.gathering.rewind(count, len);
+            return Err(if bytes > MAX_FRAME_BODY { AppendError::TooLarge { bytes } } else { AppendError::Full });
+        }
+        let accepted = Lsn(self.progress.accepted.0 + u64::from(self.gathering.count() - count));
+        self.advance(Progress { accepted, ..self.progress });
+        Ok(accepted)
     }
 
     /// Has everything gathered written as one frame, unless a frame is on its way already. To be called after each
     /// batch of appends, completions and timeouts.
     pub fn submit(&mut self, now: Instant, out: &mut dyn Sink<Effect>) {
-        todo!()
+        self.hear(now);
+        self.pump(out);
     }
 
     /// Takes the outcome of one [`Effect::Disk`]. Does not submit the next frame: that is [`Wal::submit`]'s, so that
@@ -41,48 +174,102 @@ impl Wal {
     /// # Panics
     /// When `token` names no operation of this log that is still to be completed.
     pub fn handle_completion(&mut self, now: Instant, token: IoToken, result: DiskResult, out: &mut dyn Sink<Effect>) {
-        todo!()
+        self.hear(now);
+        self.asker.completed();
+        if self.poison.is_some() {
+            // Whatever it says, nothing may be built on it any more.
+        } else if let Some((_, step)) = self.flight.take_if(|(awaited, _)| *awaited == token) {
+            self.step_completed(step, result, out);
+        } else if self.spare.awaits(token) {
+            let news = self.spare.handle_completion(result, &mut self.asker, out);
+            self.spare_news(news, out);
+        } else if let Some((draft, _)) = self.draft.as_mut().filter(|(draft, _)| draft.awaits(token)) {
+            let news = draft.handle_completion(result, self.progress.durable, &mut self.asker, out);
+            self.draft_news(news, out);
+        } else if self.sweep.awaits(token) {
+            if let Err((during, error)) = self.sweep.handle_completion(result, &mut self.files, &mut self.asker, out) {
+                self.stop(during, error, out);
+            }
+        } else {
+            let at = self.closing.iter().position(|(awaited, _)| *awaited == token);
+            let (_, name) = self.closing.swap_remove(at.expect("a completion names an operation that was asked for"));
+            if let Err(error) = result {
+                self.stop(format!("closing {name}"), error, out);
+            }
+        }
+        if self.life != Life::Running {
+            self.pump(out);
+            self.leave(out);
+        }
     }
 
     /// Does what has come due.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut dyn Sink<Effect>) {
-        todo!()
+        self.hear(now);
+        if self.sync_at.take_if(|at| *at <= now).is_some() {
+            self.sync_through = self.progress.accepted;
+        }
+        self.pump(out);
+        if self.mark_at.take_if(|at| *at <= now).is_some() {
+            self.mark(out);
+        }
     }
 
     /// When to call [`Wal::handle_timeout`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        todo!()
+        self.mark_at.into_iter().chain(self.sync_at).min()
     }
 
-    /// Asks that everything accepted becomes durable as soon as can be, with [`SyncMode::Every`](super::SyncMode)
-    /// too; [`Effect::Durable`] tells.
+    /// Asks that everything accepted becomes durable as soon as can be, with [`SyncMode::Every`] too;
+    /// [`Effect::Durable`] tells.
     pub fn flush(&mut self, now: Instant, out: &mut dyn Sink<Effect>) {
-        todo!()
+        self.hear(now);
+        self.sync_through = self.progress.accepted;
+        self.pump(out);
     }
 
     /// How far the log has come.
     #[must_use]
-    pub fn progress(&self) -> Progress {
-        todo!()
+    pub const fn progress(&self) -> Progress {
+        self.progress
     }
 
     /// The log as an operator sees it.
     #[must_use]
     pub fn status(&self) -> Status {
-        todo!()
+        let state = match self.life {
+            Life::Closed => State::Closed,
+            _ if self.poison.is_some() => State::Poisoned,
+            Life::Draining | Life::Leaving => State::Closing,
+            Life::Running if self.no_room.is_some() => State::NoRoom,
+            Life::Running => State::Open,
+        };
+        let draft = self.draft.as_ref().map_or(0, |(draft, _)| draft.bytes());
+        Status {
+            state,
+            segments: self.files.segments(),
+            bytes: self.files.bytes() + self.spare.zeroed() + draft,
+            tail_bytes: self.tail_bytes(),
+            snapshot: self.files.snapshot,
+            snapshot_running: self.draft.is_some(),
+            removal_failed: self.sweep.failed().cloned(),
+        }
     }
 
     /// The failure that stopped the log.
     #[must_use]
-    pub fn poison(&self) -> Option<&Poison> {
-        todo!()
+    pub const fn poison(&self) -> Option<&Poison> {
+        self.poison.as_ref()
     }
 
     /// Whether a snapshot is worth its cost: the tail has outgrown `live_bytes`, the size that a snapshot would have.
+    /// After one that failed, not before as much again as the least tail was logged.
     #[must_use]
     pub fn wants_snapshot(&self, live_bytes: u64) -> bool {
-        todo!()
+        self.may_snapshot().is_ok()
+            && self.logged >= self.snapshot_not_before
+            && self.tail_bytes() > self.settings.snapshot_min.max(live_bytes)
     }
 
     /// Begins a snapshot of everything up to `at`, the last record whose effect the walk will certainly find; `head`
@@ -100,18 +287,34 @@ impl Wal {
         head: &[u8],
         out: &mut dyn Sink<Effect>,
     ) -> Result<Lsn, SnapshotRefused> {
-        todo!()
+        self.hear(now);
+        self.may_snapshot()?;
+        assert!(at <= self.progress.written, "a snapshot is taken of what was written");
+        if let Some(present) = self.files.snapshot.filter(|present| present.at >= at) {
+            return Err(SnapshotRefused::Current(present));
+        }
+        let log = self.files.active.header.log;
+        self.draft = Some((Draft::begin(log, at, head, &mut self.asker, out), self.logged));
+        Ok(at)
     }
 
     /// Takes the next block, once after each [`Effect::SnapshotRoom`]. Without effect if the snapshot has failed in the
     /// meantime.
+    ///
+    /// # Panics
+    /// When the block reaches beyond what was written.
     pub fn push_snapshot_block(&mut self, now: Instant, block: SnapshotBlock, out: &mut dyn Sink<Effect>) {
-        todo!()
+        self.hear(now);
+        if let Some((draft, _)) = &mut self.draft {
+            assert!(block.reaches <= self.progress.written, "a snapshot holds what was written");
+            draft.push(&block, &mut self.asker, out);
+        }
     }
 
     /// Names the files of a consistent copy and removes none until [`Wal::unpin`]. Pins are counted.
     pub fn pin(&mut self) -> Manifest {
-        todo!()
+        self.sweep.pin();
+        self.files.manifest(self.progress.durable)
     }
 
     /// Takes back one pin.
@@ -119,12 +322,139 @@ impl Wal {
     /// # Panics
     /// Without a pin.
     pub fn unpin(&mut self, out: &mut dyn Sink<Effect>) {
-        todo!()
+        self.sweep.unpin();
+        self.sweep.drive(&self.files, &mut self.asker, out);
     }
 
     /// Accepts nothing more, writes what is gathered and a closing frame, closes the files; [`Effect::Closed`] tells.
     /// A running snapshot is given up.
     pub fn close(&mut self, now: Instant, out: &mut dyn Sink<Effect>) {
-        todo!()
+        self.hear(now);
+        if self.life != Life::Running {
+            return;
+        }
+        self.life = Life::Draining;
+        self.sweep.stop();
+        if self.poison.is_none() {
+            if let Some((draft, _)) = &mut self.draft {
+                draft.give_up(closing(), &mut self.asker, out);
+            }
+            self.pump(out);
+        }
+        self.leave(out);
+    }
+
+    fn hear(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+    }
+
+    /// Moves the cursors; they never go back but where records are refused.
+    pub(super) fn advance(&mut self, to: Progress) {
+        let from = self.progress;
+        assert!(
+            from.submitted <= to.submitted && from.written <= to.written && from.durable <= to.durable,
+            "the log only goes forward: {from:?} to {to:?}"
+        );
+        assert!(
+            to.accepted >= to.submitted && to.submitted >= to.written && to.written >= to.durable,
+            "each cursor is behind the one before: {to:?}"
+        );
+        self.progress = to;
+    }
+
+    /// The first failure: from here on nothing is written.
+    pub(super) fn stop(&mut self, during: String, error: DiskError, out: &mut dyn Sink<Effect>) {
+        if self.poison.is_some() {
+            return;
+        }
+        let Progress { accepted, submitted, durable, .. } = self.progress;
+        let poison = Poison {
+            during,
+            error: error.clone(),
+            doubtful: (durable < submitted).then(|| (durable.next(), submitted)),
+            unwritten: (submitted < accepted).then(|| submitted.next()),
+        };
+        self.poison = Some(poison.clone());
+        self.flight = None;
+        self.waiting = None;
+        self.incoming = None;
+        self.gathering = FrameBuilder::default();
+        self.buffers = Vec::new();
+        self.mark_at = None;
+        self.sync_at = None;
+        self.sweep.stop();
+        out.push(Effect::Poisoned(poison));
+        if self.draft.take().is_some() {
+            out.push(Effect::SnapshotFailed(error));
+        }
+    }
+
+    /// The last steps of closing, as soon as nothing is to be written any more.
+    fn leave(&mut self, out: &mut dyn Sink<Effect>) {
+        if self.poison.is_some() {
+            self.life = Life::Leaving;
+        } else if self.life == Life::Leaving && !self.active_closed {
+            self.spare.discard(&mut self.asker, out);
+            if self.asker.is_quiet() {
+                self.active_closed = true;
+                let (file, name) = (self.files.active.file, self.files.active.name());
+                let token = self.asker.ask(Lane::Commit, DiskOp::Close { file }, out);
+                self.closing.push((token, name));
+            }
+            return;
+        }
+        if self.life == Life::Leaving && self.asker.is_quiet() {
+            self.life = Life::Closed;
+            out.push(Effect::Closed);
+        }
+    }
+
+    fn draft_news(&mut self, news: DraftNews, out: &mut dyn Sink<Effect>) {
+        match news {
+            DraftNews::Advanced => {}
+            DraftNews::Needs(reaches) => self.sync_through = self.sync_through.max(reaches),
+            DraftNews::Done(snapshot) => {
+                let (_, base) = self.draft.take().expect("the news is of a draft");
+                self.snapshot_base = base;
+                self.files.install(snapshot);
+                out.push(Effect::SnapshotDone { at: snapshot.at, bytes: snapshot.bytes });
+                if self.life == Life::Running {
+                    self.sweep.resume();
+                    self.sweep.drive(&self.files, &mut self.asker, out);
+                }
+            }
+            DraftNews::GivenUp(error, removal) => {
+                self.draft = None;
+                self.snapshot_not_before = self.logged.saturating_add(self.settings.snapshot_min);
+                if let Some(removal) = removal {
+                    self.sweep.note_failure(removal);
+                }
+                out.push(Effect::SnapshotFailed(error));
+            }
+            DraftNews::Failed { during, error } => self.stop(during, error, out),
+        }
+    }
+
+    /// Lets the running snapshot go on, if it waits for this.
+    pub(super) fn tell_draft(&mut self, out: &mut dyn Sink<Effect>) {
+        if let Some((draft, _)) = &mut self.draft {
+            draft.log_is_durable(self.progress.durable, &mut self.asker, out);
+        }
+    }
+
+    fn may_snapshot(&self) -> Result<(), SnapshotRefused> {
+        if self.poison.is_some() {
+            Err(SnapshotRefused::Poisoned)
+        } else if self.life != Life::Running {
+            Err(SnapshotRefused::Closing)
+        } else if self.draft.is_some() {
+            Err(SnapshotRefused::Busy)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn tail_bytes(&self) -> u64 {
+        self.logged - self.snapshot_base
     }
 }
