@@ -100,6 +100,12 @@ impl Node {
         &self.store
     }
 
+    /// The log, for looking at its progress; `None` in memory-only mode.
+    #[must_use]
+    pub fn log(&self) -> Option<&Wal> {
+        self.journal.log()
+    }
+
     /// The settings in force.
     #[must_use]
     pub const fn config(&self) -> &Config {
@@ -233,6 +239,12 @@ impl Node {
             }
             self.route_steps(now);
         }
+    }
+
+    /// As [`Node::poll_output`], but `None` before the next frame of the log leaves: only what is ready by itself. A
+    /// driver that hands out these answers first, and what they lead to in, lets more writes share that frame.
+    pub fn poll_ready(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
     }
 
     /// When [`Input::Timeout`] wants to be handed in.

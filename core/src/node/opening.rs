@@ -235,6 +235,7 @@ impl Opening {
             }
         };
         let founding = Founding { log: LogId(self.dice.next_id()), first_lsn: rebuilt.last_lsn.next() };
+        self.report.log = report.log.or(Some(founding.log));
         let mut mount = Mount::new(report, self.config.log.clone(), founding, self.dice.clone())?;
         mount.start(&mut self.out);
         Ok(Stage::Mounting { mount: Box::new(mount), rebuilt })

@@ -32,6 +32,12 @@ impl Rebuilt {
         &self.history.node
     }
 
+    /// The history that wrote last.
+    #[must_use]
+    pub const fn replica(&self) -> ReplicaId {
+        self.history.replica
+    }
+
     /// LSN of the last record.
     #[must_use]
     pub const fn last_lsn(&self) -> Lsn {

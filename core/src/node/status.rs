@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::types::Degraded;
-use crate::ids::{Lsn, NodeId, ReplicaId, Seq};
+use crate::ids::{LogId, Lsn, NodeId, ReplicaId, Seq};
 use crate::store::Digest;
 use crate::wal;
 
@@ -80,6 +80,8 @@ pub struct Outbox {
 /// What opening found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecoveryReport {
+    /// The log's name; `None` in memory-only mode.
+    pub log: Option<LogId>,
     /// The directory was empty, and a new history was born.
     pub created: bool,
     /// The last run ended by a clean close.
