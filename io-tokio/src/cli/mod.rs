@@ -1,6 +1,170 @@
-//! The command line.
+//! The command line: one command a run. `docs/json.md` is the reference of what `--json` prints.
+//!
+//! A command goes to the node that runs on the data directory when one answers on its control socket; else it locks
+//! the directory and works in this process. What it prints is the same.
 
-/// Entry point of the binary.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+mod args;
+mod export;
+mod import;
+mod node;
+mod output;
+mod progress;
+mod render;
+mod site;
+mod store;
+mod upkeep;
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+use softadastra_core::error::Code;
+use tracing_subscriber::EnvFilter;
+
+use self::args::{Cli, Command, Global, NodeCommand};
+use self::output::{Done, Failure, Output};
+use crate::control::Fault;
+use crate::control::answer::{ErrorEnvelope, Version};
+use crate::settings::{ColorSetting, Layers, LogFormat, Settings};
+
+/// Runs the command line of this process and says how it ended: 0 done, 1 failed, 2 usage.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(&args) {
+        Ok(cli) => cli,
+        Err(error) => return of_clap(&args, &error),
+    };
+    let settings = match settings(&cli.global) {
+        Ok(settings) => settings,
+        Err(fault) => {
+            Output::new(cli.global.json, cli.global.quiet, ColorSetting::Auto).fault(&fault);
+            return ExitCode::from(2);
+        }
+    };
+    let mut out = Output::new(settings.json, cli.global.quiet, settings.color);
+    let ended = run(cli, &settings, &mut out).and_then(|done| out.flush().map(|()| done));
+    match ended {
+        Ok(Done::Yes) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
+        Ok(Done::No) => ExitCode::FAILURE,
+        Err(failure @ (Failure::Fault(_) | Failure::Usage(_))) => {
+            // What was answered before the failure comes before it.
+            let flushed = out.flush();
+            let (Failure::Fault(fault) | Failure::Usage(fault)) = &failure else { return ExitCode::SUCCESS };
+            if matches!(flushed, Err(Failure::ClosedPipe)) {
+                return ExitCode::SUCCESS;
+            }
+            out.fault(fault);
+            if matches!(failure, Failure::Usage(_)) { ExitCode::from(2) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn run(cli: Cli, settings: &Settings, out: &mut Output) -> Result<Done, Failure> {
+    let Some(command) = cli.command else {
+        out.text(&Cli::command().render_help().to_string())?;
+        out.text("\nWithout a command there will be an interactive mode; it is not built yet.\n")?;
+        return Ok(Done::Yes);
+    };
+    match command {
+        Command::Version => out.answer(&Version { version: env!("CARGO_PKG_VERSION").to_owned() })?,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "softadastra", &mut script);
+            out.bytes(&script)?;
+        }
+        command => {
+            let serves = matches!(command, Command::Node(NodeCommand::Start { .. }));
+            start_logging(&cli.global, settings, serves)?;
+            let mut runtime = tokio::runtime::Builder::new_multi_thread();
+            if !serves {
+                // One for the engine, one for the connection: the command itself runs on the main thread.
+                runtime.worker_threads(2);
+            }
+            let runtime = runtime.enable_all().build().map_err(|error| Fault::io("start the runtime", &error))?;
+            let done = runtime.block_on(carry_out(command, settings, out));
+            // A thread that waits for input that nobody needs any more must not hold up the end.
+            runtime.shutdown_background();
+            return done;
+        }
+    }
+    Ok(Done::Yes)
+}
+
+async fn carry_out(command: Command, settings: &Settings, out: &mut Output) -> Result<Done, Failure> {
+    match command {
+        Command::Init { node_id } => node::init(settings, node_id, out).await,
+        Command::Node(NodeCommand::Start { node_id }) => node::start(settings, node_id, out).await,
+        Command::Node(NodeCommand::Info) => site::run(settings, out, upkeep::NodeInfo).await,
+        Command::Status => site::run(settings, out, upkeep::Status).await,
+        Command::Snapshot => site::run(settings, out, upkeep::Snapshot).await,
+        Command::Backup { dir, verify: false } => site::run(settings, out, upkeep::Backup { dir }).await,
+        Command::Backup { dir, verify: true } => upkeep::verify_backup(&dir, out).await,
+        Command::Restore { dir, node_id } => upkeep::restore(settings, &dir, node_id, out).await,
+        Command::Wal(command) => upkeep::wal(settings, &command, out).await,
+        Command::Store(command) => site::run(settings, out, store::Action::of(command)?).await,
+        Command::Version | Command::Completions { .. } => unreachable!("carried out without a runtime"),
+    }
+}
+
+/// The layers of settings, flags on top.
+fn settings(global: &Global) -> Result<Settings, Fault> {
+    let mut layers = Layers::from_process();
+    layers.config.clone_from(&global.config);
+    for item in &global.set {
+        let (key, value) = item.split_once('=').ok_or_else(|| {
+            Fault::new(Code::InvalidArgument, format!("--set {item:?} is not KEY=VALUE"), "correct it")
+        })?;
+        layers.flags.push(("--set", key.to_owned(), value.into()));
+    }
+    if let Some(dir) = &global.data_dir {
+        layers.flags.push(("--data-dir", "data_dir".to_owned(), dir.into()));
+    }
+    if let Some(when) = global.color {
+        layers.flags.push(("--color", "color".to_owned(), when.name().into()));
+    }
+    if global.json {
+        layers.flags.push(("--json", "json".to_owned(), "true".into()));
+    }
+    Ok(layers.resolve()?)
+}
+
+fn start_logging(global: &Global, settings: &Settings, serves: bool) -> Result<(), Failure> {
+    let default = match (global.quiet, global.verbose, serves) {
+        (true, ..) => "error",
+        (_, 0, true) => "info",
+        (_, 0, false) => "warn",
+        (_, 1, _) => "warn,softadastra=debug",
+        _ => "trace",
+    };
+    let text = settings.log.as_deref().unwrap_or(default);
+    let filter = EnvFilter::try_new(text).map_err(|error| {
+        let what = format!("setting log from {}: {text:?}: {error}", settings.source("log"));
+        Failure::Usage(Fault::new(Code::InvalidArgument, what, "correct it"))
+    })?;
+    let ansi = Output::paints_stderr(settings.color);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(ansi);
+    let started = match settings.log_format {
+        LogFormat::Text => log.with_target(false).try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|error| Fault::new(Code::InvalidState, format!("logging cannot start: {error}"), "").into())
+}
+
+/// Help and versions go to stdout and are done; everything else is a mistake in the arguments.
+fn of_clap(args: &[OsString], error: &clap::Error) -> ExitCode {
+    let wants_json = args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--json");
+    if error.use_stderr() && wants_json {
+        let text = error.render().to_string();
+        let message = text.trim().trim_start_matches("error: ").to_owned();
+        let fault = Fault::new(Code::InvalidArgument, message, "see `softadastra help`");
+        let document = serde_json::to_string(&ErrorEnvelope::new(fault)).expect("a fault is text");
+        // When stderr is closed there is nobody left to tell.
+        drop(writeln!(io::stderr(), "{document}"));
+    } else {
+        // A closed pipe is a quiet exit here too.
+        drop(error.print());
+    }
+    ExitCode::from(if error.use_stderr() { 2 } else { 0 })
 }

@@ -64,6 +64,10 @@ answers! {
     Restored = "restore/1",
     Log = "wal/1",
     Repaired = "repair/1",
+    Init = "init/1",
+    Imported = "import/1",
+    Exported = "export/1",
+    Version = "version/1",
 }
 
 /// What `store put` did.
@@ -414,4 +418,56 @@ pub struct Repaired {
     pub records: u64,
     /// The new history.
     pub replica_id: String,
+}
+
+/// What `init` made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Init {
+    /// The new data directory.
+    pub data_dir: String,
+    /// The node's name.
+    pub node_id: String,
+    /// Its history: 32 hex digits.
+    pub replica_id: String,
+    /// Its log: 32 hex digits.
+    pub log_id: Option<String>,
+}
+
+/// What an import did. Every record counted here is durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Imported {
+    /// Records read and stored.
+    pub records: u64,
+    /// Keys that were absent.
+    pub created: u64,
+    /// Keys that had another value.
+    pub updated: u64,
+    /// Keys that had this very value.
+    pub unchanged: u64,
+    /// Bytes of the lines read.
+    pub bytes: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// Records per second.
+    pub records_per_second: u64,
+}
+
+/// What an export did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Exported {
+    /// Records written.
+    pub records: u64,
+    /// Bytes of the lines written.
+    pub bytes: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// Records per second.
+    pub records_per_second: u64,
+}
+
+/// Which software this is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// Its version.
+    pub version: String,
 }

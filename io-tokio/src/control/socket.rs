@@ -3,14 +3,13 @@
 //! The address of a Unix socket holds about a hundred bytes, a path far more. On Linux a directory too deep for that
 //! is reached through its descriptor in `/proc`; elsewhere the error of the operating system says what is wrong.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::Mode;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
 use super::SOCKET_NAME;
 
@@ -53,11 +52,11 @@ pub(super) async fn connect(dir: &Path) -> io::Result<UnixStream> {
 pub(super) fn listen(dir: &Path) -> io::Result<UnixListener> {
     remove(&dir.join(SOCKET_NAME))?;
     let address = Address::of(dir)?;
-    // The mode must be right from the first moment on: a later chmod would leave a gap.
-    let before = rustix::process::umask(Mode::from_raw_mode(0o177));
-    let listener = UnixListener::bind(&address.path);
-    rustix::process::umask(before);
-    listener
+    let socket = UnixSocket::new_stream()?;
+    socket.bind(&address.path)?;
+    // Nobody can connect before `listen`, so the mode is right from the first moment on.
+    std::fs::set_permissions(&address.path, Permissions::from_mode(0o600))?;
+    socket.listen(128)
 }
 
 /// Removes a socket; that there is none is fine.
@@ -75,8 +74,6 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     async fn round_trip(dir: &Path) {

@@ -1,0 +1,322 @@
+//! The command line, defined once: parsing, help and completions come from here.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A local-first key-value node: writes are durable here at once.
+#[derive(Debug, Parser)]
+#[command(
+    name = "softadastra",
+    bin_name = "softadastra",
+    version,
+    max_term_width = 100,
+    after_help = "Settings come from flags, then SOFTADASTRA_* in the environment (SOFTADASTRA_DATA_DIR, …), then the \
+                  configuration file, then the defaults.\n\
+                  Exit status: 0 done, 1 failed, 2 usage."
+)]
+pub struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Options of every command.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Where the node keeps its data [default: ~/.local/share/softadastra]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// The configuration file [default: softadastra.toml in the data directory, if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Set any setting for this run, such as durability=100ms
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Print JSON, with a named and versioned schema
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say more; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Say nothing but answers and errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// When to colour [default: auto]
+    #[arg(long, global = true, value_name = "WHEN")]
+    pub color: Option<When>,
+}
+
+/// When output is coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// On a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl When {
+    /// The name, as in a configuration file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create a data directory
+    Init {
+        /// The node's name, 1 to 64 characters of [A-Za-z0-9._-]
+        #[arg(long, value_name = "ID")]
+        node_id: Option<String>,
+    },
+    /// Show how the node does
+    Status,
+    /// Run a node, or show who it is
+    #[command(subcommand)]
+    Node(NodeCommand),
+    /// Read and write values
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Look at the write-ahead log, check it, repair it
+    #[command(subcommand)]
+    Wal(WalCommand),
+    /// Write a snapshot now and remove the log segments it makes needless
+    Snapshot,
+    /// Copy the node's data into a directory, while it runs; again into the same one: only what is new
+    Backup {
+        /// Where to
+        dir: PathBuf,
+        /// Copy nothing; read the backup in DIR and check every byte
+        #[arg(long)]
+        verify: bool,
+    },
+    /// Build the data directory, which must be absent or empty, from a backup; the node starts a new history
+    Restore {
+        /// Where the backup is
+        dir: PathBuf,
+        /// The node's name [default: the name in the backup]
+        #[arg(long, value_name = "ID")]
+        node_id: Option<String>,
+    },
+    /// Print a completion script
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the version
+    Version,
+}
+
+/// `softadastra node`
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// Show who the node is
+    Info,
+    /// Run the node in the foreground until SIGINT or SIGTERM; creates the data directory when it is missing
+    Start {
+        /// The node's name, 1 to 64 characters of [A-Za-z0-9._-]
+        #[arg(long, value_name = "ID")]
+        node_id: Option<String>,
+    },
+}
+
+/// A key, as text or as base64.
+#[derive(Args, Debug)]
+pub struct Key {
+    /// The key
+    #[arg(value_name = "KEY", allow_negative_numbers = true)]
+    pub key: String,
+    /// KEY is base64, for keys that are not text
+    #[arg(long)]
+    pub key_base64: bool,
+}
+
+/// The keys that begin with something.
+#[derive(Args, Debug)]
+pub struct Prefix {
+    /// Only keys that begin with this
+    #[arg(value_name = "PREFIX", allow_negative_numbers = true)]
+    pub positional: Option<String>,
+    /// Only keys that begin with this
+    #[arg(long = "prefix", value_name = "PREFIX", conflicts_with = "positional", allow_hyphen_values = true)]
+    pub option: Option<String>,
+}
+
+impl Prefix {
+    /// The text, however it was given.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.option.as_deref().or(self.positional.as_deref()).unwrap_or("")
+    }
+}
+
+/// `softadastra store`
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Set a value
+    Put {
+        /// Which key
+        #[command(flatten)]
+        key: Key,
+        /// The value, literally; `-` reads it from stdin. One that looks like an option of this program goes after `--`
+        #[arg(allow_hyphen_values = true, required_unless_present = "file")]
+        value: Option<OsString>,
+        /// Read the value from this file; `-` is stdin
+        #[arg(long, value_name = "FILE", conflicts_with = "value")]
+        file: Option<PathBuf>,
+        /// Only if the key is at this version; 0 means that it must be absent
+        #[arg(long, value_name = "VERSION")]
+        if_version: Option<u64>,
+    },
+    /// Print a value
+    Get {
+        /// Which key
+        #[command(flatten)]
+        key: Key,
+        /// Write the value's bytes and nothing else
+        #[arg(long, conflicts_with = "json")]
+        raw: bool,
+    },
+    /// Remove a value
+    Remove {
+        /// Which key
+        #[command(flatten)]
+        key: Key,
+    },
+    /// Print true (exit 0) when the key has a value, else false (exit 1)
+    Contains {
+        /// Which key
+        #[command(flatten)]
+        key: Key,
+    },
+    /// List keys and values, in the order of keys
+    List {
+        /// Which keys
+        #[command(flatten)]
+        prefix: Prefix,
+        /// Only keys after this one
+        #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
+        after: Option<String>,
+        /// At most this many
+        #[arg(long, value_name = "N")]
+        limit: Option<u64>,
+        /// Only the keys, one per line
+        #[arg(long, conflicts_with = "json")]
+        keys: bool,
+    },
+    /// Print the number of keys
+    Size,
+    /// Read records, one JSON object per line: {"key":"…","value":"…"}
+    Import {
+        /// The file; `-` is stdin [default: stdin, unless it is a terminal]
+        file: Option<PathBuf>,
+    },
+    /// Write records, one JSON object per line, in the order of keys
+    Export {
+        /// The file, replaced when the export is complete; `-` is stdout [default: stdout]
+        file: Option<PathBuf>,
+        /// Only keys that begin with this
+        #[arg(long, value_name = "PREFIX", allow_hyphen_values = true, default_value = "")]
+        prefix: String,
+    },
+    /// Print changes as they happen
+    Watch {
+        /// Which keys
+        #[command(flatten)]
+        prefix: Prefix,
+        /// Begin after this position of the log; 0 shows all there is first [default: now]
+        #[arg(long, value_name = "LSN")]
+        from: Option<u64>,
+        /// End after this many changes
+        #[arg(long, value_name = "N")]
+        count: Option<u64>,
+    },
+}
+
+/// `softadastra wal`
+#[derive(Debug, Subcommand)]
+pub enum WalCommand {
+    /// Show what the log consists of
+    Inspect,
+    /// Read all of the log and check it; damage is exit 1
+    Verify,
+    /// Salvage a damaged log into a new one and keep the damaged one aside
+    Repair,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once("softadastra").chain(args.iter().copied()))
+    }
+
+    fn put(args: &[&str]) -> (String, Option<OsString>) {
+        match parse(&[&["store", "put"], args].concat()).expect("parses").command {
+            Some(Command::Store(StoreCommand::Put { key, value, .. })) => (key.key, value),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn values_are_literal() {
+        for value in ["-5", "-x", "--unheard-of", "{\"a\":1}", "a  b", "", " ", "-", "--a=b", "ä"] {
+            assert_eq!(put(&["k", value]), ("k".to_owned(), Some(value.into())), "{value:?}");
+        }
+        assert_eq!(put(&["k", "--", "-v"]), ("k".to_owned(), Some("-v".into())));
+        assert_eq!(put(&["-7", "-8"]), ("-7".to_owned(), Some("-8".into())));
+        assert_eq!(put(&["k", "-5", "--json"]), ("k".to_owned(), Some("-5".into())));
+    }
+
+    #[test]
+    fn mistakes_are_usage_errors() {
+        let cases: &[&[&str]] = &[
+            &["store", "put", "k"],
+            &["store", "put", "k", "v", "w"],
+            &["store", "put", "k", "v", "--file", "f"],
+            &["store", "get"],
+            &["store", "get", "k", "--raw", "--json"],
+            &["store", "list", "--limit", "x"],
+            &["store"],
+            &["sotre", "get", "k"],
+            &["-v", "-q", "status"],
+            &["--color", "red", "status"],
+            &["completions", "tcl"],
+        ];
+        for args in cases {
+            let error = parse(args).expect_err(&args.join(" "));
+            assert_eq!(error.exit_code(), 2, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn global_options_stand_anywhere() {
+        let cli = parse(&["store", "get", "k", "--data-dir", "/d", "--json"]).unwrap();
+        assert_eq!(cli.global.data_dir.unwrap(), PathBuf::from("/d"));
+        assert!(cli.global.json);
+        assert!(parse(&[]).unwrap().command.is_none());
+    }
+}

@@ -1,0 +1,144 @@
+//! `softadastra init` and `softadastra node start`.
+
+use std::time::Duration;
+
+use softadastra_core::error::Code;
+use softadastra_core::ids::NodeId;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::output::{Done, Failure, Output};
+use super::site::options;
+use crate::control::answer::Init;
+use crate::control::server::Server;
+use crate::control::{Backend as _, Fault, Local};
+use crate::settings::Settings;
+use crate::{Client, data_dir};
+
+/// How long a stopping node waits for those it is answering.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// A node id from the command line.
+pub(super) fn parse_node_id(text: String) -> Result<NodeId, Failure> {
+    NodeId::new(text)
+        .map_err(|error| Failure::Usage(Fault::new(Code::InvalidArgument, error.to_string(), "choose another")))
+}
+
+/// Creates a data directory; one that is there already is left alone.
+pub(super) async fn init(settings: &Settings, node_id: Option<String>, out: &mut Output) -> Result<Done, Failure> {
+    let dir = &settings.data_dir;
+    let mut wanted = options(settings);
+    if let Some(node_id) = node_id {
+        wanted = wanted.node_id(parse_node_id(node_id)?);
+    }
+    let there = || {
+        let what = format!("{} already holds a node", dir.display());
+        Fault::new(Code::AlreadyExists, what, "use it as it is, or choose another data directory")
+    };
+    // Asked before opening, which would give the node a new name; asked again after, in case two do this at once.
+    if data_dir::exists(&dir.join(data_dir::WAL_DIR))? {
+        return Err(there().into());
+    }
+    let mut local = Local::for_one_command(Client::open(wanted).await?);
+    let node = local.node().await?;
+    local.close().await?;
+    if !node.recovery.created {
+        return Err(there().into());
+    }
+    out.answer(&Init {
+        data_dir: dir.display().to_string(),
+        node_id: node.node_id,
+        replica_id: node.replica_id,
+        log_id: node.log_id,
+    })?;
+    Ok(Done::Yes)
+}
+
+/// Runs a node until it is told to stop, or until it cannot go on.
+pub(super) async fn start(settings: &Settings, node_id: Option<String>, out: &mut Output) -> Result<Done, Failure> {
+    let mut wanted = options(settings);
+    if let Some(node_id) = node_id {
+        wanted = wanted.node_id(parse_node_id(node_id)?);
+    }
+    if let Some(wait) = settings.lock_wait {
+        wanted = wanted.lock_wait(wait);
+    }
+    // From here on a signal is a request to stop cleanly, even one that comes while the log is being read.
+    let mut signals = Signals::new()?;
+    let client = tokio::select! {
+        opened = Client::open(wanted) => opened?,
+        name = signals.next() => {
+            tracing::info!(event = "signal", name, "stopped before the node was up");
+            return Ok(Done::Yes);
+        }
+    };
+    let served = serve(settings, &client, signals, out).await;
+    let closed = client.close().await;
+    served?;
+    closed?;
+    Ok(Done::Yes)
+}
+
+async fn serve(settings: &Settings, client: &Client, mut signals: Signals, out: &mut Output) -> Result<(), Failure> {
+    let server = Server::bind(&settings.data_dir)?;
+    let stop = CancellationToken::new();
+    let mut serving = tokio::spawn(server.serve(client.clone(), stop.clone()));
+    let node = Local::for_a_node(client.clone()).node().await?;
+    tracing::info!(event = "ready", node = %node.node_id, pid = node.pid, "commands are taken");
+    if out.is_json() {
+        out.document(&node)?;
+        out.flush()?;
+    }
+    let ended = tokio::select! {
+        name = signals.next() => {
+            tracing::info!(event = "signal", name, "stopping");
+            Ok(())
+        }
+        () = client.closed() => {
+            Err(Fault::new(Code::InternalError, "the engine has stopped by itself", "see the log above, then start again"))
+        }
+        served = &mut serving => {
+            return Err(ended_early(served).into());
+        }
+    };
+    stop.cancel();
+    match tokio::time::timeout(FAREWELL, &mut serving).await {
+        Ok(Ok(served)) => served?,
+        Ok(Err(panicked)) => return Err(ended_early(Err(panicked)).into()),
+        Err(_elapsed) => {
+            tracing::warn!(event = "farewell_cut_short", "somebody was still being answered");
+            serving.abort();
+        }
+    }
+    Ok(ended?)
+}
+
+fn ended_early(served: Result<Result<(), Fault>, tokio::task::JoinError>) -> Fault {
+    match served {
+        Ok(Err(fault)) => fault,
+        Ok(Ok(())) => {
+            Fault::new(Code::InternalError, "the control socket has closed by itself", "start the node again")
+        }
+        Err(panicked) => Fault::new(Code::InternalError, format!("the control socket: {panicked}"), "report this"),
+    }
+}
+
+/// What asks a process to end.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(|error| Fault::io("listen for signals", &error));
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}

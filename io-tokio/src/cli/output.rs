@@ -1,0 +1,183 @@
+//! Where answers, notes and errors go: tables for people or documents for programs, and a quiet end when nobody reads on.
+
+use std::fmt;
+use std::io::{self, BufWriter, IsTerminal as _, Write};
+
+use anstream::{AutoStream, ColorChoice};
+use softadastra_core::error::Code;
+
+use crate::control::Fault;
+use crate::control::answer::{Answer, ErrorEnvelope};
+use crate::settings::ColorSetting;
+
+/// How a command ended, if not well.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// It failed: exit 1.
+    Fault(Fault),
+    /// It was not a command that could be carried out: exit 2.
+    Usage(Fault),
+    /// Whoever read the output has gone. That is their right: a quiet exit.
+    ClosedPipe,
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<softadastra_core::error::Error> for Failure {
+    fn from(error: softadastra_core::error::Error) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+impl Failure {
+    /// A failure of writing output.
+    pub(super) fn of_output(error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::ClosedPipe;
+        }
+        Self::Fault(Fault::io("write the output", error))
+    }
+}
+
+/// How a command ended, if well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Done {
+    /// Exit 0.
+    Yes,
+    /// The answer to a question was no: exit 1, without an error.
+    No,
+}
+
+/// An answer that people can read.
+pub(super) trait Human {
+    /// The text, line end included.
+    fn human(&self, paint: Paint) -> String;
+}
+
+/// Adds colour, or leaves it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Paint(bool);
+
+impl Paint {
+    fn of(stream: &impl anstream::stream::RawStream, setting: ColorSetting) -> Self {
+        Self(match setting {
+            ColorSetting::Always => true,
+            ColorSetting::Never => false,
+            ColorSetting::Auto => AutoStream::choice(stream) != ColorChoice::Never,
+        })
+    }
+
+    /// No colour.
+    #[cfg(test)]
+    pub(super) const PLAIN: Self = Self(false);
+
+    fn wrap(self, code: &str, text: impl fmt::Display) -> String {
+        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
+    }
+
+    /// For headings and names.
+    pub(super) fn bold(self, text: impl fmt::Display) -> String {
+        self.wrap("1", text)
+    }
+
+    /// For what went wrong.
+    pub(super) fn red(self, text: impl fmt::Display) -> String {
+        self.wrap("1;31", text)
+    }
+}
+
+/// The output of one command.
+pub(super) struct Output {
+    out: BufWriter<io::StdoutLock<'static>>,
+    json: bool,
+    quiet: bool,
+    paint: Paint,
+    paint_err: Paint,
+}
+
+impl Output {
+    pub(super) fn new(json: bool, quiet: bool, color: ColorSetting) -> Self {
+        Self {
+            out: BufWriter::with_capacity(1 << 16, io::stdout().lock()),
+            json,
+            quiet,
+            paint: Paint::of(&io::stdout(), color),
+            paint_err: Paint::of(&io::stderr(), color),
+        }
+    }
+
+    /// Whether log lines are coloured.
+    pub(super) fn paints_stderr(color: ColorSetting) -> bool {
+        Paint::of(&io::stderr(), color).0
+    }
+
+    /// Whether programs read this.
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether to show that something is going on: only to people who look.
+    pub(super) fn shows_progress(&self) -> bool {
+        !self.quiet && !self.json && io::stderr().is_terminal()
+    }
+
+    /// The colour of answers.
+    pub(super) fn paint(&self) -> Paint {
+        self.paint
+    }
+
+    /// An answer.
+    pub(super) fn answer<T: Answer + Human>(&mut self, answer: &T) -> Result<(), Failure> {
+        if self.json { self.document(answer) } else { self.text(&answer.human(self.paint)) }
+    }
+
+    /// An answer as a document, whoever reads it.
+    pub(super) fn document<T: Answer>(&mut self, answer: &T) -> Result<(), Failure> {
+        let mut document = serde_json::to_vec(&answer.envelope()).expect("answers are trees of text and numbers");
+        document.push(b'\n');
+        self.bytes(&document)
+    }
+
+    /// Text as it is.
+    pub(super) fn text(&mut self, text: &str) -> Result<(), Failure> {
+        self.bytes(text.as_bytes())
+    }
+
+    /// Bytes as they are.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.out.write_all(bytes).map_err(|error| Failure::of_output(&error))
+    }
+
+    /// Hands everything to the operating system.
+    pub(super) fn flush(&mut self) -> Result<(), Failure> {
+        self.out.flush().map_err(|error| Failure::of_output(&error))
+    }
+
+    /// Something a person may like to know; not part of the answer.
+    pub(super) fn note(&self, text: impl fmt::Display) {
+        if !self.quiet {
+            self.to_stderr(format_args!("{text}\n"));
+        }
+    }
+
+    /// What went wrong.
+    pub(super) fn fault(&self, fault: &Fault) {
+        if self.json {
+            let document = serde_json::to_string(&ErrorEnvelope::new(fault.clone()));
+            self.to_stderr(format_args!("{}\n", document.expect("a fault is text")));
+        } else if fault.is(Code::NotFound) && fault.message.starts_with("Key not found: ") {
+            self.to_stderr(format_args!("{fault}\n"));
+        } else {
+            self.to_stderr(format_args!("{} {fault} [{}]\n", self.paint_err.red("error:"), fault.code));
+        }
+    }
+
+    fn to_stderr(&self, text: fmt::Arguments<'_>) {
+        // When stderr is closed there is nobody left to tell.
+        drop(io::stderr().lock().write_fmt(text));
+    }
+}
