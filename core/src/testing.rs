@@ -186,8 +186,13 @@ impl MemDisk {
 
     /// The process ends: what was written stays readable, durable or not.
     pub(crate) fn stop(&mut self) {
-        self.open.clear();
+        self.stop_files();
         self.failures.clear();
+    }
+
+    /// The process ends and another begins; planned failures stay.
+    pub(crate) fn stop_files(&mut self) {
+        self.open.clear();
     }
 
     /// Carries out one operation.

@@ -135,7 +135,7 @@ enum Expects {
 
 /// Reads a snapshot from chunks of any size, holding no more than one part and one chunk.
 ///
-/// Feed with [`Self::push`], then take parts with [`Self::next`] until it wants more bytes; at the end of the file ask
+/// Feed with [`Self::push`], then take parts with [`Self::next_part`] until it wants more bytes; at the end of the file ask
 /// [`Self::finish`] whether the snapshot was whole.
 #[derive(Debug)]
 pub struct Decoder {
@@ -149,6 +149,8 @@ pub struct Decoder {
     items: u64,
     /// Blocks were passed over, so counts need not agree.
     gaps: bool,
+    /// Where the next part begins is not known.
+    searching: bool,
 }
 
 impl Default for Decoder {
@@ -171,10 +173,11 @@ impl Decoder {
             blocks: 0,
             items: 0,
             gaps: false,
+            searching: false,
         }
     }
 
-    /// The offset in the file of the part that [`Self::next`] reads next.
+    /// The offset in the file of the part that [`Self::next_part`] reads next.
     #[must_use]
     pub const fn offset(&self) -> u64 {
         self.offset
@@ -192,9 +195,15 @@ impl Decoder {
     /// # Errors
     /// [`DecodeError`] when what stands at [`Self::offset`] is damaged, out of place or of a newer version. Asked
     /// again it says the same, until [`Self::skip_damage`] passes over it.
-    pub fn next(&mut self) -> Result<Option<Part>, DecodeError> {
+    pub fn next_part(&mut self) -> Result<Option<Part>, DecodeError> {
         if self.expects == Expects::Header && !self.read_header()? {
             return Ok(None);
+        }
+        if self.searching {
+            if !self.search() {
+                return Ok(None);
+            }
+            self.searching = false;
         }
         let rest = self.buffer.get(self.read..).unwrap_or_default();
         if self.expects == Expects::Nothing {
@@ -220,27 +229,31 @@ impl Decoder {
         }
     }
 
-    /// After an error: passes over bytes until a whole part of this snapshot may begin, for salvage. Says whether one
-    /// was found in the bytes at hand; if not, push more and ask again.
+    /// After an error, for salvage: from now on passes over bytes until a part of this snapshot begins. Says whether
+    /// that can be: without a header no part can be told, and behind the footer there is none.
     pub fn skip_damage(&mut self) -> bool {
-        if self.expects == Expects::Header {
+        if matches!(self.expects, Expects::Header | Expects::Nothing) {
             return false;
         }
-        let life = life(self.log, self.at);
-        self.gaps = true;
         self.expects = Expects::BlockOrFooter;
-        loop {
-            let rest = self.buffer.get(self.read..).unwrap_or_default();
-            let Some(candidate) = rest.get(PART_ALIGN..).filter(|rest| rest.len() >= PART_HEADER_LEN) else {
-                return false;
-            };
-            let found = RawPart::read(candidate, life)
-                .is_ok_and(|raw| raw.is_none_or(|raw| raw.kind != KIND_HEAD && raw.index >= self.blocks));
-            self.consume(PART_ALIGN);
-            if found {
+        self.gaps = true;
+        self.searching = true;
+        // The bad part itself is not worth a second look.
+        self.consume(PART_ALIGN.min(self.buffer.len() - self.read));
+        true
+    }
+
+    /// Passes over bytes until a part may begin. Says whether one does within the bytes at hand.
+    fn search(&mut self) -> bool {
+        let life = life(self.log, self.at);
+        while let Some(rest) = self.buffer.get(self.read..).filter(|rest| rest.len() >= PART_HEADER_LEN) {
+            let raw = RawPart::read(rest, life);
+            if raw.is_ok_and(|raw| raw.is_none_or(|raw| raw.kind != KIND_HEAD && raw.index >= self.blocks)) {
                 return true;
             }
+            self.consume(PART_ALIGN);
         }
+        false
     }
 
     fn read_header(&mut self) -> Result<bool, DecodeError> {

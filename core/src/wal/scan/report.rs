@@ -46,6 +46,26 @@ pub struct ScanReport {
 }
 
 impl ScanReport {
+    /// Of a directory where nothing is.
+    pub(super) const fn empty() -> Self {
+        Self {
+            log: None,
+            segments: Vec::new(),
+            snapshot: None,
+            damage: Vec::new(),
+            torn: None,
+            next_lsn: Lsn(1),
+            durable_seen: Lsn::ZERO,
+            closed_cleanly: false,
+            unproven: None,
+            leftovers: Vec::new(),
+            strangers: Vec::new(),
+            too_new: None,
+            next_token: IoToken(0),
+            next_file: FileId(0),
+        }
+    }
+
     /// Why the directory must not be mounted; `None` when it may be.
     #[must_use]
     pub fn refusal(&self) -> Option<Error> {

@@ -27,7 +27,7 @@ fn read(file: &[u8], chunk: usize) -> Result<Vec<Part>, DecodeError> {
     let mut parts = Vec::new();
     for chunk in file.chunks(chunk) {
         decoder.push(chunk);
-        while let Some(part) = decoder.next()? {
+        while let Some(part) = decoder.next_part()? {
             parts.push(part);
         }
     }
@@ -90,11 +90,11 @@ fn salvage_passes_over_a_damaged_block() {
     file[first_block + PART_HEADER_LEN] ^= 1;
     let mut decoder = Decoder::new();
     decoder.push(&file);
-    assert!(matches!(decoder.next(), Ok(Some(Part::Head { .. }))));
-    assert_eq!(decoder.next().unwrap_err().field, "part checksum");
+    assert!(matches!(decoder.next_part(), Ok(Some(Part::Head { .. }))));
+    assert_eq!(decoder.next_part().unwrap_err().field, "part checksum");
     assert!(decoder.skip_damage());
-    assert_eq!(decoder.next(), Ok(Some(parts()[2].clone())));
-    assert_eq!(decoder.next(), Ok(Some(parts()[3].clone())));
+    assert_eq!(decoder.next_part(), Ok(Some(parts()[2].clone())));
+    assert_eq!(decoder.next_part(), Ok(Some(parts()[3].clone())));
     decoder.finish().unwrap();
 }
 
@@ -129,7 +129,7 @@ proptest! {
         for chunk in file.chunks(chunk) {
             decoder.push(chunk);
             loop {
-                match decoder.next() {
+                match decoder.next_part() {
                     Ok(Some(_)) => {}
                     Ok(None) => break,
                     Err(_) => if !decoder.skip_damage() { break },

@@ -1,0 +1,1 @@
+//! Formats that must stay readable for ever.
