@@ -1,13 +1,29 @@
 //! Makes a scanned directory ready for the next append.
+//!
+//! ```text
+//! a log there   last segment: unproven frames written again, torn tail zeroed > sync > sync dir
+//!               > leftovers removed > sync dir > (sealed: next segment, as below) > Wal
+//! nothing there leftovers removed > sync dir > segment zero-filled > header + sync > rename > sync dir > Wal
+//! ```
+//!
+//! Names are synced before anything is removed: after a kill the rename that made a file superfluous may be readable
+//! and not durable. A mount that is interrupted anywhere leaves a directory that scans as before.
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
 
 use crate::dice::Dice;
-use crate::disk::{DiskError, DiskRequest, DiskResult, IoToken};
+use crate::disk::{Completion, DiskError, DiskErrorKind, DiskOp, DiskRequest, DiskResult, FileId, IoToken, Lane};
 use crate::error::Error;
 use crate::ids::{LogId, Lsn};
 use crate::sink::Sink;
 
-use super::scan::ScanReport;
-use super::{Settings, Wal};
+use super::format::{FileName, SEGMENT_HEADER_LEN, SegmentHeader};
+use super::scan::{ScanReport, SegmentReport};
+use super::{OlderSegment, Resume, Settings, SnapshotFile, Wal};
 
 /// What a new log begins with, in case the directory is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,26 +36,111 @@ pub struct Founding {
 
 /// Mounts one scanned directory, one disk operation at a time.
 #[derive(Debug)]
-pub struct Mount {}
+pub struct Mount {
+    steps: VecDeque<Step>,
+    /// The step that is out.
+    out: Option<Step>,
+    next_token: u64,
+    resume: Option<Resume>,
+    outcome: Option<Result<Wal, DiskError>>,
+}
 
-#[expect(clippy::todo, unused_variables, reason = "signatures first; the bodies follow")]
+#[derive(Debug)]
+enum Step {
+    Do(DiskOp),
+    /// Fill the new segment with zeros. Without room for them it is born small.
+    Fill,
+    /// Write and sync the header of the new segment, last of all, so that it never stands before unprepared room.
+    Head,
+}
+
 impl Mount {
     /// Plans the mount of what `report` found. Nothing is touched before [`Self::start`].
     ///
     /// # Errors
     /// [`ScanReport::refusal`]: the directory is damaged or of a newer version.
-    pub fn new(report: ScanReport, settings: Settings, founding: Founding, dice: Dice) -> Result<Self, Error> {
-        todo!()
+    pub fn new(report: ScanReport, settings: Settings, founding: Founding, mut dice: Dice) -> Result<Self, Error> {
+        if let Some(error) = report.refusal() {
+            return Err(error);
+        }
+        let ScanReport { segments, snapshot, torn, unproven, leftovers, next_lsn, .. } = report;
+        let mut steps = VecDeque::new();
+        let last = segments.last();
+        let file = report.next_file;
+        if let Some(last) = last {
+            steps.push_back(DiskOp::Open { file, name: last.name.clone() });
+            if let Some(unproven) = unproven {
+                steps.push_back(DiskOp::Write { file, offset: unproven.offset, data: unproven.bytes, sync: false });
+            }
+            if let Some(torn) = torn {
+                steps.push_back(DiskOp::Zero { file, offset: torn.offset, len: torn.bytes, sync: false });
+            }
+            steps.push_back(DiskOp::Sync { file });
+            steps.push_back(DiskOp::SyncDir);
+        }
+        if !leftovers.is_empty() {
+            steps.extend(leftovers.into_iter().map(|leftover| DiskOp::Remove { name: leftover.name }));
+            steps.push_back(DiskOp::SyncDir);
+        }
+        let mut steps: VecDeque<Step> = steps.into_iter().map(Step::Do).collect();
+        let mut next_file = FileId(file.0 + 1);
+        let going_on = last.filter(|last| !last.sealed).and_then(|last| Some((last.header?, file, last.end)));
+        let (active, file, end) = going_on.unwrap_or_else(|| {
+            if last.is_some() {
+                steps.push_back(Step::Do(DiskOp::Close { file }));
+            }
+            let header = new_segment(last, next_lsn, &settings, founding, &mut dice);
+            let file = next_file;
+            next_file = FileId(file.0 + 1);
+            steps.extend(creation(file, header.number));
+            (header, file, SEGMENT_HEADER_LEN as u64)
+        });
+        let tail_bytes = segments.iter().map(|segment| segment.tail_bytes).sum();
+        let older = segments.iter().filter(|segment| segment.number != active.number).map(older).collect();
+        let resume = Resume {
+            settings,
+            active,
+            file,
+            end,
+            next_lsn: if segments.is_empty() { founding.first_lsn } else { next_lsn },
+            stated_durable: report.durable_seen,
+            older,
+            snapshot: snapshot.map(|snapshot| SnapshotFile { at: snapshot.at, bytes: snapshot.bytes }),
+            tail_bytes,
+            dice,
+            next_token: report.next_token,
+            next_file,
+        };
+        Ok(Self { steps, out: None, next_token: report.next_token.0, resume: Some(resume), outcome: None })
     }
 
     /// Begins: pushes the first request.
     pub fn start(&mut self, out: &mut dyn Sink<DiskRequest>) {
-        todo!()
+        self.next(out);
     }
 
     /// Takes the completion of the request that is out, and pushes the next one unless the mount is over.
+    ///
+    /// # Panics
+    /// When `token` is not that of the request that is out.
     pub fn handle_completion(&mut self, token: IoToken, result: DiskResult, out: &mut dyn Sink<DiskRequest>) {
-        todo!()
+        let step = self.out.take().filter(|_| token.0 + 1 == self.next_token);
+        let step = step.expect("one operation is out at a time");
+        match (step, result) {
+            (Step::Fill, Err(error)) if error.kind == DiskErrorKind::NoSpace => {
+                if let Some(resume) = &mut self.resume {
+                    resume.active.capacity = SEGMENT_HEADER_LEN as u64;
+                }
+                self.next(out);
+            }
+            (_, Err(error)) => {
+                self.steps.clear();
+                self.outcome = Some(Err(error));
+            }
+            (_, Ok(Completion::Done | Completion::Opened { .. } | Completion::Data(_) | Completion::Listing(_))) => {
+                self.next(out);
+            }
+        }
     }
 
     /// The running log, once; `None` while the mount is going on or after it was taken.
@@ -47,6 +148,72 @@ impl Mount {
     /// # Errors
     /// [`DiskError`] when an operation failed. What the directory holds is still whole; scan it anew.
     pub fn take_outcome(&mut self) -> Option<Result<Wal, DiskError>> {
-        todo!()
+        self.outcome.take()
+    }
+
+    fn next(&mut self, out: &mut dyn Sink<DiskRequest>) {
+        let Some(step) = self.steps.pop_front() else {
+            let resume = self.resume.take().map(|resume| Resume { next_token: IoToken(self.next_token), ..resume });
+            self.outcome = resume.map(|resume| Ok(Wal::resume(resume)));
+            return;
+        };
+        let Some(resume) = &self.resume else { return };
+        let (file, active) = (resume.file, &resume.active);
+        let op = match &step {
+            Step::Do(op) => op.clone(),
+            Step::Fill => DiskOp::Zero { file, offset: 0, len: active.capacity, sync: true },
+            Step::Head => DiskOp::Write { file, offset: 0, data: Bytes::copy_from_slice(&active.encode()), sync: true },
+        };
+        self.out = Some(step);
+        let token = IoToken(self.next_token);
+        self.next_token += 1;
+        out.push(DiskRequest { token, lane: Lane::Commit, op });
     }
 }
+
+/// The header of the first segment of a log, or of the one after a sealed `last`.
+fn new_segment(
+    last: Option<&SegmentReport>,
+    next_lsn: Lsn,
+    settings: &Settings,
+    founding: Founding,
+    dice: &mut Dice,
+) -> SegmentHeader {
+    let salt = dice.next_u64() as u32;
+    let least = SEGMENT_HEADER_LEN as u64;
+    match last.and_then(|last| Some((last, last.header?))) {
+        Some((last, header)) => SegmentHeader {
+            log: header.log,
+            number: last.number.saturating_add(1),
+            first_lsn: next_lsn,
+            capacity: header.capacity.saturating_mul(2).clamp(least, settings.max_segment.max(least)),
+            salt,
+        },
+        None => SegmentHeader {
+            log: founding.log,
+            number: 1,
+            first_lsn: founding.first_lsn,
+            capacity: settings.first_segment.max(least),
+            salt,
+        },
+    }
+}
+
+fn creation(file: FileId, number: u64) -> Vec<Step> {
+    let spare = FileName::Spare(number).to_name();
+    let name: String = FileName::Segment(number).to_name();
+    alloc::vec![
+        Step::Do(DiskOp::Create { file, name: spare.clone() }),
+        Step::Fill,
+        Step::Head,
+        Step::Do(DiskOp::Rename { from: spare, to: name }),
+        Step::Do(DiskOp::SyncDir),
+    ]
+}
+
+const fn older(segment: &SegmentReport) -> OlderSegment {
+    OlderSegment { number: segment.number, first_lsn: segment.first_lsn, end: segment.end, len: segment.len }
+}
+
+#[cfg(test)]
+mod tests;
