@@ -1,0 +1,38 @@
+//! Replays every input that the fuzzers have kept.
+
+use std::path::Path;
+
+fn replay(target: &str, body: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{} cannot be read: {error}", folder.display()))
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "{} holds no inputs", folder.display());
+    for file in files {
+        // Printed only on failure: names the input to look at.
+        println!("{}", file.display());
+        body(&std::fs::read(&file).unwrap());
+    }
+}
+
+#[test]
+fn frame() {
+    replay("frame", sim::fuzzing::frame);
+}
+
+#[test]
+fn log_directory() {
+    replay("log_directory", sim::fuzzing::log_directory);
+}
+
+#[test]
+fn damaged_log() {
+    replay("damaged_log", sim::fuzzing::damaged_log);
+}
+
+#[test]
+fn ndjson() {
+    replay("ndjson", softadastra::ndjson::fuzz);
+}
