@@ -96,6 +96,15 @@ pub fn write_line(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     out.extend_from_slice(b"}\n");
 }
 
+/// Body of the fuzz target: any bytes as a line; what is read must come back the same.
+#[doc(hidden)]
+pub fn fuzz(data: &[u8]) {
+    let Ok((key, value)) = parse_line(data) else { return };
+    let mut line = Vec::new();
+    write_line(&mut line, &key, &value);
+    assert_eq!(parse_line(&line), Ok((key, value)), "what was written is read back");
+}
+
 /// Appends `"name":"text"`, or `"name_base64":"..."` when the bytes are not UTF-8.
 pub fn write_field(out: &mut Vec<u8>, name: &str, bytes: &[u8]) {
     out.push(b'"');

@@ -1,1 +1,4 @@
 //! Integration tests over the real binary, real files and real sockets.
+
+mod fuzz_corpus;
+mod tidy;
