@@ -58,7 +58,7 @@ impl Inode {
 #[derive(Clone, Debug)]
 enum NameChange {
     Add(String, u64),
-    Rename(String, String),
+    Rename(String, String, u64),
     Remove(String),
 }
 
@@ -66,10 +66,12 @@ impl NameChange {
     fn apply(&self, names: &mut BTreeMap<String, u64>) {
         match self {
             Self::Add(name, inode) => drop(names.insert(name.clone(), *inode)),
-            Self::Rename(from, to) => {
-                if let Some(inode) = names.remove(from) {
-                    names.insert(to.clone(), inode);
+            // A directory entry holds the file itself: with an earlier change lost, it never comes to name another.
+            Self::Rename(from, to, inode) => {
+                if names.get(from) == Some(inode) {
+                    names.remove(from);
                 }
+                names.insert(to.clone(), *inode);
             }
             Self::Remove(name) => drop(names.remove(name)),
         }
@@ -245,10 +247,10 @@ impl MemDisk {
             DiskOp::Sync { file } => self.inode(*file).sync(),
             DiskOp::Close { file } => drop(self.open.remove(file).expect("only open files are closed")),
             DiskOp::Rename { from, to } => {
-                if !self.names.contains_key(from) {
+                let Some(inode) = self.names.get(from).copied() else {
                     return Err(error(DiskErrorKind::NotFound, from));
-                }
-                self.change(NameChange::Rename(from.clone(), to.clone()));
+                };
+                self.change(NameChange::Rename(from.clone(), to.clone(), inode));
             }
             DiskOp::Remove { name } => {
                 if !self.names.contains_key(name) {
