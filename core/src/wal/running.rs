@@ -151,8 +151,9 @@ impl Wal {
             self.gathering.push(record);
         }
         let bytes = self.gathering.body_len() - len;
-        let limit = if count == 0 { MAX_FRAME_BODY } else { self.settings.gather_limit.min(MAX_FRAME_BODY) };
-        if len + bytes > limit {
+        let held = len + self.waiting.as_ref().map_or(0, FrameBuilder::body_len);
+        let limit = if held == 0 { MAX_FRAME_BODY } else { self.settings.gather_limit.min(MAX_FRAME_BODY) };
+        if held + bytes > limit {
             self.gathering.rewind(count, len);
             return Err(if bytes > MAX_FRAME_BODY { AppendError::TooLarge { bytes } } else { AppendError::Full });
         }
