@@ -197,11 +197,11 @@ impl Spare {
                 self.close(file, asker, out);
             }
             Stage::Filling { file, zeroed, unsynced, step: step @ None } if *zeroed < self.goal => {
-                let end = self.target.max(self.goal);
-                let most = if self.lane == Lane::Commit { URGENT_STEP } else { STEP };
-                let len = most.min(end - *zeroed);
+                let urgent = self.lane == Lane::Commit;
+                let end = if urgent { self.goal } else { self.target };
+                let len = if urgent { URGENT_STEP } else { STEP }.min(end - *zeroed);
                 // A roll syncs the file together with its header: no need to do it twice when one waits.
-                let sync = self.lane == Lane::Background && (*unsynced + len >= SYNC_EVERY || *zeroed + len == end);
+                let sync = !urgent && (*unsynced + len >= SYNC_EVERY || *zeroed + len == end);
                 let token = asker.ask(self.lane, DiskOp::Zero { file: *file, offset: *zeroed, len, sync }, out);
                 *step = Some(Step { token, len, sync });
             }
