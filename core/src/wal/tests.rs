@@ -1,6 +1,11 @@
 //! Scripts: call the log, complete what it asked, compare what it said. One line an effect.
 
+mod closing;
 mod commits;
+mod failures;
+mod orders;
+mod rolls;
+mod snapshots;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
@@ -16,7 +21,7 @@ use super::*;
 use crate::clock::Stamp;
 use crate::context::VersionVector;
 use crate::dice::Seed;
-use crate::disk::{DiskErrorKind, DiskOp, DiskResult, FileId, IoToken, Lane};
+use crate::disk::{Completion, DiskErrorKind, DiskOp, DiskResult, FileId, IoToken, Lane};
 use crate::ids::{Dot, LogId, ReplicaId};
 use crate::op::{Body, Marks, Operation};
 use crate::testing::MemDisk;
@@ -32,6 +37,7 @@ struct Bench {
     names: BTreeMap<FileId, String>,
     lines: Vec<String>,
     next_seq: u64,
+    poisoned: bool,
 }
 
 fn settings() -> Settings {
@@ -46,6 +52,24 @@ fn header(capacity: u64) -> SegmentHeader {
     SegmentHeader { log: LogId([7; 16]), number: 1, first_lsn: Lsn(1), capacity, salt: 9 }
 }
 
+/// A directory with one empty segment.
+fn fresh(settings: Settings) -> Resume {
+    Resume {
+        active: header(settings.first_segment),
+        settings,
+        file: FileId(1),
+        end: SEGMENT_HEADER_LEN as u64,
+        next_lsn: Lsn(1),
+        stated_durable: Lsn::ZERO,
+        older: Vec::new(),
+        snapshot: None,
+        tail_bytes: 0,
+        dice: Seed::from_number(1).stream("wal"),
+        next_token: IoToken(1),
+        next_file: FileId(2),
+    }
+}
+
 fn short(name: &str) -> String {
     name.trim_start_matches('0').to_string()
 }
@@ -58,22 +82,18 @@ impl Bench {
         let mut disk = MemDisk::new();
         disk.place("0000000000000001.seg", bytes);
         disk.run(&DiskOp::Open { file: FileId(1), name: "0000000000000001.seg".to_string() }).unwrap();
-        let wal = Wal::resume(Resume {
-            settings,
-            active: header,
-            file: FileId(1),
-            end: SEGMENT_HEADER_LEN as u64,
-            next_lsn: Lsn(1),
-            stated_durable: Lsn::ZERO,
-            older: Vec::new(),
-            snapshot: None,
-            tail_bytes: 0,
-            dice: Seed::from_number(1).stream("wal"),
-            next_token: IoToken(1),
-            next_file: FileId(2),
-        });
+        let wal = Wal::resume(fresh(settings));
         let names = [(FileId(1), "1.seg".to_string())].into();
-        Self { wal, disk, now: Instant(0), asked: VecDeque::new(), names, lines: Vec::new(), next_seq: 1 }
+        Self {
+            wal,
+            disk,
+            now: Instant(0),
+            asked: VecDeque::new(),
+            names,
+            lines: Vec::new(),
+            next_seq: 1,
+            poisoned: false,
+        }
     }
 
     /// Appends one group of a record with a value of `len` bytes.
@@ -110,6 +130,7 @@ impl Bench {
     fn note(&mut self, effect: Effect) {
         let line = match effect {
             Effect::Disk(request) => {
+                assert!(!self.poisoned, "after the first failure nothing is asked of the disk: {request:?}");
                 let text = self.describe(&request);
                 self.asked.push_back(request);
                 text
@@ -117,6 +138,7 @@ impl Bench {
             Effect::Written(lsn) => format!("written {lsn}"),
             Effect::Durable(lsn) => format!("durable {lsn}"),
             Effect::Poisoned(poison) => {
+                assert!(!core::mem::replace(&mut self.poisoned, true), "told once");
                 let doubtful = poison.doubtful.map_or("none".into(), |(from, to)| format!("{from}..={to}"));
                 let unwritten = poison.unwritten.map_or("none".into(), |from| format!("{from}.."));
                 format!("poisoned: {poison}; doubtful {doubtful}; unwritten {unwritten}")
@@ -184,6 +206,14 @@ impl Bench {
         let result = self.disk.run(&request.op);
         assert!(result.is_ok(), "{request:?}: {result:?}");
         self.complete(request.token, result);
+    }
+
+    /// Completes it as done, without carrying it out, and lets go of its bytes.
+    fn pretend(&mut self, what: &str) {
+        let request = self.asked.remove(self.position(what)).unwrap();
+        let token = request.token;
+        drop(request);
+        self.complete(token, Ok(Completion::Done));
     }
 
     /// Completes it as failed, without carrying it out.
