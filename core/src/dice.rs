@@ -1,7 +1,7 @@
 //! One seed in, independent streams out. Nothing in this crate asks the operating system for randomness.
 
-use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::{ChaCha12Rng, ChaCha20Rng};
 
 /// Everything random in a node derives from these 32 bytes. The embedder draws them once from the best source it has;
 /// a simulator writes them down.
@@ -30,6 +30,42 @@ impl Seed {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         hasher.update(name.as_bytes());
         Dice(ChaCha12Rng::from_seed(*hasher.finalize().as_bytes()))
+    }
+
+    /// The stream of keys of one subsystem; independent of every [`Self::stream`], also of that of the same name.
+    #[must_use]
+    pub fn secrets(&self, name: &str) -> Secrets {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(b"secrets:").update(name.as_bytes());
+        Secrets(ChaCha20Rng::from_seed(*hasher.finalize().as_bytes()))
+    }
+}
+
+/// A stream that keys are made of. It cannot be cloned: a copy would hand out the same keys again.
+pub struct Secrets(ChaCha20Rng);
+
+impl Secrets {
+    /// Fills `bytes`.
+    pub fn fill(&mut self, bytes: &mut [u8]) {
+        self.0.fill_bytes(bytes);
+    }
+
+    /// 32 random bytes, for a key.
+    pub fn key(&mut self) -> [u8; 32] {
+        let mut key = [0; 32];
+        self.fill(&mut key);
+        key
+    }
+
+    /// An independent stream, for one link say.
+    pub fn split(&mut self) -> Self {
+        Self(ChaCha20Rng::from_seed(self.key()))
+    }
+}
+
+impl core::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Secrets(..)")
     }
 }
 
@@ -66,6 +102,19 @@ mod tests {
         assert_eq!(seed.stream("a").next_u64(), seed.stream("a").next_u64());
         assert_ne!(seed.stream("a").next_u64(), seed.stream("b").next_u64());
         assert_ne!(seed.stream("a").next_u64(), Seed::from_number(8).stream("a").next_u64());
+    }
+
+    #[test]
+    fn secrets_are_apart_from_dice_and_from_their_children() {
+        let seed = Seed::from_number(7);
+        let mut secrets = seed.secrets("a");
+        let mut dice = [0; 32];
+        dice[..8].copy_from_slice(&seed.stream("a").next_u64().to_le_bytes());
+        assert_ne!(secrets.key()[..8], dice[..8]);
+        let mut again = seed.secrets("a");
+        again.key();
+        assert_eq!(secrets.split().key(), again.split().key());
+        assert_ne!(secrets.split().key(), secrets.key());
     }
 
     #[test]
