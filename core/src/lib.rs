@@ -34,6 +34,7 @@
 //! | [`node`] | the composition that drivers and simulators embed |
 //! | [`wal`] | the write-ahead log: frames, group commit, recovery, snapshots |
 //! | [`store`] | the ordered map of entries, their merge, the feed of changes, the digest |
+//! | [`transport`] | identity, authenticated links, trust, tickets |
 //! | [`disk`] | the contract with a directory on disk |
 //! | [`op`], [`context`], [`clock`], [`ids`] | operations, causality, time, names |
 //! | [`config`], [`limits`], [`error`] | settings, bounds, the one error shape |
@@ -60,4 +61,5 @@ pub mod store;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod time;
+pub mod transport;
 pub mod wal;
