@@ -38,7 +38,10 @@ fn files(endings: &[&str]) -> Vec<(String, String)> {
 }
 
 fn is_test_code(path: &str) -> bool {
-    path.starts_with("tests/") || path.ends_with("/tests.rs") || path.contains("/tests/") || path.ends_with("testing.rs")
+    path.starts_with("tests/")
+        || path.ends_with("/tests.rs")
+        || path.contains("/tests/")
+        || path.ends_with("testing.rs")
 }
 
 /// The lines before the tests of a file, numbered from 1, without comments.
@@ -104,7 +107,9 @@ fn siblings_in_the_core_do_not_know_each_other() {
             }
             for (number, line) in code_lines(&text) {
                 for stranger in strangers {
-                    if line.contains(&format!("crate::{stranger}::")) || line.contains(&format!("use crate::{stranger};")) {
+                    if line.contains(&format!("crate::{stranger}::"))
+                        || line.contains(&format!("use crate::{stranger};"))
+                    {
                         offences.push(format!("{path}:{number}: knows {stranger}"));
                     }
                 }

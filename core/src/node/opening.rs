@@ -69,6 +69,7 @@ enum Stage {
 
 /// How far an opening has come.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "moved a handful of times in the life of a node")]
 pub enum OpeningState {
     /// Waiting for the disk.
     Working(Opening),

@@ -102,8 +102,8 @@ impl Replay for Rebuild {
                 let fault = DecodeError { field: "own operation seq", fault: Fault::Invalid };
                 let history = self.history.as_mut().ok_or(fault)?;
                 let Reach { seq, chain } = history.reach;
-                let follows = op.dot.replica == history.replica && op.dot.seq == seq + 1;
-                if !follows && !(self.gaps_allowed && op.dot.seq > seq) {
+                let follows = op.dot.seq == seq + 1 || (self.gaps_allowed && op.dot.seq > seq);
+                if op.dot.replica != history.replica || !follows {
                     return Err(fault);
                 }
                 history.reach = Reach { seq: op.dot.seq, chain: chain.extend(&op, op.body.content_hash()) };
