@@ -12,6 +12,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use softadastra_core::disk::{DiskError, DiskErrorKind};
 use softadastra_core::error::{Code, Error};
 
 use crate::lock::DirLock;
@@ -101,7 +102,7 @@ fn check_owner(dir: &Path, meta: &Metadata, me: u32) -> Result<(), Error> {
 }
 
 /// Creates `dir` and the missing ones above it, for this user alone, so that they survive a crash.
-fn make_dir(dir: &Path) -> Result<Metadata, Error> {
+pub(crate) fn make_dir(dir: &Path) -> Result<Metadata, Error> {
     let mut missing = Vec::new();
     let mut at = Some(dir);
     while let Some(path) = at {
@@ -121,6 +122,17 @@ fn make_dir(dir: &Path) -> Result<Metadata, Error> {
         sync_parent(path)?;
     }
     std::fs::metadata(dir).map_err(|error| failed("looking at", dir, &error))
+}
+
+/// An empty directory in the place of whatever a former attempt left at `dir`.
+///
+/// # Errors
+/// [`Code::IoError`]; [`Code::DiskFull`].
+pub(crate) fn make_empty_dir(dir: &Path) -> Result<(), Error> {
+    if exists(dir)? {
+        std::fs::remove_dir_all(dir).map_err(|error| failed("removing", dir, &error))?;
+    }
+    make_dir(dir).map(drop)
 }
 
 /// Makes the name of `path` in its directory durable.
@@ -144,7 +156,7 @@ fn adopt_repaired(dir: &Path, wal: &Path) -> Result<bool, Error> {
     if !exists(&built)? {
         return Err(Error::new(
             Code::InvalidState,
-            format!("data directory {} holds {latest} but no log", dir.display()),
+            format!("data directory {} holds {DAMAGED_PREFIX}{latest} but no log", dir.display()),
             "restore a backup into another directory, or rename the one set aside back to `wal` and repair it again",
         ));
     }
@@ -154,20 +166,27 @@ fn adopt_repaired(dir: &Path, wal: &Path) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// Names of the logs set aside by repairs, oldest first.
+/// Numbers of the logs set aside by repairs, rising.
 ///
 /// # Errors
 /// [`Code::IoError`].
-pub(crate) fn set_aside(dir: &Path) -> Result<Vec<String>, Error> {
-    let mut numbers = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(|error| failed("listing", dir, &error))? {
-        let name = entry.map_err(|error| failed("listing", dir, &error))?.file_name();
-        let number =
-            name.to_str().and_then(|name| name.strip_prefix(DAMAGED_PREFIX)).and_then(|n| n.parse::<u64>().ok());
-        numbers.extend(number);
-    }
+pub(crate) fn set_aside(dir: &Path) -> Result<Vec<u64>, Error> {
+    let names = names(dir)?;
+    let mut numbers: Vec<u64> =
+        names.iter().filter_map(|name| name.strip_prefix(DAMAGED_PREFIX)?.parse().ok()).collect();
     numbers.sort_unstable();
-    Ok(numbers.into_iter().map(|number| format!("{DAMAGED_PREFIX}{number}")).collect())
+    Ok(numbers)
+}
+
+/// What a directory holds. Names that are not Unicode come out mangled.
+///
+/// # Errors
+/// [`Code::IoError`].
+pub(crate) fn names(dir: &Path) -> Result<Vec<String>, Error> {
+    let read = || -> io::Result<Vec<String>> {
+        std::fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    };
+    read().map_err(|error| failed("listing", dir, &error))
 }
 
 /// Whether there is anything of this name.
@@ -195,6 +214,18 @@ pub(crate) fn failed(doing: &str, path: &Path, error: &io::Error) -> Error {
         _ => (Code::IoError, "check the file system and the kernel log"),
     };
     Error::new(code, format!("{doing} {}: {error}", path.display()), next)
+}
+
+/// A failure of a disk, in words for people.
+pub(crate) fn disk_failed(error: &DiskError) -> Error {
+    let (code, next) = match error.kind {
+        DiskErrorKind::NoSpace => (Code::DiskFull, "free some room and try again"),
+        DiskErrorKind::Denied => (Code::IoError, "give this user the right to read and write there"),
+        DiskErrorKind::NotFound | DiskErrorKind::AlreadyExists | DiskErrorKind::Io => {
+            (Code::IoError, "check the file system and the kernel log")
+        }
+    };
+    Error::new(code, error.message.clone(), next)
 }
 
 #[cfg(test)]

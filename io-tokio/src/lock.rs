@@ -1,7 +1,7 @@
 //! One process at a time on a data directory.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +20,8 @@ const MAX_TEXT: usize = 512;
 #[derive(Debug)]
 pub struct DirLock {
     file: File,
+    /// The text in the file is ours.
+    ours: bool,
 }
 
 /// Who holds a directory, as the lock file says.
@@ -38,26 +40,38 @@ impl DirLock {
     /// [`Code::Locked`] naming the holder; [`Code::IoError`] when the file cannot be opened, written or locked.
     pub fn acquire(dir: &Path) -> Result<Self, Error> {
         let path = dir.join(LOCK_FILE);
-        let failed = |doing: &str, error: std::io::Error| {
-            Error::new(
-                Code::IoError,
-                format!("{doing} {}: {error}", path.display()),
-                "check that this user may write to the data directory and that its file system supports flock",
-            )
-        };
         // Not truncated here: until the lock is ours, the text is another's.
         let mut how = OpenOptions::new();
         how.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let mut file = how.open(&path).map_err(|error| failed("opening", error))?;
+        let mut file = how.open(&path).map_err(|error| failed("opening", &path, &error))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Err(locked(dir, read_holder(&mut file).as_ref())),
-            Err(error) => return Err(failed("locking", error.into())),
+            Err(error) => return Err(failed("locking", &path, &error.into())),
         }
         let text = format!("{}\n{}\n", std::process::id(), own_command());
         let written = file.set_len(0).and_then(|()| file.write_all(text.as_bytes()));
-        written.map_err(|error| failed("writing", error))?;
-        Ok(Self { file })
+        written.map_err(|error| failed("writing", &path, &error))?;
+        Ok(Self { file, ours: true })
+    }
+
+    /// Keeps others from taking the lock of `dir` while it is only read, and changes nothing there. `None` when there is
+    /// no lock file, as in a directory that was never opened.
+    ///
+    /// # Errors
+    /// [`Code::Locked`] naming the holder; [`Code::IoError`] when the file cannot be opened or locked.
+    pub fn share(dir: &Path) -> Result<Option<Self>, Error> {
+        let path = dir.join(LOCK_FILE);
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed("opening", &path, &error)),
+        };
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(Some(Self { file, ours: false })),
+            Err(Errno::WOULDBLOCK) => Err(locked(dir, read_holder(&mut file).as_ref())),
+            Err(error) => Err(failed("locking", &path, &error.into())),
+        }
     }
 
     /// Who holds `dir` at this moment, if anybody. `None` also when that cannot be told.
@@ -74,8 +88,18 @@ impl DirLock {
 impl Drop for DirLock {
     fn drop(&mut self) {
         // Best effort: an old text misleads nobody, because only a held lock makes anybody read it.
-        self.file.set_len(0).unwrap_or(());
+        if self.ours {
+            self.file.set_len(0).unwrap_or(());
+        }
     }
+}
+
+fn failed(doing: &str, path: &Path, error: &std::io::Error) -> Error {
+    Error::new(
+        Code::IoError,
+        format!("{doing} {}: {error}", path.display()),
+        "check that this user may write to the data directory and that its file system supports flock",
+    )
 }
 
 fn locked(dir: &Path, holder: Option<&Holder>) -> Error {

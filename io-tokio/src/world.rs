@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use softadastra_core::dice::Seed;
 use softadastra_core::error::{Code, Error};
+use softadastra_core::metadata::Surroundings;
 use softadastra_core::time::{Instant, Now, WallTime};
 
 /// Tells the time and wakes.
@@ -13,7 +14,7 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Now;
 
     /// Completes when the monotonic clock shows `at` or more.
-    fn sleep_until(&self, at: Instant) -> impl Future<Output = ()> + Send;
+    fn sleep_until(&self, at: Instant) -> impl Future<Output = ()> + Send + 'static;
 }
 
 /// Everything a driver needs from outside.
@@ -25,6 +26,30 @@ pub struct World<D, C> {
     pub clock: C,
     /// Where all randomness of this run comes from. Never the same twice, outside a simulation.
     pub seed: Seed,
+    /// What the node says about the machine it runs on.
+    pub surroundings: Surroundings,
+}
+
+impl<D> World<D, SystemClock> {
+    /// This machine, with this disk.
+    ///
+    /// # Errors
+    /// [`Code::IoError`] when the operating system has no random bytes.
+    pub fn real(disk: Option<D>) -> Result<Self, Error> {
+        Ok(Self { disk, clock: SystemClock::start(), seed: system_seed()?, surroundings: this_machine() })
+    }
+}
+
+/// What can be found out about this machine. What cannot stays empty: a node works without.
+#[must_use]
+pub fn this_machine() -> Surroundings {
+    Surroundings {
+        display_name: String::new(),
+        hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        capabilities: vec!["store".to_owned(), "wal".to_owned()],
+    }
 }
 
 /// The clocks of this machine. Monotonic time is tokio's, so that a paused runtime pauses it too.
@@ -50,11 +75,14 @@ impl Clock for SystemClock {
         Now { mono: Instant(mono), wall: WallTime(wall) }
     }
 
-    async fn sleep_until(&self, at: Instant) {
-        match self.origin.checked_add(Duration::from_micros(at.0)) {
-            Some(deadline) => tokio::time::sleep_until(deadline).await,
-            // Beyond what the machine can count: never.
-            None => std::future::pending().await,
+    fn sleep_until(&self, at: Instant) -> impl Future<Output = ()> + Send + 'static {
+        let deadline = self.origin.checked_add(Duration::from_micros(at.0));
+        async move {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                // Beyond what the machine can count: never.
+                None => std::future::pending().await,
+            }
         }
     }
 }

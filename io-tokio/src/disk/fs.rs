@@ -45,6 +45,7 @@ struct Job {
 struct Shared {
     path: PathBuf,
     dir: File,
+    read_only: bool,
     files: Mutex<BTreeMap<FileId, Arc<OpenFile>>>,
     _lock: Option<DirLock>,
 }
@@ -61,10 +62,28 @@ impl FsDisk {
     /// # Errors
     /// [`DiskError`] when the directory or a thread cannot be had.
     pub fn open(dir: &Path, lock: Option<DirLock>) -> Result<Self, DiskError> {
+        Self::serve(dir, lock, false)
+    }
+
+    /// As [`Self::open`], for reading alone: files are opened so that a read-only file system serves as well, and
+    /// everything that would change one fails.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_read_only(dir: &Path, lock: Option<DirLock>) -> Result<Self, DiskError> {
+        Self::serve(dir, lock, true)
+    }
+
+    fn serve(dir: &Path, lock: Option<DirLock>, read_only: bool) -> Result<Self, DiskError> {
         let said = |error: &io::Error| disk_error(&format!("opening directory {}", dir.display()), error);
         let handle = File::open(dir).map_err(|error| said(&error))?;
-        let shared =
-            Arc::new(Shared { path: dir.to_owned(), dir: handle, files: Mutex::new(BTreeMap::new()), _lock: lock });
+        let shared = Arc::new(Shared {
+            path: dir.to_owned(),
+            dir: handle,
+            read_only,
+            files: Mutex::new(BTreeMap::new()),
+            _lock: lock,
+        });
         let commit = LaneHandle::start("sada-commit", shared.clone()).map_err(|error| said(&error))?;
         let background = LaneHandle::start("sada-background", shared).map_err(|error| said(&error))?;
         Ok(Self { commit, background })
@@ -126,6 +145,11 @@ fn serve(shared: &Shared, queue: &Receiver<Job>) {
 
 impl Shared {
     fn carry_out(&self, op: DiskOp) -> DiskResult {
+        let reads = matches!(op, DiskOp::List | DiskOp::Open { .. } | DiskOp::Read { .. } | DiskOp::Close { .. });
+        if self.read_only && !reads {
+            let message = format!("{} was opened for reading alone", self.path.display());
+            return Err(DiskError { kind: DiskErrorKind::Denied, message });
+        }
         match op {
             DiskOp::List => self.list(),
             DiskOp::Create { file, name } => {
@@ -134,7 +158,7 @@ impl Shared {
                 self.open_file(file, name, &how, "creating")
             }
             DiskOp::Open { file, name } => {
-                self.open_file(file, name, OpenOptions::new().read(true).write(true), "opening")
+                self.open_file(file, name, OpenOptions::new().read(true).write(!self.read_only), "opening")
             }
             DiskOp::Read { file, offset, len } => self.file(file)?.read(offset, len).map(Completion::Data),
             DiskOp::Write { file, offset, data, sync } => {

@@ -2,6 +2,8 @@
 
 mod fs;
 
+use std::pin::Pin;
+
 use softadastra_core::disk::{DiskOp, DiskResult, Lane};
 
 pub use fs::{FsDisk, disk_error};
@@ -18,4 +20,16 @@ pub trait Disk: Send + Sync + 'static {
     /// Lets go of the directory: completes when everything taken in was carried out, all files are closed and another
     /// process could open it.
     fn finish(self) -> impl Future<Output = ()> + Send;
+}
+
+/// A [`Disk`] whose type is not known: for the few places where speed does not matter.
+pub(crate) trait DynDisk: Send + Sync {
+    /// As [`Disk::submit`].
+    fn submit_dyn(&self, lane: Lane, op: DiskOp) -> Pin<Box<dyn Future<Output = DiskResult> + Send>>;
+}
+
+impl<D: Disk> DynDisk for D {
+    fn submit_dyn(&self, lane: Lane, op: DiskOp) -> Pin<Box<dyn Future<Output = DiskResult> + Send>> {
+        Box::pin(self.submit(lane, op))
+    }
 }
