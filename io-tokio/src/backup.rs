@@ -1,25 +1,225 @@
-//! Backups: made by [`Client::backup`](crate::Client::backup), checked and restored here.
+//! Backups: copied while writes go on, checked by hash, restored as a new history.
+//!
+//! ```text
+//! <backup>/backup.json                          the manifest: written last, so that it names only what is whole
+//! <backup>/0000000000000003.seg.5f1c…           a file of the log and the first 16 hex digits of its BLAKE3
+//! <backup>/LOCK                                 one backup at a time
+//! ```
+//!
+//! Files are named by their content, so that bringing a backup up to date touches nothing that the earlier manifest
+//! names: at every moment there is one whole backup.
 
-use std::path::Path;
+mod copy;
+mod files;
+mod manifest;
 
-use softadastra_core::error::Error;
+use std::path::{Path, PathBuf};
+
+use softadastra_core::config::Config;
+use softadastra_core::disk::{Completion, DiskOp, DiskResult, FileInfo, Lane};
+use softadastra_core::error::{Code, Error};
 use softadastra_core::ids::NodeId;
 
+pub(crate) use copy::{copy, open_target};
+pub use manifest::{Manifest, ManifestFile};
+
+use self::files::Reading;
+use crate::data_dir::{self, WAL_DIR, disk_failed};
+use crate::disk::{Disk, FsDisk};
+use crate::founding::{check_equal, found, inspect_disk};
+use crate::lock::{DirLock, LOCK_FILE};
 use crate::model::{BackupReport, RestoreReport};
+use crate::off_thread;
+
+/// Name of the manifest in a backup directory.
+pub const MANIFEST_FILE: &str = "backup.json";
 
 /// Reads a whole backup and compares every file with the manifest.
 ///
 /// # Errors
-/// `not_found` without a manifest, `wal_corrupt` when a file differs, `io_error` when one cannot be read.
+/// [`Code::NotFound`] without a manifest; [`Code::WalCorrupt`] when a file is missing, longer, shorter or different;
+/// [`Code::FormatTooNew`]; [`Code::Locked`] while a backup goes there; [`Code::IoError`].
 pub async fn verify(backup: &Path) -> Result<BackupReport, Error> {
-    todo!()
+    let opened = Opened::open(backup).await?;
+    let result = opened.check().await;
+    opened.disk.finish().await;
+    result?;
+    Ok(opened.manifest.report())
 }
 
-/// Builds a new data directory from a backup. The node starts a new history: a new replica id and a new log.
-/// `node_id`: its name; `None` keeps the name in the backup.
+/// Builds a new data directory from a backup, which is checked first. The node starts a new history: a new replica id
+/// and a new log, because the old history may have gone on elsewhere after the backup.
+///
+/// It is built in `<data_dir>.partial`, read back, compared, and renamed when it is whole. `node_id`: its name; `None`
+/// keeps the one in the backup.
 ///
 /// # Errors
-/// `already_exists` when `data_dir` is there and not empty, and those of [`verify`].
+/// [`Code::AlreadyExists`] when `data_dir` is there and not empty, or `<data_dir>.partial` is not a restore's;
+/// [`Code::DiskFull`]; and those of [`verify`].
 pub async fn restore(backup: &Path, data_dir: &Path, node_id: Option<NodeId>) -> Result<RestoreReport, Error> {
-    todo!()
+    let data_dir = data_dir.to_owned();
+    let Site { partial, lock } = off_thread({
+        let data_dir = data_dir.clone();
+        move || Site::clear(&data_dir)
+    })
+    .await?;
+
+    let opened = Opened::open(backup).await?;
+    if let Err(error) = opened.check().await {
+        opened.disk.finish().await;
+        return Err(error);
+    }
+    let Opened { manifest, disk } = opened;
+    let disk = AsLog { manifest, disk };
+    let inspected = inspect_disk(&disk).await;
+    disk.disk.finish().await;
+    let inspected = inspected?;
+    if let Some(refusal) = inspected.report.refusal() {
+        return Err(refusal);
+    }
+    let content = inspected.content.ok_or_else(|| {
+        Error::new(Code::WalCorrupt, "the backup holds the history of no node", "choose another backup")
+    })?;
+
+    let (old_replica_id, digest) = (content.replica(), content.store().digest());
+    let config = Config { node_id, ..Config::default() };
+    let wal = partial.join(WAL_DIR);
+    found(&wal, config, content).await?;
+    let built = check_equal(&wal, digest).await?;
+    let report = RestoreReport {
+        node_id: built.node_id().clone(),
+        replica_id: built.replica(),
+        old_replica_id,
+        keys: built.store().len() as u64,
+        live_bytes: built.store().live_bytes(),
+    };
+    off_thread(move || {
+        drop(lock);
+        std::fs::rename(&partial, &data_dir).map_err(|error| data_dir::failed("renaming to", &data_dir, &error))?;
+        data_dir::sync_parent(&data_dir)
+    })
+    .await?;
+    Ok(report)
 }
+
+/// Where a restore builds.
+struct Site {
+    partial: PathBuf,
+    lock: DirLock,
+}
+
+impl Site {
+    /// Makes sure that `data_dir` is missing or empty, and an empty log directory beside it. Blocks.
+    fn clear(data_dir: &Path) -> Result<Self, Error> {
+        let taken = |path: &Path, why: &str| {
+            Error::new(
+                Code::AlreadyExists,
+                format!("{} {why}", path.display()),
+                "choose another directory, or move it away",
+            )
+        };
+        if data_dir::exists(data_dir)? && !is_empty_dir(data_dir)? {
+            return Err(taken(data_dir, "is there already and not an empty directory"));
+        }
+        let mut partial = data_dir.as_os_str().to_owned();
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
+        data_dir::make_dir(&partial)?;
+        let lock = DirLock::acquire(&partial)?;
+        // Left behind by a restore that was cut short; anything else is somebody's.
+        for name in data_dir::names(&partial)? {
+            if name != LOCK_FILE && name != WAL_DIR {
+                return Err(taken(&partial, &format!("holds {name}, which no restore has put there")));
+            }
+        }
+        let wal = partial.join(WAL_DIR);
+        data_dir::make_empty_dir(&wal)?;
+        Ok(Self { partial, lock })
+    }
+}
+
+fn is_empty_dir(path: &Path) -> Result<bool, Error> {
+    let is_dir = std::fs::metadata(path).map_err(|error| data_dir::failed("looking at", path, &error))?.is_dir();
+    Ok(is_dir && data_dir::names(path)?.is_empty())
+}
+
+/// A backup and what its manifest says.
+struct Opened {
+    manifest: Manifest,
+    disk: FsDisk,
+}
+
+impl Opened {
+    async fn open(backup: &Path) -> Result<Self, Error> {
+        let path = backup.to_owned();
+        let disk = off_thread(move || {
+            let lock = DirLock::share(&path)?;
+            if !data_dir::exists(&path.join(MANIFEST_FILE))? {
+                return Err(Error::new(
+                    Code::NotFound,
+                    format!("{} holds no backup: there is no {MANIFEST_FILE}", path.display()),
+                    "check the path; a backup that was cut short before its end has none",
+                ));
+            }
+            FsDisk::open_read_only(&path, lock).map_err(|error| disk_failed(&error))
+        })
+        .await?;
+        match Manifest::read(&disk).await {
+            Ok(Some(manifest)) => Ok(Self { manifest, disk }),
+            Ok(None) => Err(Error::new(Code::NotFound, "the manifest went away", "check the path")),
+            Err(error) => {
+                disk.finish().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn check(&self) -> Result<(), Error> {
+        for (file, id) in self.manifest.files.iter().zip(1..) {
+            let mut reading = Reading::open(&self.disk, id, &file.stored_as).await.map_err(|error| {
+                Error::new(Code::WalCorrupt, format!("the backup is not whole: {error}"), "choose another backup")
+            })?;
+            let digest = reading.digest(u64::MAX).await?;
+            reading.close().await?;
+            file.compare(&digest)?;
+        }
+        Ok(())
+    }
+}
+
+/// Shows a backup as the log directory that it was copied from.
+struct AsLog {
+    manifest: Manifest,
+    disk: FsDisk,
+}
+
+impl Disk for AsLog {
+    fn submit(&self, lane: Lane, op: DiskOp) -> impl Future<Output = DiskResult> + Send + 'static {
+        let listing = matches!(op, DiskOp::List).then(|| {
+            let info = |file: &ManifestFile| FileInfo { name: file.name.clone(), len: file.bytes };
+            Completion::Listing(self.manifest.files.iter().map(info).collect())
+        });
+        let op = match op {
+            DiskOp::Open { file, name } => {
+                let stored = self.manifest.files.iter().find(|stored| stored.name == name);
+                DiskOp::Open { file, name: stored.map_or(name, |stored| stored.stored_as.clone()) }
+            }
+            other => other,
+        };
+        let completion = self.disk.submit(lane, op);
+        async move {
+            let result = completion.await;
+            match listing {
+                Some(listing) => Ok(listing),
+                None => result,
+            }
+        }
+    }
+
+    async fn finish(self) {
+        self.disk.finish().await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,71 +3,220 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use softadastra_core::error::Error;
+use softadastra_core::error::{Code, Error};
 use softadastra_core::ids::Lsn;
+use softadastra_core::node::Written;
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::client::{Batch, Client};
-use crate::model::{BackupReport, SnapshotReport, Written};
+use crate::model::{BackupReport, Change, NodeInfo, Page, RecoveryReport, ScanOptions, SnapshotReport, Status, Value};
 use crate::options::ClientOptions;
+use crate::tools::Inspection;
 
-/// The same as [`Client`], for threads: every call returns when it is done. Reads go through [`Self::client`] or
-/// directly: they never wait.
+/// The same as [`Client`], for threads: every call returns when it is done. To be shared between threads by reference;
+/// their writes share syncs. Not for use inside an async runtime, where [`Client`] belongs.
+///
+/// Dropping it closes the node, as [`BlockingClient::close`] does, but tells nobody how that went.
 #[derive(Debug)]
-pub struct BlockingClient;
+pub struct BlockingClient {
+    client: Client,
+    /// `None` only while dropping.
+    runtime: Option<Runtime>,
+}
 
 impl BlockingClient {
-    /// As [`Client::open`].
+    /// As [`Client::open`]; starts one thread beside those of the disk.
     ///
     /// # Errors
-    /// As [`Client::open`].
+    /// As [`Client::open`]; [`Code::InvalidState`] inside an async runtime; [`Code::IoError`] without threads.
     pub fn open(options: ClientOptions) -> Result<Self, Error> {
-        todo!()
+        if Handle::try_current().is_ok() {
+            return Err(Error::new(
+                Code::InvalidState,
+                "a blocking client cannot be opened inside an async runtime",
+                "use softadastra::Client there",
+            ));
+        }
+        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("softadastra").enable_time().build();
+        let runtime = runtime.map_err(|error| {
+            Error::new(
+                Code::IoError,
+                format!("no thread could be started: {error}"),
+                "check the limits of this process",
+            )
+        })?;
+        let client = runtime.block_on(Client::open(options))?;
+        Ok(Self { client, runtime: Some(runtime) })
     }
+
     /// As [`Client::close`].
     ///
     /// # Errors
     /// As [`Client::close`].
     pub fn close(self) -> Result<(), Error> {
-        todo!()
+        self.wait(self.client.close())
     }
+
     /// As [`Client::put`].
     ///
     /// # Errors
     /// As [`Client::put`].
     pub fn put(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Result<Written, Error> {
-        todo!()
+        self.wait(self.client.put(key, value))
     }
+
+    /// As [`Client::put_if_version`].
+    ///
+    /// # Errors
+    /// As [`Client::put_if_version`].
+    pub fn put_if_version(
+        &self,
+        key: impl Into<Bytes>,
+        value: impl Into<Bytes>,
+        version: u64,
+    ) -> Result<Written, Error> {
+        self.wait(self.client.put_if_version(key, value, version))
+    }
+
+    /// As [`Client::remove`].
+    ///
+    /// # Errors
+    /// As [`Client::remove`].
+    pub fn remove(&self, key: impl Into<Bytes>) -> Result<Written, Error> {
+        self.wait(self.client.remove(key))
+    }
+
     /// As [`Client::batch`].
     ///
     /// # Errors
     /// As [`Client::batch`].
     pub fn batch(&self, batch: Batch) -> Result<Vec<Written>, Error> {
-        todo!()
+        self.wait(self.client.batch(batch))
     }
+
+    /// As [`Client::get`].
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>, Error> {
+        self.client.get(key)
+    }
+
+    /// As [`Client::contains`].
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn contains(&self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
+        self.client.contains(key)
+    }
+
+    /// As [`Client::len`].
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn len(&self) -> Result<u64, Error> {
+        self.client.len()
+    }
+
+    /// As [`Client::is_empty`].
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn is_empty(&self) -> Result<bool, Error> {
+        self.client.is_empty()
+    }
+
+    /// As [`Client::scan`].
+    ///
+    /// # Errors
+    /// As [`Client::scan`].
+    pub fn scan(&self, options: &ScanOptions) -> Result<Page, Error> {
+        self.client.scan(options)
+    }
+
+    /// As [`Client::watch`]: an iterator that waits for each next change and ends when the node has closed.
+    ///
+    /// # Errors
+    /// As [`Client::watch`].
+    pub fn watch(&self, prefix: impl Into<Bytes>, after: Lsn) -> Result<impl Iterator<Item = Change> + '_, Error> {
+        let mut watch = self.client.watch(prefix, after)?;
+        Ok(std::iter::from_fn(move || self.wait(watch.next())))
+    }
+
+    /// As [`Client::node_info`].
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn node_info(&self) -> Result<NodeInfo, Error> {
+        self.client.node_info()
+    }
+
+    /// As [`Client::status`].
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn status(&self) -> Result<Status, Error> {
+        self.client.status()
+    }
+
+    /// As [`Client::recovery_report`].
+    #[must_use]
+    pub fn recovery_report(&self) -> &RecoveryReport {
+        self.client.recovery_report()
+    }
+
     /// As [`Client::snapshot`].
     ///
     /// # Errors
     /// As [`Client::snapshot`].
     pub fn snapshot(&self) -> Result<SnapshotReport, Error> {
-        todo!()
+        self.wait(self.client.snapshot())
     }
+
     /// As [`Client::flush`].
     ///
     /// # Errors
     /// As [`Client::flush`].
     pub fn flush(&self) -> Result<Lsn, Error> {
-        todo!()
+        self.wait(self.client.flush())
     }
+
     /// As [`Client::backup`].
     ///
     /// # Errors
     /// As [`Client::backup`].
     pub fn backup(&self, dir: impl AsRef<Path>) -> Result<BackupReport, Error> {
-        todo!()
+        self.wait(self.client.backup(dir))
     }
-    /// The async client beneath, for what does not wait: get, contains, len, scan, `node_info`, status.
+
+    /// As [`Client::inspect`].
+    ///
+    /// # Errors
+    /// As [`Client::inspect`].
+    pub fn inspect(&self) -> Result<Inspection, Error> {
+        self.wait(self.client.inspect())
+    }
+
+    /// The async client beneath.
     #[must_use]
-    pub fn client(&self) -> &Client {
-        todo!()
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.as_ref().expect("there until dropped").block_on(future)
+    }
+}
+
+impl Drop for BlockingClient {
+    fn drop(&mut self) {
+        let Some(runtime) = self.runtime.take() else { return };
+        if Handle::try_current().is_ok() {
+            // A thread of another runtime must not wait here; what was answered is durable without a clean close.
+            return runtime.shutdown_background();
+        }
+        if let Err(error) = runtime.block_on(self.client.close()) {
+            tracing::error!(event = "close_failed", %error, "a dropped client did not close cleanly");
+        }
     }
 }

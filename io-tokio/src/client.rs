@@ -1,192 +1,481 @@
-//! The async client.
+//! The async client: a handle on an open node.
 
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
-use softadastra_core::error::Error;
+use softadastra_core::error::{Code, Error};
 use softadastra_core::ids::Lsn;
+use softadastra_core::node::{Node, Start, Write, Written};
+use softadastra_core::store::Entry;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 
-use crate::model::{BackupReport, NodeInfo, Page, RecoveryReport, ScanOptions, SnapshotReport, Status, Value, Written};
+use crate::data_dir::{self, Prepared, WAL_DIR};
+use crate::disk::{Disk, FsDisk};
+use crate::driver::{self, Command, Driver, Files, FilesJob, Shared, bring_up, closed};
+use crate::model::{BackupReport, Item, NodeInfo, Page, RecoveryReport, ScanOptions, SnapshotReport, Status, Value};
 use crate::options::ClientOptions;
+use crate::tools::{self, Inspection};
 use crate::watch::Watch;
+use crate::world::{Clock, World};
+use crate::{backup, events, off_thread};
 
-/// A handle on an open node. Clones share it; the node closes cleanly when the last is dropped.
-#[derive(Clone, Debug)]
-pub struct Client;
+/// A handle on an open node. Clones share it.
+///
+/// Reads answer from memory at once. Writes answer when they are as durable as the options ask for; a future that is
+/// dropped before that leaves its write to be carried out, or not, like one whose answer was lost.
+///
+/// [`Client::close`] ends the node in order. When the last clone is dropped without it, the node finishes what it has
+/// accepted and closes in the background, as long as the runtime lives. Nothing that was answered is lost either way.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
 
-/// Writes that become visible and durable together, or not at all.
+struct Inner {
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
+    published: watch::Receiver<Lsn>,
+    /// One permit per byte of writes under way.
+    room: Arc<Semaphore>,
+    room_bytes: u32,
+    data_dir: Option<PathBuf>,
+    report: RecoveryReport,
+    /// Dropping the runtime stops the loop; dropping the client lets it close by itself.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner).detach_all();
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("data_dir", &self.inner.data_dir).finish_non_exhaustive()
+    }
+}
+
+/// Writes that become durable and visible together, or not at all.
+///
+/// Conditions are judged against the state before the batch; if one fails, nothing is written. Later writes to a key of
+/// the same batch see the earlier ones.
 #[derive(Clone, Debug, Default)]
-pub struct Batch;
+pub struct Batch {
+    writes: Vec<Write>,
+}
 
 impl Batch {
     /// An empty batch.
     #[must_use]
-    pub fn new() -> Self {
-        Self
+    pub const fn new() -> Self {
+        Self { writes: Vec::new() }
     }
-    /// Sets a value.
+
+    /// Sets a value. The one that is there already writes nothing.
     pub fn put(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> &mut Self {
-        todo!()
+        self.push_put(key.into(), value.into(), None, false)
     }
-    /// Sets a value if the key is at `version` (0: absent).
+
+    /// Sets a value, and writes it even if it is there already: it gets a new version and a new stamp.
+    pub fn touch(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> &mut Self {
+        self.push_put(key.into(), value.into(), None, true)
+    }
+
+    /// Sets a value if the key is at `version`; 0 means that it must be absent.
     pub fn put_if_version(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>, version: u64) -> &mut Self {
-        todo!()
+        self.push_put(key.into(), value.into(), Some(version), false)
     }
-    /// Deletes a key.
+
+    /// Deletes a key. An absent one writes nothing.
     pub fn remove(&mut self, key: impl Into<Bytes>) -> &mut Self {
-        todo!()
+        self.writes.push(Write::Delete { key: key.into(), expect: None });
+        self
     }
+
+    /// Deletes a key if it is at `version`.
+    pub fn remove_if_version(&mut self, key: impl Into<Bytes>, version: u64) -> &mut Self {
+        self.writes.push(Write::Delete { key: key.into(), expect: Some(version) });
+        self
+    }
+
+    fn push_put(&mut self, key: Bytes, value: Bytes, expect: Option<u64>, touch: bool) -> &mut Self {
+        self.writes.push(Write::Put { key, value, expect, touch });
+        self
+    }
+
     /// The number of writes.
     #[must_use]
     pub fn len(&self) -> usize {
-        todo!()
+        self.writes.len()
     }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        todo!()
+        self.writes.is_empty()
     }
 }
 
 impl Client {
-    /// Opens a node.
+    /// Opens a node on this machine. Needs a tokio runtime with time enabled.
     ///
     /// # Errors
-    /// See the codes.
+    /// [`Code::InvalidArgument`] (an option, or a path that is not a directory); [`Code::NotFound`] (no directory, or no
+    /// data in it, and `create` is off); [`Code::InvalidState`] (another user's directory); [`Code::Locked`] naming the
+    /// holder; [`Code::WalCorrupt`] naming file, offset and LSN range; [`Code::FormatTooNew`]; [`Code::DiskFull`];
+    /// [`Code::IoError`]. After each of them the directory is as it was, or can be opened again.
     pub async fn open(options: ClientOptions) -> Result<Self, Error> {
-        todo!()
+        options.validate()?;
+        let disk = match &options.dir {
+            None => None,
+            Some(dir) => Some(open_disk(dir.clone(), options.create, options.lock_wait).await?),
+        };
+        Self::open_with(World::real(disk)?, options).await
     }
-    /// Finishes what was accepted, closes the log cleanly and lets go of the directory.
+
+    /// Opens a node in a world of the caller's: a simulated disk, another clock. Of the options, the directory is only
+    /// shown, and nothing waits for a lock.
     ///
     /// # Errors
-    /// When the last writes or the closing frame could not be made durable.
+    /// As [`Client::open`], without those about the directory.
+    pub async fn open_with<D: Disk, C: Clock>(world: World<D, C>, options: ClientOptions) -> Result<Self, Error> {
+        let World { disk, clock, seed, mut surroundings } = world;
+        if disk.is_none() && options.dir.is_some() {
+            return Err(Error::new(
+                Code::InvalidArgument,
+                "the options name a data directory, and the world has no disk",
+                "give the world a disk, or use ClientOptions::memory_only",
+            ));
+        }
+        let ClientOptions { dir, create, display_name, config, lock_wait: _ } = options;
+        let room_bytes = u32::try_from(config.max_pending_bytes.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
+        let start = if create || dir.is_none() { Start::OpenOrCreate } else { Start::OpenExisting };
+        let began = clock.now().mono;
+        let mut opened = match bring_up(disk.as_ref(), &clock, seed, config, start).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                if let Some(disk) = disk {
+                    disk.finish().await;
+                }
+                return Err(error);
+            }
+        };
+        let report = RecoveryReport::new(opened.report.clone(), clock.now().mono.since(began));
+        if !display_name.is_empty() {
+            surroundings.display_name = display_name;
+        }
+        opened.node_mut().refresh_metadata(surroundings);
+        events::started(&NodeInfo::of(opened.node(), clock.now(), report.log_id, dir.as_deref()), &report);
+
+        let (driver, shared, commands, published) = Driver::new(opened, disk, Arc::new(clock));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(driver.run());
+        let room = Arc::new(Semaphore::new(room_bytes as usize));
+        let tasks = Mutex::new(tasks);
+        let inner = Inner { shared, commands, published, room, room_bytes, data_dir: dir, report, tasks };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Makes what was accepted durable, ends the log with a mark of a clean close and lets go of the directory: when this
+    /// returns, another process can open it. A running backup is cut short. Closing twice is not an error.
+    ///
+    /// # Errors
+    /// [`Code::Degraded`] when the disk has failed, now or before: what was answered is there, but the next opening will
+    /// be a recovery.
     pub async fn close(&self) -> Result<(), Error> {
-        todo!()
+        let (answer, reply) = oneshot::channel();
+        if self.inner.commands.send(Command::Close { answer }).await.is_err() {
+            self.closed().await;
+            return Ok(());
+        }
+        match reply.await {
+            Ok(result) => result,
+            // Another call closed it first.
+            Err(_) => match self.gone() {
+                error if error.code() == Code::InvalidState => Ok(()),
+                error => Err(error),
+            },
+        }
     }
-    /// Sets a value. A value equal to the present one writes nothing.
+
+    /// Completes when the node has closed, whoever closed it, or has stopped.
+    pub async fn closed(&self) {
+        let mut published = self.inner.published.clone();
+        while published.changed().await.is_ok() {}
+    }
+
+    /// Sets a value. The one that is there already writes nothing ([`Batch::touch`] writes it again).
     ///
     /// # Errors
-    /// See the codes.
+    /// [`Code::InvalidArgument`] (key not 1 to 1024 bytes, or the value too long); [`Code::DiskFull`] and
+    /// [`Code::Degraded`] (nothing was written); [`Code::Unknown`] (the disk failed under this write: reopening tells
+    /// whether it is kept); [`Code::InvalidState`] (closed).
     pub async fn put(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Result<Written, Error> {
-        todo!()
+        self.write_one(Write::Put { key: key.into(), value: value.into(), expect: None, touch: false }).await
     }
-    /// Sets a value if the key is at `version` (0: absent).
+
+    /// Sets a value if the key is at `version`, as [`Value::version`] or [`Written::version`] said; 0 means that it must
+    /// be absent.
     ///
     /// # Errors
-    /// `version_mismatch`.
+    /// [`Code::VersionMismatch`] when it is not, with nothing written; and those of [`Client::put`].
     pub async fn put_if_version(
         &self,
         key: impl Into<Bytes>,
         value: impl Into<Bytes>,
         version: u64,
     ) -> Result<Written, Error> {
-        todo!()
+        self.write_one(Write::Put { key: key.into(), value: value.into(), expect: Some(version), touch: false }).await
     }
-    /// Deletes a key.
+
+    /// Deletes a key. An absent one writes nothing.
     ///
     /// # Errors
-    /// See the codes.
+    /// As [`Client::put`].
     pub async fn remove(&self, key: impl Into<Bytes>) -> Result<Written, Error> {
-        todo!()
+        self.write_one(Write::Delete { key: key.into(), expect: None }).await
     }
-    /// Carries out a batch, atomically; one answer per write, in order.
+
+    /// Carries out a batch, atomically: one answer per write, in order.
     ///
     /// # Errors
-    /// See the codes.
+    /// As [`Client::put`] and [`Client::put_if_version`]; also [`Code::InvalidArgument`] for a batch that is empty or has
+    /// more than 65,536 writes.
     pub async fn batch(&self, batch: Batch) -> Result<Vec<Written>, Error> {
-        todo!()
+        self.write(batch.writes).await
     }
+
     /// Reads a value. Waits for no disk and no queue.
     ///
     /// # Errors
-    /// `invalid_state` after closing.
+    /// [`Code::InvalidState`] once closed.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>, Error> {
-        todo!()
+        self.read(|node| node.store().get(key.as_ref()).and_then(|entry| Value::of(&entry)))
     }
+
     /// Whether a key has a value.
     ///
     /// # Errors
-    /// As [`Self::get`].
+    /// As [`Client::get`].
     pub fn contains(&self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
-        todo!()
+        self.read(|node| node.store().get(key.as_ref()).is_some())
     }
+
     /// The number of keys that have a value.
     ///
     /// # Errors
-    /// As [`Self::get`].
+    /// As [`Client::get`].
     pub fn len(&self) -> Result<u64, Error> {
-        todo!()
+        self.read(|node| node.store().len() as u64)
     }
+
     /// Whether no key has a value.
     ///
     /// # Errors
-    /// As [`Self::get`].
+    /// As [`Client::get`].
     pub fn is_empty(&self) -> Result<bool, Error> {
-        todo!()
+        self.read(|node| node.store().is_empty())
     }
-    /// One page of keys, in order.
+
+    /// One page of keys, in the order of their bytes. All of a page is read at one instant; between pages writes may
+    /// come.
     ///
     /// # Errors
-    /// As [`Self::get`].
+    /// As [`Client::get`]; [`Code::InvalidArgument`] for a limit of 0.
     pub fn scan(&self, options: &ScanOptions) -> Result<Page, Error> {
-        todo!()
+        if options.limit == 0 {
+            return Err(Error::new(Code::InvalidArgument, "the limit of a scan is 0", "ask for at least one item"));
+        }
+        self.read(|node| {
+            let (from, to) = options.bounds();
+            let within = |entry: &Entry<'_>| entry.key().starts_with(&options.prefix);
+            let mut entries = node.store().scan((from, to)).take_while(within);
+            let items: Vec<Item> = entries.by_ref().take(options.limit).filter_map(|entry| Item::of(&entry)).collect();
+            let more = entries.next().is_some();
+            let next = items.last().filter(|_| more).map(|item| item.key.clone());
+            Page { items, next }
+        })
     }
-    /// Changes of the keys that begin with `prefix`, after position `after` ([`Lsn::ZERO`]: all there is, then what comes).
+
+    /// Changes of the keys that begin with `prefix`, after position `after`: [`Lsn::ZERO`] begins with all there is,
+    /// [`Client::last_lsn`] with what comes.
     ///
     /// # Errors
-    /// As [`Self::get`].
+    /// As [`Client::get`].
     pub fn watch(&self, prefix: impl Into<Bytes>, after: Lsn) -> Result<Watch, Error> {
-        todo!()
+        self.read(|_| Watch::new(self.inner.shared.clone(), self.inner.published.clone(), prefix.into(), after))
     }
+
     /// Position of the latest visible change.
     ///
     /// # Errors
-    /// As [`Self::get`].
+    /// As [`Client::get`].
     pub fn last_lsn(&self) -> Result<Lsn, Error> {
-        todo!()
+        self.read(|node| node.store().last_changed())
     }
+
     /// Who the node is.
     ///
     /// # Errors
-    /// As [`Self::get`].
+    /// As [`Client::get`].
     pub fn node_info(&self) -> Result<NodeInfo, Error> {
-        todo!()
+        let Inner { shared, report, data_dir, .. } = &*self.inner;
+        shared.read(|node, now| NodeInfo::of(node, now, report.log_id, data_dir.as_deref()))
     }
+
     /// How the node does.
     ///
     /// # Errors
-    /// As [`Self::get`].
+    /// As [`Client::get`].
     pub fn status(&self) -> Result<Status, Error> {
-        todo!()
+        let wal = self.inner.data_dir.as_deref().map(|dir| dir.join(WAL_DIR));
+        self.read(|node| Status::of(node, wal))
     }
+
     /// What opening found.
     #[must_use]
     pub fn recovery_report(&self) -> &RecoveryReport {
-        todo!()
+        &self.inner.report
     }
-    /// Writes a snapshot now and removes the segments it makes needless.
+
+    /// Takes a snapshot now, or joins the one that is running; log segments that it makes needless are removed.
     ///
     /// # Errors
-    /// See the codes.
+    /// [`Code::InvalidState`] in memory-only mode or once closed; [`Code::IoError`] when it could not be written: the
+    /// log still holds everything; [`Code::Degraded`].
     pub async fn snapshot(&self) -> Result<SnapshotReport, Error> {
-        todo!()
+        let (answer, reply) = oneshot::channel();
+        let taken = self.ask(Command::Snapshot { answer }, reply).await?;
+        Ok(SnapshotReport { at: taken.at, bytes: taken.bytes })
     }
-    /// Makes everything accepted so far durable; says up to where.
+
+    /// Makes everything accepted so far durable, and says up to where.
     ///
     /// # Errors
-    /// See the codes.
+    /// [`Code::InvalidState`] in memory-only mode or once closed; [`Code::Degraded`]; [`Code::Unknown`].
     pub async fn flush(&self) -> Result<Lsn, Error> {
-        todo!()
+        let (answer, reply) = oneshot::channel();
+        self.ask(Command::Flush { answer }, reply).await
     }
-    /// Copies the node into an empty directory, or brings an earlier backup of the same log up to date.
+
+    /// Copies everything durable at this moment into `dir`, while writes go on: an empty directory (created when it is
+    /// missing), or one with an earlier backup of the same log, which is brought up to date and stays restorable until
+    /// the new one is whole.
     ///
     /// # Errors
-    /// See the codes.
+    /// [`Code::InvalidState`] in memory-only mode, once closed, or when the node is closed meanwhile;
+    /// [`Code::AlreadyExists`] when `dir` holds something else; [`Code::Locked`] when another backup goes there;
+    /// [`Code::DiskFull`]; [`Code::IoError`].
     pub async fn backup(&self, dir: impl AsRef<Path>) -> Result<BackupReport, Error> {
-        todo!()
+        let log_id = self.inner.report.log_id.ok_or_else(driver::nothing_on_disk)?;
+        // With an interval, what was answered may not be durable yet; it belongs into the backup.
+        self.flush().await?;
+        let target = backup::open_target(dir.as_ref().to_owned()).await?;
+        self.with_files(move |files| async move {
+            let result = match files {
+                Ok(files) => backup::copy(&files, log_id, &target).await,
+                Err(error) => Err(error),
+            };
+            target.finish().await;
+            result
+        })
+        .await
     }
-    /// Completes when the node has closed or stopped, whoever closed it.
-    pub async fn closed(&self) {
-        todo!()
+
+    /// Reads the files of the log as they stand, beside the running node: segments, snapshot, damage. A frame that is
+    /// being written at this moment may show as an unfinished write at the end.
+    ///
+    /// # Errors
+    /// [`Code::InvalidState`] in memory-only mode, once closed, or when the node is closed meanwhile; [`Code::IoError`].
+    pub async fn inspect(&self) -> Result<Inspection, Error> {
+        let wal = self.inner.data_dir.as_deref().ok_or_else(driver::nothing_on_disk)?.join(WAL_DIR);
+        self.with_files(move |files| async move {
+            // Held in place until the reading is over.
+            let _files = files?;
+            tools::inspect_log(wal).await
+        })
+        .await
+    }
+
+    /// Runs `work` beside the loop, with the files of the log held in place.
+    async fn with_files<T, F>(&self, work: impl FnOnce(Result<Files, Error>) -> F + Send + 'static) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        let (answer, reply) = oneshot::channel();
+        let job: FilesJob = Box::new(move |files| {
+            let work = work(files);
+            Box::pin(async move { driver::tell(answer, work.await) })
+        });
+        self.ask(Command::WithFiles { job }, reply).await
+    }
+
+    async fn write_one(&self, write: Write) -> Result<Written, Error> {
+        let mut written = self.write(vec![write]).await?;
+        Ok(written.pop().expect("a batch of one has one answer"))
+    }
+
+    async fn write(&self, writes: Vec<Write>) -> Result<Vec<Written>, Error> {
+        /// What a write costs beyond its key and value.
+        const PER_WRITE: usize = 64;
+        let bytes: usize = writes.iter().map(|write| PER_WRITE + write.key().len() + value_len(write)).sum();
+        // What is larger than all the room there is waits until it is alone.
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.inner.room_bytes);
+        let room = self.inner.room.clone().acquire_many_owned(permits).await.map_err(|_| closed())?;
+        let (answer, reply) = oneshot::channel();
+        self.ask(Command::Write { writes, answer, room }, reply).await
+    }
+
+    async fn ask<T>(&self, command: Command, reply: oneshot::Receiver<Result<T, Error>>) -> Result<T, Error> {
+        self.inner.commands.send(command).await.map_err(|_| self.gone())?;
+        reply.await.map_err(|_| self.gone())?
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&Node) -> T) -> Result<T, Error> {
+        self.inner.shared.read(|node, _| look(node))
+    }
+
+    /// Why nobody answers any more.
+    fn gone(&self) -> Error {
+        match self.read(|_| ()) {
+            Err(error) => error,
+            Ok(()) => driver::stopped(),
+        }
     }
 }
+
+fn value_len(write: &Write) -> usize {
+    match write {
+        Write::Put { value, .. } => value.len(),
+        Write::Delete { .. } => 0,
+    }
+}
+
+/// Locks a data directory and serves its log, waiting for `lock_wait` for its present holder to let go.
+pub(crate) async fn open_disk(dir: PathBuf, create: bool, lock_wait: Duration) -> Result<FsDisk, Error> {
+    // The kernel has no wake-up for "lock, but not for longer than this", so it is asked again and again.
+    const ASK_AGAIN: Duration = Duration::from_millis(10);
+    let give_up = tokio::time::Instant::now() + lock_wait;
+    loop {
+        let dir = dir.clone();
+        let opened = off_thread(move || {
+            let Prepared { lock, wal } = data_dir::prepare(&dir, create)?;
+            FsDisk::open(&wal, Some(lock)).map_err(|error| data_dir::disk_failed(&error))
+        });
+        match opened.await {
+            Err(error) if error.code() == Code::Locked && tokio::time::Instant::now() < give_up => {
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

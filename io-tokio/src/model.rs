@@ -1,52 +1,16 @@
 //! What the client takes and gives.
 
-use std::path::PathBuf;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
 use softadastra_core::clock::Stamp;
 use softadastra_core::ids::{LogId, Lsn, NodeId, ReplicaId};
-use softadastra_core::time::WallTime;
-
-/// What one write did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The key was absent and has a value now.
-    Created,
-    /// The key has another value than before, or the same one written again by a touch.
-    Updated,
-    /// The key had this very value; nothing was written.
-    Unchanged,
-    /// The key had a value and has none now.
-    Deleted,
-    /// The key was absent; nothing was written.
-    Absent,
-}
-
-impl Outcome {
-    /// The stable name, as programs see it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Updated => "updated",
-            Self::Unchanged => "unchanged",
-            Self::Deleted => "deleted",
-            Self::Absent => "absent",
-        }
-    }
-}
-
-/// The answer to one write: it is as durable as the [`Durability`](crate::Durability) asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Written {
-    /// How often this key's winner has changed so far, deletions included; 0 for a key that never was.
-    pub version: u64,
-    /// What happened.
-    pub outcome: Outcome,
-    /// Position in the node's log; [`Lsn::ZERO`] when nothing was written.
-    pub lsn: Lsn,
-}
+use softadastra_core::node::{self, Health, Node};
+pub use softadastra_core::node::{Outcome, Written};
+use softadastra_core::store::Entry;
+use softadastra_core::time::{Now, WallTime};
 
 /// A value as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +25,14 @@ pub struct Value {
     pub lsn: Lsn,
 }
 
+impl Value {
+    /// The value of an entry; `None` of a tombstone.
+    pub(crate) fn of(entry: &Entry<'_>) -> Option<Self> {
+        let bytes = entry.value_bytes()?;
+        Some(Self { bytes, version: entry.version(), stamp: entry.stamp(), lsn: entry.changed() })
+    }
+}
+
 /// One key of a scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
@@ -68,6 +40,12 @@ pub struct Item {
     pub key: Bytes,
     /// What it holds.
     pub value: Value,
+}
+
+impl Item {
+    pub(crate) fn of(entry: &Entry<'_>) -> Option<Self> {
+        Some(Self { key: Bytes::copy_from_slice(entry.key()), value: Value::of(entry)? })
+    }
 }
 
 /// Which keys to list. All of them by default, 1,000 at a time.
@@ -88,6 +66,18 @@ pub struct ScanOptions {
 impl Default for ScanOptions {
     fn default() -> Self {
         Self { prefix: Bytes::new(), from: None, to: None, after: None, limit: 1000 }
+    }
+}
+
+impl ScanOptions {
+    /// The range of keys in which everything asked for lies. Keys beyond the prefix may lie in it, behind the others.
+    pub(crate) fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
+        let from = self.from.as_deref().unwrap_or_default().max(&self.prefix);
+        let start = match self.after.as_deref() {
+            Some(after) if after >= from => Bound::Excluded(after),
+            Some(_) | None => Bound::Included(from),
+        };
+        (start, self.to.as_deref().map_or(Bound::Unbounded, Bound::Excluded))
     }
 }
 
@@ -122,18 +112,41 @@ pub struct NodeInfo {
     pub replica_id: ReplicaId,
     /// Names its log; `None` when it keeps everything in memory.
     pub log_id: Option<LogId>,
+    /// A name for people; the node id unless another was given.
+    pub display_name: String,
     /// Name of the machine.
     pub hostname: String,
     /// Operating system and architecture.
     pub os: String,
     /// Version of this software.
     pub version: String,
+    /// What it can do, sorted.
+    pub capabilities: Vec<String>,
     /// Where its data is; `None` when it keeps everything in memory.
     pub data_dir: Option<PathBuf>,
     /// When it was opened.
     pub started_at: WallTime,
     /// How long it has been open.
     pub uptime: Duration,
+}
+
+impl NodeInfo {
+    pub(crate) fn of(node: &Node, now: Now, log_id: Option<LogId>, data_dir: Option<&Path>) -> Self {
+        let info = node.info(now);
+        Self {
+            node_id: info.node_id,
+            replica_id: info.replica,
+            log_id,
+            display_name: info.display_name,
+            hostname: info.hostname,
+            os: info.os,
+            version: info.version,
+            capabilities: info.capabilities,
+            data_dir: data_dir.map(Path::to_owned),
+            started_at: info.started,
+            uptime: info.uptime,
+        }
+    }
 }
 
 /// How a node does.
@@ -151,6 +164,41 @@ pub struct Status {
     pub digest: u128,
     /// The log; `None` when everything is kept in memory.
     pub wal: Option<WalStatus>,
+    /// Own operations that no other node has acknowledged.
+    pub outbox: u64,
+    /// Writes that wait for the disk at this moment.
+    pub waiting: u64,
+}
+
+impl Status {
+    /// `wal`: where the log is.
+    pub(crate) fn of(node: &Node, wal: Option<PathBuf>) -> Self {
+        let status = node.status();
+        let wal = wal.zip(node.log()).map(|(path, log)| {
+            let (progress, log) = (log.progress(), log.status());
+            WalStatus {
+                path,
+                last_lsn: progress.accepted,
+                durable_lsn: progress.durable,
+                segments: log.segments as u64,
+                bytes: log.bytes,
+                tail_bytes: log.tail_bytes,
+                snapshot_lsn: log.snapshot.map_or(Lsn::ZERO, |snapshot| snapshot.at),
+                snapshot_bytes: log.snapshot.map_or(0, |snapshot| snapshot.bytes),
+                snapshot_running: log.snapshot_running,
+            }
+        });
+        Self {
+            state: NodeState::of(status.health),
+            keys: status.store.keys as u64,
+            tombstones: status.store.tombstones as u64,
+            live_bytes: status.store.live_bytes,
+            digest: status.store.digest.0,
+            wal,
+            outbox: status.outbox.queued,
+            waiting: status.waiting as u64,
+        }
+    }
 }
 
 /// What a node can do at present.
@@ -166,6 +214,28 @@ pub enum NodeState {
     Closing,
 }
 
+impl NodeState {
+    fn of(health: Health) -> Self {
+        match health {
+            Health::Ready => Self::Ready,
+            Health::DiskFull => Self::NoRoom,
+            Health::Degraded(degraded) => Self::Degraded(degraded.what),
+            Health::Closing => Self::Closing,
+        }
+    }
+
+    /// The stable name, as programs see it.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::NoRoom => "no_room",
+            Self::Degraded(_) => "degraded",
+            Self::Closing => "closing",
+        }
+    }
+}
+
 /// How the log does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WalStatus {
@@ -179,13 +249,21 @@ pub struct WalStatus {
     pub segments: u64,
     /// Bytes of all its files.
     pub bytes: u64,
+    /// Bytes logged since that snapshot began: what an opening has to replay.
+    pub tail_bytes: u64,
     /// Where the latest snapshot began; [`Lsn::ZERO`] when there is none.
     pub snapshot_lsn: Lsn,
+    /// Size of that snapshot.
+    pub snapshot_bytes: u64,
+    /// One is being written.
+    pub snapshot_running: bool,
 }
 
 /// What opening found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecoveryReport {
+    /// The log's name; `None` when everything is kept in memory.
+    pub log_id: Option<LogId>,
     /// The directory was empty and a new log was founded.
     pub created: bool,
     /// The log ended with the frame of a clean close.
@@ -198,8 +276,35 @@ pub struct RecoveryReport {
     pub torn_bytes: u64,
     /// The last record.
     pub last_lsn: Lsn,
+    /// Entries loaded from the snapshot.
+    pub snapshot_entries: u64,
+    /// Segments read.
+    pub segments: u64,
+    /// Keys that hold a value.
+    pub keys: u64,
+    /// Files in the log directory that are not the log's; they were left alone.
+    pub strangers: Vec<String>,
     /// How long it took.
     pub took: Duration,
+}
+
+impl RecoveryReport {
+    pub(crate) fn new(report: node::RecoveryReport, took: Duration) -> Self {
+        Self {
+            log_id: report.log,
+            created: report.created,
+            clean: report.clean,
+            records: report.records,
+            snapshot_lsn: report.snapshot_at.unwrap_or(Lsn::ZERO),
+            torn_bytes: report.torn.map_or(0, |torn| torn.bytes),
+            last_lsn: report.last_lsn,
+            snapshot_entries: report.snapshot_entries,
+            segments: report.segments,
+            keys: report.keys as u64,
+            strangers: report.strangers,
+            took,
+        }
+    }
 }
 
 /// What a snapshot did.

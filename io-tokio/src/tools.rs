@@ -1,9 +1,19 @@
-//! Looking at a data directory, checking it and, when told to, repairing it. No node may be running on it.
+//! Looking at the log of a data directory, checking it and, when told to, repairing it. No node may be running on it.
 
 use std::path::{Path, PathBuf};
 
-use softadastra_core::error::Error;
-use softadastra_core::ids::{LogId, Lsn, ReplicaId};
+use softadastra_core::config::Config;
+use softadastra_core::error::{Code, Error, LocalState};
+use softadastra_core::ids::{NodeId, ReplicaId};
+use softadastra_core::node::Inspected;
+pub use softadastra_core::wal::scan::{
+    Damage, Leftover, LeftoverKind, ScanReport, SegmentReport, SnapshotReport, Torn, Unproven,
+};
+
+use crate::data_dir::{self, DAMAGED_PREFIX, NEW_WAL_DIR, Prepared, WAL_DIR};
+use crate::founding::{check_equal, found, inspect_dir};
+use crate::lock::DirLock;
+use crate::off_thread;
 
 /// What a data directory's log consists of.
 #[derive(Clone, Debug)]
@@ -12,89 +22,25 @@ pub struct Inspection {
     pub path: PathBuf,
     /// What reading it found.
     pub report: ScanReport,
+    /// What it holds; `None` when it holds the history of no node.
+    pub content: Option<Content>,
 }
 
-/// What reading a log found.
-#[derive(Clone, Debug, Default)]
-pub struct ScanReport {
-    /// The log's name; `None` for an empty directory.
-    pub log: Option<LogId>,
-    /// Segments, oldest first.
-    pub segments: Vec<SegmentReport>,
-    /// The snapshot that recovery starts from.
-    pub snapshot: Option<SnapshotFile>,
-    /// Damage to acknowledged data.
-    pub damage: Vec<Damage>,
-    /// An unfinished write at the end that nobody was promised.
-    pub torn: Option<Torn>,
-    /// LSN of the next record.
-    pub next_lsn: Lsn,
-    /// Whether the log ended with a clean close.
-    pub closed_cleanly: bool,
-    /// Files that are not the log's.
-    pub strangers: Vec<String>,
-    /// The file written by a newer version.
-    pub too_new: Option<String>,
-}
-
-/// One segment.
-#[derive(Clone, Debug)]
-pub struct SegmentReport {
-    /// Its number.
-    pub number: u64,
-    /// Its file.
-    pub name: String,
-    /// Bytes of the file.
-    pub len: u64,
-    /// First record it may hold.
-    pub first_lsn: Lsn,
-    /// The record after its last.
-    pub next_lsn: Lsn,
-    /// Frames.
-    pub frames: u64,
-    /// Records.
-    pub records: u64,
-    /// Whether it is full and sealed.
-    pub sealed: bool,
-}
-
-/// One snapshot.
-#[derive(Clone, Debug)]
-pub struct SnapshotFile {
-    /// Its file.
-    pub name: String,
-    /// Where it began.
-    pub at: Lsn,
-    /// Entries.
-    pub items: u64,
-    /// Bytes.
-    pub bytes: u64,
-}
-
-/// Damage to acknowledged data.
-#[derive(Clone, Debug)]
-pub struct Damage {
-    /// The file.
-    pub file: String,
-    /// Where in it.
-    pub offset: u64,
-    /// First record lost.
-    pub first_lsn: Lsn,
-    /// Last record lost; `None` when not known.
-    pub last_lsn: Option<Lsn>,
-    /// What is wrong.
-    pub what: String,
-}
-
-/// An unfinished write.
-#[derive(Clone, Debug)]
-pub struct Torn {
-    /// The file.
-    pub file: String,
-    /// Where it begins.
-    pub offset: u64,
-    /// How many bytes.
-    pub bytes: u64,
+/// What a log holds. With damage, what could be read in spite of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// The operator's name of the node.
+    pub node_id: NodeId,
+    /// The history that wrote last.
+    pub replica_id: ReplicaId,
+    /// Keys that hold a value.
+    pub keys: u64,
+    /// Deleted keys still remembered.
+    pub tombstones: u64,
+    /// Bytes of keys and values.
+    pub live_bytes: u64,
+    /// Order-independent digest of the contents, 128 bits.
+    pub digest: u128,
 }
 
 /// What a repair did.
@@ -106,33 +52,138 @@ pub struct RepairReport {
     pub damage: Vec<Damage>,
     /// Keys salvaged.
     pub keys: u64,
-    /// Records salvaged.
+    /// Records of the log that could be read.
     pub records: u64,
     /// The new history.
     pub replica_id: ReplicaId,
 }
 
-/// Reads headers and frames and says what is there.
+/// Reads a whole log and says what is there. Changes nothing, not even on a read-only file system.
 ///
 /// # Errors
-/// `not_found`, `locked`, `io_error`.
+/// [`Code::NotFound`] without a log; [`Code::Locked`] while a node runs there; [`Code::IoError`]. Damage is no error: it
+/// stands in the report.
 pub async fn inspect(data_dir: &Path) -> Result<Inspection, Error> {
-    todo!()
+    let dir = data_dir.to_owned();
+    let (lock, wal) = off_thread(move || {
+        let lock = DirLock::share(&dir)?;
+        let wal = dir.join(WAL_DIR);
+        if data_dir::exists(&wal)? {
+            return Ok((lock, wal));
+        }
+        Err(Error::new(
+            Code::NotFound,
+            format!("{} holds no log", dir.display()),
+            "check the path; `softadastra init` starts a new node",
+        ))
+    })
+    .await?;
+    let inspection = inspect_log(wal).await;
+    drop(lock);
+    inspection
+}
+
+/// As [`inspect`], of a log directory, whoever holds the lock.
+pub(crate) async fn inspect_log(wal: PathBuf) -> Result<Inspection, Error> {
+    let Inspected { report, content } = inspect_dir(&wal).await?;
+    let content = content.map(|content| Content {
+        node_id: content.node_id().clone(),
+        replica_id: content.replica(),
+        keys: content.store().len() as u64,
+        tombstones: content.store().tombstones() as u64,
+        live_bytes: content.store().live_bytes(),
+        digest: content.store().digest().0,
+    });
+    Ok(Inspection { path: wal, report, content })
 }
 
 /// As [`inspect`], and damage is an error.
 ///
 /// # Errors
-/// `wal_corrupt` naming file, offset and LSN range, and those of [`inspect`].
+/// [`Code::WalCorrupt`] naming file, offset and LSN range; [`Code::FormatTooNew`]; and those of [`inspect`].
 pub async fn verify(data_dir: &Path) -> Result<Inspection, Error> {
-    todo!()
+    let inspection = inspect(data_dir).await?;
+    match inspection.report.refusal() {
+        Some(error) => Err(error),
+        None => Ok(inspection),
+    }
 }
 
-/// Sets a damaged log aside as `wal.damaged-<n>` and founds a new one, under a new replica id, from what could be
-/// salvaged. A log without damage is left alone (`invalid_state`).
+/// Sets a damaged log aside as `wal.damaged-<n>` and founds a new one with what could be salvaged, under a new replica
+/// id: what was lost may be known elsewhere, and must not be issued again under its old name. A log without damage is
+/// left alone.
+///
+/// The new log is built beside the old one, read back and compared before the old one is touched. A repair that is cut
+/// short leaves the damaged log in its place, or is finished by the next opening.
 ///
 /// # Errors
-/// `not_found`, `locked`, `io_error`, `disk_full`, `invalid_state`.
+/// [`Code::NotFound`]; [`Code::Locked`]; [`Code::InvalidState`] when there is no damage; [`Code::WalCorrupt`] when
+/// nothing could be salvaged; [`Code::FormatTooNew`]; [`Code::DiskFull`]; [`Code::IoError`].
 pub async fn repair(data_dir: &Path) -> Result<RepairReport, Error> {
-    todo!()
+    let dir = data_dir.to_owned();
+    let Prepared { lock, wal } = off_thread({
+        let dir = dir.clone();
+        move || data_dir::prepare(&dir, false)
+    })
+    .await?;
+    let Inspected { report, content } = inspect_dir(&wal).await?;
+    if let Some(error) = report.refusal().filter(|_| report.too_new.is_some()) {
+        return Err(error);
+    }
+    if report.damage.is_empty() {
+        return Err(Error::new(
+            Code::InvalidState,
+            format!("the log in {} is not damaged", wal.display()),
+            "open it; there is nothing to repair",
+        ));
+    }
+    let content = content.ok_or_else(|| {
+        Error::new(
+            Code::WalCorrupt,
+            format!("nothing could be salvaged from {}", wal.display()),
+            "restore a backup; the damaged log was left as it is",
+        )
+        .with_local(LocalState::Damaged)
+    })?;
+
+    let built = dir.join(NEW_WAL_DIR);
+    off_thread({
+        let built = built.clone();
+        move || data_dir::make_empty_dir(&built)
+    })
+    .await?;
+    let digest = content.store().digest();
+    found(&built, Config::default(), content).await?;
+    let rebuilt = check_equal(&built, digest).await?;
+    let kept_aside = off_thread(move || swap(&dir, &wal, &built)).await?;
+    drop(lock);
+    tracing::warn!(
+        event = "log_repaired",
+        kept_aside = %kept_aside.display(),
+        damage = report.damage.len(),
+        keys = rebuilt.store().len(),
+        "a damaged log was set aside and a new one founded with what could be salvaged"
+    );
+    Ok(RepairReport {
+        kept_aside,
+        keys: rebuilt.store().len() as u64,
+        records: report.segments.iter().map(|segment| segment.records).sum(),
+        replica_id: rebuilt.replica(),
+        damage: report.damage,
+    })
 }
+
+/// Puts the new log in the place of the old one. Cut short between the two renames, it is finished by
+/// [`data_dir::prepare`].
+fn swap(dir: &Path, wal: &Path, built: &Path) -> Result<PathBuf, Error> {
+    let last = data_dir::set_aside(dir)?.last().copied().unwrap_or(0);
+    let aside = dir.join(format!("{DAMAGED_PREFIX}{}", last + 1));
+    std::fs::rename(wal, &aside).map_err(|error| data_dir::failed("renaming to", &aside, &error))?;
+    data_dir::sync_parent(&aside)?;
+    std::fs::rename(built, wal).map_err(|error| data_dir::failed("renaming to", wal, &error))?;
+    data_dir::sync_parent(wal)?;
+    Ok(aside)
+}
+
+#[cfg(test)]
+mod tests;

@@ -181,11 +181,7 @@ impl Backend for Local {
     }
 
     async fn log(&mut self) -> Result<Log, Fault> {
-        let dir =
-            self.client.node_info()?.data_dir.ok_or_else(|| {
-                Fault::new(Code::InvalidState, "this node keeps everything in memory and has no log", "")
-            })?;
-        Ok(log(tools::inspect(&dir).await?))
+        Ok(log(self.client.inspect().await?))
     }
 
     async fn close(self) -> Result<(), Fault> {

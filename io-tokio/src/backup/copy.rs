@@ -1,0 +1,162 @@
+//! Making a backup.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use softadastra_core::disk::{Completion, DiskOp};
+use softadastra_core::error::{Code, Error};
+use softadastra_core::ids::LogId;
+use softadastra_core::wal::format::FileName;
+
+use super::MANIFEST_FILE;
+use super::files::{DRAFT, Digested, Reading, copy_to_draft, run};
+use super::manifest::{Manifest, ManifestFile};
+use crate::data_dir::{self, disk_failed};
+use crate::disk::{DynDisk, FsDisk};
+use crate::driver::Files;
+use crate::lock::{DirLock, LOCK_FILE};
+use crate::model::BackupReport;
+use crate::off_thread;
+
+/// Creates a backup directory when it is missing, and locks it.
+///
+/// # Errors
+/// [`Code::InvalidArgument`] when it is not a directory; [`Code::Locked`]; [`Code::IoError`].
+pub(crate) async fn open_target(dir: PathBuf) -> Result<FsDisk, Error> {
+    off_thread(move || {
+        if !data_dir::make_dir(&dir)?.is_dir() {
+            return Err(Error::new(
+                Code::InvalidArgument,
+                format!("{} is not a directory", dir.display()),
+                "choose another path for the backup",
+            ));
+        }
+        let lock = DirLock::acquire(&dir)?;
+        FsDisk::open(&dir, Some(lock)).map_err(|error| disk_failed(&error))
+    })
+    .await
+}
+
+/// Copies pinned files into a backup directory that is empty or holds an earlier backup of the same log.
+///
+/// # Errors
+/// [`Code::AlreadyExists`] when the directory holds something else; [`Code::DiskFull`]; [`Code::IoError`].
+pub(crate) async fn copy(files: &Files, log_id: LogId, target: &dyn DynDisk) -> Result<BackupReport, Error> {
+    let log_id = log_id.to_string();
+    let (earlier, there) = look_at(target, &log_id).await?;
+    let mut copying =
+        Copying { files, target, earlier: &earlier, there: &there, ids: 0, copied_files: 0, copied_bytes: 0 };
+    let mut stored = Vec::new();
+    for file in &files.manifest.files {
+        stored.push(copying.one(&file.name, file.len).await?);
+    }
+    // The names must be durable before the manifest relies on them.
+    run(target, DiskOp::SyncDir).await?;
+    let manifest = Manifest::new(stored, &log_id, files);
+    copying.ids += 1;
+    manifest.write(target, copying.ids).await?;
+
+    let kept: BTreeSet<&str> = manifest.files.iter().map(|file| file.stored_as.as_str()).collect();
+    for name in there.iter().filter(|name| is_stored(name) && !kept.contains(name.as_str())) {
+        run(target, DiskOp::Remove { name: name.clone() }).await?;
+    }
+    run(target, DiskOp::SyncDir).await?;
+    let Copying { copied_files, copied_bytes, .. } = copying;
+    Ok(BackupReport { copied_files, copied_bytes, ..manifest.report() })
+}
+
+/// The earlier backup, if any, and the names that are there.
+async fn look_at(target: &dyn DynDisk, log_id: &str) -> Result<(Option<Manifest>, BTreeSet<String>), Error> {
+    let Completion::Listing(listing) = run(target, DiskOp::List).await? else {
+        return Err(Error::new(Code::InternalError, "a listing was not answered with one", "report this"));
+    };
+    let there: BTreeSet<String> = listing.into_iter().map(|file| file.name).collect();
+    let next = "choose an empty directory, or one with an earlier backup of this node";
+    let ours = |name: &String| name == LOCK_FILE || name == MANIFEST_FILE || name == DRAFT || is_stored(name);
+    if let Some(stranger) = there.iter().find(|name| !ours(name)) {
+        let what = format!("the directory for the backup holds {stranger}, which is not a backup's");
+        return Err(Error::new(Code::AlreadyExists, what, next));
+    }
+    let earlier = Manifest::read(target).await?;
+    match &earlier {
+        Some(manifest) if manifest.log_id != log_id => Err(Error::new(
+            Code::AlreadyExists,
+            format!("the directory holds a backup of another log ({}, of node {})", manifest.log_id, manifest.node_id),
+            next,
+        )),
+        Some(_) | None => Ok((earlier, there)),
+    }
+}
+
+/// Whether a name is that of a log file with a part of its hash behind it.
+fn is_stored(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(file, hash)| {
+        FileName::parse(file).is_some() && hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit())
+    })
+}
+
+struct Copying<'a> {
+    files: &'a Files,
+    target: &'a dyn DynDisk,
+    earlier: &'a Option<Manifest>,
+    there: &'a BTreeSet<String>,
+    /// File ids used so far, on either side.
+    ids: u64,
+    copied_files: u64,
+    copied_bytes: u64,
+}
+
+impl<'a> Copying<'a> {
+    /// Sees to it that the first `len` bytes of a log file are in the backup.
+    async fn one(&mut self, name: &str, len: u64) -> Result<ManifestFile, Error> {
+        if let Some(kept) = self.kept(name, len).await? {
+            return Ok(kept);
+        }
+        let source = self.source(name).await?;
+        self.ids += 1;
+        let digest = copy_to_draft(source, len, self.target, self.ids).await?;
+        expect_len(name, len, digest)?;
+        let file = ManifestFile::new(name.to_owned(), &digest);
+        run(self.target, DiskOp::Rename { from: DRAFT.to_owned(), to: file.stored_as.clone() }).await?;
+        self.copied_files += 1;
+        self.copied_bytes += len;
+        Ok(file)
+    }
+
+    /// The file of the earlier backup, if it is the same as the log's today and still whole. Both are read: a copy that
+    /// has rotted is made again, and a log that was rolled back is not taken for the one it was.
+    async fn kept(&mut self, name: &str, len: u64) -> Result<Option<ManifestFile>, Error> {
+        let files = self.earlier.iter().flat_map(|manifest| &manifest.files);
+        let same = files.into_iter().find(|file| file.name == name && file.bytes == len);
+        let Some(file) = same.filter(|file| self.there.contains(&file.stored_as)) else { return Ok(None) };
+        let mut source = self.source(name).await?;
+        let today = source.digest(len).await?;
+        source.close().await?;
+        expect_len(name, len, today)?;
+        if file.compare(&today).is_err() {
+            return Ok(None);
+        }
+        self.ids += 1;
+        let mut stored = Reading::open(self.target, self.ids, &file.stored_as).await?;
+        let digest = stored.digest(u64::MAX).await?;
+        stored.close().await?;
+        Ok(file.compare(&digest).is_ok().then(|| file.clone()))
+    }
+
+    async fn source(&mut self, name: &str) -> Result<Reading<'a>, Error> {
+        self.ids += 1;
+        let files: &'a Files = self.files;
+        Reading::open(&*files.disk, self.files.first_id + self.ids, name).await
+    }
+}
+
+fn expect_len(name: &str, len: u64, found: Digested) -> Result<(), Error> {
+    if found.bytes == len {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::WalCorrupt,
+        format!("{name} ends at {} where the log has {len} bytes", found.bytes),
+        "check the log with `softadastra wal verify`",
+    ))
+}

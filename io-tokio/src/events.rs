@@ -1,0 +1,66 @@
+//! What a node tells its operator, as log lines with a name each.
+
+use softadastra_core::node::{Event, SnapshotTaken};
+
+use crate::model::{NodeInfo, RecoveryReport};
+
+pub(crate) fn started(info: &NodeInfo, report: &RecoveryReport) {
+    let dir = info.data_dir.as_deref().map(|dir| dir.display().to_string()).unwrap_or_default();
+    tracing::info!(
+        event = "recovery",
+        created = report.created,
+        clean = report.clean,
+        records = report.records,
+        snapshot_lsn = report.snapshot_lsn.0,
+        snapshot_entries = report.snapshot_entries,
+        last_lsn = report.last_lsn.0,
+        keys = report.keys,
+        took_ms = u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX),
+        "the log was opened"
+    );
+    if report.torn_bytes > 0 {
+        tracing::warn!(
+            event = "torn_tail_cut",
+            bytes = report.torn_bytes,
+            "the end of the log was being written when the last run ended; no answered write is lost"
+        );
+    }
+    for name in &report.strangers {
+        tracing::warn!(
+            event = "stranger_in_log_directory",
+            file = name,
+            "this file is not the log's; it was left alone"
+        );
+    }
+    tracing::info!(event = "runtime_started", node = %info.node_id, replica = %info.replica_id, dir, "the node is up");
+}
+
+pub(crate) fn told(event: &Event) {
+    match event {
+        Event::Degraded(degraded) => {
+            let (from, to) = degraded.doubtful.map_or((0, 0), |(from, to)| (from.0, to.0));
+            tracing::error!(
+                event = "log_append_failed",
+                what = degraded.what,
+                doubtful_from = from,
+                doubtful_to = to,
+                "the log could not be written"
+            );
+            tracing::error!(event = "degraded", "writes are refused until the node is reopened; reads go on");
+        }
+        Event::DiskFull { error } => {
+            tracing::error!(event = "disk_full", error, "writes are refused until there is room on the disk");
+        }
+        Event::DiskRoom => tracing::info!(event = "disk_room", "there is room on the disk again; writes are accepted"),
+        Event::SnapshotDone(SnapshotTaken { at, bytes }) => {
+            tracing::info!(event = "snapshot_done", at = at.0, bytes, "a snapshot is durable; older segments may go");
+        }
+        Event::SnapshotFailed { error } => {
+            tracing::warn!(event = "snapshot_failed", error, "a snapshot was given up; the log goes on without it");
+        }
+    }
+}
+
+pub(crate) fn stopped(clean: bool) {
+    tracing::info!(event = "runtime_stopped", clean, "the node is down");
+}
