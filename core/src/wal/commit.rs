@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::disk::{DiskOp, DiskResult, Lane};
+use crate::disk::{DiskError, DiskErrorKind, DiskOp, DiskResult, Lane};
 use crate::ids::Lsn;
 use crate::sink::Sink;
 
@@ -73,7 +73,7 @@ impl Wal {
                 self.roll(out);
             }
         } else if self.life == Life::Draining {
-            self.write_frame(FrameKind::Close, FrameBuilder::default(), true, out);
+            self.write_closing_frame(out);
         }
         if self.flight.is_none() && self.sync_is_due() && self.progress.durable < self.progress.written {
             let token = self.asker.ask(Lane::Commit, DiskOp::Sync { file: self.files.active.file }, out);
@@ -87,6 +87,15 @@ impl Wal {
         let running = self.life == Life::Running && self.poison.is_none();
         if idle && running && self.wants_mark() && self.files.active.has_room(EMPTY_FRAME, RESERVE - EMPTY_FRAME) {
             self.write_frame(FrameKind::Mark, FrameBuilder::default(), true, out);
+        }
+    }
+
+    /// Writes the closing frame, with nothing undurable before it if there may be no room for it.
+    fn write_closing_frame(&mut self, out: &mut dyn Sink<Effect>) {
+        if self.files.active.has_room(EMPTY_FRAME, 0) || self.progress.durable == self.progress.written {
+            self.write_frame(FrameKind::Close, FrameBuilder::default(), true, out);
+        } else {
+            self.sync_through = self.progress.written;
         }
     }
 
@@ -109,6 +118,10 @@ impl Wal {
     /// Takes the outcome of the operation of the commit path.
     pub(super) fn step_completed(&mut self, step: Step, result: DiskResult, out: &mut dyn Sink<Effect>) {
         if let Err(error) = result {
+            if self.ends_without_closing_frame(&step, &error) {
+                self.life = Life::Leaving;
+                return;
+            }
             let name = self.files.active.name();
             let during = match step {
                 Step::Frame(flight) => format!("writing {} bytes at {} of {name}", flight.data.len(), flight.offset),
@@ -128,6 +141,15 @@ impl Wal {
             Step::Rename => self.rename_completed(out),
             Step::SyncDir => self.roll_completed(out),
         }
+    }
+
+    /// A closing frame that would have to extend the file, and for which there is no room, is done without: it proves a
+    /// clean end, and carries nothing that could be lost.
+    fn ends_without_closing_frame(&self, step: &Step, error: &DiskError) -> bool {
+        let Step::Frame(Flight { kind: FrameKind::Close, .. }) = step else { return false };
+        let Progress { submitted, durable, .. } = self.progress;
+        let extends = !self.files.active.has_room(0, 0);
+        extends && submitted == durable && error.kind == DiskErrorKind::NoSpace
     }
 
     fn frame_completed(&mut self, flight: Flight, out: &mut dyn Sink<Effect>) {

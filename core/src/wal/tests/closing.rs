@@ -174,3 +174,54 @@ fn a_snapshot_on_its_way_is_given_up_and_its_draft_removed() {
     );
     assert_eq!(bench.disk.names(), ["0000000000000001.seg"]);
 }
+
+/// A log whose active segment has no room for a single frame more, as after a founding on a full disk.
+fn full(settings: Settings) -> Bench {
+    let mut bench = Bench::new(settings.clone());
+    let active = SegmentHeader { capacity: SEGMENT_HEADER_LEN as u64, ..header(settings.first_segment) };
+    bench.wal = Wal::resume(Resume { active, ..fresh(settings) });
+    bench
+}
+
+#[test]
+fn a_log_without_room_for_a_closing_frame_closes_without() {
+    let mut bench = full(settings());
+    close(&mut bench);
+    bench.says("write 1.seg @64 +40: Close + sync");
+    bench.fail("write", DiskErrorKind::NoSpace);
+    bench.says("close 1.seg");
+    bench.done("close");
+    bench.says("closed");
+
+    let mut bench = full(settings());
+    close(&mut bench);
+    bench.fail("write", DiskErrorKind::Io);
+    assert!(bench.wal.poison().is_some(), "any other failure is told");
+
+    let mut bench = Bench::new(settings());
+    close(&mut bench);
+    bench.fail("write", DiskErrorKind::NoSpace);
+    assert!(bench.wal.poison().is_some(), "where there was room, there is something wrong");
+}
+
+#[test]
+fn what_was_written_is_synced_before_a_closing_frame_that_may_find_no_room() {
+    let mut bench = Bench::new(every(1000));
+    bench.write(10);
+    bench.done("write");
+    bench.wal.files.active.header.capacity = bench.wal.files.active.end;
+    bench.heard();
+    close(&mut bench);
+    bench.says("sync 1.seg");
+    bench.done("sync");
+    bench.says(
+        "durable 1
+         write 1.seg @136 +40: Close + sync",
+    );
+    bench.fail("write", DiskErrorKind::NoSpace);
+    bench.done("close");
+    bench.says(
+        "close 1.seg
+         closed",
+    );
+}
