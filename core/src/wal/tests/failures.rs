@@ -187,3 +187,45 @@ fn after_the_first_failure_completions_change_nothing() {
     bench.says("");
     assert_eq!(bench.wal.progress().durable, Lsn(1), "what is in doubt stays in doubt");
 }
+
+#[test]
+fn a_refused_flush_leaves_no_sync_due() {
+    let mut bench = Bench::new(every(1000));
+    bench.put(5000).unwrap();
+    bench.call(|wal, now, out| wal.flush(now, out));
+    bench.fail("create", NoSpace);
+    bench.heard();
+    bench.write(10);
+    bench.says("write 1.seg @64 +72: frame 1..2");
+}
+
+#[test]
+fn a_sealed_segment_that_cannot_be_closed_stops_the_log() {
+    let mut bench = Bench::new(settings());
+    bench.write(5000);
+    for op in ["create", "zero", "write", "write", "rename", "syncdir"] {
+        bench.done(op);
+    }
+    bench.submit();
+    bench.heard();
+    bench.fail("close", Io);
+    bench.says("poisoned: closing 0000000000000001.seg: Io; doubtful 1..=1; unwritten none");
+}
+
+#[test]
+fn a_spare_that_cannot_be_removed_stops_the_log() {
+    for failing in ["close", "remove"] {
+        let mut bench = Bench::new(settings());
+        bench.write(2500);
+        bench.done("write");
+        bench.done("create");
+        bench.fail("zero", NoSpace);
+        if failing == "remove" {
+            bench.done("close");
+        }
+        bench.heard();
+        bench.fail(failing, Io);
+        let doing = if failing == "close" { "closing" } else { "removing" };
+        bench.says(&format!("poisoned: {doing} 0000000000000002.seg.new: Io; doubtful none; unwritten none"));
+    }
+}

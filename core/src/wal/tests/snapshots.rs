@@ -310,16 +310,20 @@ fn pinned_files_stay_and_make_up_a_consistent_copy() {
     assert_eq!(manifest.durable, durable);
     let names: Vec<String> = manifest.files.iter().map(|file| short(&file.name)).collect();
     assert_eq!(names, ["1.seg", "2.seg", "3.seg"]);
+    let mut reached = Lsn::ZERO;
     for file in &manifest.files {
         let bytes = Bytes::copy_from_slice(bench.disk.bytes(&file.name));
         let header = SegmentHeader::decode(&bytes).unwrap();
         let copy = bytes.slice(..file.len as usize);
         let mut offset = SEGMENT_HEADER_LEN;
         while offset < copy.len() {
-            offset += decode_frame(&copy, offset, header.frame_salt()).unwrap().encoded_len;
+            let frame = decode_frame(&copy, offset, header.frame_salt()).unwrap();
+            offset += frame.encoded_len;
+            reached = frame.next_lsn();
         }
         assert_eq!(offset as u64, file.len, "whole frames and nothing else");
     }
+    assert_eq!(reached, durable.next(), "all that is durable, and nothing that is not");
     bench.settle();
     bench.wal.pin();
     bench.snapshot(durable.0);
@@ -357,6 +361,39 @@ fn a_removal_that_fails_stops_the_removals_until_the_next_snapshot() {
     bench.snapshot(last + 1);
     assert_eq!(bench.wal.status().removal_failed, None);
     assert_eq!(bench.wal.status().segments, 1);
+}
+
+#[test]
+fn a_directory_that_cannot_be_synced_after_a_removal_stops_the_log() {
+    let mut bench = Bench::new(settings());
+    bench.write_up_to_segment(2);
+    let last = bench.wal.progress().durable.0;
+    bench.begin(last).unwrap();
+    bench.done("create");
+    bench.done("write");
+    bench.block(b"all", true, last);
+    for op in ["write", "sync", "read", "close", "rename", "syncdir", "remove"] {
+        bench.done(op);
+    }
+    bench.heard();
+    bench.fail("syncdir", Io);
+    bench.says("poisoned: syncing the directory after a removal: Io; doubtful none; unwritten none");
+}
+
+#[test]
+fn after_a_failure_nothing_is_removed_any_more() {
+    let mut bench = Bench::new(settings());
+    bench.write_up_to_segment(2);
+    bench.wal.pin();
+    let last = bench.wal.progress().durable.0;
+    bench.snapshot(last);
+    bench.write(10);
+    bench.heard();
+    bench.fail("write", Io);
+    assert!(bench.wal.poison().is_some());
+    bench.heard();
+    bench.call(|wal, _, out| wal.unpin(out));
+    bench.says("");
 }
 
 #[test]
