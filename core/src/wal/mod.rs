@@ -39,6 +39,7 @@ use crate::ids::Lsn;
 
 mod asker;
 mod commit;
+mod draft;
 mod files;
 pub mod format;
 pub mod mount;

@@ -1,7 +1,6 @@
 //! The running log: its state, its commands, and who takes which completion. What a commit is stands in `commit`, what a
-//! roll is in `roll`.
+//! roll is in `roll`, what a snapshot is in `snapshotting`.
 
-use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -15,15 +14,13 @@ use crate::time::Instant;
 
 use super::asker::Asker;
 use super::commit::{Stated, Step};
-use super::files::{Active, Files};
+use super::draft::{Draft, closing};
+use super::files::Files;
 use super::format::{FrameBuilder, Record};
-use super::roll::{Incoming, next_capacity};
-use super::snapshotting::{Draft, DraftNews, closing};
+use super::roll::Incoming;
 use super::spare::Spare;
 use super::sweep::Sweep;
-use super::{
-    AppendError, Effect, Manifest, Poison, Progress, Resume, Settings, SnapshotBlock, SnapshotRefused, State, Status,
-};
+use super::{AppendError, Effect, Poison, Progress, Settings, State, Status};
 
 /// A log that accepts records.
 #[derive(Debug)]
@@ -55,14 +52,14 @@ pub struct Wal {
     /// Bytes of frames written, ever, as this run counts them.
     pub(super) logged: u64,
     /// What `logged` was when the present snapshot began.
-    snapshot_base: u64,
+    pub(super) snapshot_base: u64,
     /// No snapshot is wanted before `logged` is beyond this.
-    snapshot_not_before: u64,
-    draft: Option<(Draft, u64)>,
-    sweep: Sweep,
+    pub(super) snapshot_not_before: u64,
+    pub(super) draft: Option<(Draft, u64)>,
+    pub(super) sweep: Sweep,
     /// Segments being closed.
     pub(super) closing: Vec<(IoToken, String)>,
-    active_closed: bool,
+    pub(super) active_closed: bool,
     pub(super) life: Life,
     pub(super) poison: Option<Poison>,
 }
@@ -80,60 +77,6 @@ pub(super) enum Life {
 }
 
 impl Wal {
-    /// Goes on where a scanned and mounted directory ends.
-    ///
-    /// # Panics
-    /// When the parts of `from` contradict each other.
-    #[must_use]
-    pub fn resume(from: Resume) -> Self {
-        let last = Lsn(from.next_lsn.0.checked_sub(1).expect("LSNs begin at 1"));
-        assert!(from.active.first_lsn <= from.next_lsn, "the active segment does not begin in the future");
-        assert!(from.stated_durable <= last, "what is stated to be durable exists");
-        assert!(from.snapshot.is_none_or(|snapshot| snapshot.at <= last), "a snapshot does not reach into the future");
-        let numbers = from.older.iter().map(|older| older.number).chain([from.active.number]);
-        let firsts = from.older.iter().map(|older| older.first_lsn).chain([from.active.first_lsn]);
-        assert!(numbers.clone().zip(numbers.skip(1)).all(|(a, b)| a + 1 == b), "segment numbers have no gaps");
-        assert!(firsts.clone().zip(firsts.skip(1)).all(|(a, b)| a <= b), "segments are in order");
-
-        let active = Active { header: from.active, file: from.file, end: from.end, durable_end: from.end };
-        let spare = Spare::new(active.header.number + 1, next_capacity(&from.settings, active.header.capacity));
-        let snapshot_base = 0;
-        Self {
-            now: Instant::default(),
-            asker: Asker::new(from.next_token, from.next_file),
-            dice: from.dice,
-            files: Files {
-                older: VecDeque::from(from.older),
-                active,
-                snapshot: from.snapshot,
-                old_snapshots: Vec::new(),
-            },
-            progress: Progress { accepted: last, submitted: last, written: last, durable: last },
-            gathering: FrameBuilder::default(),
-            waiting: None,
-            incoming: None,
-            buffers: Vec::new(),
-            flight: None,
-            stated: Stated { written: from.stated_durable, durable: from.stated_durable },
-            // Due at the first timeout: what was recovered may have nothing after it that proves it durable.
-            mark_at: (from.stated_durable < last).then_some(Instant(0)),
-            sync_at: None,
-            sync_through: last,
-            no_room: None,
-            spare,
-            logged: from.tail_bytes,
-            snapshot_base,
-            snapshot_not_before: snapshot_base,
-            draft: None,
-            sweep: Sweep::default(),
-            closing: Vec::new(),
-            active_closed: false,
-            life: Life::Running,
-            poison: None,
-            settings: from.settings,
-        }
-    }
-
     /// Takes in one atomic group: after a crash either all of it is there or nothing. Gives the LSN of its last
     /// record. Nothing reaches the disk before [`Wal::submit`].
     ///
@@ -222,8 +165,8 @@ impl Wal {
         self.mark_at.into_iter().chain(self.sync_at).min()
     }
 
-    /// Asks that everything accepted becomes durable as soon as can be, with [`SyncMode::Every`] too;
-    /// [`Effect::Durable`] tells.
+    /// Asks that everything accepted becomes durable as soon as can be; [`Effect::Durable`] tells. Changes something with
+    /// [`SyncMode::Every`](super::SyncMode::Every) only.
     pub fn flush(&mut self, now: Instant, out: &mut dyn Sink<Effect>) {
         self.hear(now);
         self.sync_through = self.progress.accepted;
@@ -264,69 +207,6 @@ impl Wal {
         self.poison.as_ref()
     }
 
-    /// Whether a snapshot is worth its cost: the tail has outgrown `live_bytes`, the size that a snapshot would have.
-    /// After one that failed, not before as much again as the least tail was logged.
-    #[must_use]
-    pub fn wants_snapshot(&self, live_bytes: u64) -> bool {
-        self.may_snapshot().is_ok()
-            && self.logged >= self.snapshot_not_before
-            && self.tail_bytes() > self.settings.snapshot_min.max(live_bytes)
-    }
-
-    /// Begins a snapshot of everything up to `at`, the last record whose effect the walk will certainly find; `head`
-    /// is kept in front of the blocks. [`Effect::SnapshotRoom`] asks for the blocks. Gives `at`.
-    ///
-    /// # Errors
-    /// [`SnapshotRefused`]; nothing changed.
-    ///
-    /// # Panics
-    /// When `at` was not written yet.
-    pub fn begin_snapshot(
-        &mut self,
-        now: Instant,
-        at: Lsn,
-        head: &[u8],
-        out: &mut dyn Sink<Effect>,
-    ) -> Result<Lsn, SnapshotRefused> {
-        self.hear(now);
-        self.may_snapshot()?;
-        assert!(at <= self.progress.written, "a snapshot is taken of what was written");
-        if let Some(present) = self.files.snapshot.filter(|present| present.at >= at) {
-            return Err(SnapshotRefused::Current(present));
-        }
-        let log = self.files.active.header.log;
-        self.draft = Some((Draft::begin(log, at, head, &mut self.asker, out), self.logged));
-        Ok(at)
-    }
-
-    /// Takes the next block, once after each [`Effect::SnapshotRoom`]. Without effect if the snapshot has failed in the
-    /// meantime.
-    ///
-    /// # Panics
-    /// When the block reaches beyond what was written.
-    pub fn push_snapshot_block(&mut self, now: Instant, block: SnapshotBlock, out: &mut dyn Sink<Effect>) {
-        self.hear(now);
-        if let Some((draft, _)) = &mut self.draft {
-            assert!(block.reaches <= self.progress.written, "a snapshot holds what was written");
-            draft.push(&block, &mut self.asker, out);
-        }
-    }
-
-    /// Names the files of a consistent copy and removes none until [`Wal::unpin`]. Pins are counted.
-    pub fn pin(&mut self) -> Manifest {
-        self.sweep.pin();
-        self.files.manifest(self.progress.durable)
-    }
-
-    /// Takes back one pin.
-    ///
-    /// # Panics
-    /// Without a pin.
-    pub fn unpin(&mut self, out: &mut dyn Sink<Effect>) {
-        self.sweep.unpin();
-        self.sweep.drive(&self.files, &mut self.asker, out);
-    }
-
     /// Accepts nothing more, writes what is gathered and a closing frame, closes the files; [`Effect::Closed`] tells.
     /// A running snapshot is given up.
     pub fn close(&mut self, now: Instant, out: &mut dyn Sink<Effect>) {
@@ -345,7 +225,8 @@ impl Wal {
         self.leave(out);
     }
 
-    fn hear(&mut self, now: Instant) {
+    /// Time as the log knows it never goes back.
+    pub(super) fn hear(&mut self, now: Instant) {
         self.now = self.now.max(now);
     }
 
@@ -408,54 +289,5 @@ impl Wal {
             self.life = Life::Closed;
             out.push(Effect::Closed);
         }
-    }
-
-    fn draft_news(&mut self, news: DraftNews, out: &mut dyn Sink<Effect>) {
-        match news {
-            DraftNews::Advanced => {}
-            DraftNews::Needs(reaches) => self.sync_through = self.sync_through.max(reaches),
-            DraftNews::Done(snapshot) => {
-                let (_, base) = self.draft.take().expect("the news is of a draft");
-                self.snapshot_base = base;
-                self.files.install(snapshot);
-                out.push(Effect::SnapshotDone { at: snapshot.at, bytes: snapshot.bytes });
-                if self.life == Life::Running {
-                    self.sweep.resume();
-                    self.sweep.drive(&self.files, &mut self.asker, out);
-                }
-            }
-            DraftNews::GivenUp(error, removal) => {
-                self.draft = None;
-                self.snapshot_not_before = self.logged.saturating_add(self.settings.snapshot_min);
-                if let Some(removal) = removal {
-                    self.sweep.note_failure(removal);
-                }
-                out.push(Effect::SnapshotFailed(error));
-            }
-            DraftNews::Failed { during, error } => self.stop(during, error, out),
-        }
-    }
-
-    /// Lets the running snapshot go on, if it waits for this.
-    pub(super) fn tell_draft(&mut self, out: &mut dyn Sink<Effect>) {
-        if let Some((draft, _)) = &mut self.draft {
-            draft.log_is_durable(self.progress.durable, &mut self.asker, out);
-        }
-    }
-
-    fn may_snapshot(&self) -> Result<(), SnapshotRefused> {
-        if self.poison.is_some() {
-            Err(SnapshotRefused::Poisoned)
-        } else if self.life != Life::Running {
-            Err(SnapshotRefused::Closing)
-        } else if self.draft.is_some() {
-            Err(SnapshotRefused::Busy)
-        } else {
-            Ok(())
-        }
-    }
-
-    fn tail_bytes(&self) -> u64 {
-        self.logged - self.snapshot_base
     }
 }
