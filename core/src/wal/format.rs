@@ -26,6 +26,9 @@ pub const FRAME_MAGIC: [u8; 4] = *b"SFRM";
 pub const FRAME_HEADER_LEN: usize = 40;
 /// Frames begin at multiples of this, so that a search for the next one needs few probes.
 pub const FRAME_ALIGN: usize = 8;
+/// No log comes near this LSN or this number of segments. Greater ones are refused, so that counting on from what a file
+/// says never overflows.
+const MAX_POSITION: u64 = 1 << 62;
 
 /// The head of one segment file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +99,12 @@ impl SegmentHeader {
         // Only a header whose checksum holds can be trusted to be from the future.
         if version != FORMAT_VERSION {
             return Err(DecodeError { field: "segment version", fault: Fault::FromTheFuture });
+        }
+        if number == 0 || number > MAX_POSITION {
+            return Err(invalid("segment number"));
+        }
+        if first_lsn == Lsn::ZERO || first_lsn.0 > MAX_POSITION {
+            return Err(invalid("segment first LSN"));
         }
         Ok(Self { log, number, first_lsn, capacity, salt })
     }
@@ -309,7 +318,13 @@ pub fn decode_frame(segment: &Bytes, offset: usize, salt: FrameSalt) -> Result<F
     }
     let kind = FrameKind::from_byte(kind).ok_or(DecodeError { field: "frame kind", fault: Fault::FromTheFuture })?;
     let used = body_len.checked_sub(usize::from(padding)).ok_or(invalid("frame padding"))?;
-    first_lsn.0.checked_add(u64::from(count)).ok_or(invalid("frame record count"))?;
+    if first_lsn.0 > MAX_POSITION {
+        return Err(invalid("frame first LSN"));
+    }
+    // What is written now cannot have been durable before.
+    if durable >= first_lsn {
+        return Err(invalid("frame durable LSN"));
+    }
     Ok(Frame { kind, first_lsn, count, durable, records: body.slice(..used), encoded_len: FRAME_HEADER_LEN + body_len })
 }
 

@@ -93,6 +93,23 @@ fn a_frame_of_another_log_segment_or_life_is_refused() {
 }
 
 #[test]
+fn positions_that_no_log_can_have_are_refused() {
+    for bad in [
+        SegmentHeader { number: 0, ..header() },
+        SegmentHeader { number: u64::MAX, ..header() },
+        SegmentHeader { first_lsn: Lsn(0), ..header() },
+        SegmentHeader { first_lsn: Lsn(u64::MAX), ..header() },
+    ] {
+        assert!(SegmentHeader::decode(&Bytes::copy_from_slice(&bad.encode())).is_err(), "{bad:?}");
+    }
+    let salt = header().frame_salt();
+    for (first_lsn, durable) in [(0, 0), (5, 5), (u64::MAX, 1)] {
+        let bytes = FrameBuilder::default().seal(FrameKind::Mark, Lsn(first_lsn), Lsn(durable), salt);
+        assert!(decode_frame(&Bytes::from(bytes), 0, salt).is_err(), "{first_lsn} {durable}");
+    }
+}
+
+#[test]
 fn an_unknown_record_kind_is_from_the_future() {
     let frame = Frame {
         kind: FrameKind::Data,
