@@ -32,25 +32,25 @@ impl Inode {
         self.dirty.extend(from / SECTOR..end.div_ceil(SECTOR));
     }
 
+    /// Makes dirty sectors durable, and no others: what an earlier failed sync has dropped stays lost.
     fn sync(&mut self) {
-        self.durable.clone_from(&self.data);
-        self.dirty.clear();
+        self.clean(|| true);
     }
 
-    fn crash(&mut self, mut keep: impl FnMut() -> bool) {
-        let mut after = self.durable.clone();
+    fn crash(&mut self, keep: impl FnMut() -> bool) {
+        self.clean(keep);
+        self.data.clone_from(&self.durable);
+    }
+
+    fn clean(&mut self, mut keep: impl FnMut() -> bool) {
         for sector in core::mem::take(&mut self.dirty) {
-            if keep() {
-                let from = sector * SECTOR;
-                let to = (from + SECTOR).min(self.data.len());
-                if from < to {
-                    after.resize(after.len().max(to), 0);
-                    after[from..to].copy_from_slice(&self.data[from..to]);
-                }
+            let from = sector * SECTOR;
+            let to = (from + SECTOR).min(self.data.len());
+            if from < to && keep() {
+                self.durable.resize(self.durable.len().max(to), 0);
+                self.durable[from..to].copy_from_slice(&self.data[from..to]);
             }
         }
-        self.durable.clone_from(&after);
-        self.data = after;
     }
 }
 
@@ -83,8 +83,11 @@ impl NameChange {
 pub(crate) enum Failure {
     /// Nothing of the operation is done.
     Clean(DiskErrorKind),
-    /// Half of the bytes of a write are written, then it fails; a sync fails after the bytes were written.
+    /// Half of the bytes of a write are written, then it fails.
     Half(DiskErrorKind),
+    /// Everything is written and stays readable, but the sync fails and the system forgets that it had something to
+    /// sync: another sync succeeds and makes nothing durable.
+    Sync(DiskErrorKind),
 }
 
 /// The directory.
@@ -150,7 +153,8 @@ impl MemDisk {
     pub(crate) fn edit(&mut self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let inode = self.inodes.get_mut(&self.names[name]).expect("a named file has bytes");
         change(&mut inode.data);
-        inode.sync();
+        inode.durable.clone_from(&inode.data);
+        inode.dirty.clear();
     }
 
     /// Flips one bit of a file, durably.
@@ -207,6 +211,10 @@ impl MemDisk {
             Some(Failure::Half(kind)) => {
                 self.carry_out_half(op);
                 Err(error(kind, "planned failure half way"))
+            }
+            Some(Failure::Sync(kind)) => {
+                self.forget_sync(op);
+                Err(error(kind, "planned failure of the sync"))
             }
         }
     }
@@ -274,6 +282,22 @@ impl MemDisk {
             }
             _ => {}
         }
+    }
+
+    fn forget_sync(&mut self, op: &DiskOp) {
+        let file = match op {
+            DiskOp::Write { file, offset, data, .. } => {
+                self.write(*file, *offset, data, false);
+                file
+            }
+            DiskOp::Zero { file, offset, len, .. } => {
+                self.write(*file, *offset, &alloc::vec![0; *len as usize], false);
+                file
+            }
+            DiskOp::Sync { file } => file,
+            _ => return,
+        };
+        self.inode(*file).clean(|| false);
     }
 
     fn write(&mut self, file: FileId, offset: u64, data: &[u8], sync: bool) {
