@@ -22,7 +22,8 @@ use crate::ids::{LogId, Lsn};
 use crate::sink::Sink;
 
 use super::format::{FileName, SEGMENT_HEADER_LEN, SegmentHeader};
-use super::scan::{ScanReport, SegmentReport};
+use super::roll::next_capacity;
+use super::scan::{ScanReport, SegmentReport, Torn};
 use super::{OlderSegment, Resume, Settings, SnapshotFile, Wal};
 
 /// What a new log begins with, in case the directory is empty.
@@ -73,7 +74,7 @@ impl Mount {
                 steps.push_back(DiskOp::Write { file, offset: unproven.offset, data: unproven.bytes, sync: false });
             }
             if let Some(torn) = torn {
-                steps.push_back(DiskOp::Zero { file, offset: torn.offset, len: torn.bytes, sync: false });
+                steps.extend(cut(file, &torn));
             }
             steps.push_back(DiskOp::Sync { file });
             steps.push_back(DiskOp::SyncDir);
@@ -186,7 +187,7 @@ fn new_segment(
             log: header.log,
             number: last.number.saturating_add(1),
             first_lsn: next_lsn,
-            capacity: header.capacity.saturating_mul(2).clamp(least, settings.max_segment.max(least)),
+            capacity: next_capacity(settings, header.capacity).max(least),
             salt,
         },
         None => SegmentHeader {
@@ -196,6 +197,19 @@ fn new_segment(
             capacity: settings.first_segment.max(least),
             salt,
         },
+    }
+}
+
+/// Zeroes a torn tail in two steps, so that a sync that fails never makes the tail invisible to the next scan while the
+/// disk still has it: that scan would take the room for clean, and a power failure would bring back old frames behind
+/// new ones. Until all between them is durably zero, the first and the last byte of the tail stand as they are; alone
+/// they can be no frame.
+fn cut(file: FileId, torn: &Torn) -> Vec<DiskOp> {
+    let Torn { offset, bytes, .. } = *torn;
+    let all = DiskOp::Zero { file, offset, len: bytes, sync: true };
+    match bytes.checked_sub(2) {
+        Some(inside @ 1..) => alloc::vec![DiskOp::Zero { file, offset: offset + 1, len: inside, sync: true }, all],
+        Some(0) | None => alloc::vec![all],
     }
 }
 

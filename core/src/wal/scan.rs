@@ -369,4 +369,4 @@ fn wrong_answer(op: &str) -> DiskError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
