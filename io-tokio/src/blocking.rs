@@ -8,7 +8,8 @@ use softadastra_core::ids::Lsn;
 use softadastra_core::node::Written;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use crate::client::{Batch, Client};
+use crate::batch::Batch;
+use crate::client::Client;
 use crate::model::{BackupReport, Change, NodeInfo, Page, RecoveryReport, ScanOptions, SnapshotReport, Status, Value};
 use crate::options::ClientOptions;
 use crate::tools::Inspection;
@@ -218,5 +219,56 @@ impl Drop for BlockingClient {
         if let Err(error) = runtime.block_on(self.client.close()) {
             tracing::error!(event = "close_failed", %error, "a dropped client did not close cleanly");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_write_and_read_without_a_runtime() {
+        let dir = tempfile::tempdir().unwrap();
+        let client = BlockingClient::open(ClientOptions::local(dir.path())).unwrap();
+        std::thread::scope(|threads| {
+            for thread in 0..8 {
+                let client = &client;
+                threads.spawn(move || {
+                    for n in 0..20 {
+                        client.put(format!("{thread}/{n}"), "1").unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(client.len().unwrap(), 160);
+        let seen: Vec<Change> = client.watch("3/", Lsn::ZERO).unwrap().take(20).collect();
+        assert!(seen.iter().all(|change| change.key.starts_with(b"3/")));
+        client.remove("0/0").unwrap();
+        client.snapshot().unwrap();
+        client.close().unwrap();
+
+        // Dropping closes as well.
+        drop(BlockingClient::open(ClientOptions::local(dir.path())).unwrap());
+        let client = BlockingClient::open(ClientOptions::durable(dir.path())).unwrap();
+        assert!(client.recovery_report().clean);
+        assert_eq!(client.len().unwrap(), 159);
+    }
+
+    #[tokio::test]
+    async fn it_refuses_to_open_inside_a_runtime_and_may_be_dropped_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = BlockingClient::open(ClientOptions::local(dir.path())).unwrap_err();
+        assert_eq!(error.code(), Code::InvalidState);
+        let path = dir.path().to_owned();
+        let client = std::thread::spawn(move || {
+            let client = BlockingClient::open(ClientOptions::local(path)).unwrap();
+            client.put("a", "1").unwrap();
+            client
+        });
+        let client = client.join().unwrap();
+        drop(client);
+        let options = ClientOptions::local(dir.path()).lock_wait(std::time::Duration::from_secs(60));
+        let client = Client::open(options).await.unwrap();
+        assert!(client.contains("a").unwrap());
     }
 }

@@ -13,6 +13,7 @@ use softadastra_core::store::Entry;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use crate::batch::Batch;
 use crate::data_dir::{self, Prepared, WAL_DIR};
 use crate::disk::{Disk, FsDisk};
 use crate::driver::{self, Command, Driver, Files, FilesJob, Shared, bring_up, closed};
@@ -57,67 +58,6 @@ impl Drop for Inner {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("data_dir", &self.inner.data_dir).finish_non_exhaustive()
-    }
-}
-
-/// Writes that become durable and visible together, or not at all.
-///
-/// Conditions are judged against the state before the batch; if one fails, nothing is written. Later writes to a key of
-/// the same batch see the earlier ones.
-#[derive(Clone, Debug, Default)]
-pub struct Batch {
-    writes: Vec<Write>,
-}
-
-impl Batch {
-    /// An empty batch.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { writes: Vec::new() }
-    }
-
-    /// Sets a value. The one that is there already writes nothing.
-    pub fn put(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> &mut Self {
-        self.push_put(key.into(), value.into(), None, false)
-    }
-
-    /// Sets a value, and writes it even if it is there already: it gets a new version and a new stamp.
-    pub fn touch(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> &mut Self {
-        self.push_put(key.into(), value.into(), None, true)
-    }
-
-    /// Sets a value if the key is at `version`; 0 means that it must be absent.
-    pub fn put_if_version(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>, version: u64) -> &mut Self {
-        self.push_put(key.into(), value.into(), Some(version), false)
-    }
-
-    /// Deletes a key. An absent one writes nothing.
-    pub fn remove(&mut self, key: impl Into<Bytes>) -> &mut Self {
-        self.writes.push(Write::Delete { key: key.into(), expect: None });
-        self
-    }
-
-    /// Deletes a key if it is at `version`.
-    pub fn remove_if_version(&mut self, key: impl Into<Bytes>, version: u64) -> &mut Self {
-        self.writes.push(Write::Delete { key: key.into(), expect: Some(version) });
-        self
-    }
-
-    fn push_put(&mut self, key: Bytes, value: Bytes, expect: Option<u64>, touch: bool) -> &mut Self {
-        self.writes.push(Write::Put { key, value, expect, touch });
-        self
-    }
-
-    /// The number of writes.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.writes.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.writes.is_empty()
     }
 }
 
@@ -189,17 +129,10 @@ impl Client {
     /// be a recovery.
     pub async fn close(&self) -> Result<(), Error> {
         let (answer, reply) = oneshot::channel();
-        if self.inner.commands.send(Command::Close { answer }).await.is_err() {
-            self.closed().await;
-            return Ok(());
-        }
-        match reply.await {
-            Ok(result) => result,
+        match self.ask(Command::Close { answer }, reply).await {
             // Another call closed it first.
-            Err(_) => match self.gone() {
-                error if error.code() == Code::InvalidState => Ok(()),
-                error => Err(error),
-            },
+            Err(error) if error.code() == Code::InvalidState => Ok(()),
+            result => result,
         }
     }
 
@@ -325,7 +258,8 @@ impl Client {
     /// As [`Client::get`].
     pub fn node_info(&self) -> Result<NodeInfo, Error> {
         let Inner { shared, report, data_dir, .. } = &*self.inner;
-        shared.read(|node, now| NodeInfo::of(node, now, report.log_id, data_dir.as_deref()))
+        let now = shared.now();
+        shared.read(|node| NodeInfo::of(node, now, report.log_id, data_dir.as_deref()))
     }
 
     /// How the node does.
@@ -433,20 +367,19 @@ impl Client {
     }
 
     async fn ask<T>(&self, command: Command, reply: oneshot::Receiver<Result<T, Error>>) -> Result<T, Error> {
-        self.inner.commands.send(command).await.map_err(|_| self.gone())?;
-        reply.await.map_err(|_| self.gone())?
+        if self.inner.commands.send(command).await.is_ok()
+            && let Ok(result) = reply.await
+        {
+            return result;
+        }
+        // Nobody answers any more. Why, is known when the loop has ended.
+        self.closed().await;
+        self.read(|_| ())?;
+        Err(driver::stopped())
     }
 
     fn read<T>(&self, look: impl FnOnce(&Node) -> T) -> Result<T, Error> {
-        self.inner.shared.read(|node, _| look(node))
-    }
-
-    /// Why nobody answers any more.
-    fn gone(&self) -> Error {
-        match self.read(|_| ()) {
-            Err(error) => error,
-            Ok(()) => driver::stopped(),
-        }
+        self.inner.shared.read(look)
     }
 }
 

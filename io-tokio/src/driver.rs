@@ -5,190 +5,45 @@
 //!
 //! Commands that are at hand together go in together, and share one frame and one sync.
 
-use std::collections::BTreeMap;
-use std::pin::Pin;
-use std::sync::{Arc, PoisonError, RwLock};
+mod command;
+mod shared;
+mod start;
+mod timer;
 
-use futures_util::stream::FuturesUnordered;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use futures_util::{FutureExt, StreamExt};
-use softadastra_core::config::Config;
-use softadastra_core::dice::Seed;
-use softadastra_core::disk::{DiskError, DiskErrorKind, DiskRequest, DiskResult, IoToken};
+use softadastra_core::disk::{DiskResult, IoToken};
 use softadastra_core::error::{Code, Error};
-use softadastra_core::ids::{Lsn, NodeId, ReplicaId};
-use softadastra_core::node::{
-    Health, Input, Node, Opening, OpeningState, Output, RecoveryReport, Reply, RequestId, SnapshotTaken, Start, Write,
-    Written,
-};
-use softadastra_core::time::{Instant, Now, WallTime};
-use softadastra_core::wal::Manifest;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use softadastra_core::ids::Lsn;
+use softadastra_core::node::{Health, Input, Node, Output, RequestId};
+use softadastra_core::time::Now;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::disk::{Disk, DynDisk};
+pub(crate) use self::command::{Answer, Command, Files, FilesJob, tell};
+pub(crate) use self::shared::{Shared, closed, nothing_on_disk, stopped};
+pub(crate) use self::start::{InFlight, Opened, bring_up, submit};
+
+use self::command::Waiting;
+use self::timer::Timer;
+use crate::disk::Disk;
 use crate::events;
 use crate::world::Clock;
 
 /// The most commands handed in under one lock.
 const MAX_BATCH: usize = 1024;
 
+/// Up to this many answers are given before the next frame leaves. With more, there is enough for that frame already,
+/// and the disk had better not wait.
+const JOIN_MOST: usize = 128;
+
+/// So often those who were just answered get their turn, as long as more of them come.
+const JOIN_ROUNDS: usize = 4;
+
 /// Commands that may wait for the loop. Writers beyond wait to be let in.
-pub(crate) const QUEUE: usize = 2 * MAX_BATCH;
-
-/// Where an answer goes. Whoever asked may have gone meanwhile.
-pub(crate) type Answer<T> = oneshot::Sender<Result<T, Error>>;
-
-/// What clients ask of the loop.
-pub(crate) enum Command {
-    Write {
-        writes: Vec<Write>,
-        answer: Answer<Vec<Written>>,
-        room: OwnedSemaphorePermit,
-    },
-    Snapshot {
-        answer: Answer<SnapshotTaken>,
-    },
-    Flush {
-        answer: Answer<Lsn>,
-    },
-    /// Runs `job` beside the loop. No file of the log is removed before it ends; closing cuts it short.
-    WithFiles {
-        job: FilesJob,
-    },
-    Close {
-        answer: Answer<()>,
-    },
-}
-
-/// Works with the files of the log, or learns why it cannot.
-pub(crate) type FilesJob = Box<dyn FnOnce(Result<Files, Error>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
-
-/// The files of a log, held in place.
-pub(crate) struct Files {
-    /// What to read of each for everything up to its durable LSN.
-    pub(crate) manifest: Manifest,
-    /// Where to read it.
-    pub(crate) disk: Arc<dyn DynDisk>,
-    /// File ids from here on, 2^32 of them, are free for the job.
-    pub(crate) first_id: u64,
-    /// Whose log it is.
-    pub(crate) node_id: NodeId,
-    /// The history that writes it.
-    pub(crate) replica: ReplicaId,
-    /// When it was pinned.
-    pub(crate) at: WallTime,
-}
-
-/// What the loop shares with clients: they read, it writes.
-pub(crate) struct Shared {
-    /// `None` once closed.
-    node: RwLock<Option<Box<Node>>>,
-    now: Box<dyn Fn() -> Now + Send + Sync>,
-}
-
-impl Shared {
-    /// Reads the node under the read lock. `look` must be quick: writers wait for it.
-    ///
-    /// # Errors
-    /// [`Code::InvalidState`] once closed; [`Code::InternalError`] after a fault of the loop.
-    pub(crate) fn read<T>(&self, look: impl FnOnce(&Node, Now) -> T) -> Result<T, Error> {
-        let now = (self.now)();
-        match self.node.read() {
-            Ok(guard) => guard.as_deref().map(|node| look(node, now)).ok_or_else(closed),
-            Err(_) => Err(stopped()),
-        }
-    }
-}
-
-/// The error of every call after the end.
-pub(crate) fn closed() -> Error {
-    Error::new(Code::InvalidState, "the client is closed", "open it again")
-}
-
-/// The error of every call after the loop has stopped without having closed.
-pub(crate) fn stopped() -> Error {
-    Error::new(
-        Code::InternalError,
-        "the node has stopped through a fault of the software",
-        "open it again and report it",
-    )
-}
-
-type Completed = Pin<Box<dyn Future<Output = (IoToken, DiskResult)> + Send>>;
-/// Disk operations that have not completed.
-pub(crate) type InFlight = FuturesUnordered<Completed>;
-
-/// Queues a request at once, so that the order is that of the calls.
-pub(crate) fn submit<D: Disk>(disk: Option<&D>, request: DiskRequest, in_flight: &InFlight) {
-    let DiskRequest { token, lane, op } = request;
-    match disk.map(|disk| disk.submit(lane, op)) {
-        Some(completion) => in_flight.push(Box::pin(async move { (token, completion.await) })),
-        None => {
-            let error = DiskError { kind: DiskErrorKind::Io, message: "there is no disk".to_owned() };
-            in_flight.push(Box::pin(std::future::ready((token, Err(error)))));
-        }
-    }
-}
-
-/// A node that is up, and what it has asked of its disk already.
-pub(crate) struct Opened {
-    node: Box<Node>,
-    pub(crate) report: RecoveryReport,
-    in_flight: InFlight,
-}
-
-impl Opened {
-    pub(crate) fn node(&self) -> &Node {
-        &self.node
-    }
-
-    pub(crate) fn node_mut(&mut self) -> &mut Node {
-        &mut self.node
-    }
-}
-
-/// Brings a node up. On failure everything asked of the disk has been waited for.
-///
-/// # Errors
-/// Those of [`Opening`].
-pub(crate) async fn bring_up<D: Disk, C: Clock>(
-    disk: Option<&D>,
-    clock: &C,
-    seed: Seed,
-    config: Config,
-    start: Start,
-) -> Result<Opened, Error> {
-    let mut in_flight = InFlight::new();
-    let mut opening = Opening::new(config, seed, clock.now(), start)?;
-    loop {
-        let mut asked = false;
-        while let Some(request) = opening.poll_output(clock.now()) {
-            submit(disk, request, &in_flight);
-            asked = true;
-        }
-        match opening.advance(clock.now()) {
-            OpeningState::Ready(node, report) => return Ok(Opened { node, report, in_flight }),
-            OpeningState::Failed(error) => {
-                while in_flight.next().await.is_some() {}
-                return Err(error);
-            }
-            OpeningState::Working(working) => opening = working,
-        }
-        if asked || !in_flight.is_empty() {
-            if let Some((token, result)) = in_flight.next().await {
-                opening.handle(clock.now(), token, result);
-            }
-        } else if let Some(request) = opening.poll_output(clock.now()) {
-            submit(disk, request, &in_flight);
-        } else {
-            return Err(Error::new(
-                Code::InternalError,
-                "opening the node came to a halt without an outcome",
-                "report this as a fault of the software",
-            ));
-        }
-    }
-}
+const QUEUE: usize = 2 * MAX_BATCH;
 
 /// The loop and all it owns.
 pub(crate) struct Driver<D, C> {
@@ -209,11 +64,13 @@ pub(crate) struct Driver<D, C> {
     outputs: Vec<Output>,
 }
 
-/// Who waits for a reply of the node.
-enum Waiting {
-    Write { answer: Answer<Vec<Written>>, _room: OwnedSemaphorePermit },
-    Snapshot(Answer<SnapshotTaken>),
-    Flush(Answer<Lsn>),
+/// What to do after handing in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// Wait for the next fact.
+    Wait,
+    /// Give those who were just answered the chance to join the next frame.
+    LetJoin,
 }
 
 /// What there is to hand in.
@@ -236,8 +93,7 @@ impl<D: Disk, C: Clock> Driver<D, C> {
         let Opened { node, report: _, in_flight } = opened;
         let (sender, commands) = mpsc::channel(QUEUE);
         let (published, seen) = watch::channel(node.status().published);
-        let reading = clock.clone();
-        let shared = Arc::new(Shared { node: RwLock::new(Some(node)), now: Box::new(move || reading.now()) });
+        let shared = Arc::new(Shared::new(node, clock.clone()));
         let driver = Self {
             shared: shared.clone(),
             disk: disk.map(Arc::new),
@@ -261,15 +117,36 @@ impl<D: Disk, C: Clock> Driver<D, C> {
     /// Runs until the node is closed, by a client or because none is left.
     pub(crate) async fn run(mut self) {
         let mut batch = Vec::with_capacity(MAX_BATCH);
-        let mut fact = None;
+        let mut fact = Fact::Commands;
         loop {
-            self.hand_in(fact, &mut batch);
+            if self.hand_in(fact, &mut batch) == Then::LetJoin {
+                self.let_join(&mut batch).await;
+                fact = Fact::Commands;
+                continue;
+            }
             if self.ended {
                 break;
             }
-            fact = Some(self.next_fact(&mut batch).await);
+            fact = self.next_fact(&mut batch).await;
         }
         self.end().await;
+    }
+
+    /// Clients that were just answered are likely to write again. Let them, so that they share the frame that is about to
+    /// leave: without this, many clients fall into two groups that take turns, and pay twice the syncs.
+    async fn let_join(&mut self, batch: &mut Vec<Command>) {
+        for _ in 0..JOIN_ROUNDS {
+            tokio::task::yield_now().await;
+            let before = batch.len();
+            while batch.len() < MAX_BATCH
+                && let Ok(command) = self.commands.try_recv()
+            {
+                batch.push(command);
+            }
+            if batch.len() == before {
+                break;
+            }
+        }
     }
 
     /// Waits for something to hand in. Completions first: they free the disk for the next frame and clients from their
@@ -288,34 +165,50 @@ impl<D: Disk, C: Clock> Driver<D, C> {
     }
 
     /// Hands in what is at hand under one lock, then does what the node asks for.
-    fn hand_in(&mut self, fact: Option<Fact>, batch: &mut Vec<Command>) {
+    fn hand_in(&mut self, fact: Fact, batch: &mut Vec<Command>) -> Then {
         let shared = self.shared.clone();
-        // Poisoned only by a panic of this very task, which then does not come here again.
-        let mut guard = shared.node.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(node) = guard.as_deref_mut() else { return };
+        let mut guard = shared.write();
+        let Some(node) = guard.as_deref_mut() else { return Then::Wait };
         let now = self.clock.now();
+        let mut outputs = std::mem::take(&mut self.outputs);
+        let mut then = Then::Wait;
         match fact {
-            Some(Fact::Completion(token, result)) => node.handle(now, Input::Disk { token, result }),
-            Some(Fact::Commands) => batch.drain(..).for_each(|command| self.command(node, now, command)),
-            Some(Fact::Timeout) if node.poll_timeout().is_some_and(|at| at <= now.mono) => {
+            Fact::Completion(token, result) => {
+                node.handle(now, Input::Disk { token, result });
+                while let Some(output) = node.poll_ready() {
+                    outputs.push(output);
+                }
+                let answers = outputs.iter().filter(|output| matches!(output, Output::Reply { .. })).count();
+                if (1..=JOIN_MOST).contains(&answers) {
+                    then = Then::LetJoin;
+                }
+            }
+            Fact::Commands => batch.drain(..).for_each(|command| self.command(node, now, command)),
+            Fact::Timeout if node.poll_timeout().is_some_and(|at| at <= now.mono) => {
                 node.handle(now, Input::Timeout);
             }
-            Some(Fact::JobEnded) => node.unpin_files(now),
-            Some(Fact::ClientsGone) => {
+            Fact::JobEnded => node.unpin_files(now),
+            Fact::ClientsGone => {
                 self.clients_gone = true;
                 self.begin_close(node, now);
             }
             // The alarm was set for a deadline that has moved on since.
-            Some(Fact::Timeout) | None => {}
+            Fact::Timeout => {}
         }
-        let mut outputs = std::mem::take(&mut self.outputs);
-        while let Some(output) = node.poll_output(now) {
-            outputs.push(output);
+        if then == Then::Wait {
+            while let Some(output) = node.poll_output(now) {
+                outputs.push(output);
+            }
+            self.timer.set(node.poll_timeout(), &*self.clock);
         }
-        self.timer.set(node.poll_timeout(), &*self.clock);
         drop(guard);
+        // The disk first: it works while many are being answered.
+        for output in outputs.extract_if(.., |output| matches!(output, Output::Disk(_))) {
+            self.act(output);
+        }
         outputs.drain(..).for_each(|output| self.act(output));
         self.outputs = outputs;
+        then
     }
 
     fn command(&mut self, node: &mut Node, now: Now, command: Command) {
@@ -349,6 +242,9 @@ impl<D: Disk, C: Clock> Driver<D, C> {
         /// The log counts its file ids from 0; this many are out of its reach.
         const BEYOND_THE_LOG: u64 = 1 << 63;
         let files = self.disk.clone().ok_or_else(nothing_on_disk).and_then(|disk| {
+            if self.closing {
+                return Err(closed());
+            }
             let manifest = node.pin_files()?;
             self.jobs_begun += 1;
             let status = node.status();
@@ -383,23 +279,14 @@ impl<D: Disk, C: Clock> Driver<D, C> {
     fn act(&mut self, output: Output) {
         match output {
             Output::Disk(request) => submit(self.disk.as_deref(), request, &self.in_flight),
-            Output::Reply { request, result } => self.answer(request, result),
+            Output::Reply { request, result } => {
+                if let Some(waiting) = self.waiting.remove(&request) {
+                    waiting.answer(result);
+                }
+            }
             Output::Published(lsn) => drop(self.published.send_replace(lsn)),
             Output::Event(event) => events::told(&event),
             Output::Closed => self.ended = true,
-        }
-    }
-
-    fn answer(&mut self, request: RequestId, result: Result<Reply, Error>) {
-        let Some(waiting) = self.waiting.remove(&request) else { return };
-        match (waiting, result) {
-            (Waiting::Write { answer, .. }, Ok(Reply::Written(written))) => tell(answer, Ok(written)),
-            (Waiting::Write { answer, .. }, Err(error)) => tell(answer, Err(error)),
-            (Waiting::Snapshot(answer), Ok(Reply::Snapshot(taken))) => tell(answer, Ok(taken)),
-            (Waiting::Snapshot(answer), Err(error)) => tell(answer, Err(error)),
-            (Waiting::Flush(answer), Ok(Reply::Flushed(lsn))) => tell(answer, Ok(lsn)),
-            (Waiting::Flush(answer), Err(error)) => tell(answer, Err(error)),
-            (_, Ok(reply)) => unreachable!("the node answered a command with {reply:?}"),
         }
     }
 
@@ -407,7 +294,7 @@ impl<D: Disk, C: Clock> Driver<D, C> {
     async fn end(mut self) {
         self.jobs.shutdown().await;
         while self.in_flight.next().await.is_some() {}
-        let node = self.shared.node.write().unwrap_or_else(PoisonError::into_inner).take();
+        let node = self.shared.write().take();
         let failure = node.as_deref().and_then(|node| match node.status().health {
             Health::Degraded(degraded) => Some(degraded.what),
             Health::Ready | Health::DiskFull | Health::Closing => None,
@@ -426,56 +313,10 @@ impl<D: Disk, C: Clock> Driver<D, C> {
     }
 }
 
-/// The error of what only works on files.
-pub(crate) fn nothing_on_disk() -> Error {
-    Error::new(
-        Code::InvalidState,
-        "this node keeps everything in memory and has no files",
-        "open it on a data directory to be able to back it up",
-    )
-}
-
 fn closed_degraded(what: &str) -> Error {
     Error::new(
         Code::Degraded,
         format!("the node is closed, but not cleanly: {what}"),
         "see to the disk and open it again; every write that was answered is there",
     )
-}
-
-/// Answers; whoever asked may have gone.
-pub(crate) fn tell<T>(answer: Answer<T>, result: Result<T, Error>) {
-    if answer.send(result).is_err() {
-        tracing::trace!(event = "answer_unheard", "whoever asked has gone");
-    }
-}
-
-type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// One alarm. Set again with every step of a busy node, so a later deadline does not touch it: it rings early then, and
-/// is set anew.
-#[derive(Default)]
-struct Timer {
-    set: Option<(Instant, Sleep)>,
-}
-
-impl Timer {
-    fn set<C: Clock>(&mut self, wanted: Option<Instant>, clock: &C) {
-        match (wanted, &self.set) {
-            (None, _) => self.set = None,
-            (Some(at), Some((earlier, _))) if *earlier <= at => {}
-            (Some(at), _) => self.set = Some((at, Box::pin(clock.sleep_until(at)))),
-        }
-    }
-
-    /// Completes when the alarm rings, and clears it; never without one.
-    async fn ring(&mut self) {
-        match &mut self.set {
-            Some((_, sleep)) => {
-                sleep.await;
-                self.set = None;
-            }
-            None => std::future::pending().await,
-        }
-    }
 }

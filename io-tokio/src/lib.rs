@@ -1,5 +1,52 @@
-//! Softadastra driver.
+//! Softadastra is an embeddable, local-first key-value engine: a program writes locally, durably, at once, with no
+//! network.
+//!
+//! This crate drives the pure machines of [`softadastra_core`] with tokio, real files and real clocks, and holds the
+//! `softadastra` binary. Programs use [`Client`]; those without an async runtime use [`BlockingClient`].
+//!
+//! ```
+//! use softadastra::{Batch, Client, ClientOptions, Code, ScanOptions};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), softadastra::Error> {
+//! # let top = tempfile::tempdir().expect("a temporary directory");
+//! # let dir = top.path().join("data");
+//! let client = Client::open(ClientOptions::local(&dir)).await?;
+//!
+//! // Answered means durable: this survives a power cut.
+//! let written = client.put("order/17", "2 x tea").await?;
+//!
+//! // Reads wait for no disk and no queue.
+//! let order = client.get("order/17")?.expect("just written");
+//! assert_eq!((&order.bytes[..], order.version), (&b"2 x tea"[..], written.version));
+//!
+//! // Conditions and batches: all of it or nothing.
+//! let mut batch = Batch::new();
+//! batch.put_if_version("order/17", "3 x tea", order.version).put("order/18", "1 x cake");
+//! client.batch(batch).await?;
+//! let late = client.put_if_version("order/17", "4 x tea", order.version).await;
+//! assert_eq!(late.unwrap_err().code(), Code::VersionMismatch);
+//!
+//! let page = client.scan(&ScanOptions { prefix: "order/".into(), ..ScanOptions::default() })?;
+//! assert_eq!(page.items.len(), 2);
+//!
+//! client.close().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How it is built
+//!
+//! One task owns the node and feeds it what is at hand (`driver`); the order of everything on disk is decided in the
+//! core, and carried out by a [`disk::Disk`]. Clients read the node under a read lock, which the loop takes from them
+//! only while it hands in a batch. [`world::World`] holds all that comes from outside, so that the same loop runs on this
+//! machine and inside a simulation: [`Client::open_with`].
+//!
+//! Every error is an [`Error`] with a stable [`Code`], a sentence that says what happened and where, what became of
+//! local data, and what to do next.
+
 pub mod backup;
+mod batch;
 pub mod blocking;
 pub mod cli;
 pub mod client;
@@ -21,8 +68,9 @@ pub mod watch;
 pub mod world;
 
 pub use backup::restore;
+pub use batch::Batch;
 pub use blocking::BlockingClient;
-pub use client::{Batch, Client};
+pub use client::Client;
 pub use model::{
     BackupReport, Change, Item, NodeInfo, NodeState, Outcome, Page, RecoveryReport, RestoreReport, ScanOptions,
     SnapshotReport, Status, Value, WalStatus, Written,

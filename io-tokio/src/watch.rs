@@ -102,7 +102,7 @@ impl Watch {
             return Ok(false);
         }
         let Self { shared, prefix, looked, ready, .. } = self;
-        let end = shared.read(|node, _| {
+        let end = shared.read(|node| {
             let mut bytes = 0;
             let mut left = STRIDE;
             for entry in node.store().feed(*looked) {

@@ -24,7 +24,8 @@ async fn concurrent_writers_share_syncs() {
     }
     let syncs = rules.commit_syncs() - before;
     assert_eq!(client.len().unwrap(), WRITERS * EACH);
-    assert!(syncs * 8 < WRITERS * EACH, "{syncs} syncs for {} writes", WRITERS * EACH);
+    // One round of all writers needs one sync. Were those just answered not let in, it would need two.
+    assert!(syncs < EACH * 8 / 5, "{syncs} syncs for {} writes", WRITERS * EACH);
     assert!(syncs >= EACH, "a writer waits for each of its writes: {syncs} syncs cannot have served them");
     client.close().await.unwrap();
 }

@@ -1,0 +1,86 @@
+//! What clients ask of the loop, and where the answers go.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use softadastra_core::error::Error;
+use softadastra_core::ids::{Lsn, NodeId, ReplicaId};
+use softadastra_core::node::{Reply, SnapshotTaken, Write, Written};
+use softadastra_core::time::WallTime;
+use softadastra_core::wal::Manifest;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::disk::DynDisk;
+
+/// Where an answer goes. Whoever asked may have gone meanwhile.
+pub(crate) type Answer<T> = oneshot::Sender<Result<T, Error>>;
+
+/// What clients ask of the loop.
+pub(crate) enum Command {
+    Write {
+        writes: Vec<Write>,
+        answer: Answer<Vec<Written>>,
+        room: OwnedSemaphorePermit,
+    },
+    Snapshot {
+        answer: Answer<SnapshotTaken>,
+    },
+    Flush {
+        answer: Answer<Lsn>,
+    },
+    /// Runs `job` beside the loop. No file of the log is removed before it ends; closing cuts it short.
+    WithFiles {
+        job: FilesJob,
+    },
+    Close {
+        answer: Answer<()>,
+    },
+}
+
+/// Works with the files of the log, or learns why it cannot.
+pub(crate) type FilesJob = Box<dyn FnOnce(Result<Files, Error>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
+/// The files of a log, held in place.
+pub(crate) struct Files {
+    /// What to read of each for everything up to its durable LSN.
+    pub(crate) manifest: Manifest,
+    /// Where to read it.
+    pub(crate) disk: Arc<dyn DynDisk>,
+    /// File ids from here on, 2^32 of them, are free for the job.
+    pub(crate) first_id: u64,
+    /// Whose log it is.
+    pub(crate) node_id: NodeId,
+    /// The history that writes it.
+    pub(crate) replica: ReplicaId,
+    /// When it was pinned.
+    pub(crate) at: WallTime,
+}
+
+/// Who waits for a reply of the node.
+pub(super) enum Waiting {
+    Write { answer: Answer<Vec<Written>>, _room: OwnedSemaphorePermit },
+    Snapshot(Answer<SnapshotTaken>),
+    Flush(Answer<Lsn>),
+}
+
+impl Waiting {
+    /// Passes on what the node replied.
+    pub(super) fn answer(self, result: Result<Reply, Error>) {
+        match (self, result) {
+            (Self::Write { answer, .. }, Ok(Reply::Written(written))) => tell(answer, Ok(written)),
+            (Self::Write { answer, .. }, Err(error)) => tell(answer, Err(error)),
+            (Self::Snapshot(answer), Ok(Reply::Snapshot(taken))) => tell(answer, Ok(taken)),
+            (Self::Snapshot(answer), Err(error)) => tell(answer, Err(error)),
+            (Self::Flush(answer), Ok(Reply::Flushed(lsn))) => tell(answer, Ok(lsn)),
+            (Self::Flush(answer), Err(error)) => tell(answer, Err(error)),
+            (_, Ok(reply)) => unreachable!("the node answered a command with {reply:?}"),
+        }
+    }
+}
+
+/// Answers; whoever asked may have gone.
+pub(crate) fn tell<T>(answer: Answer<T>, result: Result<T, Error>) {
+    if answer.send(result).is_err() {
+        tracing::trace!(event = "answer_unheard", "whoever asked has gone");
+    }
+}

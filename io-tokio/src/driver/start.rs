@@ -1,0 +1,86 @@
+//! Bringing a node up, and asking things of its disk.
+
+use std::pin::Pin;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use softadastra_core::config::Config;
+use softadastra_core::dice::Seed;
+use softadastra_core::disk::{DiskError, DiskErrorKind, DiskRequest, DiskResult, IoToken};
+use softadastra_core::error::{Code, Error};
+use softadastra_core::node::{Node, Opening, OpeningState, RecoveryReport, Start};
+
+use crate::disk::Disk;
+use crate::world::Clock;
+
+type Completed = Pin<Box<dyn Future<Output = (IoToken, DiskResult)> + Send>>;
+/// Disk operations that have not completed.
+pub(crate) type InFlight = FuturesUnordered<Completed>;
+
+/// Queues a request at once, so that the order is that of the calls.
+pub(crate) fn submit<D: Disk>(disk: Option<&D>, request: DiskRequest, in_flight: &InFlight) {
+    let DiskRequest { token, lane, op } = request;
+    match disk.map(|disk| disk.submit(lane, op)) {
+        Some(completion) => in_flight.push(Box::pin(async move { (token, completion.await) })),
+        None => {
+            let error = DiskError { kind: DiskErrorKind::Io, message: "there is no disk".to_owned() };
+            in_flight.push(Box::pin(std::future::ready((token, Err(error)))));
+        }
+    }
+}
+
+/// A node that is up, and what it has asked of its disk already.
+pub(crate) struct Opened {
+    pub(super) node: Box<Node>,
+    pub(crate) report: RecoveryReport,
+    pub(super) in_flight: InFlight,
+}
+
+impl Opened {
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
+    }
+
+    pub(crate) fn node_mut(&mut self) -> &mut Node {
+        &mut self.node
+    }
+}
+
+/// Brings a node up. On failure everything asked of the disk has been waited for.
+///
+/// # Errors
+/// Those of [`Opening`].
+pub(crate) async fn bring_up<D: Disk, C: Clock>(
+    disk: Option<&D>,
+    clock: &C,
+    seed: Seed,
+    config: Config,
+    start: Start,
+) -> Result<Opened, Error> {
+    let mut in_flight = InFlight::new();
+    let mut opening = Opening::new(config, seed, clock.now(), start)?;
+    loop {
+        while let Some(request) = opening.poll_output(clock.now()) {
+            submit(disk, request, &in_flight);
+        }
+        match opening.advance(clock.now()) {
+            OpeningState::Ready(node, report) => return Ok(Opened { node, report, in_flight }),
+            OpeningState::Failed(error) => {
+                while in_flight.next().await.is_some() {}
+                return Err(error);
+            }
+            OpeningState::Working(working) => opening = working,
+        }
+        if let Some((token, result)) = in_flight.next().await {
+            opening.handle(clock.now(), token, result);
+        } else if let Some(request) = opening.poll_output(clock.now()) {
+            submit(disk, request, &in_flight);
+        } else {
+            return Err(Error::new(
+                Code::InternalError,
+                "opening the node came to a halt without an outcome",
+                "report this as a fault of the software",
+            ));
+        }
+    }
+}
