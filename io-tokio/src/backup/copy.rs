@@ -18,10 +18,13 @@ use crate::lock::{DirLock, LOCK_FILE};
 use crate::model::BackupReport;
 use crate::off_thread;
 
+const NEXT: &str = "choose an empty directory, or one with an earlier backup of this node";
+
 /// Creates a backup directory when it is missing, and locks it.
 ///
 /// # Errors
-/// [`Code::InvalidArgument`] when it is not a directory; [`Code::Locked`]; [`Code::IoError`].
+/// [`Code::InvalidArgument`] when it is not a directory; [`Code::AlreadyExists`] when it holds something else;
+/// [`Code::Locked`]; [`Code::IoError`].
 pub(crate) async fn open_target(dir: PathBuf) -> Result<FsDisk, Error> {
     off_thread(move || {
         if !data_dir::make_dir(&dir)?.is_dir() {
@@ -29,6 +32,14 @@ pub(crate) async fn open_target(dir: PathBuf) -> Result<FsDisk, Error> {
                 Code::InvalidArgument,
                 format!("{} is not a directory", dir.display()),
                 "choose another path for the backup",
+            ));
+        }
+        // Before anything is written there, be it a lock file.
+        if let Some(stranger) = data_dir::names(&dir)?.iter().find(|name| !is_ours(name)) {
+            return Err(Error::new(
+                Code::AlreadyExists,
+                format!("{} holds {stranger}, which is not a backup's", dir.display()),
+                NEXT,
             ));
         }
         let lock = DirLock::acquire(&dir)?;
@@ -40,7 +51,7 @@ pub(crate) async fn open_target(dir: PathBuf) -> Result<FsDisk, Error> {
 /// Copies pinned files into a backup directory that is empty or holds an earlier backup of the same log.
 ///
 /// # Errors
-/// [`Code::AlreadyExists`] when the directory holds something else; [`Code::DiskFull`]; [`Code::IoError`].
+/// [`Code::AlreadyExists`] when it holds the backup of another log; [`Code::DiskFull`]; [`Code::IoError`].
 pub(crate) async fn copy(files: &Files, log_id: LogId, target: &dyn DynDisk) -> Result<BackupReport, Error> {
     let log_id = log_id.to_string();
     let (earlier, there) = look_at(target, &log_id).await?;
@@ -71,21 +82,20 @@ async fn look_at(target: &dyn DynDisk, log_id: &str) -> Result<(Option<Manifest>
         return Err(Error::new(Code::InternalError, "a listing was not answered with one", "report this"));
     };
     let there: BTreeSet<String> = listing.into_iter().map(|file| file.name).collect();
-    let next = "choose an empty directory, or one with an earlier backup of this node";
-    let ours = |name: &String| name == LOCK_FILE || name == MANIFEST_FILE || name == DRAFT || is_stored(name);
-    if let Some(stranger) = there.iter().find(|name| !ours(name)) {
-        let what = format!("the directory for the backup holds {stranger}, which is not a backup's");
-        return Err(Error::new(Code::AlreadyExists, what, next));
-    }
     let earlier = Manifest::read(target).await?;
     match &earlier {
         Some(manifest) if manifest.log_id != log_id => Err(Error::new(
             Code::AlreadyExists,
             format!("the directory holds a backup of another log ({}, of node {})", manifest.log_id, manifest.node_id),
-            next,
+            NEXT,
         )),
         Some(_) | None => Ok((earlier, there)),
     }
+}
+
+/// Whether a file may be in a backup directory.
+fn is_ours(name: &str) -> bool {
+    [LOCK_FILE, MANIFEST_FILE, DRAFT].contains(&name) || is_stored(name)
 }
 
 /// Whether a name is that of a log file with a part of its hash behind it.

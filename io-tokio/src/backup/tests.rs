@@ -1,1 +1,311 @@
+use std::collections::BTreeMap;
 
+use super::*;
+use crate::disk::DynDisk;
+use crate::{Client, ClientOptions, ScanOptions};
+use tempfile::TempDir;
+
+async fn open(dir: &Path) -> Client {
+    let options = ClientOptions::local(dir).segments(64 << 10, 128 << 10).snapshot_after(1 << 30);
+    Client::open(options).await.unwrap()
+}
+
+fn contents(client: &Client) -> BTreeMap<Vec<u8>, (Vec<u8>, u64)> {
+    let page = client.scan(&ScanOptions { limit: usize::MAX, ..ScanOptions::default() }).unwrap();
+    page.items.into_iter().map(|item| (item.key.to_vec(), (item.value.bytes.to_vec(), item.value.version))).collect()
+}
+
+async fn fill(client: &Client, from: u32, to: u32) {
+    for n in from..to {
+        client.put(format!("key/{:03}", n % 300), format!("{n}").repeat(100)).await.unwrap();
+    }
+}
+
+struct Place {
+    top: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { top: tempfile::tempdir().unwrap() }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.top.path().join(name)
+    }
+}
+
+fn files(dir: &Path) -> Vec<String> {
+    let mut names = data_dir::names(dir).unwrap();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn a_restored_backup_equals_the_node_under_a_new_history() {
+    let place = Place::new();
+    let client = open(&place.at("data")).await;
+    fill(&client, 0, 1000).await;
+    client.remove("key/007").await.unwrap();
+    let (info, status, before) = (client.node_info().unwrap(), client.status().unwrap(), contents(&client));
+    let made = client.backup(place.at("backup")).await.unwrap();
+    assert_eq!(made.durable_lsn, client.last_lsn().unwrap());
+    assert_eq!((made.copied_files, made.copied_bytes), (made.files, made.bytes));
+    assert!(made.files >= 2, "several segments: {made:?}");
+    client.put("after", "the backup").await.unwrap();
+    client.close().await.unwrap();
+
+    let checked = verify(&place.at("backup")).await.unwrap();
+    assert_eq!((checked.files, checked.bytes, checked.durable_lsn), (made.files, made.bytes, made.durable_lsn));
+    let restored = restore(&place.at("backup"), &place.at("new"), None).await.unwrap();
+    assert_eq!((&restored.node_id, restored.old_replica_id), (&info.node_id, info.replica_id));
+    assert_ne!(restored.replica_id, info.replica_id);
+    assert!(!place.at("new.partial").exists());
+
+    let client = open(&place.at("new")).await;
+    assert!(client.recovery_report().clean);
+    assert_eq!(contents(&client), before);
+    assert_eq!(client.status().unwrap().digest, status.digest, "tombstones included");
+    let fresh = client.node_info().unwrap();
+    assert_eq!((fresh.replica_id, &fresh.node_id), (restored.replica_id, &info.node_id));
+    assert_ne!(fresh.log_id, info.log_id);
+    client.put("key/007", "again").await.unwrap();
+    client.close().await.unwrap();
+    open(&place.at("new")).await.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_made_while_writing_holds_all_that_was_answered_before_and_no_half_batch() {
+    let place = Place::new();
+    let client = open(&place.at("data")).await;
+    let writing = tokio::spawn({
+        let client = client.clone();
+        async move {
+            for n in 0_u64.. {
+                let mut batch = crate::Batch::new();
+                batch.put("left", n.to_le_bytes().to_vec()).put("right", n.to_le_bytes().to_vec());
+                batch.put(format!("n/{n}"), vec![7; 2000]);
+                if client.batch(batch).await.is_err() {
+                    return n;
+                }
+            }
+            unreachable!("ends when the client closes")
+        }
+    });
+    let mut floor = 0;
+    for round in 0..5 {
+        while client.len().unwrap() < 100 * (round + 1) {
+            tokio::task::yield_now().await;
+        }
+        if round == 2 {
+            client.snapshot().await.unwrap();
+        }
+        floor = client.len().unwrap() - 2;
+        client.backup(place.at("backup")).await.unwrap();
+        verify(&place.at("backup")).await.unwrap();
+    }
+    client.close().await.unwrap();
+    assert!(writing.await.unwrap() > floor);
+    restore(&place.at("backup"), &place.at("new"), None).await.unwrap();
+    let client = open(&place.at("new")).await;
+    let held = contents(&client);
+    let batches = held.len() as u64 - 2;
+    assert!(batches >= floor, "{batches} of {floor} answered batches");
+    assert_eq!(held[&b"left"[..]].0, (batches - 1).to_le_bytes());
+    assert_eq!(held[&b"left"[..]].0, held[&b"right"[..]].0);
+    assert!((0..batches).all(|n| held.contains_key(format!("n/{n}").as_bytes())));
+}
+
+#[tokio::test]
+async fn a_later_backup_copies_only_what_is_new_and_removes_what_is_needless() {
+    let place = Place::new();
+    let client = open(&place.at("data")).await;
+    fill(&client, 0, 1000).await;
+    let first = client.backup(place.at("backup")).await.unwrap();
+    let again = client.backup(place.at("backup")).await.unwrap();
+    assert_eq!((again.copied_files, again.copied_bytes, again.files), (0, 0, first.files));
+    fill(&client, 1000, 1010).await;
+    let grown = client.backup(place.at("backup")).await.unwrap();
+    assert!((1..=2).contains(&grown.copied_files), "{grown:?}");
+    assert_eq!(files(&place.at("backup")).len() as u64, grown.files + 2, "files, manifest and lock, nothing else");
+
+    // A copy that has rotted is found and made again.
+    let stored = Manifest::read(&disk(&place.at("backup"))).await.unwrap().unwrap().files.remove(0).stored_as;
+    flip(&place.at("backup").join(&stored), 1000);
+    let error = verify(&place.at("backup")).await.unwrap_err();
+    assert_eq!(error.code(), Code::WalCorrupt);
+    assert!(error.what().contains(&stored), "{error}");
+    assert_eq!(client.backup(place.at("backup")).await.unwrap().copied_files, 1);
+    verify(&place.at("backup")).await.unwrap();
+
+    client.snapshot().await.unwrap();
+    let after = client.backup(place.at("backup")).await.unwrap();
+    assert!(after.files < grown.files, "old segments are gone: {after:?}");
+    assert_eq!(files(&place.at("backup")).len() as u64, after.files + 2);
+    let before = contents(&client);
+    client.close().await.unwrap();
+    restore(&place.at("backup"), &place.at("new"), Some(NodeId::new("other").unwrap())).await.unwrap();
+    let client = open(&place.at("new")).await;
+    assert_eq!(contents(&client), before);
+    assert_eq!(client.node_info().unwrap().node_id.as_str(), "other");
+}
+
+fn disk(dir: &Path) -> impl DynDisk + use<> {
+    FsDisk::open_read_only(dir, None).unwrap()
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn what_is_not_this_nodes_backup_is_left_alone() {
+    let place = Place::new();
+    let client = open(&place.at("data")).await;
+    let other = open(&place.at("other")).await;
+    fill(&client, 0, 10).await;
+    other.backup(place.at("others")).await.unwrap();
+    let before = std::fs::read(place.at("others").join(MANIFEST_FILE)).unwrap();
+    std::fs::create_dir(place.at("mine")).unwrap();
+    std::fs::write(place.at("mine").join("diary.txt"), "dear diary").unwrap();
+    std::fs::write(place.at("file"), "x").unwrap();
+    for (target, code) in [
+        ("others", Code::AlreadyExists),
+        ("mine", Code::AlreadyExists),
+        ("file", Code::InvalidArgument),
+        ("file/below", Code::InvalidArgument),
+    ] {
+        assert_eq!(client.backup(place.at(target)).await.unwrap_err().code(), code, "{target}");
+    }
+    assert_eq!(std::fs::read(place.at("others").join(MANIFEST_FILE)).unwrap(), before);
+    assert_eq!(files(&place.at("mine")), ["diary.txt"]);
+    // The data directory itself is no place for a backup either.
+    for target in ["data", "data/wal"] {
+        assert_eq!(client.backup(place.at(target)).await.unwrap_err().code(), Code::AlreadyExists, "{target}");
+    }
+    assert!(client.inspect().await.unwrap().report.strangers.is_empty());
+    // Another backup is under way.
+    let busy = DirLock::acquire(&place.at("others")).unwrap();
+    assert_eq!(other.backup(place.at("others")).await.unwrap_err().code(), Code::Locked);
+    drop(busy);
+    client.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_interrupted_backup_leaves_the_one_before_it_whole() {
+    let place = Place::new();
+    let client = open(&place.at("data")).await;
+    fill(&client, 0, 500).await;
+    client.backup(place.at("backup")).await.unwrap();
+    let before = contents(&client);
+    fill(&client, 500, 900).await;
+    // As after a crash in mid-copy: a draft, and a file that no manifest names yet.
+    std::fs::write(place.at("backup/copying"), "half").unwrap();
+    std::fs::write(place.at("backup/0000000000000009.seg.0123456789abcdef"), "whole").unwrap();
+    verify(&place.at("backup")).await.unwrap();
+    restore(&place.at("backup"), &place.at("old"), None).await.unwrap();
+    let made = client.backup(place.at("backup")).await.unwrap();
+    assert_eq!(files(&place.at("backup")).len() as u64, made.files + 2);
+    let now = contents(&client);
+    client.close().await.unwrap();
+    restore(&place.at("backup"), &place.at("new"), None).await.unwrap();
+    for (name, expected) in [("old", before), ("new", now)] {
+        let client = open(&place.at(name)).await;
+        assert_eq!(contents(&client), expected, "{name}");
+        client.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn closing_cuts_a_backup_short_by_name() {
+    use crate::testing::{Rules, Verdict, world};
+    let place = Place::new();
+    let rules = Rules::new();
+    let options = ClientOptions::local(place.at("data"));
+    let client = Client::open_with(world(&place.at("data/wal"), &rules), options).await.unwrap();
+    fill(&client, 0, 10).await;
+    rules.judge(|_, op| if matches!(op, DiskOp::Read { .. }) { Verdict::Hold } else { Verdict::Pass });
+    let copying = tokio::spawn({
+        let (client, target) = (client.clone(), place.at("backup"));
+        async move { client.backup(target).await }
+    });
+    rules.held().await;
+    client.close().await.unwrap();
+    assert_eq!(copying.await.unwrap().unwrap_err().code(), Code::InvalidState);
+    assert_eq!(verify(&place.at("backup")).await.unwrap_err().code(), Code::NotFound);
+    // What it left behind does not stand in the way of the next one.
+    let client = open(&place.at("data")).await;
+    client.backup(place.at("backup")).await.unwrap();
+    verify(&place.at("backup")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_backup_is_refused_and_nothing_is_built() {
+    let place = Place::new();
+    let client = open(&place.at("data")).await;
+    fill(&client, 0, 10).await;
+    client.backup(place.at("backup")).await.unwrap();
+    client.close().await.unwrap();
+    let manifest = place.at("backup").join(MANIFEST_FILE);
+    let json = std::fs::read_to_string(&manifest).unwrap();
+    let stored = Manifest::read(&disk(&place.at("backup"))).await.unwrap().unwrap().files.remove(0).stored_as;
+    let file = place.at("backup").join(&stored);
+    let bytes = std::fs::read(&file).unwrap();
+
+    type Spoil<'a> = Box<dyn Fn() + 'a>;
+    let cases: [(Code, Spoil<'_>); 7] = [
+        (Code::WalCorrupt, Box::new(|| flip(&file, 80))),
+        (Code::WalCorrupt, Box::new(|| std::fs::write(&file, &bytes[..bytes.len() - 1]).unwrap())),
+        (Code::WalCorrupt, Box::new(|| std::fs::write(&file, [&bytes[..], b"x"].concat()).unwrap())),
+        (Code::WalCorrupt, Box::new(|| std::fs::remove_file(&file).unwrap())),
+        (Code::WalCorrupt, Box::new(|| std::fs::write(&manifest, &json[..json.len() / 2]).unwrap())),
+        (Code::FormatTooNew, Box::new(|| std::fs::write(&manifest, json.replace("backup/1", "backup/2")).unwrap())),
+        (Code::WalCorrupt, Box::new(|| std::fs::write(&manifest, json.replace(&stored, "../escape")).unwrap())),
+    ];
+    for (index, (code, spoil)) in cases.iter().enumerate() {
+        spoil();
+        let error = verify(&place.at("backup")).await.unwrap_err();
+        assert_eq!(error.code(), *code, "case {index}: {error}");
+        let error = restore(&place.at("backup"), &place.at("new"), None).await.unwrap_err();
+        assert_eq!(error.code(), *code, "case {index}: {error}");
+        assert!(!place.at("new").exists());
+        std::fs::write(&file, &bytes).unwrap();
+        std::fs::write(&manifest, &json).unwrap();
+    }
+    std::fs::remove_file(&manifest).unwrap();
+    assert_eq!(verify(&place.at("backup")).await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(verify(&place.at("nowhere")).await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_restore_overwrites_nothing() {
+    let place = Place::new();
+    let client = open(&place.at("data")).await;
+    fill(&client, 0, 10).await;
+    client.backup(place.at("backup")).await.unwrap();
+    client.close().await.unwrap();
+    let backup = place.at("backup");
+    let code = async |target: &str| restore(&backup, &place.at(target), None).await.unwrap_err().code();
+
+    assert_eq!(code("data").await, Code::AlreadyExists);
+    std::fs::write(place.at("file"), "mine").unwrap();
+    assert_eq!(code("file").await, Code::AlreadyExists);
+    std::fs::create_dir(place.at("new.partial")).unwrap();
+    std::fs::write(place.at("new.partial/diary.txt"), "dear diary").unwrap();
+    assert_eq!(code("new").await, Code::AlreadyExists);
+    assert!(place.at("new.partial/diary.txt").exists());
+
+    // Left by a restore that was cut short: taken up again.
+    std::fs::remove_file(place.at("new.partial/diary.txt")).unwrap();
+    std::fs::create_dir(place.at("new.partial/wal")).unwrap();
+    std::fs::write(place.at("new.partial/wal/0000000000000001.seg"), "half").unwrap();
+    let busy = DirLock::acquire(&place.at("new.partial")).unwrap();
+    assert_eq!(code("new").await, Code::Locked);
+    drop(busy);
+    std::fs::create_dir(place.at("new")).unwrap();
+    restore(&backup, &place.at("new"), None).await.unwrap();
+    let client = open(&place.at("new")).await;
+    assert_eq!(client.len().unwrap(), 10);
+}
