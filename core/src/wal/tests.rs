@@ -3,6 +3,7 @@
 mod closing;
 mod commits;
 mod failures;
+mod lives;
 mod orders;
 mod rolls;
 mod snapshots;

@@ -7,15 +7,15 @@ use crate::testing::Failure;
 use crate::wal::format::{FileName, Records};
 use crate::wal::snapshot::{Decoder, Part};
 
-struct Run {
-    bench: Bench,
-    dice: Dice,
+pub(super) struct Run {
+    pub(super) bench: Bench,
+    pub(super) dice: Dice,
     /// Which record each LSN names, by its seq.
-    written: BTreeMap<Lsn, u64>,
+    pub(super) written: BTreeMap<Lsn, u64>,
     /// The greatest LSN that was said to be durable.
-    promised: Lsn,
-    pins: u32,
-    seen: BTreeMap<&'static str, u32>,
+    pub(super) promised: Lsn,
+    pub(super) pins: u32,
+    pub(super) seen: BTreeMap<&'static str, u32>,
 }
 
 /// What a reader finds after a crash: everything from where the snapshot ends.
@@ -31,18 +31,18 @@ impl Found {
 }
 
 impl Run {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         let dice = Seed::from_number(seed).stream("orders");
         let settings = if seed.is_multiple_of(3) { every(20) } else { settings() };
         let (written, seen) = (BTreeMap::new(), BTreeMap::new());
         Self { bench: Bench::new(settings), dice, written, promised: Lsn::ZERO, pins: 0, seen }
     }
 
-    fn saw(&mut self, what: &'static str) {
+    pub(super) fn saw(&mut self, what: &'static str) {
         *self.seen.entry(what).or_default() += 1;
     }
 
-    fn listen(&mut self) {
+    pub(super) fn listen(&mut self) {
         for line in self.bench.heard() {
             let mut words = line.split_whitespace();
             match (words.next(), words.next()) {
@@ -69,7 +69,7 @@ impl Run {
         assert!(frames <= 1, "one frame is on its way at most");
     }
 
-    fn step(&mut self) {
+    pub(super) fn step(&mut self) {
         match self.dice.below(12) {
             0..3 => {
                 let large = self.dice.below(8) == 0;
@@ -107,7 +107,7 @@ impl Run {
     }
 
     /// Completes any operation that no earlier one on the same file precedes.
-    fn complete_one(&mut self) {
+    pub(super) fn complete_one(&mut self) {
         if self.bench.asked.is_empty() {
             return;
         }
