@@ -5,9 +5,17 @@
 //! | [`identity`] | a node is an Ed25519 key; a network is a secret |
 //! | [`trust`] | whose key may stay |
 //! | [`ticket`], [`address`] | how a second node finds and joins the first |
+//! | [`session`] | one link: handshake, records, lanes, keys that change, deadlines |
+//! | [`reason`] | why a link ended |
 
 pub mod address;
 mod base32;
+mod hello;
 pub mod identity;
+mod noise;
+pub mod reason;
+pub mod session;
 pub mod ticket;
 pub mod trust;
+
+pub use self::hello::{VERSIONS, Versions};

@@ -1,0 +1,127 @@
+//! Deadlines. Nothing here waits: time jumps to where the sessions ask for it.
+
+use super::*;
+
+#[test]
+fn a_silent_stranger_is_dropped_at_the_deadline() {
+    let mut pair = Pair::of(local(1, None), local(2, None));
+    let start = pair.now;
+    pair.a.wire.clear();
+    pair.jump();
+    assert_eq!(pair.why(), ("handshake_timeout", "handshake_timeout"));
+    assert_eq!(pair.now.since(start), Settings::default().handshake_timeout);
+}
+
+#[test]
+fn a_drip_of_bytes_does_not_move_the_deadline() {
+    let mut pair = Pair::of(local(1, None), local(2, None));
+    let start = pair.now;
+    let bytes: Vec<u8> = pair.a.wire.drain(..).collect();
+    for byte in bytes {
+        pair.now = pair.now + Duration::from_secs(1);
+        let now = pair.now;
+        pair.b.act(now, |session, out| session.handle_timeout(now, out));
+        pair.b.hear(now, &[byte]);
+        if pair.b.session.is_closed() {
+            break;
+        }
+    }
+    assert_eq!(pair.b.why(), "handshake_timeout");
+    assert_eq!(pair.now.since(start), Settings::default().handshake_timeout);
+}
+
+#[test]
+fn an_idle_link_lives_on_pings_and_knows_its_round_trip() {
+    let mut pair = Pair::up();
+    let start = pair.now;
+    while pair.now.since(start) < Duration::from_secs(3600) {
+        pair.jump();
+        pair.now = pair.now + Duration::from_millis(20);
+        pair.run();
+    }
+    assert_eq!(pair.why(), ("open", "open"));
+    assert_eq!(pair.a.session.round_trip(), Some(Duration::from_millis(20)));
+    let records = pair.a.cuts.len();
+    assert!(records < 2 * 361 + 10, "{records} records in an idle hour");
+}
+
+#[test]
+fn a_dead_link_is_noticed_after_the_idle_timeout() {
+    let mut pair = Pair::up();
+    let start = pair.now;
+    while pair.why() == ("open", "open") {
+        pair.jump();
+        // The bytes of both go nowhere.
+        pair.a.wire.clear();
+        pair.b.wire.clear();
+    }
+    assert_eq!(pair.why(), ("idle_timeout", "idle_timeout"));
+    assert_eq!(pair.now.since(start), Settings::default().idle_timeout);
+}
+
+#[test]
+fn a_connection_that_takes_nothing_is_given_up() {
+    let mut pair = Pair::up();
+    pair.a.writable = false;
+    let start = pair.now;
+    pair.send(Side::A, Lane::Bulk, vec![0; 1 << 20]);
+    while pair.a.why() == "open" {
+        // B goes on talking: the link is not idle.
+        pair.send(Side::B, Lane::Control, "still here");
+        pair.run();
+        pair.jump();
+    }
+    assert_eq!(pair.a.why(), "write_timeout");
+    assert_eq!(pair.now.since(start), Settings::default().write_timeout);
+}
+
+#[test]
+fn slow_progress_is_progress() {
+    let mut pair = Pair::up();
+    pair.a.writable = false;
+    pair.send(Side::A, Lane::Bulk, vec![0; 1 << 20]);
+    for _ in 0..20 {
+        pair.now = pair.now + Duration::from_secs(20);
+        let now = pair.now;
+        pair.a.act(now, |session, out| {
+            session.handle_written(now, 100, out);
+            session.handle_timeout(now, out);
+        });
+        pair.send(Side::B, Lane::Control, "still here");
+        pair.run();
+    }
+    assert_eq!(pair.a.why(), "open");
+}
+
+#[test]
+fn the_patience_of_the_other_side_sets_the_pace_of_pings() {
+    let (a, mut b) = (local(1, None), local(2, None));
+    b.settings.idle_timeout = Duration::from_secs(3);
+    let mut pair = Pair::of(a, b);
+    pair.run();
+    let start = pair.now;
+    while pair.now.since(start) < Duration::from_secs(60) {
+        pair.jump();
+        pair.run();
+    }
+    assert_eq!(pair.why(), ("open", "open"));
+    // An absurd patience is not served beyond reason.
+    let (a, mut b) = (local(1, None), local(2, None));
+    b.settings.idle_timeout = Duration::ZERO;
+    let mut pair = Pair::of(a, b);
+    pair.run();
+    assert!(pair.a.session.ping_every >= MIN_KEEP_ALIVE);
+}
+
+#[test]
+fn a_full_window_does_not_spin() {
+    let mut pair = Pair::up();
+    pair.a.writable = false;
+    pair.send(Side::A, Lane::Bulk, vec![0; 1 << 20]);
+    let before = pair.now;
+    pair.now = pair.now + Settings::default().keep_alive + Duration::from_secs(1);
+    let now = pair.now;
+    pair.a.act(now, |session, out| session.handle_timeout(now, out));
+    let next = pair.a.session.poll_timeout().unwrap();
+    assert!(next > now && next.since(before) == Settings::default().idle_timeout, "{next:?}");
+}
