@@ -117,6 +117,7 @@ async fn store<B: Backend>(
         write(backend, &chunk, source, done).await?;
         done.bytes += chunk.bytes;
         progress.update(done.bytes, done.records);
+        tracing::debug!(event = "imported", records = done.records, bytes = done.bytes, "durable so far");
         match chunk.ended {
             None => {}
             Some(Ended::Line(line, error)) => {

@@ -19,7 +19,7 @@ use super::import::Import;
 use super::output::{Done, Failure, Output};
 use super::render::{lines_of, plain_table, preview};
 use super::site::Act;
-use crate::control::answer::{Answer as _, Page, Record};
+use crate::control::answer::{Page, Record};
 use crate::control::backend::{Backend, Changes as _, PAGE_RECORDS, Scan};
 use crate::control::fault::{Fault, readable};
 

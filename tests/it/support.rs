@@ -1,0 +1,192 @@
+//! Runs the real binary in directories of its own.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// The binary, with nothing of the caller's environment that could steer it.
+pub(crate) fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_softadastra-under-test"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SOFTADASTRA_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("NO_COLOR", "1").env("HOME", "/nonexistent").env_remove("XDG_DATA_HOME").env_remove("RUST_LOG");
+    command
+}
+
+/// What a run left behind.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    /// Standard output as text.
+    pub(crate) fn out(&self) -> String {
+        String::from_utf8(self.stdout.clone()).expect("the output is text")
+    }
+
+    /// Asserts success and gives standard output as text.
+    #[track_caller]
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(self.code, 0, "{self:?}");
+        self.out()
+    }
+
+    /// The data of the JSON document on standard output, whose schema must be this.
+    #[track_caller]
+    pub(crate) fn data(&self, schema: &str) -> Value {
+        let document: Value = serde_json::from_slice(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        assert_eq!(document["schema"], schema, "{self:?}");
+        document["data"].clone()
+    }
+
+    /// The error of the JSON document on standard error.
+    #[track_caller]
+    pub(crate) fn error(&self) -> Value {
+        let last = self.stderr.lines().last().unwrap_or_default();
+        let document: Value = serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        assert_eq!(document["schema"], "softadastra.error/1", "{self:?}");
+        document["error"].clone()
+    }
+}
+
+/// Runs a command to its end, with this on standard input.
+pub(crate) fn run(mut command: Command, input: &[u8]) -> Ran {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    let input = input.to_vec();
+    // The child may end without reading it all: that is part of what is tested.
+    let feed = std::thread::spawn(move || drop(stdin.write_all(&input)));
+    let done = child.wait_with_output().expect("the binary ends");
+    feed.join().expect("the feeding thread does not panic");
+    Ran {
+        code: code_of(done.status),
+        stdout: done.stdout,
+        stderr: String::from_utf8(done.stderr).expect("errors are text"),
+    }
+}
+
+fn code_of(status: ExitStatus) -> i32 {
+    status.code().unwrap_or(-1)
+}
+
+/// A place for one data directory and what belongs to it.
+pub(crate) struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    /// A place without a data directory.
+    pub(crate) fn empty() -> Self {
+        Self { dir: tempfile::tempdir().expect("there is room for a directory") }
+    }
+
+    /// A place with an initialised data directory.
+    pub(crate) fn new() -> Self {
+        let place = Self::empty();
+        place.run(&["init", "--node-id", "till-1"]).ok();
+        place
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// A file beside the data directory.
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, content).expect("there is room for a file");
+        path
+    }
+
+    /// The binary on the data directory.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = binary();
+        command.arg("--data-dir").arg(self.data()).args(args);
+        command
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        self.run_with(args, b"")
+    }
+
+    pub(crate) fn run_with(&self, args: &[&str], input: &[u8]) -> Ran {
+        run(self.command(args), input)
+    }
+
+    /// Starts a node and waits until it takes commands.
+    pub(crate) fn start(&self) -> Node {
+        let mut child = self
+            .command(&["--json", "node", "start"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("the node speaks");
+        let mut node = Node { child, stdout };
+        if line.is_empty() {
+            panic!("the node did not start: {:?}", node.ended());
+        }
+        node
+    }
+}
+
+/// A running node. It is killed when it is dropped.
+pub(crate) struct Node {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Node {
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process has an id");
+        kill_process(pid, signal).expect("our own child can be signalled");
+    }
+
+    /// Waits for the end.
+    pub(crate) fn ended(&mut self) -> Ran {
+        let mut stdout = Vec::new();
+        self.stdout.read_to_end(&mut stdout).expect("a pipe can be read");
+        let mut stderr = String::new();
+        let mut pipe = self.child.stderr.take().expect("waited for once");
+        pipe.read_to_string(&mut stderr).expect("logs are text");
+        Ran { code: code_of(self.child.wait().expect("our own child")), stdout, stderr }
+    }
+
+    /// Stops it cleanly.
+    pub(crate) fn stop(mut self) -> Ran {
+        self.signal(Signal::TERM);
+        self.ended()
+    }
+
+    /// Kills it as a crash would.
+    pub(crate) fn kill(mut self) {
+        self.signal(Signal::KILL);
+        self.child.wait().expect("our own child");
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
