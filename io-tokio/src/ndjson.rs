@@ -68,7 +68,9 @@ impl std::error::Error for LineError {}
 /// [`LineError`] for everything that is not exactly one record. The limit that a node sets for values may be lower
 /// than the one applied here.
 pub fn parse_line(line: &[u8]) -> Result<(Bytes, Bytes), LineError> {
-    if line.len() > MAX_LINE_LEN + 2 {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if line.len() > MAX_LINE_LEN {
         return Err(LineError::LongLine);
     }
     // serde would also take an array for the fields in their order.
@@ -191,17 +193,12 @@ macro_rules! bytes_field {
             #[derive(serde::Serialize, serde::Deserialize)]
             pub(crate) struct Twins<'a> {
                 #[serde(rename = $text, default, skip_serializing_if = "Option::is_none")]
-                text: Option<Cow<'a, str>>,
+                pub(crate) text: Option<Cow<'a, str>>,
                 #[serde(rename = $base64, default, skip_serializing_if = "Option::is_none")]
-                base64: Option<Cow<'a, str>>,
+                pub(crate) base64: Option<Cow<'a, str>>,
             }
 
             impl Twins<'_> {
-                /// Neither field is there.
-                pub(crate) fn is_empty(&self) -> bool {
-                    self.text.is_none() && self.base64.is_none()
-                }
-
                 /// The bytes of the one field that is there.
                 pub(crate) fn bytes(self) -> Result<Bytes, LineError> {
                     pick($text, self.text.map(Text), self.base64.map(Text))

@@ -80,6 +80,12 @@ pub struct Settings {
     pub max_value_len: Option<u64>,
     /// Bytes of writes that may wait for the disk. Default 64 MiB.
     pub max_pending_bytes: Option<u64>,
+    /// The size of the first log segment. Default 1 MiB.
+    pub first_segment: Option<u64>,
+    /// The size to which segments grow. Default 64 MiB.
+    pub max_segment: Option<u64>,
+    /// The log must outgrow this before a snapshot is taken. Default 8 MiB.
+    pub snapshot_after: Option<u64>,
     /// How long to wait for another process to let go of the data directory. Default: not at all for `node start`, one
     /// second for other commands, so that two of them started together do not fail each other.
     pub lock_wait: Option<Duration>,
@@ -115,6 +121,9 @@ keys! {
     Durability = "durability",
     MaxValueLen = "max_value_len",
     MaxPendingBytes = "max_pending_bytes",
+    FirstSegment = "first_segment",
+    MaxSegment = "max_segment",
+    SnapshotAfter = "snapshot_after",
     LockWait = "lock_wait",
     Log = "log",
     LogFormat = "log_format",
@@ -278,6 +287,9 @@ impl Settings {
             durability: Durability::Always,
             max_value_len: None,
             max_pending_bytes: None,
+            first_segment: None,
+            max_segment: None,
+            snapshot_after: None,
             lock_wait: None,
             log: None,
             log_format: LogFormat::Text,
@@ -321,6 +333,9 @@ impl Settings {
             }
             Key::MaxValueLen => self.max_value_len = Some(size(text)?),
             Key::MaxPendingBytes => self.max_pending_bytes = Some(size(text)?),
+            Key::FirstSegment => self.first_segment = Some(size(text)?),
+            Key::MaxSegment => self.max_segment = Some(size(text)?),
+            Key::SnapshotAfter => self.snapshot_after = Some(size(text)?),
             Key::LockWait => {
                 let wait = parse_duration(text).ok_or_else(|| format!("{text:?} is not a duration such as \"5s\""))?;
                 self.lock_wait = Some(wait);

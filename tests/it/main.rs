@@ -1,4 +1,5 @@
 //! Integration tests over the real binary, real files and real sockets.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "all of this is test code")]
 
 mod cli;
 mod control;

@@ -12,49 +12,48 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     bin_name = "softadastra",
     version,
     max_term_width = 100,
-    after_help = "Settings come from flags, then SOFTADASTRA_* in the environment (SOFTADASTRA_DATA_DIR, …), then the \
-                  configuration file, then the defaults.\n\
-                  Exit status: 0 done, 1 failed, 2 usage."
+    after_help = "Settings come from flags, then the environment (SOFTADASTRA_DATA_DIR, …), then the configuration file,\n\
+                  then the defaults. Exit status: 0 done, 1 failed, 2 usage."
 )]
-pub struct Cli {
+pub(super) struct Cli {
     /// What holds for every command.
     #[command(flatten)]
-    pub global: Global,
+    pub(super) global: Global,
     /// What to do.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub(super) command: Option<Command>,
 }
 
 /// Options of every command.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Global options")]
-pub struct Global {
+pub(super) struct Global {
     /// Where the node keeps its data [default: ~/.local/share/softadastra]
     #[arg(long, global = true, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
+    pub(super) data_dir: Option<PathBuf>,
     /// The configuration file [default: softadastra.toml in the data directory, if it is there]
     #[arg(long, global = true, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
     /// Set any setting for this run, such as durability=100ms
     #[arg(long, global = true, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
+    pub(super) set: Vec<String>,
     /// Print JSON, with a named and versioned schema
     #[arg(long, global = true)]
-    pub json: bool,
+    pub(super) json: bool,
     /// Say more; twice for everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
-    pub verbose: u8,
+    pub(super) verbose: u8,
     /// Say nothing but answers and errors
     #[arg(short, long, global = true)]
-    pub quiet: bool,
+    pub(super) quiet: bool,
     /// When to colour [default: auto]
     #[arg(long, global = true, value_name = "WHEN")]
-    pub color: Option<When>,
+    pub(super) color: Option<When>,
 }
 
 /// When output is coloured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum When {
+pub(super) enum When {
     /// On a terminal, unless `NO_COLOR` is set
     Auto,
     /// Always
@@ -66,7 +65,7 @@ pub enum When {
 impl When {
     /// The name, as in a configuration file.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
             Self::Always => "always",
@@ -77,7 +76,7 @@ impl When {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Create a data directory
     Init {
         /// The node's name, 1 to 64 characters of [A-Za-z0-9._-]
@@ -124,7 +123,7 @@ pub enum Command {
 
 /// `softadastra node`
 #[derive(Debug, Subcommand)]
-pub enum NodeCommand {
+pub(super) enum NodeCommand {
     /// Show who the node is
     Info,
     /// Run the node in the foreground until SIGINT or SIGTERM; creates the data directory when it is missing
@@ -137,37 +136,37 @@ pub enum NodeCommand {
 
 /// A key, as text or as base64.
 #[derive(Args, Debug)]
-pub struct Key {
+pub(super) struct Key {
     /// The key
     #[arg(value_name = "KEY", allow_negative_numbers = true)]
-    pub key: String,
+    pub(super) key: String,
     /// KEY is base64, for keys that are not text
     #[arg(long)]
-    pub key_base64: bool,
+    pub(super) key_base64: bool,
 }
 
 /// The keys that begin with something.
 #[derive(Args, Debug)]
-pub struct Prefix {
+pub(super) struct Prefix {
     /// Only keys that begin with this
     #[arg(value_name = "PREFIX", allow_negative_numbers = true)]
-    pub positional: Option<String>,
+    pub(super) positional: Option<String>,
     /// Only keys that begin with this
     #[arg(long = "prefix", value_name = "PREFIX", conflicts_with = "positional", allow_hyphen_values = true)]
-    pub option: Option<String>,
+    pub(super) option: Option<String>,
 }
 
 impl Prefix {
     /// The text, however it was given.
     #[must_use]
-    pub fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &str {
         self.option.as_deref().or(self.positional.as_deref()).unwrap_or("")
     }
 }
 
 /// `softadastra store`
 #[derive(Debug, Subcommand)]
-pub enum StoreCommand {
+pub(super) enum StoreCommand {
     /// Set a value
     Put {
         /// Which key
@@ -250,7 +249,7 @@ pub enum StoreCommand {
 
 /// `softadastra wal`
 #[derive(Debug, Subcommand)]
-pub enum WalCommand {
+pub(super) enum WalCommand {
     /// Show what the log consists of
     Inspect,
     /// Read all of the log and check it; damage is exit 1

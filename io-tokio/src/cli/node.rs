@@ -36,7 +36,7 @@ pub(super) async fn init(settings: &Settings, node_id: Option<String>, out: &mut
         Fault::new(Code::AlreadyExists, what, "use it as it is, or choose another data directory")
     };
     // Asked before opening, which would give the node a new name; asked again after, in case two do this at once.
-    if data_dir::exists(&dir.join(data_dir::WAL_DIR))? {
+    if dir.is_dir() && data_dir::exists(&dir.join(data_dir::WAL_DIR))? {
         return Err(there().into());
     }
     let mut local = Local::for_one_command(Client::open(wanted).await?);

@@ -74,15 +74,22 @@ impl Human for Status {
             ("Tombstones", self.tombstones.to_string()),
             ("Live bytes", bytes(self.live_bytes)),
             ("Digest", self.digest.clone()),
+            ("Outbox", self.outbox.to_string()),
         ];
         if let Some(wal) = &self.wal {
+            let snapshot = match (wal.snapshot_lsn, wal.snapshot_running) {
+                (0, false) => "none".to_owned(),
+                (0, true) => "the first is being written".to_owned(),
+                (lsn, false) => format!("to LSN {lsn}, {}", bytes(wal.snapshot_bytes)),
+                (lsn, true) => format!("to LSN {lsn}, {}; another is being written", bytes(wal.snapshot_bytes)),
+            };
             rows.extend([
                 ("Log", wal.path.clone()),
                 ("Last LSN", wal.last_lsn.to_string()),
                 ("Durable LSN", wal.durable_lsn.to_string()),
-                ("Snapshot LSN", lsn_or_none(wal.snapshot_lsn)),
                 ("Segments", wal.segments.to_string()),
-                ("Log bytes", bytes(wal.bytes)),
+                ("Log bytes", format!("{}, {} of them behind the snapshot", bytes(wal.bytes), bytes(wal.tail_bytes))),
+                ("Snapshot", snapshot),
             ]);
         }
         fields(paint, &rows)
@@ -185,11 +192,19 @@ impl Human for Log {
             ("Closed cleanly", if self.closed_cleanly { "yes" } else { "no" }.to_owned()),
         ];
         if let Some(snapshot) = &self.snapshot {
-            let SnapshotFile { file, at, items, bytes: len } = snapshot;
+            let SnapshotFile { file, at, items, bytes: len, .. } = snapshot;
             rows.push(("Snapshot", format!("{file}, at LSN {at}, {items} entries, {}", bytes(*len))));
         }
         if let Some(torn) = &self.torn {
             rows.push(("Torn tail", format!("{}, at {} of {}", bytes(torn.bytes), torn.offset, torn.file)));
+        }
+        if let Some(content) = &self.content {
+            rows.push(("Node", content.node_id.clone()));
+            rows.push(("Keys", format!("{}, {}", content.keys, bytes(content.live_bytes))));
+        }
+        if !self.leftovers.is_empty() {
+            let names: Vec<_> = self.leftovers.iter().map(|file| file.file.as_str()).collect();
+            rows.push(("Needless files", names.join(", ")));
         }
         if let Some(file) = &self.too_new {
             rows.push(("Too new", file.clone()));
@@ -240,6 +255,7 @@ impl Human for Repaired {
 /// One piece of damage in a sentence.
 pub(super) fn describe_damage(damage: &Damage) -> String {
     let range = match damage.last_lsn {
+        Some(last) if last < damage.first_lsn => "no record lost".to_owned(),
         Some(last) if last == damage.first_lsn => format!("LSN {last}"),
         Some(last) => format!("LSN {} to {last}", damage.first_lsn),
         None => format!("LSN {} and later", damage.first_lsn),
@@ -285,10 +301,6 @@ fn fields(paint: Paint, rows: &[(&str, String)]) -> String {
         text.push_str(&format!("{}{pad}  {value}\n", paint.bold(name)));
     }
     text
-}
-
-fn lsn_or_none(lsn: u64) -> String {
-    if lsn == 0 { "none".to_owned() } else { lsn.to_string() }
 }
 
 /// Bytes in the unit that keeps the number short.
@@ -378,7 +390,10 @@ mod tests {
             next_lsn: 12,
             closed_cleanly: false,
             strangers: Vec::new(),
+            leftovers: Vec::new(),
             too_new: None,
+            durable_seen: 11,
+            content: None,
         };
         assert_eq!(
             log.human(Paint::PLAIN),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use softadastra_core::error::Code;
+use softadastra_core::wal;
 use tokio::time::Instant;
 
 use super::output::{Done, Failure, Output};
@@ -70,6 +71,14 @@ pub(super) fn options(settings: &Settings) -> ClientOptions {
     }
     if let Some(bytes) = settings.max_pending_bytes {
         options = options.max_pending_bytes(usize::try_from(bytes).unwrap_or(usize::MAX));
+    }
+    if settings.first_segment.is_some() || settings.max_segment.is_some() {
+        let defaults = wal::Settings::default();
+        let first = settings.first_segment.unwrap_or(defaults.first_segment);
+        options = options.segments(first, settings.max_segment.unwrap_or(defaults.max_segment.max(first)));
+    }
+    if let Some(bytes) = settings.snapshot_after {
+        options = options.snapshot_after(bytes);
     }
     options
 }

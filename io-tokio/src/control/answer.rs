@@ -188,7 +188,11 @@ mod optional_value {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Bytes>, D::Error> {
         let twins = value_field::Twins::deserialize(deserializer)?;
-        if twins.is_empty() { Ok(None) } else { twins.bytes().map(Some).map_err(serde::de::Error::custom) }
+        if twins.text.is_none() && twins.base64.is_none() {
+            Ok(None)
+        } else {
+            twins.bytes().map(Some).map_err(serde::de::Error::custom)
+        }
     }
 }
 
@@ -208,7 +212,9 @@ pub struct Status {
     pub live_bytes: u64,
     /// Order-independent digest of the contents: 32 hex digits.
     pub digest: String,
-    /// The log.
+    /// Own operations that no peer has acknowledged yet.
+    pub outbox: u64,
+    /// The log; absent when everything is kept in memory.
     pub wal: Option<Wal>,
 }
 
@@ -225,8 +231,14 @@ pub struct Wal {
     pub segments: u64,
     /// Bytes of all its files.
     pub bytes: u64,
-    /// Where the latest snapshot began; 0 when there is none.
+    /// Bytes of the log behind the latest snapshot: what opening would have to replay.
+    pub tail_bytes: u64,
+    /// What the latest snapshot holds reaches to here; 0 when there is none.
     pub snapshot_lsn: u64,
+    /// Its size.
+    pub snapshot_bytes: u64,
+    /// Whether a snapshot is being written.
+    pub snapshot_running: bool,
 }
 
 /// Who the node is, and what answered.
@@ -234,10 +246,14 @@ pub struct Wal {
 pub struct Node {
     /// The operator's name of it.
     pub node_id: String,
+    /// What people call it.
+    pub display_name: String,
     /// Names its present history: 32 hex digits.
     pub replica_id: String,
-    /// Names its log: 32 hex digits.
+    /// Names its log: 32 hex digits; absent when everything is kept in memory.
     pub log_id: Option<String>,
+    /// What it can do.
+    pub capabilities: Vec<String>,
     /// Name of the machine.
     pub hostname: String,
     /// Operating system and architecture.
@@ -267,8 +283,10 @@ pub struct Recovery {
     pub clean: bool,
     /// Records replayed after the snapshot.
     pub records: u64,
-    /// Where the snapshot it started from began; 0 when there was none.
+    /// What the snapshot it started from holds reaches to here; 0 when there was none.
     pub snapshot_lsn: u64,
+    /// Entries of that snapshot.
+    pub snapshot_entries: u64,
     /// Bytes of an unfinished write that nobody was promised, cut from the end.
     pub torn_bytes: u64,
     /// The last record.
@@ -337,12 +355,46 @@ pub struct Log {
     pub torn: Option<Torn>,
     /// Position of the next record.
     pub next_lsn: u64,
+    /// The greatest position that the log itself states to have been durable.
+    pub durable_seen: u64,
     /// Whether the log ended with a clean close.
     pub closed_cleanly: bool,
     /// Files that are not the log's.
     pub strangers: Vec<String>,
-    /// The file written by a newer version.
+    /// Files of the log that nothing needs any more.
+    pub leftovers: Vec<Leftover>,
+    /// What was written by a newer version.
     pub too_new: Option<String>,
+    /// What it holds; absent when it holds the history of no node. With damage, what could be read in spite of it.
+    pub content: Option<Content>,
+}
+
+/// What a log holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    /// The operator's name of the node.
+    pub node_id: String,
+    /// The history that wrote last: 32 hex digits.
+    pub replica_id: String,
+    /// Keys that have a value.
+    pub keys: u64,
+    /// Deleted keys still remembered.
+    pub tombstones: u64,
+    /// Bytes of keys and values.
+    pub live_bytes: u64,
+    /// Order-independent digest of the contents: 32 hex digits.
+    pub digest: String,
+}
+
+/// A file of the log that nothing needs any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leftover {
+    /// The file.
+    pub file: String,
+    /// Its size.
+    pub bytes: u64,
+    /// `spare`, `draft`, `old_segment` or `old_snapshot`.
+    pub kind: String,
 }
 
 /// One segment of a log.
@@ -371,8 +423,10 @@ pub struct Segment {
 pub struct SnapshotFile {
     /// Its file.
     pub file: String,
-    /// Where it began.
+    /// It holds everything up to here.
     pub at: u64,
+    /// The greatest position whose effect is in it.
+    pub reaches: u64,
     /// Entries.
     pub items: u64,
     /// Bytes.
@@ -388,7 +442,7 @@ pub struct Damage {
     pub offset: u64,
     /// The first record lost.
     pub first_lsn: u64,
-    /// The last record lost; absent when not known.
+    /// The last record lost; absent when not known; the one before `first_lsn` when none is lost.
     pub last_lsn: Option<u64>,
     /// What is wrong.
     pub what: String,

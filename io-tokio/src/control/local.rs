@@ -7,12 +7,13 @@ use softadastra_core::error::Code;
 use softadastra_core::ids::Lsn;
 
 use super::answer::{
-    Backup, Batch, Change, Contains, Damage, Log, Node, Page, Put, Record, Recovery, Removed, Segment, Size, Snapshot,
-    SnapshotFile, Status, Torn, Wal,
+    Backup, Batch, Change, Contains, Content, Damage, Leftover, Log, Node, Page, Put, Record, Recovery, Removed,
+    Segment, Size, Snapshot, SnapshotFile, Status, Torn, Wal,
 };
 use super::backend::{Backend, Changes, PAGE_BYTES, PAGE_RECORDS, Scan};
 use super::fault::Fault;
 use crate::model::{self, NodeState, Outcome, ScanOptions};
+use crate::tools::LeftoverKind;
 use crate::{Client, Watch, tools};
 
 /// An open client, and whether it is a node that runs for others.
@@ -132,13 +133,17 @@ impl Backend for Local {
             tombstones: status.tombstones,
             live_bytes: status.live_bytes,
             digest: format!("{:032x}", status.digest),
+            outbox: status.outbox,
             wal: status.wal.map(|wal| Wal {
                 path: wal.path.display().to_string(),
                 last_lsn: wal.last_lsn.0,
                 durable_lsn: wal.durable_lsn.0,
                 segments: wal.segments,
                 bytes: wal.bytes,
+                tail_bytes: wal.tail_bytes,
                 snapshot_lsn: wal.snapshot_lsn.0,
+                snapshot_bytes: wal.snapshot_bytes,
+                snapshot_running: wal.snapshot_running,
             }),
         })
     }
@@ -150,6 +155,8 @@ impl Backend for Local {
             node_id: info.node_id.to_string(),
             replica_id: info.replica_id.to_string(),
             log_id: info.log_id.map(|id| id.to_string()),
+            display_name: info.display_name,
+            capabilities: info.capabilities,
             hostname: info.hostname,
             os: info.os,
             version: info.version,
@@ -163,6 +170,7 @@ impl Backend for Local {
                 clean: report.clean,
                 records: report.records,
                 snapshot_lsn: report.snapshot_lsn.0,
+                snapshot_entries: report.snapshot_entries,
                 torn_bytes: report.torn_bytes,
                 last_lsn: report.last_lsn.0,
                 took_ms: millis(report.took),
@@ -259,16 +267,37 @@ pub(crate) fn log(inspection: tools::Inspection) -> Log {
         snapshot: report.snapshot.map(|snapshot| SnapshotFile {
             file: snapshot.name,
             at: snapshot.at.0,
+            reaches: snapshot.reaches.0,
             items: snapshot.items,
             bytes: snapshot.bytes,
         }),
         damage: report.damage.into_iter().map(damage).collect(),
         torn: report.torn.map(|torn| Torn { file: torn.file, offset: torn.offset, bytes: torn.bytes }),
         next_lsn: report.next_lsn.0,
+        durable_seen: report.durable_seen.0,
         closed_cleanly: report.closed_cleanly,
         strangers: report.strangers,
+        leftovers: report.leftovers.into_iter().map(leftover).collect(),
         too_new: report.too_new,
+        content: inspection.content.map(|content| Content {
+            node_id: content.node_id.to_string(),
+            replica_id: content.replica_id.to_string(),
+            keys: content.keys,
+            tombstones: content.tombstones,
+            live_bytes: content.live_bytes,
+            digest: format!("{:032x}", content.digest),
+        }),
     }
+}
+
+fn leftover(leftover: tools::Leftover) -> Leftover {
+    let kind = match leftover.kind {
+        LeftoverKind::Spare => "spare",
+        LeftoverKind::Draft => "draft",
+        LeftoverKind::OldSegment => "old_segment",
+        LeftoverKind::OldSnapshot => "old_snapshot",
+    };
+    Leftover { file: leftover.name, bytes: leftover.len, kind: kind.to_owned() }
 }
 
 /// One piece of damage, as an answer.
