@@ -57,7 +57,7 @@ pub(super) struct Rebuild {
     history: Option<History>,
     store: Store,
     last_lsn: Lsn,
-    /// Damage was skipped, so own operations may be missing.
+    /// Damage was skipped, so own operations may be missing, come again, or lack their birth.
     gaps_allowed: bool,
     pub(super) snapshot_at: Option<Lsn>,
     pub(super) snapshot_entries: u64,
@@ -92,21 +92,28 @@ impl Replay for Rebuild {
 
     fn record(&mut self, lsn: Lsn, record: Record) -> Result<(), DecodeError> {
         self.records += 1;
-        self.last_lsn = lsn;
+        // Salvage goes back behind a damaged snapshot.
+        self.last_lsn = self.last_lsn.max(lsn);
         match record {
             Record::Birth { replica, node, at: _ } => {
                 let clock = self.history.as_ref().map_or_else(Hlc::default, |history| history.clock);
                 self.history = Some(History::born(Some(node), replica, clock));
             }
             Record::Own(op) => {
+                if self.gaps_allowed && self.history.is_none() {
+                    // The birth is lost.
+                    self.history = Some(History::born(None, op.dot.replica, Hlc::default()));
+                }
                 let fault = DecodeError { field: "own operation seq", fault: Fault::Invalid };
                 let history = self.history.as_mut().ok_or(fault)?;
                 let Reach { seq, chain } = history.reach;
-                let follows = op.dot.seq == seq + 1 || (self.gaps_allowed && op.dot.seq > seq);
-                if op.dot.replica != history.replica || !follows {
+                let follows = op.dot.replica == history.replica && op.dot.seq == seq + 1;
+                if !follows && !self.gaps_allowed {
                     return Err(fault);
                 }
-                history.reach = Reach { seq: op.dot.seq, chain: chain.extend(&op, op.body.content_hash()) };
+                if op.dot.seq > seq {
+                    history.reach = Reach { seq: op.dot.seq, chain: chain.extend(&op, op.body.content_hash()) };
+                }
                 if !op.marks.lifted {
                     history.clock.restore(op.stamp);
                 }
@@ -117,5 +124,43 @@ impl Replay for Rebuild {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Stamp;
+    use crate::context::VersionVector;
+    use crate::ids::Dot;
+    use crate::op::{Body, Marks, Operation};
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    fn own(seq: u64) -> Record {
+        Record::Own(Operation {
+            dot: Dot { replica: ReplicaId([1; 16]), seq },
+            stamp: Stamp(seq << 16),
+            context: VersionVector::EMPTY,
+            key: Bytes::from(vec![seq as u8]),
+            body: Body::Put(Bytes::from_static(b"v")),
+            marks: Marks::default(),
+        })
+    }
+
+    #[test]
+    fn salvage_takes_operations_without_their_birth_with_gaps_and_again() {
+        let replay = |gaps_allowed| -> Result<Rebuilt, DecodeError> {
+            let mut rebuild = Rebuild::new(gaps_allowed);
+            for (lsn, seq) in [(5, 4), (8, 7), (2, 1)] {
+                rebuild.record(Lsn(lsn), own(seq))?;
+            }
+            Ok(rebuild.finish().expect("a history"))
+        };
+        assert!(replay(false).is_err());
+        let rebuilt = replay(true).unwrap();
+        let keys: Vec<_> = rebuilt.store.scan(..).map(|entry| entry.key().to_vec()).collect();
+        assert_eq!(keys, [[1], [4], [7]]);
+        assert_eq!((rebuilt.last_lsn, rebuilt.history.reach.seq), (Lsn(8), 7));
     }
 }
