@@ -32,6 +32,7 @@ use self::feed::Feed;
 use self::slot::{Replicas, Slot};
 use self::staging::Staging;
 use self::table::{Handle, Table};
+use self::tree::Place;
 use crate::ids::Lsn;
 use crate::op::Operation;
 
@@ -65,7 +66,7 @@ impl Store {
     /// The published entry of a key, be it a tombstone.
     #[must_use]
     pub fn entry(&self, key: &[u8]) -> Option<Entry<'_>> {
-        self.table.find(key).map(|handle| self.view(self.table.slot(handle)))
+        self.published(key).1.map(|slot| self.view(slot))
     }
 
     /// What the next write to a key overwrites: the newest staged entry, else the published one; be it a tombstone.
@@ -85,7 +86,10 @@ impl Store {
         self.intern(op);
         let (at, old) = match self.staging.newest(&op.key) {
             Some((at, slot)) => (at, Some(slot)),
-            None => self.published(&op.key),
+            None => {
+                let (at, old) = self.published(&op.key);
+                (at.ok(), old)
+            }
         };
         let (merge, slot) = merge::merge(&self.replicas, old, lsn, op);
         if let Some(slot) = slot {
@@ -97,6 +101,7 @@ impl Store {
     /// Makes everything staged up to and including `through` visible.
     pub fn publish(&mut self, through: Lsn) {
         while let Some((at, slot)) = self.staging.pop_through(through) {
+            let at = at.map_or_else(|| self.table.find(slot.key()), Ok);
             self.install(at, slot);
         }
     }
@@ -191,12 +196,12 @@ impl Store {
     }
 
     fn entries_from<'a>(&'a self, start: Bound<&'a [u8]>) -> impl Iterator<Item = Entry<'a>> + 'a {
-        self.table.from(start).map(|handle| self.view(self.table.slot(handle)))
+        self.table.slots_from(start).map(|slot| self.view(slot))
     }
 
-    fn published(&self, key: &[u8]) -> (Option<Handle>, Option<&Slot>) {
+    fn published(&self, key: &[u8]) -> (Result<Handle, Place>, Option<&Slot>) {
         let at = self.table.find(key);
-        (at, at.map(|handle| self.table.slot(handle)))
+        (at, at.ok().map(|handle| self.table.slot(handle)))
     }
 
     fn last_key(&self) -> Option<&[u8]> {
@@ -214,20 +219,20 @@ impl Store {
         }
     }
 
-    /// Puts an entry made from the published one in its place: `at`, if that was found before.
-    fn install(&mut self, at: Option<Handle>, slot: Slot) {
+    /// Puts an entry made from the published one in its place, `at`.
+    fn install(&mut self, at: Result<Handle, Place>, slot: Slot) {
         let changed = slot.changed;
         self.last_changed = self.last_changed.max(changed);
         self.count(&slot);
-        let handle = match at.or_else(|| self.table.find(slot.key())) {
-            Some(handle) => {
+        let handle = match at {
+            Ok(handle) => {
                 let old = self.table.replace(handle, slot);
                 self.uncount(&old);
                 self.change_digest(&old, handle);
                 handle
             }
-            None => {
-                let handle = self.table.insert(slot);
+            Err(place) => {
+                let handle = self.table.insert(place, slot);
                 let part = Digest::of(self.view(self.table.slot(handle)));
                 self.digest.add(part);
                 handle
@@ -250,7 +255,7 @@ impl Store {
         let changed = slot.changed;
         self.last_changed = self.last_changed.max(changed);
         self.count(&slot);
-        let handle = self.table.insert(slot);
+        let handle = self.table.push_last(slot);
         self.feed.push_loose(changed, handle);
     }
 

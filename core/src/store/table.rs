@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::ops::Bound;
 
 use super::slot::Slot;
-use super::tree::{Keys, Tree};
+use super::tree::{Keys, Ordered, Place, Tree};
 
 /// The place of a slot; it never changes, because no entry is ever taken out: deletions leave tombstones.
 pub(super) type Handle = u32;
@@ -59,7 +59,8 @@ impl Table {
         self.slots.len
     }
 
-    pub(super) fn find(&self, key: &[u8]) -> Option<Handle> {
+    /// The handle of `key`, or the place where it belongs.
+    pub(super) fn find(&self, key: &[u8]) -> Result<Handle, Place> {
         self.tree.find(&self.slots, key)
     }
 
@@ -75,10 +76,17 @@ impl Table {
         core::mem::replace(place, slot)
     }
 
-    /// Takes in the entry of a key that is not there yet.
-    pub(super) fn insert(&mut self, slot: Slot) -> Handle {
+    /// Takes in the entry of a key that is not there yet, at the place that [`Self::find`] gave.
+    pub(super) fn insert(&mut self, place: Place, slot: Slot) -> Handle {
         let handle = self.slots.push(slot);
-        self.tree.insert(&self.slots, handle);
+        self.tree.insert(&self.slots, place, handle);
+        handle
+    }
+
+    /// Takes in the entry of a key that is greater than all others.
+    pub(super) fn push_last(&mut self, slot: Slot) -> Handle {
+        let handle = self.slots.push(slot);
+        self.tree.push_last(&self.slots, handle);
         handle
     }
 
@@ -86,8 +94,57 @@ impl Table {
         self.tree.last().map(|handle| self.slots.key(handle))
     }
 
-    /// Handles in key order.
-    pub(super) fn from(&self, start: Bound<&[u8]>) -> impl Iterator<Item = Handle> + use<'_> {
-        self.tree.from(&self.slots, start)
+    /// Slots in key order.
+    pub(super) fn slots_from(&self, start: Bound<&[u8]>) -> Ahead<'_> {
+        Ahead { slots: &self.slots, handles: self.tree.from(&self.slots, start), batch: [0; AHEAD], at: 0, len: 0 }
+    }
+}
+
+/// The most slots that a walk fetches before they are asked for.
+const AHEAD: usize = 16;
+
+/// Walks slots a few at a time. Neighbours in key order lie anywhere in memory, and a walk that waited for each slot,
+/// and then for its key, would do nothing but wait. Touching those of a batch one after the other, with nothing that
+/// depends on what is read, lets the processor fetch them all at once.
+#[derive(Debug)]
+pub(super) struct Ahead<'a> {
+    slots: &'a Slots,
+    handles: Ordered<'a>,
+    batch: [Handle; AHEAD],
+    at: usize,
+    len: usize,
+}
+
+impl Ahead<'_> {
+    fn refill(&mut self) {
+        // Twice as many as before, so that whoever wants one entry does not pay for sixteen.
+        let want = (self.len * 2).clamp(1, AHEAD);
+        self.len = 0;
+        self.at = 0;
+        for (place, handle) in self.batch.iter_mut().zip(self.handles.by_ref().take(want)) {
+            *place = handle;
+            self.len += 1;
+        }
+        let batch = || self.batch.iter().take(self.len).map(|handle| self.slots.slot(*handle));
+        let slots: u64 = batch().map(|slot| slot.seq).fold(0, |sum, seq| sum ^ seq);
+        core::hint::black_box(slots);
+        let keys: usize = batch().map(|slot| slot.key().len()).sum();
+        core::hint::black_box(keys);
+    }
+}
+
+impl<'a> Iterator for Ahead<'a> {
+    type Item = &'a Slot;
+
+    fn next(&mut self) -> Option<&'a Slot> {
+        if self.at == self.len {
+            self.refill();
+        }
+        if self.at == self.len {
+            return None;
+        }
+        let handle = self.batch.get(self.at)?;
+        self.at += 1;
+        Some(self.slots.slot(*handle))
     }
 }

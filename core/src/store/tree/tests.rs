@@ -20,11 +20,11 @@ impl Keys for Vec<Vec<u8>> {
 impl Model {
     fn insert(&mut self, key: Vec<u8>) {
         let found = self.tree.find(&self.keys, &key);
-        assert_eq!(found, self.order.get(&key).copied(), "{key:?}");
-        if found.is_none() {
+        assert_eq!(found.ok(), self.order.get(&key).copied(), "{key:?}");
+        if let Err(place) = found {
             let handle = self.keys.len() as Handle;
             self.keys.push(key.clone());
-            self.tree.insert(&self.keys, handle);
+            self.tree.insert(&self.keys, place, handle);
             self.order.insert(key, handle);
         }
     }
@@ -33,7 +33,7 @@ impl Model {
         assert!(self.tree.from(&self.keys, Bound::Unbounded).eq(self.order.values().copied()));
         assert_eq!(self.tree.last(), self.order.values().last().copied());
         for probe in probes.iter().chain(self.keys.iter()) {
-            assert_eq!(self.tree.find(&self.keys, probe), self.order.get(probe).copied());
+            assert_eq!(self.tree.find(&self.keys, probe).ok(), self.order.get(probe).copied());
         }
         for probe in probes.iter().chain(self.keys.iter().step_by(17)) {
             for start in [Bound::Included(&probe[..]), Bound::Excluded(&probe[..])] {
