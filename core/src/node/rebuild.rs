@@ -70,7 +70,8 @@ impl Rebuild {
     }
 
     /// Ends the replay. `None` when the log held no history.
-    pub(super) fn finish(self) -> Option<Rebuilt> {
+    pub(super) fn finish(mut self) -> Option<Rebuilt> {
+        self.store.finish_load();
         Some(Rebuilt { history: self.history?, store: self.store, last_lsn: self.last_lsn })
     }
 }

@@ -88,6 +88,12 @@ impl Feed {
             .map(|(_, handle)| handle)
     }
 
+    /// Memory of the items.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.chunks.values().map(|items| items.capacity() * size_of::<Item>()).sum()
+    }
+
     fn put(&mut self, lsn: Lsn, handle: Handle) {
         self.len += 1;
         let chunk = self.chunks.range_mut(..=lsn).next_back().and_then(|(base, items)| {

@@ -43,6 +43,12 @@ impl Staging {
         self.queue.get(index).map(|staged| (staged.at, &staged.slot))
     }
 
+    /// The number of keys that have a staged change.
+    #[cfg(test)]
+    pub(super) fn keys(&self) -> usize {
+        self.newest.len()
+    }
+
     /// Puts a change behind all others.
     pub(super) fn push(&mut self, lsn: Lsn, key: Bytes, at: Option<Handle>, slot: Slot) {
         assert!(self.queue.back().is_none_or(|last| last.lsn < lsn), "changes are staged in the order of the log");

@@ -94,6 +94,12 @@ impl Table {
         self.tree.last().map(|handle| self.slots.key(handle))
     }
 
+    /// Memory of slots and order, without keys and values.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.slots.chunks.iter().map(|chunk| chunk.capacity() * size_of::<Slot>()).sum::<usize>() + self.tree.bytes()
+    }
+
     /// Slots in key order.
     pub(super) fn slots_from(&self, start: Bound<&[u8]>) -> Ahead<'_> {
         Ahead { slots: &self.slots, handles: self.tree.from(&self.slots, start), batch: [0; AHEAD], at: 0, len: 0 }

@@ -80,6 +80,7 @@ fn scans_show_live_keys_in_order_and_go_on_after_a_cursor() {
     assert_eq!(keys(store.scan_prefix(b"a/", None)), ["a/1", "a/3"]);
     assert_eq!(keys(store.scan_prefix(b"a/", Some(b"a/1"))), ["a/3"]);
     assert_eq!(keys(store.scan_prefix(b"a/", Some(b"z"))), [""; 0]);
+    assert_eq!(keys(store.scan_prefix(b"b", Some(b"a/1"))), ["b"]);
     assert_eq!((store.len(), store.tombstones()), (5, 1));
 }
 
@@ -175,4 +176,52 @@ fn a_context_far_back_or_of_many_writers_is_kept() {
         assert_eq!((entry.context(), entry.known(), entry.marks()), (context, known, op.marks));
         assert_eq!((entry.key(), entry.value(), entry.dot()), (&b"key"[..], Some(&b"value"[..]), op.dot));
     }
+}
+
+/// Not so in a history of well-behaved writers, whose later dots bring all their earlier contexts with them; but what
+/// is known must not depend on that.
+#[test]
+fn even_a_known_operation_brings_what_its_writer_had_seen() {
+    let mut store = Store::new();
+    let mut op = put(&store, 5, "k", "v");
+    store.apply(Lsn(1), &op);
+    let other = Dot { replica: ReplicaId([9; 16]), seq: 3 };
+    op.dot.seq = 4;
+    op.context.include(other);
+    assert_eq!(store.apply(Lsn(2), &op), Merge::Duplicate);
+    let entry = store.get(b"k").unwrap();
+    assert!(entry.known().covers(other) && !entry.context().covers(other));
+    assert_eq!((entry.dot().seq, entry.version(), entry.changed()), (5, 1, Lsn(2)));
+    assert_eq!(store.apply(Lsn(3), &op), Merge::Duplicate);
+    assert_eq!(store.get(b"k").unwrap().changed(), Lsn(2));
+    check_derived(&store);
+}
+
+/// Where stamps can rise no further, having seen the winner still decides.
+#[test]
+fn an_overwrite_of_the_greatest_stamp_wins() {
+    let mut store = Store::new();
+    let mut op = put(&store, 1, "k", "old");
+    op.stamp = Stamp(u64::MAX);
+    store.apply(Lsn(1), &op);
+    let mut op = put(&store, 1, "k", "new");
+    op.stamp = Stamp(u64::MAX);
+    op.dot.replica = ReplicaId([1; 16]);
+    assert_eq!(store.apply(Lsn(2), &op), Merge::Applied { created: false, version: 2, concurrent: false });
+    assert_eq!(store.get(b"k").unwrap().value(), Some(&b"new"[..]));
+}
+
+#[test]
+fn a_key_costs_less_than_a_hundred_bytes_beyond_its_data() {
+    const KEYS: u64 = 50_000;
+    let mut store = Store::new();
+    for seq in 1..=KEYS {
+        let key = alloc::format!("key:{:012}", seq * 7_919 % 1_000_003);
+        let op = put(&store, seq, &key, "v");
+        store.apply(Lsn(seq), &op);
+    }
+    // The key's length stands before it; the allocator's own rounding comes on top and is not ours to count.
+    let bytes = store.table.bytes() + store.feed.bytes() + 2 * store.len();
+    let each = bytes as f64 / KEYS as f64;
+    assert!(each < 92.0, "{each} bytes a key");
 }

@@ -247,6 +247,12 @@ impl Tree {
         self.insert(keys, Place { leaf: self.last_leaf, at }, handle);
     }
 
+    /// Memory of the leaves and branches, without the separators'.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.leaves.len() * size_of::<Leaf>() + self.branches.len() * (size_of::<Branch>() + FANOUT * 20)
+    }
+
     fn insert_and_split(&mut self, keys: &impl Keys, handle: Handle) {
         let key = keys.key(handle);
         if let Some((separator, right)) = self.insert_below(keys, self.root, self.height, key, handle) {

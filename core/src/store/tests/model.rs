@@ -1,6 +1,6 @@
 //! The store against plain ordered maps: staged and published, scanned, fed and digested.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 
 use proptest::prelude::*;
@@ -63,6 +63,8 @@ impl Model {
     fn check(&self, store: &Store) {
         check_derived(store);
         assert_eq!(store.staged_len(), self.staged.len());
+        let staged_keys: BTreeSet<_> = self.staged.iter().map(|(_, key, _)| key).collect();
+        assert_eq!(store.staging.keys(), staged_keys.len());
         let seen = |entry: Entry<'_>| (entry.value().map(<[u8]>::to_vec), entry.version(), entry.changed().0);
         let all: Vec<_> =
             store.entries_from(Bound::Unbounded).map(|entry| (entry.key().to_vec(), seen(entry))).collect();
