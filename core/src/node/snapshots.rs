@@ -102,7 +102,10 @@ impl Node {
 
     pub(super) fn fail_snapshot(&mut self, now: Now, error: &DiskError) {
         self.snapshots.not_before = now.mono + PAUSE_AFTER_FAILURE;
-        self.outputs.push_back(Output::Event(Event::SnapshotFailed { error: error.message.clone() }));
+        // One that closing has overtaken is no failure: the log has all of it.
+        if self.health != Health::Closing {
+            self.outputs.push_back(Output::Event(Event::SnapshotFailed { error: error.message.clone() }));
+        }
         self.fail_snapshot_requests(&error.message);
     }
 
