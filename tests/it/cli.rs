@@ -301,6 +301,24 @@ fn settings_come_from_file_environment_and_flags() {
 }
 
 #[test]
+fn colour_is_there_when_asked_for_only() {
+    let place = Place::new();
+    assert_eq!(
+        place.run(&["store", "put", "k", "v", "--color", "always"]).ok(),
+        "\x1b[1mk\x1b[0m: version 1, created\n"
+    );
+    assert!(place.run(&["store", "put", "", "v", "--color", "always"]).stderr.starts_with("\x1b[1;31merror:\x1b[0m "));
+    assert!(!place.run(&["status"]).ok().contains('\x1b'));
+    let text = "\x1b[31mred\x1b[0m";
+    place.run(&["store", "put", "k", text]).ok();
+    assert_eq!(place.run(&["store", "get", "k"]).ok(), format!("{text}\n"), "values are never touched");
+    assert!(
+        !place.run(&["store", "list", "--color", "never"]).ok().contains('\x1b'),
+        "a list cannot paint the terminal"
+    );
+}
+
+#[test]
 fn the_directory_may_come_from_the_environment() {
     let place = Place::new();
     let mut command = binary();

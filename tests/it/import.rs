@@ -1,9 +1,10 @@
 //! Import and export: order, bytes, bad lines, speed told, ends by force.
 
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::Stdio;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::support::Place;
@@ -138,6 +139,33 @@ fn an_import_that_is_killed_keeps_everything_it_said_was_durable() {
     let exported = place.run(&["store", "export"]).ok();
     let said = u32::try_from(said).unwrap();
     assert!(exported.starts_with(&lines(0..said)), "every record of the first {said} lines is there");
+}
+
+#[test]
+fn an_interrupted_import_counts_what_is_stored_and_closes_cleanly() {
+    let place = Place::new();
+    let mut child = place
+        .command(&["store", "import", "-v", "--set", "log_format=json", "--json"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(lines(0..100).as_bytes()).unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    durable_records(&mut log, 100);
+    // More may come, as far as it knows: only the signal ends it.
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    let done = child.wait_with_output().unwrap();
+    let document: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!((done.status.code(), &document["data"]["records"]), (Some(1), &json!(100)));
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("interrupted"), "{rest}");
+    let log = place.run(&["wal", "inspect", "--json"]).data("softadastra.wal/1");
+    assert_eq!((&log["closed_cleanly"], &log["content"]["keys"]), (&json!(true), &json!(100)));
 }
 
 #[test]

@@ -107,7 +107,18 @@ async fn store<B: Backend>(
     done: &mut Imported,
     progress: &mut Progress,
 ) -> Result<(), Fault> {
-    while let Some(mut chunk) = chunks.recv().await {
+    let interrupted = tokio::signal::ctrl_c();
+    tokio::pin!(interrupted);
+    loop {
+        let chunk = tokio::select! {
+            chunk = chunks.recv() => chunk,
+            listening = &mut interrupted => {
+                listening.map_err(|error| Fault::io("listen for an interrupt", &error))?;
+                let next = "import again: what is there already is left unchanged";
+                return Err(Fault::new(Code::InvalidState, "interrupted; the records counted above are stored", next));
+            }
+        };
+        let Some(mut chunk) = chunk else { return Ok(()) };
         while chunk.bytes < BATCH_BYTES && chunk.ended.is_none() {
             match chunks.try_recv() {
                 Ok(next) => chunk.join(next),
@@ -126,7 +137,6 @@ async fn store<B: Backend>(
             Some(Ended::Io(error)) => return Err(Fault::io(format_args!("read {source}"), &error)),
         }
     }
-    Ok(())
 }
 
 /// Stores the records of a chunk as one batch. When the node refuses it for what is in it, records go one by one up to
