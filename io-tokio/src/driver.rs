@@ -270,8 +270,6 @@ impl<D: Disk, C: Clock> Driver<D, C> {
     fn begin_close(&mut self, node: &mut Node, now: Now) {
         if !self.closing {
             self.closing = true;
-            // A backup cut short leaves the one before it whole.
-            self.jobs.abort_all();
             node.close(now);
         }
     }
@@ -292,6 +290,7 @@ impl<D: Disk, C: Clock> Driver<D, C> {
 
     /// Lets go of everything, and only then answers those who asked for it: whoever opens next finds it free.
     async fn end(mut self) {
+        // A backup that is cut short leaves the one before it whole.
         self.jobs.shutdown().await;
         while self.in_flight.next().await.is_some() {}
         let node = self.shared.write().take();

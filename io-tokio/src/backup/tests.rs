@@ -219,6 +219,46 @@ async fn an_interrupted_backup_leaves_the_one_before_it_whole() {
 }
 
 #[tokio::test]
+async fn files_stay_until_the_backup_has_copied_them() {
+    use crate::testing::{Rules, Verdict, world};
+    let place = Place::new();
+    let rules = Rules::new();
+    let options = ClientOptions::local(place.at("data")).segments(64 << 10, 64 << 10).snapshot_after(1 << 30);
+    let client = Client::open_with(world(&place.at("data/wal"), &rules), options).await.unwrap();
+    fill(&client, 0, 800).await;
+    let before = contents(&client);
+    // The first read of the backup is held; the snapshot reads back what it wrote under an id of the log's own.
+    rules.judge(|_, op| match op {
+        DiskOp::Read { file, .. } if file.0 >= 1 << 63 => Verdict::Hold,
+        _ => Verdict::Pass,
+    });
+    let copying = tokio::spawn({
+        let (client, target) = (client.clone(), place.at("backup"));
+        async move { client.backup(target).await }
+    });
+    rules.held().await;
+    client.put("after", "the backup began").await.unwrap();
+    client.snapshot().await.unwrap();
+    let first = place.at("data/wal/0000000000000001.seg");
+    assert!(first.exists(), "the snapshot made it needless, but the backup still needs it");
+    rules.release();
+    copying.await.unwrap().unwrap();
+    // The loop hears of the end of the backup after its client does.
+    let removed = async {
+        while first.exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), removed)
+        .await
+        .expect("needless files go after the backup");
+    client.close().await.unwrap();
+    restore(&place.at("backup"), &place.at("new"), None).await.unwrap();
+    let client = open(&place.at("new")).await;
+    assert_eq!(contents(&client), before);
+}
+
+#[tokio::test]
 async fn closing_cuts_a_backup_short_by_name() {
     use crate::testing::{Rules, Verdict, world};
     let place = Place::new();

@@ -144,3 +144,22 @@ async fn a_failed_opening_lets_go_of_the_directory_and_can_be_repeated() {
     client.put("a", "1").await.unwrap();
     client.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_fault_of_the_loop_is_told_and_leaves_nobody_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = Rules::new();
+    let client = open_under(&dir, &rules).await;
+    client.put("answered", "1").await.unwrap();
+    rules.judge(|_, _| panic!("planned"));
+    let mut watch = client.watch("", client.last_lsn().unwrap()).unwrap();
+    let watching = tokio::spawn(async move { watch.next().await });
+    assert_eq!(code(client.put("unanswered", "1").await), Code::InternalError);
+    assert_eq!(code(client.put("later", "1").await), Code::InternalError);
+    assert_eq!(code(client.flush().await), Code::InternalError);
+    assert_eq!(code(client.close().await), Code::InternalError);
+    assert_eq!(watching.await.unwrap(), None);
+    let client = open(&dir).await;
+    assert!(!client.recovery_report().clean);
+    assert_eq!(value(&client, "answered").as_deref(), Some("1"));
+}

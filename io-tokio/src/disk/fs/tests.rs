@@ -121,12 +121,12 @@ async fn the_background_lane_does_not_hold_up_a_commit() {
     let (_dir, disk) = disk();
     run(&disk, create("a")).await.unwrap();
     disk.submit(Lane::Background, DiskOp::Create { file: FileId(2), name: "b".into() }).await.unwrap();
-    let slow = disk.submit(Lane::Background, DiskOp::Zero { file: FileId(2), offset: 0, len: 256 << 20, sync: true });
+    let slow = disk.submit(Lane::Background, DiskOp::Zero { file: FileId(2), offset: 0, len: 64 << 20, sync: true });
     let quick = run(&disk, write(0, b"now", false));
     tokio::pin!(slow, quick);
     tokio::select! {
         biased;
-        done = &mut slow => panic!("256 MiB came before three bytes: {done:?}"),
+        done = &mut slow => panic!("64 MiB came before three bytes: {done:?}"),
         done = &mut quick => assert_eq!(done, Ok(Completion::Done)),
     }
     assert_eq!(slow.await, Ok(Completion::Done));
