@@ -3,4 +3,5 @@
 
 pub mod chance;
 pub mod disk;
+#[expect(clippy::indexing_slicing, reason = "test code: an index out of range stops the run, as it should")]
 pub mod fuzzing;
