@@ -99,7 +99,8 @@ mod tests {
 
     #[test]
     fn values_out_of_range_are_refused_by_name() {
-        let cases: [(&str, fn(&mut Config)); 5] = [
+        type Spoil = fn(&mut Config);
+        let cases: [(&str, Spoil); 5] = [
             ("max_value_len", |c| c.max_value_len = 0),
             ("max_value_len", |c| c.max_value_len = MAX_VALUE_LEN + 1),
             ("max_pending_bytes", |c| c.max_pending_bytes = 1),

@@ -58,6 +58,8 @@ pub struct Node {
     store: Store,
     journal: Journal,
     published: Lsn,
+    /// What `published` was when the node came up.
+    opened_at: Lsn,
     /// Answers that become true when everything up to their LSN is published.
     waiting: BTreeMap<(Lsn, RequestId), Waiting>,
     waiting_bytes: usize,
@@ -82,6 +84,7 @@ impl Node {
             store,
             journal,
             published: last_lsn,
+            opened_at: last_lsn,
             waiting: BTreeMap::new(),
             waiting_bytes: 0,
             flushes: VecDeque::new(),

@@ -57,7 +57,10 @@ impl Node {
     pub(super) fn begin_due_snapshot(&mut self, now: Now) {
         let asked = !self.snapshots.requests.is_empty();
         let Journal::Log(log) = &mut self.journal else { return };
-        let grown = now.mono >= self.snapshots.not_before && log.wants_snapshot(self.store.live_bytes());
+        // A node that only reads leaves the disk alone, so nothing is due before the first write of this run.
+        let grown = self.published > self.opened_at
+            && now.mono >= self.snapshots.not_before
+            && log.wants_snapshot(self.store.snapshot_bytes());
         if self.snapshots.running || self.health != Health::Ready || !(asked || grown) {
             return;
         }

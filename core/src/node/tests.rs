@@ -474,3 +474,28 @@ fn a_batch_is_one_frame() {
     let batch = decode_frame(&bytes, SEGMENT_HEADER_LEN + birth.encoded_len, salt).unwrap();
     assert_eq!((batch.kind, batch.count, batch.first_lsn.to_string()), (FrameKind::Data, 10, "2".to_string()));
 }
+
+#[test]
+fn a_snapshot_that_is_due_waits_for_the_first_write_and_is_no_news_when_closing() {
+    let mut config = Config::default();
+    config.log.snapshot_min = 0;
+    let mut bench = Bench::on(MemDisk::new(), config.clone(), 1);
+    let mut n = 0;
+    while !bench.node.status().log.unwrap().snapshot_running {
+        bench.put("k", &format!("{n}"));
+        bench.step();
+        n += 1;
+    }
+    bench.node.close(bench.now);
+    bench.run();
+    assert!(bench.closed && bench.events.is_empty(), "giving up for a close is no failure: {:?}", bench.events);
+    assert!(!bench.disk.names().iter().any(|name| name.ends_with(".new")), "and leaves no draft");
+
+    bench.disk.stop();
+    let mut bench = Bench::on(bench.disk, config, 2);
+    bench.run();
+    assert!(!bench.node.status().log.unwrap().snapshot_running, "a node that only reads leaves the disk alone");
+    bench.put("k", "again");
+    bench.run();
+    assert!(matches!(bench.events[..], [Event::SnapshotDone(_)]));
+}
