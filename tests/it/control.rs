@@ -248,7 +248,9 @@ fn a_watch_sees_changes_as_they_come_and_ends_with_the_node() {
     assert_eq!((&change["data"]["removed"], &change["data"]["version"]), (&json!(true), &json!(2)));
     assert!(change["data"].get("value").is_none());
 
-    assert_eq!(node.stop().code, 0);
+    let ended = node.stop();
+    assert_eq!(ended.code, 0);
+    assert!(!ended.stderr.contains("farewell_cut_short"), "an open watch must not hold up the end: {ended:?}");
     let done = watch.wait_with_output().unwrap();
     assert_eq!(done.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&done.stderr).contains("the node has stopped"));
