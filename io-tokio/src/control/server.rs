@@ -93,8 +93,8 @@ fn router(shared: Shared) -> Router {
         .route("/v1/backup", post(backup))
         .fallback(|| async { Refused(Fault::new(Code::NotFound, "no such route", "see docs/json.md")).into_response() })
         .method_not_allowed_fallback(|| async {
-            Refused(Fault::new(Code::InvalidArgument, "this route has other methods", "see docs/json.md"))
-                .into_response()
+            let fault = Fault::new(Code::InvalidArgument, "this route has other methods", "see docs/json.md");
+            document(StatusCode::METHOD_NOT_ALLOWED, &ErrorEnvelope::new(fault))
         })
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(shared)
@@ -201,8 +201,12 @@ async fn list(State(mut shared): State<Shared>, RawQuery(query): RawQuery) -> An
     let mut query = Query::parse(query.as_deref());
     let prefix = query.take("prefix").unwrap_or_default();
     let after = query.take("after");
-    let limit = query.take_number("limit")?.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE_RECORDS);
+    let limit = query.take_number("limit")?;
     query.finish()?;
+    if limit == Some(0) {
+        return Err(Fault::new(Code::InvalidArgument, "the parameter \"limit\" is 0", "ask for 1 or more").into());
+    }
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE_RECORDS);
     Ok(Answered(shared.local.scan(&Scan { prefix, after, limit }).await?))
 }
 
