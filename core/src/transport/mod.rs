@@ -6,10 +6,12 @@
 //! | [`trust`] | whose key may stay |
 //! | [`ticket`], [`address`] | how a second node finds and joins the first |
 //! | [`session`] | one link: handshake, records, lanes, keys that change, deadlines |
+//! | [`endpoint`] | all links: dialling, bounds, one link per pair, states of peers |
 //! | [`reason`] | why a link ended |
 
 pub mod address;
 mod base32;
+pub mod endpoint;
 mod hello;
 pub mod identity;
 mod noise;

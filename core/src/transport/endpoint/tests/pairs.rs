@@ -1,0 +1,193 @@
+//! One link for each pair, whoever dials, in whatever order things arrive.
+
+use super::*;
+
+#[test]
+fn two_nodes_link_and_talk() {
+    let mut world = World::new(2, 1);
+    world.add(0, 1);
+    world.run();
+    world.assert_linked(0, 1);
+    assert_eq!(world.states(0), [PeerState::Connected]);
+    assert_eq!(world.states(1), [PeerState::Connected]);
+    assert_eq!(world.nodes[0].pins, [(NodeId::new("node-1").unwrap(), world.key(1))]);
+    assert_eq!(world.nodes[1].pins, [(NodeId::new("node-0").unwrap(), world.key(0))]);
+}
+
+#[test]
+fn both_dial_at_once_and_one_link_stays_in_every_order() {
+    for seed in 0..300 {
+        let mut world = World::new(2, seed);
+        world.add(0, 1);
+        world.add(1, 0);
+        world.run();
+        world.assert_linked(0, 1);
+        assert_eq!(world.nodes.iter().map(|node| node.endpoint.count_links()).collect::<Vec<_>>(), [(1, 0), (1, 0)]);
+        let ups = (world.nodes[0].ups, world.nodes[1].ups);
+        assert!(ups.0 <= 2 && ups.1 <= 2, "seed {seed}: {ups:?}");
+        world.live(Duration::from_secs(300));
+        assert_eq!((world.nodes[0].ups, world.nodes[1].ups), ups, "seed {seed}: it holds");
+        assert_eq!(world.states(0).len(), 1, "the entry by address and the one by key became one");
+    }
+}
+
+#[test]
+fn many_dials_by_several_addresses_end_in_one_link() {
+    for seed in 0..100 {
+        let mut world = World::new(2, seed);
+        for alias in ["node-1:1", "node-1:2", "node-1:3"] {
+            let alias = alias.parse().unwrap();
+            world.act(0, |endpoint, now, out| endpoint.add_peer(now, None, vec![alias], out));
+        }
+        world.add(1, 0);
+        world.live(Duration::from_secs(600));
+        world.assert_linked(0, 1);
+        assert_eq!(world.states(0), [PeerState::Connected], "seed {seed}");
+        let calm = (world.nodes[0].dialled.len(), world.nodes[0].ups);
+        world.live(Duration::from_secs(600));
+        assert_eq!((world.nodes[0].dialled.len(), world.nodes[0].ups), calm, "seed {seed}: nothing flaps");
+    }
+}
+
+#[test]
+fn a_mesh_has_one_link_for_each_pair() {
+    for seed in 0..10 {
+        let mut world = World::new(5, seed);
+        for a in 0..5 {
+            for b in (0..5).filter(|b| *b != a) {
+                world.add(a, b);
+            }
+        }
+        world.live(Duration::from_secs(60));
+        for a in 0..5 {
+            for b in 0..a {
+                world.assert_linked(a, b);
+            }
+            assert_eq!(world.nodes[a].endpoint.count_links(), (4, 0));
+        }
+    }
+}
+
+#[test]
+fn a_side_that_lost_its_link_gets_a_new_one_at_once_whichever_key_is_smaller() {
+    for (loser, dialler) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        for seed in 0..20 {
+            let mut world = World::new(2, seed);
+            world.add(0, 1);
+            if dialler == 1 {
+                world.add(1, 0);
+            }
+            world.live(Duration::from_secs(60));
+            world.assert_linked(0, 1);
+            // Only the loser knows, and only it may dial soon.
+            let other = address(1 - loser);
+            world.act(loser, |endpoint, now, out| endpoint.add_peer(now, None, vec![other], out));
+            let before = world.now;
+            world.break_links_of(loser);
+            world.live(Duration::from_secs(2));
+            world.assert_linked(0, 1);
+            assert!(world.now.since(before) < Duration::from_secs(3), "not after the idle timeout of the other side");
+            assert_eq!(world.nodes[1 - loser].downs.last().map(|(_, reason)| reason.as_str()), Some("replaced"));
+        }
+    }
+}
+
+#[test]
+fn a_restarted_peer_takes_the_place_of_its_former_self() {
+    for seed in 0..20 {
+        let mut world = World::new(2, seed);
+        world.add(0, 1);
+        world.live(Duration::from_secs(60));
+        world.restart(0, endpoint(0, 2, |_| {}));
+        world.add(0, 1);
+        world.live(Duration::from_secs(2));
+        world.assert_linked(0, 1);
+        assert_eq!(world.nodes[1].downs.last().unwrap().1, CloseReason::Local(Farewell::Replaced));
+    }
+}
+
+#[test]
+fn a_copy_of_a_running_node_is_named() {
+    // Node 1 is a second copy of node 0: the same key, started later.
+    let copy = endpoint_with(0, 7, Some(SECRET), Trust::default(), |_| {});
+    let mut world = World::of(vec![endpoint(0, 1, |_| {}), copy, endpoint(2, 1, |_| {})], 1);
+    world.add(0, 2);
+    world.run();
+    world.add(1, 2);
+    world.run();
+    assert_eq!(world.nodes[0].up.len() + world.nodes[1].up.len(), 1, "the second took the place of the first");
+    world.live(Duration::from_secs(120));
+    let key = world.key(0);
+    assert!(world.nodes[2].notices.contains(&Notice::IdentityClone { key }));
+    assert!(
+        world.nodes[0]
+            .closed
+            .iter()
+            .chain(&world.nodes[1].closed)
+            .any(|(_, reason)| { *reason == CloseReason::Refused(Farewell::IdentityClone) })
+    );
+    // When they meet each other they notice too.
+    world.add(0, 1);
+    world.run();
+    assert!(world.nodes[0].notices.contains(&Notice::IdentityClone { key }));
+}
+
+#[test]
+fn a_node_that_dials_itself_is_told() {
+    let mut world = World::new(1, 1);
+    world.add(0, 0);
+    world.run();
+    assert!(world.nodes[0].why().contains(&"self_link"));
+    assert_eq!(world.states(0), [PeerState::Faulted]);
+    assert!(world.nodes[0].up.is_empty());
+}
+
+#[test]
+fn cuts_restarts_and_dials_in_any_order_heal() {
+    for seed in 0..60 {
+        let mut world = World::new(3, seed);
+        let mut dice = Seed::from_number(seed).stream("trouble");
+        for (a, b) in [(0, 1), (1, 2), (2, 0), (1, 0)] {
+            world.add(a, b);
+        }
+        for life in 2..14 {
+            for _ in 0..dice.below(30) {
+                world.step();
+            }
+            let (a, b) = (dice.below(3) as usize, dice.below(3) as usize);
+            match dice.below(5) {
+                0 => world.cut(a, b),
+                1 => world.break_links_of(a),
+                2 => {
+                    world.restart(a, endpoint(a, life, |_| {}));
+                    world.add(a, (a + 1) % 3);
+                }
+                3 => world.live(Duration::from_millis(dice.below(40_000))),
+                _ => drop(world.add(a, (a + 1) % 3)),
+            }
+        }
+        world.live(Duration::from_secs(400));
+        for (a, b) in [(0, 1), (1, 2), (2, 0)] {
+            world.assert_linked(a, b);
+        }
+        for node in &world.nodes {
+            assert_eq!(node.endpoint.count_links(), (2, 0), "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    let trace = |seed| {
+        let mut world = World::new(3, seed);
+        for (a, b) in [(0, 1), (1, 0), (1, 2)] {
+            world.add(a, b);
+        }
+        world.live(Duration::from_secs(100));
+        world.cut(0, 1);
+        world.live(Duration::from_secs(100));
+        world.trace
+    };
+    assert_eq!(trace(3), trace(3));
+    assert_ne!(trace(3), trace(4));
+}
