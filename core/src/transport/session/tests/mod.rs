@@ -1,6 +1,7 @@
 //! Two sessions joined by two pipes; time jumps to the next deadline.
 
 mod handshake;
+mod impostors;
 mod records;
 mod timing;
 
