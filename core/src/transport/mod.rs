@@ -12,6 +12,8 @@
 pub mod address;
 mod base32;
 pub mod endpoint;
+#[doc(hidden)]
+pub mod fuzz;
 mod hello;
 pub mod identity;
 mod noise;

@@ -428,6 +428,16 @@ impl Session {
     }
 }
 
+/// Reads any bytes as the content of a sealed record, for fuzzing.
+pub(super) fn fuzz_content(bytes: &[u8]) {
+    for packing in [false, true] {
+        let Ok(parts) = record::unwrap(bytes.to_vec(), packing) else { continue };
+        assert!(parts.len() <= record::MAX_PARTS.max(bytes.len()));
+        let mut reader = Reader::new(&parts);
+        while let Ok(Some(_)) = next_part(&mut reader) {}
+    }
+}
+
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Session({:?}, {})", self.role, self.phase.name())
