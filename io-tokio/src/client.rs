@@ -309,16 +309,14 @@ impl Client {
         let log_id = self.inner.report.log_id.ok_or_else(driver::nothing_on_disk)?;
         // With an interval, what was answered may not be durable yet; it belongs into the backup.
         self.flush().await?;
-        let target = backup::open_target(dir.as_ref().to_owned()).await?;
-        self.with_files(move |files| async move {
-            let result = match files {
-                Ok(files) => backup::copy(&files, log_id, &target).await,
-                Err(error) => Err(error),
-            };
+        let target = Arc::new(backup::open_target(dir.as_ref().to_owned()).await?);
+        let copying = target.clone();
+        let result = self.with_files(move |files| async move { backup::copy(&files?, log_id, &*copying).await }).await;
+        // However it ended, nobody else has the target any more: let go of it before saying so.
+        if let Some(target) = Arc::into_inner(target) {
             target.finish().await;
-            result
-        })
-        .await
+        }
+        result
     }
 
     /// Reads the files of the log as they stand, beside the running node: segments, snapshot, damage. A frame that is

@@ -168,11 +168,13 @@ async fn a_snapshot_bounds_the_log() {
     let taken = client.snapshot().await.unwrap();
     assert_eq!(taken.at, client.last_lsn().unwrap());
     client.close().await.unwrap();
-    let on_disk: u64 =
-        std::fs::read_dir(dir.path().join(WAL_DIR)).unwrap().map(|f| f.unwrap().metadata().unwrap().len()).sum();
-    assert!(on_disk < 512 << 10, "{on_disk} bytes for 8 KiB of data, 1.6 MiB written");
     let client = Client::open(options()).await.unwrap();
     let report = client.recovery_report();
     assert_eq!((report.snapshot_lsn, report.snapshot_entries, report.records), (taken.at, 10, 0));
     assert_eq!(client.get("9").unwrap().unwrap().bytes, 1999_u32.to_le_bytes().repeat(200));
+    client.close().await.unwrap();
+    // Closing does not wait for the removal of needless files; opening has seen to what was left.
+    let on_disk: u64 =
+        std::fs::read_dir(dir.path().join(WAL_DIR)).unwrap().map(|f| f.unwrap().metadata().unwrap().len()).sum();
+    assert!(on_disk < 512 << 10, "{on_disk} bytes for 8 KiB of data, 1.6 MiB written");
 }
