@@ -295,19 +295,27 @@ fn what_a_newer_version_wrote_is_no_damage_and_is_not_opened() {
         bytes[8] = 2;
         reseal(bytes, 44);
     });
-    let mut frame = Log::new();
-    let last = frame.frame(&[b"a"]);
-    let salt = frame.header.frame_salt();
-    let mut frame = frame.finish();
-    frame.edit(&name(1), |bytes| {
-        bytes[last.start + 20] = 9;
-        let mut hasher = crc32fast::Hasher::new_with_initial(salt.0);
-        hasher.update(&bytes[last.start..last.start + 36]);
-        hasher.update(&bytes[last.start + 40..last.end]);
-        let crc = hasher.finalize().to_le_bytes();
-        bytes[last.start + 36..last.start + 40].copy_from_slice(&crc);
-    });
-    for (mut disk, what) in [(segment, "segment"), (snapshot, "snapshot"), (frame, "frame")] {
+    let newer = |at: usize, byte: u8| {
+        let mut log = Log::new();
+        let last = log.frame(&[b"a"]);
+        let salt = log.header.frame_salt();
+        let mut disk = log.finish();
+        disk.edit(&name(1), |bytes| {
+            bytes[last.start + at] = byte;
+            let mut hasher = crc32fast::Hasher::new_with_initial(salt.0);
+            hasher.update(&bytes[last.start..last.start + 36]);
+            hasher.update(&bytes[last.start + 40..last.end]);
+            let crc = hasher.finalize().to_le_bytes();
+            bytes[last.start + 36..last.start + 40].copy_from_slice(&crc);
+        });
+        disk
+    };
+    let (frame, record, operation) = (newer(20, 9), newer(40, 200), newer(45, 0x80));
+    // Behind a torn spot, too: what the newer version meant by it is not known.
+    let mut behind = frame.clone();
+    behind.flip(&name(1), SEGMENT_HEADER_LEN + 50, 0);
+    let frames = [(frame, "frame"), (record, "record"), (operation, "operation"), (behind, "behind")];
+    for (mut disk, what) in [(segment, "segment"), (snapshot, "snapshot")].into_iter().chain(frames) {
         let (report, _) = scan(&mut disk, Purpose::Open);
         assert_eq!(report.refusal().unwrap().code(), Code::FormatTooNew, "{what}");
         assert_eq!(report.damage, [], "{what}");

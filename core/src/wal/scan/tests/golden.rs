@@ -205,7 +205,7 @@ fn open(version: &str, variant: &str) -> String {
     };
     let mut text = String::new();
     for entry in node.store().feed(Lsn::ZERO) {
-        let value = entry.value().map_or("deleted".into(), |value| words(value));
+        let value = entry.value().map_or("deleted".into(), words);
         let facts = format!("changed {} version {} {}", entry.changed(), entry.version(), entry.dot());
         writeln!(text, "{} = {value}, {facts}", words(entry.key())).unwrap();
     }

@@ -107,6 +107,22 @@ fn a_torn_seal_is_cut_like_any_other_frame() {
 }
 
 #[test]
+fn what_stands_behind_a_seal_is_nothing() {
+    // The rest of a tail that was torn once, say.
+    for follower in [false, true] {
+        let mut log = Log::new();
+        log.empty(FrameKind::Seal);
+        log.bytes.extend([0x5a; 100]);
+        if follower {
+            log.roll_unsealed();
+        }
+        let (report, seen) = scan(&mut log.finish(), Purpose::Open);
+        assert_eq!((report.refusal(), report.torn, seen.lsns()), (None, None, vec![1]));
+        assert!(report.segments[0].sealed);
+    }
+}
+
+#[test]
 fn frames_of_another_life_are_never_replayed() {
     let mut old = Log::new();
     old.header.salt ^= 1;
