@@ -90,10 +90,6 @@ pub fn walk(segment: &Segment<'_>, visit: &mut dyn FnMut(usize, &Frame) -> Resul
                 continue;
             }
             Ok(frame) => format!("a frame of LSN {} stands where LSN {} belongs", frame.first_lsn, walk.out.next_lsn),
-            Err(error) if error.fault == Fault::FromTheFuture => {
-                walk.out.too_new = Some(format!("offset {at}: {error}"));
-                break;
-            }
             Err(error) => format!("{error}"),
         };
         match walk.judge(segment, at, written, &fault) {
@@ -149,7 +145,7 @@ impl Walk {
                 None
             }
             Verdict::TooNew => {
-                self.out.too_new = Some(format!("a frame behind offset {at}"));
+                self.out.too_new = Some(format!("a frame at offset {at} or behind"));
                 None
             }
             Verdict::Damaged { proof, resume } => {
