@@ -61,17 +61,22 @@ fn every_flipped_bit_and_every_cut_of_a_snapshot_is_seen() {
 #[test]
 fn parts_of_another_snapshot_or_out_of_order_are_refused() {
     let header = encode_header(LOG, AT, b"head");
-    for bad in [
-        encode_block(LogId([8; 16]), AT, 0, 1, b"x"),
-        encode_block(LOG, Lsn(42), 0, 1, b"x"),
-        encode_block(LOG, AT, 1, 1, b"x"),
-        encode_footer(LOG, AT, 1, 0, AT),
-        encode_footer(LOG, AT, 0, 1, AT),
-        header.clone(),
+    let block = |log, at, index| encode_block(log, at, index, 1, b"x");
+    // What follows fits whoever overlooks the fault.
+    for (bad, blocks, items) in [
+        (block(LogId([8; 16]), AT, 0), 1, 1),
+        (block(LOG, Lsn(42), 0), 1, 1),
+        (block(LOG, AT, 1), 2, 1),
+        ([block(LOG, AT, 0), block(LOG, AT, 0)].concat(), 1, 2),
+        (block(LOG, AT, 0), 2, 1),
+        (block(LOG, AT, 0), 1, 2),
+        (header[SNAPSHOT_HEADER_LEN..].to_vec(), 0, 0),
     ] {
-        let file = [header.clone(), bad].concat();
-        assert!(read(&file, 4096).is_err());
+        let file = [header.clone(), bad, encode_footer(LOG, AT, blocks, items, AT)].concat();
+        assert_eq!(read(&file, 4096).unwrap_err().fault, Fault::Invalid);
     }
+    let good = [header, block(LOG, AT, 0), encode_footer(LOG, AT, 1, 1, AT)].concat();
+    assert_eq!(read(&good, 4096).map(|parts| parts.len()), Ok(3));
 }
 
 #[test]

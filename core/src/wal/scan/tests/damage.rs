@@ -133,6 +133,7 @@ fn a_flipped_bit_at_every_byte_of_a_snapshot_is_damage() {
         let damage = refused(&mut disk, &format!("byte {at}"));
         assert_eq!((damage.file, damage.first_lsn, damage.last_lsn), (snapshot.clone(), Lsn(1), Some(Lsn(2))));
         assert!(damage.offset <= at as u64);
+        assert_eq!(scan(&mut disk, Purpose::Open).1.records, [], "nothing is replayed on top of it");
     }
     for cut in 0..disk.bytes(&snapshot).len() {
         let mut disk = disk.clone();
@@ -192,11 +193,14 @@ fn a_damaged_frame_in_an_older_segment_is_damage_at_every_byte() {
     let mut log = Log::new();
     let frame = log.frame(&[b"a"]);
     let seal = log.roll();
+    log.frame(&[b"b"]);
     let disk = log.finish();
     for at in frame.start..seal.end {
         let mut disk = disk.clone();
         disk.flip(&name(1), at, 5);
         assert_eq!(refused(&mut disk, &format!("byte {at}")).file, name(1));
+        let before = if at < frame.end { vec![1] } else { vec![1, 2] };
+        assert_eq!(scan(&mut disk, Purpose::Open).1.lsns(), before, "nothing of later segments is replayed");
     }
 }
 
