@@ -8,12 +8,15 @@
 //! - At [`Effect::Close`] the connection is closed as soon as what was sent before has been written (or after a second),
 //!   and the link is not spoken of again. What arrives for a closed link is ignored.
 
+mod commands;
+mod dialling;
 mod judge;
 mod links;
 mod peers;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod types;
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
@@ -22,146 +25,20 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 
-use bytes::Bytes;
-
 use self::links::{Group, Links, Stage};
-use self::peers::{Peer, Peers};
+use self::peers::Peers;
 pub use self::peers::{PeerState, PeerStatus};
 pub use self::settings::Settings;
-use super::address::Address;
+pub use self::types::{Effect, LinkId, Notice, PeerId, TurnedAway};
 use super::identity::{Identity, NetworkSecret, NodeKey};
 use super::reason::{CloseReason, Farewell};
-use super::session::{self, Lane, LinkInfo, Local, Role, SendRefused, Session};
-use super::trust::{Distrust, Trust};
+use super::session::{self, Local, Role, Session};
+use super::trust::Trust;
 use crate::dice::{Dice, Secrets, Seed};
 use crate::error::Error;
 use crate::ids::NodeId;
 use crate::sink::Sink;
 use crate::time::Instant;
-
-/// Names one connection. Never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LinkId(pub u64);
-
-/// Names one entry of the list of peers. Two entries that turn out to be one node become one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PeerId(pub u64);
-
-/// What an endpoint wants from the world, and tells the layer above.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Make a connection.
-    Dial {
-        /// Its name from now on.
-        link: LinkId,
-        /// For whom.
-        peer: PeerId,
-        /// Where to.
-        address: Address,
-    },
-    /// Bytes for a connection.
-    Send {
-        /// Which.
-        link: LinkId,
-        /// What.
-        bytes: Bytes,
-    },
-    /// Close a connection, or give up making it.
-    Close {
-        /// Which.
-        link: LinkId,
-        /// Why.
-        reason: CloseReason,
-    },
-    /// There is a link to this peer now. At most one at any time.
-    PeerUp {
-        /// Who.
-        peer: NodeKey,
-        /// Over which connection.
-        link: LinkId,
-        /// What was agreed.
-        info: LinkInfo,
-    },
-    /// The link to this peer has ended. What was sent and not answered may or may not have arrived.
-    PeerDown {
-        /// Who.
-        peer: NodeKey,
-        /// Why.
-        reason: CloseReason,
-    },
-    /// A message has arrived.
-    Message {
-        /// From whom.
-        peer: NodeKey,
-        /// On which lane.
-        lane: Lane,
-        /// What.
-        bytes: Bytes,
-    },
-    /// The bulk queue to this peer is half empty again.
-    Room {
-        /// Whose.
-        peer: NodeKey,
-    },
-    /// This name was pinned to this key: keep it.
-    Pin {
-        /// The name.
-        node: NodeId,
-        /// The key.
-        key: NodeKey,
-    },
-    /// Something an operator wants to read.
-    Notice(Notice),
-}
-
-/// Something an operator wants to read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// A link ended before it stood.
-    Failed {
-        /// Which.
-        link: LinkId,
-        /// For whom it was dialled.
-        peer: Option<PeerId>,
-        /// Why.
-        reason: CloseReason,
-    },
-    /// A proven key was not let in. A changed key is the loud one.
-    Distrusted {
-        /// The name it gave.
-        node: NodeId,
-        /// The key.
-        key: NodeKey,
-        /// Why.
-        why: Distrust,
-    },
-    /// Another running node has the same key as this peer, or as this node itself: a directory was copied.
-    IdentityClone {
-        /// The key.
-        key: NodeKey,
-    },
-}
-
-/// Why a connection is turned away before its first byte; the driver closes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TurnedAway {
-    /// The endpoint is stopped.
-    Stopped,
-    /// There are as many links as there may be.
-    Full,
-    /// There are as many links from that address as there may be.
-    TooManyFromAddress,
-}
-
-impl fmt::Display for TurnedAway {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Stopped => "the transport is stopped",
-            Self::Full => "too many links",
-            Self::TooManyFromAddress => "too many links from that address",
-        })
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
@@ -263,197 +140,6 @@ impl Endpoint {
     #[must_use]
     pub fn count_links(&self) -> (usize, usize) {
         (self.links.len(), self.links.half_open())
-    }
-
-    /// Begins to dial and to answer.
-    pub fn start(&mut self, now: Instant, out: &mut dyn Sink<Effect>) {
-        self.running = true;
-        let ids: Vec<PeerId> = self.peers.iter().map(|(id, _)| id).collect();
-        for id in ids {
-            if let Some(peer) = self.peers.get_mut(id) {
-                peer.failures = 0;
-            }
-            self.dial_now(now, id, out);
-        }
-    }
-
-    /// Says goodbye on all links and dials no more. What was queued is not sent: the layer above resumes from its own
-    /// marks.
-    pub fn stop(&mut self, now: Instant, out: &mut dyn Sink<Effect>) {
-        self.running = false;
-        self.waiting.clear();
-        for link in self.links.ids().collect::<Vec<_>>() {
-            self.end(now, link, CloseReason::Local(Farewell::Bye));
-        }
-        self.settle(now, out);
-    }
-
-    /// Replaces the network secret: links of the old network end.
-    pub fn set_secret(&mut self, now: Instant, secret: Option<NetworkSecret>, out: &mut dyn Sink<Effect>) {
-        let before = &self.local;
-        if before.secret == secret {
-            return;
-        }
-        let identity = Identity::from_seed(&before.identity.seed());
-        let (node, boot, settings) = (before.node.clone(), before.boot, before.settings);
-        self.local = Arc::new(Local { identity, node, secret, boot, settings });
-        for link in self.links.ids().collect::<Vec<_>>() {
-            self.end(now, link, CloseReason::Local(Farewell::Bye));
-        }
-        self.settle(now, out);
-    }
-
-    /// Wants a link to a peer, known by its key, its addresses or both, and dials it from now on whenever there is none.
-    /// An entry with that key, or without one but with one of these addresses, is added to.
-    pub fn add_peer(
-        &mut self,
-        now: Instant,
-        key: Option<NodeKey>,
-        addresses: Vec<Address>,
-        out: &mut dyn Sink<Effect>,
-    ) -> PeerId {
-        let id = self.learn_peer(now, key, None, addresses);
-        self.connect(now, id, out);
-        id
-    }
-
-    /// Remembers what was found out about a peer, without wanting a link to it.
-    pub fn learn_peer(
-        &mut self,
-        now: Instant,
-        key: Option<NodeKey>,
-        node: Option<NodeId>,
-        addresses: Vec<Address>,
-    ) -> PeerId {
-        let known = match &key {
-            Some(key) => self.peers.of_key(key),
-            None => addresses.iter().find_map(|address| self.peers.with_address(address)),
-        };
-        let id = known.unwrap_or_else(|| {
-            self.make_room_for_peer();
-            self.peers.insert(Peer::new(key, now))
-        });
-        if let Some(peer) = self.peers.get_mut(id) {
-            peer.learn(addresses.into_iter().rev());
-            peer.seen = now;
-            peer.node = node.or(peer.node.take());
-        }
-        self.arm_peer(now, id);
-        id
-    }
-
-    /// Wants a link to a peer and tries at once, whatever failed before. Gives whether there is such a peer.
-    pub fn connect(&mut self, now: Instant, id: PeerId, out: &mut dyn Sink<Effect>) -> bool {
-        let Some(peer) = self.peers.get_mut(id) else { return false };
-        peer.wanted = true;
-        peer.held = false;
-        peer.failures = 0;
-        self.dial_now(now, id, out);
-        true
-    }
-
-    /// Ends the link to a peer and refuses others until [`Self::connect`]. Gives whether there is such a peer.
-    pub fn disconnect(&mut self, now: Instant, id: PeerId, out: &mut dyn Sink<Effect>) -> bool {
-        let Some(peer) = self.peers.get_mut(id) else { return false };
-        peer.wanted = false;
-        peer.held = true;
-        self.end_links_of(now, id, Farewell::Disconnected);
-        self.settle(now, out);
-        true
-    }
-
-    /// Forgets a peer and ends its links. Its key stays trusted or pinned. Gives whether there was such a peer.
-    pub fn remove_peer(&mut self, now: Instant, id: PeerId, out: &mut dyn Sink<Effect>) -> bool {
-        let Some(peer) = self.peers.get_mut(id) else { return false };
-        peer.wanted = false;
-        self.end_links_of(now, id, Farewell::Disconnected);
-        self.settle(now, out);
-        self.drop_peer(id);
-        true
-    }
-
-    /// Trusts a key by hand, and tries again where it was missing. Gives whether it is new.
-    pub fn trust_key(&mut self, now: Instant, key: NodeKey, out: &mut dyn Sink<Effect>) -> bool {
-        let new = self.trust.trust(key);
-        let faulted = |(_, peer): &(PeerId, &Peer)| peer.last_end.as_ref().is_some_and(CloseReason::needs_operator);
-        for id in self.peers.iter().filter(faulted).map(|(id, _)| id).collect::<Vec<_>>() {
-            self.dial_now(now, id, out);
-        }
-        new
-    }
-
-    /// Takes a key off the list, forgets the names pinned to it, and ends its links. Gives whether anything changed.
-    pub fn forget_key(&mut self, now: Instant, key: &NodeKey, out: &mut dyn Sink<Effect>) -> bool {
-        let changed = self.trust.forget(key);
-        if let Some(id) = self.peers.of_key(key) {
-            self.end_links_of(now, id, Farewell::Untrusted);
-            self.settle(now, out);
-        }
-        changed
-    }
-
-    /// Queues a message for a peer; [`Self::flush`] sends it.
-    ///
-    /// # Errors
-    /// [`SendRefused`]; nothing was queued.
-    pub fn send(&mut self, peer: &NodeKey, lane: Lane, message: Bytes) -> Result<(), SendRefused> {
-        let id = self.link_of(peer).ok_or(SendRefused::NotUp)?;
-        let link = self.links.get_mut(id).ok_or(SendRefused::NotUp)?;
-        link.stage.session_mut().ok_or(SendRefused::NotUp)?.send(lane, message)?;
-        if !link.dirty {
-            link.dirty = true;
-            self.dirty.push(id);
-        }
-        Ok(())
-    }
-
-    /// Seals and sends what was queued. Call it when the queue of inputs is drained: messages queued together share
-    /// records.
-    pub fn flush(&mut self, now: Instant, out: &mut dyn Sink<Effect>) {
-        for link in core::mem::take(&mut self.dirty) {
-            if let Some(state) = self.links.get_mut(link) {
-                state.dirty = false;
-            }
-            self.with_session(link, |session, out| session.flush(now, out));
-        }
-        self.settle(now, out);
-    }
-
-    /// Bytes of bulk messages that can be queued for a peer now; 0 without a link.
-    #[must_use]
-    pub fn room(&self, peer: &NodeKey) -> usize {
-        let session = self.link_of(peer).and_then(|id| self.links.get(id)).and_then(|link| link.stage.session());
-        session.map_or(0, Session::room)
-    }
-
-    /// Ends the link to a peer for a reason of the layer above. It is dialled again, after a pause, if it is wanted.
-    pub fn close_peer(&mut self, now: Instant, peer: &NodeKey, farewell: Farewell, out: &mut dyn Sink<Effect>) {
-        if let Some(link) = self.link_of(peer) {
-            self.end(now, link, CloseReason::Local(farewell));
-            self.settle(now, out);
-        }
-    }
-
-    /// All peers, in order of their numbers.
-    pub fn peers(&self, now: Instant) -> impl Iterator<Item = PeerStatus> {
-        self.peers.iter().map(move |(id, peer)| {
-            let session = peer.link.and_then(|link| self.links.get(link)).and_then(|link| link.stage.session());
-            PeerStatus {
-                id,
-                key: peer.key,
-                node: peer.node.clone(),
-                addresses: peer.addresses.iter().cloned().collect(),
-                state: peer.state(now, &self.settings),
-                wanted: peer.wanted,
-                held: peer.held,
-                up_for: peer.up_since.map(|since| now.since(since)),
-                silent_for: now.since(session.map_or(peer.seen, Session::heard)),
-                round_trip: session.and_then(Session::round_trip),
-                last_end: peer.last_end.clone(),
-                failures: peer.failures,
-                next_dial_in: peer.next_dial.map(|at| at.since(now)),
-            }
-        })
     }
 
     /// Somebody has opened a connection to this node.
@@ -665,41 +351,6 @@ impl Endpoint {
         self.dial_waiting(now, out);
     }
 
-    /// A dial has ended or succeeded: the next may begin.
-    fn dial_waiting(&mut self, now: Instant, out: &mut dyn Sink<Effect>) {
-        while self.links.dials() < self.settings.max_dials
-            && let Some(next) = self.waiting.pop_front()
-        {
-            self.dial_now(now, next, out);
-        }
-    }
-
-    /// Dials a peer if it is wanted, has no link and no dial, and there is an address.
-    fn dial_now(&mut self, now: Instant, id: PeerId, out: &mut dyn Sink<Effect>) {
-        let Some(peer) = self.peers.get_mut(id) else { return };
-        if let Some(at) = peer.next_dial.take() {
-            self.timers.remove(&(at, Timer::Peer(id)));
-        }
-        if !self.running || !peer.wanted || peer.held || peer.link.is_some() || peer.dial.is_some() {
-            return;
-        }
-        let Some(address) = peer.addresses.front().cloned() else { return };
-        if self.links.dials() >= self.settings.max_dials {
-            if !self.waiting.contains(&id) {
-                self.waiting.push_back(id);
-            }
-            return;
-        }
-        if peer.untried == 0 {
-            peer.untried = peer.addresses.len();
-        }
-        let stage = Stage::Dialling { deadline: now + self.settings.dial_timeout };
-        let link = self.links.insert(Role::Initiator, stage, Some(id), None);
-        peer.dial = Some(link);
-        self.arm_link(link);
-        out.push(Effect::Dial { link, peer: id, address });
-    }
-
     /// Registers a link's deadline. One that moves back is noticed when the old one comes.
     fn arm_link(&mut self, id: LinkId) {
         let Some(link) = self.links.get_mut(id) else { return };
@@ -714,47 +365,6 @@ impl Endpoint {
                 self.timers.remove(&(armed, Timer::Link(id)));
             }
             self.timers.insert((at, Timer::Link(id)));
-        }
-    }
-
-    /// Registers when a peer without a link is dialled again, or forgotten.
-    fn arm_peer(&mut self, now: Instant, id: PeerId) {
-        let Some(peer) = self.peers.get_mut(id) else { return };
-        if let Some(at) = peer.next_dial.take() {
-            self.timers.remove(&(at, Timer::Peer(id)));
-        }
-        if peer.link.is_some() || peer.dial.is_some() || peer.held {
-            return;
-        }
-        let at = if !peer.wanted {
-            peer.seen + self.settings.expire_after
-        } else if self.running && !peer.addresses.is_empty() {
-            now + peer.pause(&self.settings, &mut self.dice)
-        } else {
-            return;
-        };
-        peer.next_dial = Some(at);
-        self.timers.insert((at, Timer::Peer(id)));
-    }
-
-    fn drop_peer(&mut self, id: PeerId) {
-        if let Some(peer) = self.peers.remove(id)
-            && let Some(at) = peer.next_dial
-        {
-            self.timers.remove(&(at, Timer::Peer(id)));
-        }
-        self.waiting.retain(|waiting| *waiting != id);
-    }
-
-    /// Forgets the unwanted peer that was not heard for the longest time, if there are too many.
-    fn make_room_for_peer(&mut self) {
-        if self.peers.len() < self.settings.max_peers {
-            return;
-        }
-        let idle =
-            |(_, peer): &(PeerId, &Peer)| !peer.wanted && !peer.held && peer.link.is_none() && peer.dial.is_none();
-        if let Some((id, _)) = self.peers.iter().filter(idle).min_by_key(|(id, peer)| (peer.seen, *id)) {
-            self.drop_peer(id);
         }
     }
 }

@@ -38,7 +38,7 @@ impl Vector {
 
 fn vectors() -> Vec<Vector> {
     let mut vectors = Vec::new();
-    for line in include_str!("../../../fixtures/noise-vectors.txt").lines() {
+    for line in include_str!("../../../tests/fixtures/noise-vectors.txt").lines() {
         let Some((name, value)) = line.split_once('=').filter(|_| !line.starts_with('#')) else { continue };
         if name == "protocol" {
             vectors.push(Vector::default());

@@ -11,7 +11,12 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::super::trust::TrustMode;
+use bytes::Bytes;
+
+use super::super::address::Address;
+use super::super::reason::Farewell;
+use super::super::session::{Lane, SendRefused};
+use super::super::trust::{Distrust, TrustMode};
 use super::*;
 
 pub(super) const SECRET: u8 = 9;

@@ -175,7 +175,7 @@ fn peers_that_only_came_in_give_way_to_new_ones() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
     fn garbage_from_strangers_harms_no_link(pieces in proptest::collection::vec((0_u8..5, proptest::collection::vec(any::<u8>(), 0..600)), 0..40)) {
