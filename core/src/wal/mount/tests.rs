@@ -169,7 +169,7 @@ fn a_torn_tail_never_comes_back_even_if_cutting_it_failed_before() {
         .find_map(|len| {
             let mut log = Log::new();
             let torn = log.frame_unsynced(&[&vec![b't'; len]]);
-            (torn.end % 512 == 0).then_some((log, torn, len))
+            (torn.end.is_multiple_of(512)).then_some((log, torn, len))
         })
         .unwrap();
     log.frame_unsynced(&[&[b'w'; 700]]);
