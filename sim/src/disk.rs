@@ -45,7 +45,8 @@ pub struct SimDisk {
     inodes: BTreeMap<InodeId, Inode>,
     next_inode: u64,
     open: BTreeMap<FileId, InodeId>,
-    faults: Vec<Fault>,
+    faults: Vec<(u64, Fault)>,
+    next_fault: u64,
     struck: Vec<(OpKind, Harm)>,
     room: Option<u64>,
     /// What the last removed file held, for [`Loss::stale`].
@@ -59,14 +60,27 @@ impl SimDisk {
         Self::default()
     }
 
-    /// Lets a fault wait for its operation.
-    pub fn arm(&mut self, fault: Fault) {
-        self.faults.push(fault);
+    /// Lets a fault wait for its operation, and gives what [`Self::disarm`] takes.
+    pub fn arm(&mut self, fault: Fault) -> u64 {
+        self.next_fault += 1;
+        self.faults.push((self.next_fault, fault));
+        self.next_fault
     }
 
-    /// Takes back the faults that have not struck.
-    pub fn disarm(&mut self) {
+    /// Takes a fault back, if it has not struck.
+    pub fn disarm(&mut self, which: u64) {
+        self.faults.retain(|(id, _)| *id != which);
+    }
+
+    /// Takes back every fault that has not struck.
+    pub fn disarm_all(&mut self) {
         self.faults.clear();
+    }
+
+    /// Whether the room is limited at present.
+    #[must_use]
+    pub const fn is_limited(&self) -> bool {
+        self.room.is_some()
     }
 
     /// Faults that have struck since this was last asked.
@@ -88,6 +102,13 @@ impl SimDisk {
         live.dedup();
         let sector = SECTOR as u64;
         live.iter().filter_map(|id| self.inodes.get(id)).map(|inode| inode.len().next_multiple_of(sector)).sum()
+    }
+
+    /// Replaces the content of the directory by that of another; limits and faults stay.
+    pub fn bring_back(&mut self, content: Self) {
+        let Self { names, inodes, next_inode, graveyard, .. } = content;
+        self.open.clear();
+        (self.names, self.inodes, self.next_inode, self.graveyard) = (names, inodes, next_inode, graveyard);
     }
 
     /// Carries out a whole operation.
@@ -145,6 +166,14 @@ impl SimDisk {
             | DiskOp::Remove { .. }
             | DiskOp::SyncDir => Ok(Completion::Done),
         }
+    }
+
+    /// Carries out the first half of an operation past all armed faults.
+    ///
+    /// # Errors
+    /// As [`Self::execute`].
+    pub fn carry_out_unharmed(&mut self, op: &DiskOp) -> DiskResult {
+        self.carry_out(op, 0)
     }
 
     /// The process dies in the middle of a write: `share` percent of it is in the page cache.
@@ -231,7 +260,7 @@ impl SimDisk {
 
     fn strike(&mut self, kind: OpKind) -> Option<Harm> {
         let mut hit = None;
-        for (index, fault) in self.faults.iter_mut().enumerate() {
+        for (index, (_, fault)) in self.faults.iter_mut().enumerate() {
             if fault.on.is_none_or(|on| on == kind) {
                 match fault.after.checked_sub(1) {
                     Some(left) => fault.after = left,
@@ -239,7 +268,7 @@ impl SimDisk {
                 }
             }
         }
-        let harm = self.faults.remove(hit?).what;
+        let harm = self.faults.remove(hit?).1.what;
         self.struck.push((kind, harm));
         Some(harm)
     }

@@ -1,7 +1,19 @@
 //! Deterministic simulation: one number decides workload, disk, clocks, crashes and configuration, and the same
-//! number gives the same run, always.
+//! number gives the same run, always. `docs/simulation.md` is the manual.
 
 pub mod chance;
 pub mod disk;
 #[expect(clippy::indexing_slicing, reason = "test code: an index out of range stops the run, as it should")]
 pub mod fuzzing;
+pub mod judges;
+pub mod logview;
+pub mod oracle;
+pub mod plan;
+pub mod planted;
+pub mod replay;
+pub mod scenario;
+pub mod shrink;
+pub mod swarm;
+pub mod tally;
+pub mod trace;
+pub mod world;

@@ -84,3 +84,18 @@ pub enum Harm {
     /// It is carried out, and reports an I/O error all the same.
     DoneButFailed,
 }
+
+impl Harm {
+    /// A short name, for counting.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Error(DiskErrorKind::NoSpace) => "no space",
+            Self::Error(_) => "error",
+            Self::Short(..) => "short write",
+            Self::DropPages(_) => "dropped pages",
+            Self::Misdirect(_) => "misdirected",
+            Self::DoneButFailed => "done but failed",
+        }
+    }
+}

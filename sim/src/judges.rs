@@ -1,0 +1,195 @@
+//! One file per promise. A judge is shown every moment of a run and says when its promise is broken.
+//!
+//! To add one: a file with a type that implements [`Judge`], a line in [`Court::new`], and a way to break the promise
+//! in [`crate::planted`], or else nobody knows that the judge is awake.
+
+mod answered_survives;
+mod answers_are_true;
+mod bounded_queues;
+mod clock_never_back;
+mod damage_never_passes;
+mod failed_never_visible;
+mod life_goes_on;
+mod no_dot_twice;
+mod reads_while_degraded;
+mod same_log_same_store;
+
+use std::fmt;
+
+use softadastra_core::error::Error;
+use softadastra_core::ids::Lsn;
+use softadastra_core::node::{Health, Node, RecoveryReport};
+use softadastra_core::op::Operation;
+
+use crate::disk::SimDisk;
+use crate::oracle::{Harshness, Oracle, State, Verdict};
+use crate::plan::{HostId, Knobs};
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Which promise: the name of the judge.
+    pub judge: &'static str,
+    /// Its number in the design's list of invariants; 0 for promises that have none.
+    pub invariant: u8,
+    /// What happened.
+    pub what: String,
+    /// When, in microseconds of simulated time.
+    pub at: u64,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (invariant {}) broken at {} us: {}", self.judge, self.invariant, self.at, self.what)
+    }
+}
+
+/// What judges are shown.
+pub enum Moment<'a> {
+    /// A node has done everything its last inputs led to.
+    Stepped {
+        /// The node.
+        node: &'a Node,
+        /// What its clients were told.
+        oracle: &'a Oracle,
+        /// How it is configured.
+        knobs: &'a Knobs,
+        /// Something became visible, was answered or was refused: contents are worth a look.
+        changed: bool,
+        /// Disk operations asked for and not yet completed.
+        in_flight: usize,
+    },
+    /// The node answered a batch with something that is not so.
+    Untrue(String),
+    /// The node refused a batch at once.
+    Refused {
+        /// How.
+        error: &'a Error,
+        /// The node.
+        node: &'a Node,
+        /// Bytes of the refused batch.
+        bytes: usize,
+        /// What its clients were told.
+        oracle: &'a Oracle,
+        /// How it is configured.
+        knobs: &'a Knobs,
+    },
+    /// The health of a node changed.
+    Health {
+        /// To this.
+        health: &'a Health,
+        /// An injected fault explains it.
+        excused: bool,
+    },
+    /// An own operation became visible here: it can be offered to others from now on.
+    Issued {
+        /// Its position in the log.
+        lsn: Lsn,
+        /// The operation.
+        op: &'a Operation,
+    },
+    /// Records from here on were lost in a way that nothing on disk can tell from a torn tail: nobody is to blame.
+    Forgiven(Lsn),
+    /// A frame whose checksum holds does not read, or does not follow the one before.
+    Nonsense(String),
+    /// A node could not be opened.
+    NotOpened {
+        /// Why.
+        error: &'a Error,
+        /// Damage was injected that nobody can repair from one copy.
+        damaged: bool,
+        /// A fault struck, or the disk was full, while it was opening.
+        hindered: bool,
+    },
+    /// A node is up after a crash or a close.
+    Opened {
+        /// The node.
+        node: &'a Node,
+        /// Its directory.
+        disk: &'a SimDisk,
+        /// What it says about its start.
+        report: &'a RecoveryReport,
+        /// What it shows.
+        found: &'a State,
+        /// What that means.
+        verdict: &'a Verdict,
+        /// The worst that happened since it was last up.
+        harshness: Harshness,
+        /// Whether the last thing written was a clean close; `None` when nobody knows.
+        closed: Option<bool>,
+        /// The log holds records that it did not hold when it was last opened.
+        grown: bool,
+        /// Damage was injected while it was down.
+        damaged: bool,
+        /// It is its first start on an empty directory.
+        first: bool,
+        /// Decides whether costly checks are made.
+        salt: u64,
+    },
+    /// A backup was opened.
+    Backup {
+        /// What it shows means this; an error when it could not be opened.
+        verdict: Result<Verdict, String>,
+    },
+    /// Nothing happened where something should have.
+    Stuck(String),
+}
+
+/// Guards one promise.
+pub trait Judge {
+    /// The promise, in a few words: the name that failures carry.
+    fn name(&self) -> &'static str;
+
+    /// Its number in the design's list of invariants; 0 when it has none.
+    fn invariant(&self) -> u8;
+
+    /// Looks at one moment of one node.
+    ///
+    /// # Errors
+    /// A sentence that says how the promise was broken.
+    fn see(&mut self, host: HostId, moment: &Moment<'_>) -> Result<(), String>;
+}
+
+/// All judges of a run.
+pub struct Court(Vec<Box<dyn Judge>>);
+
+impl Court {
+    /// Every judge, with nothing seen yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(vec![
+            Box::new(answered_survives::AnsweredSurvives),
+            Box::new(failed_never_visible::FailedNeverVisible),
+            Box::new(same_log_same_store::SameLogSameStore),
+            Box::new(damage_never_passes::DamageNeverPasses),
+            Box::new(no_dot_twice::NoDotTwice::default()),
+            Box::new(clock_never_back::ClockNeverBack::default()),
+            Box::new(reads_while_degraded::ReadsWhileDegraded),
+            Box::new(bounded_queues::BoundedQueues),
+            Box::new(answers_are_true::AnswersAreTrue),
+            Box::new(life_goes_on::LifeGoesOn),
+        ])
+    }
+
+    /// Shows a moment to every judge.
+    ///
+    /// # Errors
+    /// The first promise found broken.
+    pub fn see(&mut self, at: u64, host: HostId, moment: &Moment<'_>) -> Result<(), Failure> {
+        for judge in &mut self.0 {
+            judge.see(host, moment).map_err(|what| Failure {
+                judge: judge.name(),
+                invariant: judge.invariant(),
+                what: format!("n{}: {what}", host.0),
+                at,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Default for Court {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,116 @@
+//! `cargo run -p sim -- replay SEED [--trace] | swarm [--minutes N] [--seeds N] [--from SEED] | planted [NAME …]`
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use sim::plan::Plan;
+use sim::{planted, swarm, world};
+
+const USAGE: &str = "\
+usage: sim replay SEED [--trace]            run one seed again; print its story
+       sim swarm [--minutes N] [--seeds N] [--from SEED]
+                                            run many seeds; stop at the first that fails
+       sim hunt --seconds N                 count the seeds until one fails
+       sim planted [NAME ...] [--seconds N] plant each known bug and see that it is caught";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match run(&words) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("{why}\n{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(words: &[&str]) -> Result<bool, String> {
+    match words {
+        ["replay", seed, rest @ ..] => {
+            let trace = match rest {
+                [] => false,
+                ["--trace"] => true,
+                _ => return Err(format!("replay does not know {rest:?}")),
+            };
+            Ok(replay(number(seed)?, trace))
+        }
+        ["swarm", rest @ ..] => {
+            let (mut minutes, mut seeds, mut from) = (None, None, fresh_seed());
+            let mut rest = rest;
+            while let [name, value, more @ ..] = rest {
+                match *name {
+                    "--minutes" => minutes = Some(number(value)?),
+                    "--seeds" => seeds = Some(number(value)?),
+                    "--from" => from = number(value)?,
+                    _ => return Err(format!("swarm does not know {name}")),
+                }
+                rest = more;
+            }
+            if let [stray] = rest {
+                return Err(format!("{stray} lacks a number"));
+            }
+            let minutes = minutes.unwrap_or(if seeds.is_some() { 24 * 60 } else { 1 });
+            println!("from seed {from}");
+            quiet_panics();
+            let report = swarm::run(from, seeds.unwrap_or(u64::MAX), Duration::from_secs(minutes * 60), true);
+            print!("{report}");
+            Ok(report.found.is_none())
+        }
+        ["hunt", "--seconds", seconds] => {
+            quiet_panics();
+            let report = swarm::run(1, u64::MAX, Duration::from_secs(number(seconds)?), false);
+            match &report.found {
+                Some(found) => println!("caught {} {}", report.seeds, found.failure.judge),
+                None => println!("escaped {}", report.seeds),
+            }
+            Ok(report.found.is_some())
+        }
+        ["planted", rest @ ..] => {
+            let (names, seconds) = match rest {
+                [names @ .., "--seconds", seconds] => (names, number(seconds)?),
+                names => (names, 60),
+            };
+            planted::run(names, Duration::from_secs(seconds))
+        }
+        [] => Err("say what to do".into()),
+        [what, ..] => Err(format!("{what} is not something to do")),
+    }
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("{text} is not a number"))
+}
+
+fn replay(seed: u64, trace: bool) -> bool {
+    let plan = Plan::draw(seed);
+    let outcome = world::run(&plan, trace);
+    for line in outcome.trace.lines() {
+        println!("{line}");
+    }
+    println!("seed {seed}: {} items, trace hash {:016x}", plan.items.len(), outcome.trace.hash());
+    match outcome.failure {
+        None => {
+            println!("every promise was kept");
+            true
+        }
+        Some(failure) => {
+            quiet_panics();
+            println!("{failure}");
+            print!("{}", swarm::shortest(plan, &failure));
+            false
+        }
+    }
+}
+
+/// The minimiser runs a failing plan many times; one panic message is enough.
+fn quiet_panics() {
+    std::panic::set_hook(Box::new(|_| {}));
+}
+
+/// A seed that nobody has chosen. It is printed, so that the run can be repeated.
+fn fresh_seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::hash::RandomState::new().build_hasher().finish() >> 16
+}

@@ -1,0 +1,91 @@
+use super::*;
+use softadastra_core::node::Outcome;
+
+fn put(key: &str, value: &str) -> Write {
+    Write::Put { key: key.to_owned().into(), value: value.to_owned().into(), expect: None, touch: false }
+}
+
+fn done(oracle: &mut Oracle, number: u32, write: Write, outcome: Outcome, version: u64) {
+    let request = RequestId(u64::from(number));
+    oracle.asked(number, request, vec![write]);
+    let written = [Written { outcome, version, lsn: Lsn(u64::from(number)) }];
+    oracle.answered(0, request, Ok(&written), true).unwrap();
+}
+
+fn pending(oracle: &mut Oracle, number: u32, write: Write) {
+    oracle.asked(number, RequestId(u64::from(number)), vec![write]);
+}
+
+fn failed(oracle: &mut Oracle, number: u32, write: Write) {
+    pending(oracle, number, write);
+    let error = Error::new(Code::IoError, "no", "");
+    oracle.answered(0, RequestId(u64::from(number)), Err(&error), true).unwrap();
+}
+
+fn state(writes: &[Write]) -> State {
+    let mut state = State::default();
+    for write in writes {
+        state.apply(std::slice::from_ref(write)).unwrap();
+    }
+    state
+}
+
+fn judge(oracle: &Oracle, writes: &[Write]) -> Verdict {
+    oracle.judge(&state(writes), oracle.floor(Harshness::Power))
+}
+
+#[test]
+fn what_was_answered_must_be_there_and_what_was_not_may_be() {
+    let mut oracle = Oracle::default();
+    done(&mut oracle, 1, put("a", "1"), Outcome::Created, 1);
+    pending(&mut oracle, 2, put("a", "2"));
+    pending(&mut oracle, 3, put("b", "3"));
+    assert_eq!(judge(&oracle, &[put("a", "1")]), Verdict::Cut(1));
+    assert_eq!(judge(&oracle, &[put("a", "1"), put("a", "2")]), Verdict::Cut(2));
+    assert_eq!(judge(&oracle, &[put("a", "1"), put("a", "2"), put("b", "3")]), Verdict::Cut(3));
+    assert!(matches!(judge(&oracle, &[]), Verdict::Lost(_)));
+    // The later without the earlier is no beginning of the log.
+    assert!(matches!(judge(&oracle, &[put("a", "1"), put("b", "3")]), Verdict::Ghost(_)));
+}
+
+#[test]
+fn what_failed_must_not_be_there() {
+    let mut oracle = Oracle::default();
+    done(&mut oracle, 1, put("a", "1"), Outcome::Created, 1);
+    failed(&mut oracle, 2, put("a", "2"));
+    pending(&mut oracle, 3, put("b", "3"));
+    assert_eq!(judge(&oracle, &[put("a", "1"), put("b", "3")]), Verdict::Cut(3));
+    assert!(matches!(judge(&oracle, &[put("a", "1"), put("a", "2")]), Verdict::Ghost(_)));
+}
+
+#[test]
+fn what_was_only_written_may_go_with_the_power() {
+    let mut oracle = Oracle::default();
+    oracle.asked(1, RequestId(1), vec![put("a", "1")]);
+    let written = [Written { outcome: Outcome::Created, version: 1, lsn: Lsn(5) }];
+    oracle.answered(7, RequestId(1), Ok(&written), false).unwrap();
+    assert_eq!((oracle.floor(Harshness::Kill), oracle.floor(Harshness::Power)), (1, 0));
+    oracle.durable_through(Lsn(4));
+    oracle.durable_since(6);
+    assert_eq!(oracle.floor(Harshness::Power), 0);
+    oracle.clone().durable_since(7);
+    oracle.durable_through(Lsn(5));
+    assert_eq!(oracle.floor(Harshness::Power), 1);
+}
+
+#[test]
+fn an_answer_that_is_not_true_is_noticed() {
+    let mut oracle = Oracle::default();
+    pending(&mut oracle, 1, put("a", "1"));
+    let written = [Written { outcome: Outcome::Updated, version: 1, lsn: Lsn(1) }];
+    assert!(oracle.answered(0, RequestId(1), Ok(&written), true).is_err());
+    assert!(oracle.answered(0, RequestId(1), Ok(&written), true).is_err(), "answered twice");
+}
+
+#[test]
+fn what_was_read_after_reopening_must_survive() {
+    let mut oracle = Oracle::default();
+    pending(&mut oracle, 1, put("a", "1"));
+    oracle.reopened(state(&[put("a", "1")]));
+    assert!(matches!(judge(&oracle, &[]), Verdict::Lost(_)));
+}

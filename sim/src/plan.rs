@@ -1,0 +1,306 @@
+//! What a run does, written down before it begins: one seed gives one plan, and a plan is run without drawing
+//! randomness. Items say *when* they happen, not after how many others, so that one can be taken out without moving
+//! the rest.
+
+mod draw;
+
+use std::fmt;
+use std::time::Duration;
+
+use softadastra_core::config::{Config, Durability};
+use softadastra_core::wal;
+
+use crate::disk::{Fault, Loss};
+
+/// Everything that decides a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The seed it was drawn from; also the seed of the nodes' own dice.
+    pub seed: u64,
+    /// How the nodes are configured until an item says otherwise.
+    pub knobs: Knobs,
+    /// How fast the disks are.
+    pub pace: Pace,
+    /// What happens, in order of time.
+    pub items: Vec<Item>,
+}
+
+/// Which of a plan's machines an item concerns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HostId(pub u8);
+
+/// One thing that happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// When, in microseconds of simulated time.
+    pub at: u64,
+    /// Where.
+    pub host: HostId,
+    /// What.
+    pub what: What,
+}
+
+/// What can happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A client sends a batch. `number` is its own: values are made from it.
+    Write {
+        /// Names the batch within the plan.
+        number: u32,
+        /// Its writes.
+        writes: Vec<PlannedWrite>,
+    },
+    /// A snapshot is asked for.
+    Snapshot,
+    /// A flush is asked for.
+    Flush,
+    /// A backup is begun: files are pinned and copied piece by piece while the node goes on.
+    Backup,
+    /// The node is closed cleanly, and opened again `down` microseconds after the close has ended.
+    Close {
+        /// How long the node stays down, in microseconds.
+        down: u64,
+    },
+    /// The process dies or the power goes, and the node is opened again `down` microseconds later.
+    Crash {
+        /// What the crash takes.
+        crash: Crash,
+        /// How many more of the node's effects are carried out before: the crash falls between two of them.
+        after: u16,
+        /// How long the node stays down, in microseconds.
+        down: u64,
+    },
+    /// A fault waits for its operation, at most for `window` microseconds.
+    Fault {
+        /// The fault.
+        fault: Fault,
+        /// How long it waits.
+        window: u64,
+    },
+    /// The disk is full but for `room` bytes, for `window` microseconds.
+    Full {
+        /// Bytes that still fit.
+        room: u64,
+        /// For how long.
+        window: u64,
+    },
+    /// The next time the node is down, one bit of one file rots. The place is counted in millionths of the bytes that
+    /// the log vouches for, so that it means the same when other items are gone.
+    Rot {
+        /// Where.
+        place: u32,
+        /// Which bit of the byte, 0 to 7.
+        bit: u8,
+    },
+    /// The wall clock jumps by this many milliseconds.
+    Clock(i64),
+    /// Every disk operation that begins in the next `window` microseconds takes `extra` microseconds longer.
+    Stall {
+        /// How much longer.
+        extra: u64,
+        /// For how long.
+        window: u64,
+    },
+    /// From its next start on the node is configured like this.
+    Configure(Knobs),
+}
+
+/// One write of a planned batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlannedWrite {
+    /// Which key.
+    pub key: u16,
+    /// What happens to it.
+    pub change: Change,
+    /// On what condition.
+    pub expect: Expect,
+}
+
+/// What a planned write does to its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Sets a value of its own, this many bytes long.
+    Put(u32),
+    /// Sets the value it has already (an empty one if it has none); `true`: writes it all the same.
+    Repeat(bool),
+    /// Deletes it.
+    Delete,
+}
+
+/// The condition of a planned write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// None.
+    Any,
+    /// The key is absent.
+    Absent,
+    /// The key has the version that a read shows at this moment.
+    Seen,
+    /// The key has a version that it cannot have.
+    Never,
+}
+
+/// Two kinds of crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    /// The process dies. A write in flight may have been carried out in part; with `evict`, memory pressure drops the
+    /// clean pages before the next start.
+    Kill {
+        /// Decides how far writes in flight came.
+        salt: u64,
+        /// Whether clean pages are dropped.
+        evict: bool,
+    },
+    /// The power goes.
+    Power(Loss),
+}
+
+/// A node's configuration, in the few numbers that a plan varies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Knobs {
+    /// Microseconds between syncs; 0 syncs before every answer.
+    pub sync_every: u64,
+    /// Size of the first segment in bytes.
+    pub first_segment: u64,
+    /// Greatest size of a segment in bytes.
+    pub max_segment: u64,
+    /// Bytes of log after which a snapshot is wanted.
+    pub snapshot_min: u64,
+    /// Idle microseconds after which a mark is written.
+    pub mark_after: u64,
+    /// Bytes of writes that may wait.
+    pub max_pending: usize,
+}
+
+impl Knobs {
+    /// Values small enough for rolls and snapshots to happen within a few hundred writes.
+    pub const SMALL: Self = Self {
+        sync_every: 0,
+        first_segment: 64 << 10,
+        max_segment: 128 << 10,
+        snapshot_min: 96 << 10,
+        mark_after: 200_000,
+        max_pending: 1 << 20,
+    };
+
+    /// Whether an answer promises to survive a power loss.
+    #[must_use]
+    pub const fn syncs_always(&self) -> bool {
+        self.sync_every == 0
+    }
+
+    /// The node's configuration.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        let durability = if self.syncs_always() {
+            Durability::Always
+        } else {
+            Durability::Every(Duration::from_micros(self.sync_every))
+        };
+        Config {
+            durability,
+            max_value_len: 256 << 10,
+            max_pending_bytes: self.max_pending,
+            log: wal::Settings {
+                first_segment: self.first_segment,
+                max_segment: self.max_segment,
+                snapshot_min: self.snapshot_min,
+                mark_after: Duration::from_micros(self.mark_after),
+                ..wal::Settings::default()
+            },
+            ..Config::default()
+        }
+    }
+}
+
+/// How long disk operations take, in microseconds: at least a tenth of these, at most all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Decides the delay of each operation.
+    pub salt: u64,
+    /// Reads, writes, zeroing.
+    pub io: u64,
+    /// Syncs of files and of the directory.
+    pub sync: u64,
+    /// Everything that concerns names.
+    pub names: u64,
+    /// From the end of an operation to the machine's learning of it.
+    pub report: u64,
+}
+
+impl Pace {
+    /// A quick disk.
+    pub const QUICK: Self = Self { salt: 0, io: 40, sync: 200, names: 30, report: 20 };
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "seed {}", self.seed)?;
+        writeln!(f, "{:?}", self.knobs)?;
+        writeln!(f, "{:?}", self.pace)?;
+        for item in &self.items {
+            writeln!(f, "{item}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>10}.{:03} n{} {}", self.at / 1000, self.at % 1000, self.host.0, self.what)
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Write { number, writes } => {
+                write!(f, "write #{number}")?;
+                for PlannedWrite { key, change, expect } in writes {
+                    match change {
+                        Change::Put(len) => write!(f, " k{key}={len}B")?,
+                        Change::Repeat(touch) => write!(f, " k{key}=same{}", if *touch { "!" } else { "" })?,
+                        Change::Delete => write!(f, " k{key}=-")?,
+                    }
+                    match expect {
+                        Expect::Any => {}
+                        Expect::Absent => f.write_str("(if absent)")?,
+                        Expect::Seen => f.write_str("(if as seen)")?,
+                        Expect::Never => f.write_str("(if impossible)")?,
+                    }
+                }
+                Ok(())
+            }
+            Self::Snapshot => f.write_str("snapshot"),
+            Self::Flush => f.write_str("flush"),
+            Self::Backup => f.write_str("backup"),
+            Self::Close { down } => write!(f, "close, open after {down} us"),
+            Self::Crash { crash: Crash::Kill { evict, .. }, after, down } => {
+                let pages = if *evict { ", pages evicted" } else { "" };
+                write!(f, "kill after {after} more effects{pages}, open after {down} us")
+            }
+            Self::Crash { crash: Crash::Power(loss), after, down } => {
+                let Loss { data, names, stale, .. } = loss;
+                let stale = if *stale { ", stale blocks" } else { "" };
+                write!(f, "power loss after {after} more effects (data {data:?}, names {names:?}{stale}), ")?;
+                write!(f, "open after {down} us")
+            }
+            Self::Fault { fault, window } => {
+                let on = fault.on.map_or("any operation".into(), |on| format!("{on:?}"));
+                write!(f, "fault within {window} us: {} after {} more {on}", harm(fault), fault.after)
+            }
+            Self::Full { room, window } => write!(f, "disk full but for {room} bytes, for {window} us"),
+            Self::Rot { place, bit } => write!(f, "rot of bit {bit} at {place} millionths when down"),
+            Self::Clock(ms) => write!(f, "wall clock jumps {ms:+} ms"),
+            Self::Stall { extra, window } => write!(f, "disk slower by {extra} us for {window} us"),
+            Self::Configure(knobs) => write!(f, "next start with {knobs:?}"),
+        }
+    }
+}
+
+fn harm(fault: &Fault) -> String {
+    format!("{:?}", fault.what)
+}
+
+#[cfg(test)]
+mod tests;

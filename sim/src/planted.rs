@@ -1,0 +1,66 @@
+//! Known bugs, planted one at a time, to prove that the simulator can fail.
+//!
+//! Each lives in the engine behind `#[cfg(planted = "name")]`, next to the line that it breaks, and is in no build that does not
+//! name it. `cargo run -p sim -- planted` builds the simulator once for each and counts the seeds it takes to catch it.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// One known bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bug {
+    /// The name in `cfg(planted = "…")`.
+    pub name: &'static str,
+    /// What it does.
+    pub what: &'static str,
+}
+
+/// The catalogue.
+pub const BUGS: &[Bug] = &[];
+
+/// Builds and runs the swarm on each bug named, or on all. Says whether all were caught.
+///
+/// # Errors
+/// A sentence, when a name is unknown or a build fails.
+pub fn run(names: &[&str], time: Duration) -> Result<bool, String> {
+    if let Some(unknown) = names.iter().find(|name| BUGS.iter().all(|bug| bug.name != **name)) {
+        return Err(format!("no bug is called {unknown}"));
+    }
+    let mut all = true;
+    println!("{:<34} {:>7} {:>8}  caught by", "bug", "seeds", "seconds");
+    for bug in BUGS.iter().filter(|bug| names.is_empty() || names.contains(&bug.name)) {
+        let caught = hunt(bug, time)?;
+        all &= caught;
+    }
+    Ok(all)
+}
+
+fn hunt(bug: &Bug, time: Duration) -> Result<bool, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("the package lies in a workspace")?;
+    let target = root.join("target").join("planted").join(bug.name);
+    let cargo = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO"));
+        command.current_dir(root).env("CARGO_TARGET_DIR", &target).args(args);
+        let flags = format!("--cfg planted=\"{}\" -C debuginfo=0 -C opt-level=1", bug.name);
+        command.env("RUSTFLAGS", flags);
+        command.output().map_err(|error| format!("cargo does not run: {error}"))
+    };
+    let built = cargo(&["build", "-q", "-p", "sim", "--bin", "sim"])?;
+    if !built.status.success() {
+        return Err(format!("{} does not build:\n{}", bug.name, String::from_utf8_lossy(&built.stderr)));
+    }
+    let begun = Instant::now();
+    let seconds = time.as_secs().to_string();
+    let output = Command::new(target.join("debug").join("sim"))
+        .args(["hunt", "--seconds", &seconds])
+        .output()
+        .map_err(|error| format!("the simulator does not run: {error}"))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let mut words = said.trim().splitn(3, ' ');
+    let (verdict, seeds, by) = (words.next(), words.next().unwrap_or("?"), words.next().unwrap_or("?"));
+    let caught = verdict == Some("caught");
+    let by = if caught { by } else { "NOT CAUGHT" };
+    println!("{:<34} {seeds:>7} {:>8.1}  {by}", bug.name, begun.elapsed().as_secs_f64());
+    Ok(caught)
+}

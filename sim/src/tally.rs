@@ -1,0 +1,154 @@
+//! What a run met: faults by kind, and *marks*, the "sometimes" assertions. A mark that no run hits means that the
+//! simulator does not get there, however green it is.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// States that a swarm must reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mark {
+    /// Recovery cut a torn tail.
+    TornTailCut,
+    /// The log went on in a new segment.
+    Roll,
+    /// A snapshot was finished.
+    SnapshotDone,
+    /// A crash left a draft of a snapshot.
+    SnapshotInterrupted,
+    /// A snapshot was given up and the log went on.
+    SnapshotFailed,
+    /// A failure stopped the log.
+    Poison,
+    /// The disk said that it is full.
+    DiskFull,
+    /// The log refused writes for want of room …
+    NoRoom,
+    /// … and took them again.
+    RoomAgain,
+    /// A write whose fate was unknown was there after reopening.
+    UnknownKept,
+    /// A write whose fate was unknown was gone after reopening.
+    UnknownGone,
+    /// A mark was written in an idle moment.
+    MarkWritten,
+    /// A node was opened after a clean close.
+    CleanStart,
+    /// A crash fell into a recovery.
+    CrashInRecovery,
+    /// Rotten bytes were refused.
+    RotRefused,
+    /// A misdirected write was noticed.
+    MisdirectRefused,
+    /// A conditional write was refused.
+    Mismatch,
+    /// A write was refused because too many waited.
+    Overloaded,
+    /// A batch of several writes shared a frame with another.
+    GroupCommit,
+    /// A node started from a snapshot.
+    SnapshotLoaded,
+    /// A backup was taken while the node went on, and opened.
+    BackupOpened,
+    /// A clock was set back.
+    ClockSetBack,
+    /// A start was hindered by a fault of the disk, and a later one was not.
+    StartHindered,
+}
+
+impl Mark {
+    /// Every mark.
+    pub const ALL: [Self; 23] = [
+        Self::TornTailCut,
+        Self::Roll,
+        Self::SnapshotDone,
+        Self::SnapshotInterrupted,
+        Self::SnapshotFailed,
+        Self::Poison,
+        Self::DiskFull,
+        Self::NoRoom,
+        Self::RoomAgain,
+        Self::UnknownKept,
+        Self::UnknownGone,
+        Self::MarkWritten,
+        Self::CleanStart,
+        Self::CrashInRecovery,
+        Self::RotRefused,
+        Self::MisdirectRefused,
+        Self::Mismatch,
+        Self::Overloaded,
+        Self::GroupCommit,
+        Self::SnapshotLoaded,
+        Self::BackupOpened,
+        Self::ClockSetBack,
+        Self::StartHindered,
+    ];
+}
+
+/// Counts of one run or of many.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How often each mark was hit.
+    pub marks: BTreeMap<Mark, u64>,
+    /// How often each fault struck.
+    pub faults: BTreeMap<String, u64>,
+    /// Batches that clients asked for.
+    pub batches: u64,
+    /// Batches that were carried out.
+    pub done: u64,
+    /// Disk operations begun.
+    pub disk_ops: u64,
+    /// Simulated microseconds.
+    pub time: u64,
+}
+
+impl Tally {
+    /// Hits a mark.
+    pub fn mark(&mut self, mark: Mark) {
+        *self.marks.entry(mark).or_default() += 1;
+    }
+
+    /// Counts a fault that struck.
+    pub fn fault(&mut self, kind: impl Into<String>) {
+        *self.faults.entry(kind.into()).or_default() += 1;
+    }
+
+    /// Adds the counts of another run.
+    pub fn add(&mut self, other: &Self) {
+        for (mark, count) in &other.marks {
+            *self.marks.entry(*mark).or_default() += count;
+        }
+        for (kind, count) in &other.faults {
+            *self.faults.entry(kind.clone()).or_default() += count;
+        }
+        self.batches += other.batches;
+        self.done += other.done;
+        self.disk_ops += other.disk_ops;
+        self.time += other.time;
+    }
+
+    /// Marks that were never hit.
+    #[must_use]
+    pub fn missed(&self) -> Vec<Mark> {
+        Mark::ALL.into_iter().filter(|mark| !self.marks.contains_key(mark)).collect()
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hours = self.time as f64 / 3.6e9;
+        writeln!(f, "{} batches ({} carried out), {} disk operations", self.batches, self.done, self.disk_ops)?;
+        writeln!(f, "{hours:.2} simulated hours")?;
+        writeln!(f, "faults:")?;
+        for (kind, count) in &self.faults {
+            writeln!(f, "  {count:>8}  {kind}")?;
+        }
+        writeln!(f, "marks:")?;
+        for mark in Mark::ALL {
+            match self.marks.get(&mark) {
+                Some(count) => writeln!(f, "  {count:>8}  {mark:?}")?,
+                None => writeln!(f, "   MISSED   {mark:?}")?,
+            }
+        }
+        Ok(())
+    }
+}

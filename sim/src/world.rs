@@ -1,0 +1,379 @@
+//! A discrete-event world that steps nodes by hand.
+//!
+//! Every disk operation has three moments of its own: it begins (a write reaches the page cache), it is settled (a write
+//! that syncs becomes durable), it is reported. A crash can fall between any two of them, and between any two outputs of
+//! one node. The world draws no randomness: see [`crate::chance`].
+
+mod backup;
+mod crash;
+mod flight;
+mod host;
+mod opening;
+mod perform;
+
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use softadastra_core::time::{Instant, Now, WallTime};
+
+use self::host::Host;
+use crate::disk::SimDisk;
+use crate::judges::{Court, Failure, Moment};
+use crate::plan::{Change, Crash, Expect, HostId, Knobs, Pace, Plan, PlannedWrite, What};
+use crate::tally::Tally;
+use crate::trace::Trace;
+
+/// Where every wall clock starts.
+const EPOCH_MS: u64 = 1_750_000_000_000;
+/// Everything must be over this long after the faults have stopped, in simulated microseconds.
+const HEALING: u64 = 600_000_000;
+/// More steps than any run needs: beyond them, something spins.
+const MAX_STEPS: u64 = 3_000_000;
+/// The batch that a healed node must accept.
+const PROBE: u32 = u32::MAX;
+
+/// What became of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The first promise found broken.
+    pub failure: Option<Failure>,
+    /// The story.
+    pub trace: Trace,
+    /// What the run met.
+    pub tally: Tally,
+}
+
+/// Runs a plan: its items, then the healing, then a clean close and a last look.
+#[must_use]
+pub fn run(plan: &Plan, keep_trace: bool) -> Outcome {
+    let mut world = World::new(plan.seed, plan.knobs, plan.pace, keep_trace);
+    for item in &plan.items {
+        world.schedule(item.at, item.host, item.what.clone());
+    }
+    let whole = |world: &mut World| world.play().and_then(|()| world.heal()).and_then(|()| world.finish());
+    let failure = match catch_unwind(AssertUnwindSafe(|| whole(&mut world))) {
+        Ok(result) => result.err(),
+        Err(panic) => Some(panicked(world.stage.now, &*panic)),
+    };
+    world.end(failure)
+}
+
+/// The engine promises never to panic on what comes from outside, and its own assertions are promises too.
+fn panicked(at: u64, panic: &(dyn Any + Send)) -> Failure {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    Failure { judge: "no panic", invariant: 0, what: text.unwrap_or("a panic without words").into(), at }
+}
+
+/// Some nodes, their disks and clocks, and the judges that watch them.
+pub struct World {
+    stage: Stage,
+    hosts: Vec<Host>,
+}
+
+/// What all nodes share.
+struct Stage {
+    now: u64,
+    seed: u64,
+    pace: Pace,
+    queue: BTreeMap<(u64, u64), Event>,
+    next_event: u64,
+    steps: u64,
+    trace: Trace,
+    court: Court,
+    tally: Tally,
+}
+
+/// Something that will happen to a node.
+struct Event {
+    host: HostId,
+    /// Only if it is still in this life; `None`: in any.
+    life: Option<u32>,
+    kind: Kind,
+}
+
+enum Kind {
+    Item(What),
+    Begin(softadastra_core::disk::IoToken),
+    Settle(softadastra_core::disk::IoToken),
+    Report(softadastra_core::disk::IoToken),
+    Open,
+    Doom,
+    Disarm(u64),
+    RoomBack,
+    StallEnds,
+    CopyNext,
+}
+
+impl Stage {
+    fn schedule(&mut self, delay: u64, host: HostId, life: Option<u32>, kind: Kind) {
+        self.next_event += 1;
+        self.queue.insert((self.now + delay, self.next_event), Event { host, life, kind });
+    }
+
+    fn note(&mut self, host: HostId, line: std::fmt::Arguments<'_>) {
+        self.trace.note(self.now, format_args!("n{} {line}", host.0));
+    }
+
+    fn see(&mut self, host: HostId, moment: &Moment<'_>) -> Result<(), Failure> {
+        self.court.see(self.now, host, moment)
+    }
+
+    /// The time as a node with this error of its wall clock reads it.
+    fn read_clocks(&self, skew_ms: i64) -> Now {
+        let wall = (EPOCH_MS + self.now / 1000).saturating_add_signed(skew_ms);
+        Now { mono: Instant(self.now), wall: WallTime(wall) }
+    }
+}
+
+impl World {
+    /// A world of one node that starts at once on an empty directory.
+    #[must_use]
+    pub fn new(seed: u64, knobs: Knobs, pace: Pace, keep_trace: bool) -> Self {
+        let mut stage = Stage {
+            now: 0,
+            seed,
+            pace,
+            queue: BTreeMap::new(),
+            next_event: 0,
+            steps: 0,
+            trace: Trace::new(keep_trace),
+            court: Court::new(),
+            tally: Tally::default(),
+        };
+        let hosts = vec![Host::new(HostId(0), knobs)];
+        for host in &hosts {
+            stage.schedule(0, host.id(), None, Kind::Open);
+        }
+        Self { stage, hosts }
+    }
+
+    /// Lets an item happen at a time, in microseconds.
+    pub fn schedule(&mut self, at: u64, host: HostId, what: What) {
+        let delay = at.saturating_sub(self.stage.now);
+        self.stage.schedule(delay, host, None, Kind::Item(what));
+    }
+
+    /// A client sends writes of its own making as one batch, now. `number` names the batch.
+    ///
+    /// # Errors
+    /// The first promise found broken.
+    pub fn send(
+        &mut self,
+        host: HostId,
+        number: u32,
+        writes: Vec<softadastra_core::node::Write>,
+    ) -> Result<(), Failure> {
+        let Self { stage, hosts } = self;
+        match hosts.get_mut(usize::from(host.0)) {
+            Some(host) => {
+                host.send(stage, number, writes)?;
+                host.pump(stage)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The simulated time in microseconds.
+    #[must_use]
+    pub const fn now(&self) -> u64 {
+        self.stage.now
+    }
+
+    /// The disk of a node.
+    ///
+    /// # Panics
+    /// When there is no such node.
+    #[must_use]
+    pub fn disk(&mut self, host: HostId) -> &mut SimDisk {
+        self.host(host).disk_mut()
+    }
+
+    /// What a reader of the node sees of a key: its value and version. `None` when absent, or when the node is down.
+    #[must_use]
+    pub fn read(&mut self, host: HostId, key: &[u8]) -> Option<(Vec<u8>, u64)> {
+        let entry = self.host(host).node()?.store().get(key)?;
+        Some((entry.value()?.to_vec(), entry.version()))
+    }
+
+    /// Whether the node is up, and its health if it is.
+    #[must_use]
+    pub fn health(&mut self, host: HostId) -> Option<softadastra_core::node::Health> {
+        Some(self.host(host).node()?.status().health)
+    }
+
+    /// How the node's last start ended, if that was badly.
+    #[must_use]
+    pub fn refusal(&mut self, host: HostId) -> Option<softadastra_core::error::Error> {
+        self.host(host).refusal()
+    }
+
+    /// What the run met so far.
+    #[must_use]
+    pub const fn tally(&self) -> &Tally {
+        &self.stage.tally
+    }
+
+    /// What clients of this node were told: batches carried out, failed, unknown.
+    #[must_use]
+    pub fn told(&self, host: HostId, number: u32) -> Option<crate::oracle::Told> {
+        self.hosts.get(usize::from(host.0))?.told(number)
+    }
+
+    /// Lets everything happen that has been scheduled.
+    ///
+    /// # Errors
+    /// The first promise found broken.
+    pub fn play(&mut self) -> Result<(), Failure> {
+        while !self.stage.queue.is_empty() {
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    /// Lets everything happen until nothing is scheduled and no node wants to wake.
+    ///
+    /// # Errors
+    /// The first promise found broken, or that the world does not come to rest.
+    pub fn rest(&mut self) -> Result<(), Failure> {
+        let until = self.stage.now + HEALING;
+        while self.step()? {
+            if self.stage.now > until {
+                let host = HostId(0);
+                self.stage.see(host, &Moment::Stuck("the node does not come to rest".into()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets everything happen in the next so many microseconds.
+    ///
+    /// # Errors
+    /// The first promise found broken.
+    pub fn run_for(&mut self, time: u64) -> Result<(), Failure> {
+        let until = self.stage.now + time;
+        while self.next_at().is_some_and(|at| at <= until) {
+            self.step()?;
+        }
+        self.stage.now = until;
+        Ok(())
+    }
+
+    /// Kills a node, flips one bit of one of its files, and lets it start once.
+    ///
+    /// # Errors
+    /// The first promise found broken.
+    pub fn rot(&mut self, host: HostId, name: &str, bit: u64) -> Result<(), Failure> {
+        let crash = Crash::Kill { salt: 0, evict: false };
+        self.schedule(self.stage.now, host, What::Crash { crash, after: 0, down: 1 });
+        self.step()?;
+        self.host(host).flip(name, bit);
+        while self.host(host).refusal().is_none() && self.health(host).is_none() && self.step()? {}
+        Ok(())
+    }
+
+    /// Bytes on the disk of a node.
+    #[must_use]
+    pub fn used(&self, host: HostId) -> u64 {
+        self.hosts.get(usize::from(host.0)).map_or(0, Host::used)
+    }
+
+    /// Faults stop; every node is brought up, must be healthy, and must carry out a write.
+    ///
+    /// # Errors
+    /// The first promise found broken.
+    pub fn heal(&mut self) -> Result<(), Failure> {
+        self.stage.trace.note(self.stage.now, format_args!("faults stop"));
+        for host in &mut self.hosts {
+            host.heal(&mut self.stage)?;
+        }
+        self.rest()?;
+        for index in 0..self.hosts.len() {
+            let host = HostId(index as u8);
+            let change = PlannedWrite { key: 0, change: Change::Put(9), expect: Expect::Any };
+            let what = What::Write { number: PROBE, writes: vec![change] };
+            self.schedule(self.stage.now, host, what);
+            self.rest()?;
+            if self.told(host, PROBE) != Some(crate::oracle::Told::Done) {
+                let health = self.health(host);
+                let stuck = format!("faults have stopped, but a write is not carried out; health {health:?}");
+                self.stage.see(host, &Moment::Stuck(stuck))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes every node, opens it again, and takes a last look.
+    ///
+    /// # Errors
+    /// The first promise found broken.
+    pub fn finish(&mut self) -> Result<(), Failure> {
+        for index in 0..self.hosts.len() {
+            let host = HostId(index as u8);
+            self.host(host).look_closely();
+            self.schedule(self.stage.now, host, What::Close { down: 1 });
+            self.rest()?;
+            if self.health(host) != Some(softadastra_core::node::Health::Ready) {
+                self.stage.see(host, &Moment::Stuck("the node is not up after a clean close".into()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the run.
+    #[must_use]
+    pub fn end(mut self, failure: Option<Failure>) -> Outcome {
+        if let Some(failure) = &failure {
+            self.stage.trace.note(self.stage.now, format_args!("BROKEN {failure}"));
+        }
+        self.stage.tally.time = self.stage.now;
+        Outcome { failure, trace: self.stage.trace, tally: self.stage.tally }
+    }
+
+    /// Goes to the next time at which something happens, and lets all of it happen. Says whether there was any.
+    fn step(&mut self) -> Result<bool, Failure> {
+        let Some(at) = self.next_at() else { return Ok(false) };
+        self.stage.now = self.stage.now.max(at);
+        self.stage.steps += 1;
+        if self.stage.steps > MAX_STEPS {
+            let stuck = Moment::Stuck("the world spins: more steps than any run needs".into());
+            self.stage.see(HostId(0), &stuck)?;
+        }
+        let mut touched = BTreeSet::new();
+        while let Some(entry) = self.stage.queue.first_entry()
+            && entry.key().0 <= self.stage.now
+        {
+            let Event { host, life, kind } = entry.remove();
+            touched.insert(host);
+            let index = usize::from(host.0);
+            if let Some(host) = self.hosts.get_mut(index)
+                && life.is_none_or(|life| life == host.life())
+            {
+                host.take(&mut self.stage, kind)?;
+            }
+        }
+        for host in &mut self.hosts {
+            if host.timer().is_some_and(|at| at <= self.stage.now) {
+                host.wake(&mut self.stage);
+                touched.insert(host.id());
+            }
+        }
+        for host in &mut self.hosts {
+            if touched.contains(&host.id()) {
+                host.pump(&mut self.stage)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// When something happens next.
+    fn next_at(&self) -> Option<u64> {
+        let event = self.stage.queue.keys().next().map(|(at, _)| *at);
+        let timers = self.hosts.iter().filter_map(Host::timer);
+        event.into_iter().chain(timers).min()
+    }
+
+    fn host(&mut self, host: HostId) -> &mut Host {
+        self.hosts.get_mut(usize::from(host.0)).expect("plans and scenarios name hosts that exist")
+    }
+}

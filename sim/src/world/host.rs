@@ -1,0 +1,355 @@
+//! One machine: its disk, its clocks, the node that runs there or not, and what its clients were told.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use softadastra_core::disk::{FileId, IoToken};
+use softadastra_core::error::Error;
+use softadastra_core::ids::{Lsn, ReplicaId};
+use softadastra_core::node::{Event, Input, Node, Opening, Output, Reply, RequestId};
+use softadastra_core::time::Now;
+use softadastra_core::wal::format::Record;
+
+use super::backup::Backup;
+use super::crash::Doom;
+use super::flight::Flight;
+use super::{Kind, Stage};
+use crate::disk::SimDisk;
+use crate::judges::{Failure, Moment};
+use crate::oracle::{Harshness, Oracle, Told};
+use crate::plan::{HostId, Knobs};
+use crate::tally::Mark;
+
+/// The program on a machine.
+pub(super) enum Machine {
+    Down,
+    Opening(Box<Opening>),
+    Up(Box<Node>),
+}
+
+pub(super) struct Host {
+    pub(super) id: HostId,
+    pub(super) disk: SimDisk,
+    pub(super) machine: Machine,
+    /// Counts starts: what belonged to an earlier life does not happen any more.
+    pub(super) life: u32,
+    pub(super) knobs: Knobs,
+    pub(super) next_knobs: Option<Knobs>,
+    pub(super) skew_ms: i64,
+    /// Further delay of disk operations, in microseconds.
+    pub(super) stall: u64,
+    /// Until when an operation may still be late because of it.
+    pub(super) late_until: u64,
+    pub(super) flights: BTreeMap<IoToken, Flight>,
+    /// Until when each open file is busy with operations asked for earlier.
+    pub(super) busy: BTreeMap<FileId, u64>,
+    pub(super) oracle: Oracle,
+    /// Flushes and snapshots asked for.
+    pub(super) chores: BTreeMap<RequestId, &'static str>,
+    pub(super) doom: Option<Doom>,
+    pub(super) closing: Option<u64>,
+    pub(super) backup: Option<Backup>,
+    /// Rot that waits for the node to be down: place in millionths, and bit.
+    pub(super) rot: Option<(u32, u8)>,
+    /// The directory as it was before it rotted.
+    pub(super) pristine: Option<SimDisk>,
+    pub(super) damage: Damage,
+    /// The worst since the node was last up.
+    pub(super) harshness: Harshness,
+    /// Whether the last thing written was a clean close; `None` when a crash may have taken it.
+    pub(super) closed: Option<bool>,
+    /// The last record that the last start found.
+    pub(super) found: Lsn,
+    /// No node was ever up on this directory.
+    pub(super) fresh: bool,
+    /// A fault struck in this life.
+    pub(super) struck: bool,
+    /// Whoever writes own operations here.
+    pub(super) own: Option<ReplicaId>,
+    /// Records that were written and are not yet durable.
+    pub(super) unpublished: VecDeque<(Lsn, Record)>,
+    pub(super) last_refusal: Option<Error>,
+    /// Answers by number of batch, for scenarios and probes.
+    pub(super) told: BTreeMap<u32, Told>,
+    pub(super) close_look: bool,
+    /// Something worth a look at contents happened since the judges last had one.
+    pub(super) changed: bool,
+}
+
+/// Injected damage that one copy of the data cannot repair.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Damage {
+    pub(super) any: bool,
+    /// A frame was misdirected: the first record that it does not call durable, and the last up to it.
+    pub(super) misdirected: Option<(Lsn, Lsn)>,
+    /// A later frame that calls all of that durable was written and reported: the loss can be noticed.
+    pub(super) followed: bool,
+    /// The life in which it happened: only a later start has read all of it.
+    pub(super) life: u32,
+}
+
+impl Host {
+    pub(super) fn new(id: HostId, knobs: Knobs) -> Self {
+        Self {
+            id,
+            disk: SimDisk::new(),
+            machine: Machine::Down,
+            life: 0,
+            knobs,
+            next_knobs: None,
+            skew_ms: 0,
+            stall: 0,
+            late_until: 0,
+            flights: BTreeMap::new(),
+            busy: BTreeMap::new(),
+            oracle: Oracle::default(),
+            chores: BTreeMap::new(),
+            doom: None,
+            closing: None,
+            backup: None,
+            rot: None,
+            pristine: None,
+            damage: Damage::default(),
+            harshness: Harshness::Closed,
+            closed: Some(false),
+            found: Lsn::ZERO,
+            fresh: true,
+            struck: false,
+            own: None,
+            unpublished: VecDeque::new(),
+            last_refusal: None,
+            told: BTreeMap::new(),
+            close_look: false,
+            changed: false,
+        }
+    }
+
+    pub(super) const fn id(&self) -> HostId {
+        self.id
+    }
+
+    pub(super) const fn life(&self) -> u32 {
+        self.life
+    }
+
+    pub(super) fn disk_mut(&mut self) -> &mut SimDisk {
+        &mut self.disk
+    }
+
+    pub(super) fn node(&self) -> Option<&Node> {
+        match &self.machine {
+            Machine::Up(node) => Some(node),
+            Machine::Down | Machine::Opening(_) => None,
+        }
+    }
+
+    pub(super) fn used(&self) -> u64 {
+        self.disk.used()
+    }
+
+    /// One bit rots, and nobody has the bytes as they were.
+    pub(super) fn flip(&mut self, name: &str, bit: u64) {
+        self.disk.rot(name, bit);
+        self.damage.any = true;
+    }
+
+    pub(super) fn refusal(&self) -> Option<Error> {
+        self.last_refusal.clone()
+    }
+
+    pub(super) fn told(&self, number: u32) -> Option<Told> {
+        self.told.get(&number).copied()
+    }
+
+    pub(super) const fn look_closely(&mut self) {
+        self.close_look = true;
+    }
+
+    pub(super) fn now(&self, stage: &Stage) -> Now {
+        stage.read_clocks(self.skew_ms)
+    }
+
+    pub(super) fn timer(&self) -> Option<u64> {
+        self.node()?.poll_timeout().map(|at| at.0)
+    }
+
+    pub(super) fn wake(&mut self, stage: &mut Stage) {
+        let now = self.now(stage);
+        if let Machine::Up(node) = &mut self.machine {
+            node.handle(now, Input::Timeout);
+        }
+    }
+
+    /// Something happens to this machine.
+    pub(super) fn take(&mut self, stage: &mut Stage, kind: Kind) -> Result<(), Failure> {
+        match kind {
+            Kind::Item(what) => self.perform(stage, what),
+            Kind::Begin(token) => self.begin(stage, token),
+            Kind::Settle(token) => self.settle(stage, token),
+            Kind::Report(token) => self.report(stage, token),
+            Kind::Open => self.open(stage),
+            Kind::Doom => match self.doom.take() {
+                Some(doom) => self.crash(stage, doom),
+                None => Ok(()),
+            },
+            Kind::Disarm(fault) => {
+                self.disk.disarm(fault);
+                Ok(())
+            }
+            Kind::RoomBack => {
+                stage.note(self.id, format_args!("there is room on the disk again"));
+                self.disk.set_room(None);
+                Ok(())
+            }
+            Kind::StallEnds => {
+                self.stall = 0;
+                Ok(())
+            }
+            Kind::CopyNext => self.copy_next(stage),
+        }
+    }
+
+    /// Carries out what the machine wants until it wants nothing, or until the crash that hangs over it falls.
+    pub(super) fn pump(&mut self, stage: &mut Stage) -> Result<(), Failure> {
+        loop {
+            let now = self.now(stage);
+            match &mut self.machine {
+                Machine::Down => return Ok(()),
+                Machine::Opening(opening) => match opening.poll_output(now) {
+                    Some(request) => {
+                        if self.effect(stage)? {
+                            return Ok(());
+                        }
+                        self.ask_disk(stage, request);
+                    }
+                    None => {
+                        if !self.advance(stage)? {
+                            return Ok(());
+                        }
+                    }
+                },
+                Machine::Up(node) => match node.poll_output(now) {
+                    Some(output) => {
+                        if self.effect(stage)? {
+                            return Ok(());
+                        }
+                        self.carry_out(stage, output)?;
+                    }
+                    None => break,
+                },
+            }
+        }
+        self.show(stage)
+    }
+
+    /// Shows the judges what a node has come to.
+    fn show(&mut self, stage: &mut Stage) -> Result<(), Failure> {
+        self.issue_what_is_durable(stage)?;
+        let changed = std::mem::take(&mut self.changed);
+        let in_flight = self.flights.len();
+        if let Machine::Up(node) = &self.machine {
+            let moment = Moment::Stepped { node, oracle: &self.oracle, knobs: &self.knobs, changed, in_flight };
+            stage.see(self.id, &moment)?;
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, stage: &mut Stage, output: Output) -> Result<(), Failure> {
+        match output {
+            Output::Disk(request) => {
+                self.ask_disk(stage, request);
+                Ok(())
+            }
+            Output::Reply { request, result } => self.answered(stage, request, result),
+            Output::Published(through) => {
+                stage.note(self.id, format_args!("visible up to {through}"));
+                self.changed = true;
+                Ok(())
+            }
+            Output::Event(event) => self.heard(stage, &event),
+            Output::Closed => self.closed(stage),
+        }
+    }
+
+    fn answered(&mut self, stage: &mut Stage, request: RequestId, result: Result<Reply, Error>) -> Result<(), Failure> {
+        if let Some(chore) = self.chores.remove(&request) {
+            stage.note(self.id, format_args!("{chore} answered: {}", outcome(&result)));
+            if let Ok(Reply::Flushed(through)) = result {
+                self.oracle.durable_through(through);
+            }
+            return Ok(());
+        }
+        self.changed = true;
+        let synced = self.knobs.syncs_always();
+        let written = match &result {
+            Ok(Reply::Written(written)) => Ok(written.as_slice()),
+            Ok(Reply::Snapshot(_) | Reply::Flushed(_)) => {
+                return stage.see(self.id, &Moment::Untrue(format!("{request:?} was answered as another command")));
+            }
+            Err(error) => Err(error),
+        };
+        match self.oracle.answered(stage.now, request, written, synced) {
+            Ok((number, told)) => {
+                stage.note(self.id, format_args!("#{number} {told:?}: {}", outcome(&result)));
+                self.told.insert(number, told);
+                match told {
+                    Told::Done => stage.tally.done += 1,
+                    Told::Failed if is_mismatch(&result) => stage.tally.mark(Mark::Mismatch),
+                    Told::Failed | Told::Unknown | Told::Waiting => {}
+                }
+                Ok(())
+            }
+            Err(what) => stage.see(self.id, &Moment::Untrue(what)),
+        }
+    }
+
+    /// What the node calls durable it may offer to others: those operations are issued, for ever.
+    fn issue_what_is_durable(&mut self, stage: &mut Stage) -> Result<(), Failure> {
+        let Some(log) = self.node().and_then(Node::log) else { return Ok(()) };
+        let through = log.progress().durable;
+        while let Some((lsn, record)) = self.unpublished.pop_front() {
+            if lsn > through {
+                self.unpublished.push_front((lsn, record));
+                break;
+            }
+            if let Record::Own(op) = &record {
+                stage.see(self.id, &Moment::Issued { lsn, op })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn heard(&mut self, stage: &mut Stage, event: &Event) -> Result<(), Failure> {
+        stage.note(self.id, format_args!("event {event:?}"));
+        let mark = match event {
+            Event::Degraded(_) => Mark::Poison,
+            Event::DiskFull { .. } => Mark::NoRoom,
+            Event::DiskRoom => Mark::RoomAgain,
+            Event::SnapshotDone(_) => Mark::SnapshotDone,
+            Event::SnapshotFailed { .. } => Mark::SnapshotFailed,
+        };
+        stage.tally.mark(mark);
+        match &self.machine {
+            Machine::Up(node) => {
+                let health = node.status().health;
+                let excused = self.struck || self.disk.is_limited();
+                stage.see(self.id, &Moment::Health { health: &health, excused })
+            }
+            Machine::Down | Machine::Opening(_) => Ok(()),
+        }
+    }
+}
+
+fn outcome(result: &Result<Reply, Error>) -> String {
+    match result {
+        Ok(Reply::Written(written)) => {
+            let each: Vec<_> = written.iter().map(|w| format!("{} v{}", w.outcome.as_str(), w.version)).collect();
+            each.join(", ")
+        }
+        Ok(reply) => format!("{reply:?}"),
+        Err(error) => format!("{}: {error}", error.code()),
+    }
+}
+
+fn is_mismatch(result: &Result<Reply, Error>) -> bool {
+    result.as_ref().is_err_and(|error| error.code() == softadastra_core::error::Code::VersionMismatch)
+}

@@ -1,0 +1,1 @@
+//! Seeds and stories that failed once. They stay.

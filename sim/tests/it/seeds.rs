@@ -1,0 +1,53 @@
+//! Random runs. `SEED=… cargo test -p sim` runs that seed alone.
+
+use sim::swarm;
+use sim::tally::Tally;
+use sim::world;
+
+/// The same ones in every run of the tests.
+const FIXED: std::ops::Range<u64> = 1..60;
+/// New ones in every run; printed, so that they can be replayed.
+const FRESH: u64 = 8;
+
+fn chosen() -> Option<u64> {
+    std::env::var("SEED").ok().map(|seed| seed.parse().expect("SEED is a number"))
+}
+
+fn fail(seed: u64) {
+    if let Some(found) = swarm::check(seed) {
+        panic!("{found}");
+    }
+}
+
+#[test]
+fn fixed_seeds_keep_every_promise_and_reach_every_mark() {
+    if let Some(seed) = chosen() {
+        println!("seed {seed}");
+        fail(seed);
+        return;
+    }
+    let mut tally = Tally::default();
+    for seed in FIXED {
+        let outcome = world::run(&sim::plan::Plan::draw(seed), false);
+        tally.add(&outcome.tally);
+        if outcome.failure.is_some() {
+            fail(seed);
+        }
+    }
+    println!("{tally}");
+    let missed = tally.missed();
+    assert!(missed.is_empty(), "the simulator does not reach {missed:?}\n{tally}");
+}
+
+#[test]
+fn fresh_seeds_keep_every_promise() {
+    use std::hash::{BuildHasher, Hasher};
+    if chosen().is_some() {
+        return;
+    }
+    let first = std::hash::RandomState::new().build_hasher().finish() >> 16;
+    for seed in first..first + FRESH {
+        println!("fresh seed {seed}");
+        fail(seed);
+    }
+}

@@ -1,0 +1,187 @@
+//! Named stories, one for each paragraph of the design that one node can keep or break.
+
+use sim::disk::{Fate, Harm, Loss, OpKind};
+use sim::oracle::Told;
+use sim::plan::{Knobs, What};
+use sim::scenario::{Story, put};
+use sim::tally::Mark;
+use softadastra_core::disk::DiskErrorKind;
+use softadastra_core::error::Code;
+
+const LAZY: Knobs = Knobs { sync_every: 50_000, ..Knobs::SMALL };
+
+#[test]
+fn an_answer_survives_the_end_of_the_process() {
+    Story::begin("kill").put("till", "open").kill().expect("till", "open").end();
+}
+
+#[test]
+fn an_answer_survives_a_power_loss() {
+    Story::begin("power").put("till", "open").power_loss().expect("till", "open").end();
+}
+
+#[test]
+fn a_deleted_key_stays_deleted() {
+    Story::begin("delete").put("a", "1").delete("a").power_loss().expect_absent("a").end();
+}
+
+#[test]
+fn a_key_deleted_before_a_snapshot_stays_deleted() {
+    let story = Story::begin("delete and snapshot").put("a", "1").delete("a").put("b", "2").snapshot();
+    story.power_loss().expect_absent("a").expect("b", "2").put("a", "3").end();
+}
+
+#[test]
+fn a_write_cut_off_by_a_power_loss_leaves_no_trace() {
+    let story = Story::begin("torn").put("a", "1").send_put("b", &"b".repeat(5_000));
+    let loss = Loss { data: Fate::Mixed(50), names: Fate::Kept, stale: false, salt: 4 };
+    let story = story.power_loss_after(1, loss).expect("a", "1").expect_absent("b").expect_mark(Mark::TornTailCut);
+    story.put("c", "3").power_loss().expect("c", "3").expect_absent("b").end();
+}
+
+#[test]
+fn a_batch_is_whole_or_not_at_all() {
+    for after in 0..6 {
+        let batch = vec![put("a", &"a".repeat(3_000)), put("b", "b"), put("c", &"c".repeat(3_000))];
+        let loss = Loss { data: Fate::Mixed(50), names: Fate::Kept, stale: false, salt: u64::from(after) };
+        // The judges compare the state with every beginning of the log: a part of a batch is none.
+        Story::begin("batch").send(batch).power_loss_after(after, loss).end();
+    }
+}
+
+#[test]
+fn writes_that_come_together_share_a_sync() {
+    let story =
+        Story::begin("group commit").send_put("a", "1").send_put("b", "2").send_put("c", "3").send_put("d", "4");
+    story.rest().told(Told::Done).expect_mark(Mark::GroupCommit).power_loss().expect("b", "2").end();
+}
+
+#[test]
+fn without_a_sync_for_each_answer_a_kill_takes_nothing() {
+    Story::begin_with("lazy kill", LAZY)
+        .send_put("a", "1")
+        .run_for(1_000)
+        .told(Told::Done)
+        .kill()
+        .expect("a", "1")
+        .end();
+}
+
+#[test]
+fn without_a_sync_for_each_answer_a_power_loss_takes_what_is_young() {
+    let story = Story::begin_with("lazy power", LAZY).put("old", "1").send_put("young", "2").run_for(1_000);
+    story.told(Told::Done).power_loss().expect("old", "1").expect_absent("young").end();
+}
+
+#[test]
+fn what_was_found_after_a_kill_survives_a_power_loss() {
+    let story = Story::begin_with("found", LAZY).send_put("a", "1").run_for(1_000).told(Told::Done);
+    story.kill().expect("a", "1").power_loss().expect("a", "1").end();
+}
+
+#[test]
+fn a_failed_sync_stops_the_log_and_leaves_reads() {
+    let story = Story::begin("poison").put("a", "1").fault(OpKind::Sync, 0, Harm::DropPages(Fate::Lost));
+    let story = story.send_put("a", "2").rest().told(Told::Unknown).expect("a", "1").expect_health("degraded");
+    let story = story.send_put("b", "3").told(Told::Failed).expect("a", "1");
+    story.kill_and_evict().expect("a", "1").expect_absent("b").expect_health("ready").put("b", "4").end();
+}
+
+#[test]
+fn what_a_failed_sync_left_in_the_page_cache_is_not_believed() {
+    let story = Story::begin("page cache").put("a", "1").fault(OpKind::Sync, 0, Harm::DropPages(Fate::Lost));
+    // After the kill the frame is readable, so it is found and shown; then it must be on the disk as well.
+    let story = story.send_put("a", "2").rest().told(Told::Unknown).kill().expect("a", "2");
+    story.put("b", "3").power_loss().expect("a", "2").expect("b", "3").end();
+}
+
+#[test]
+fn a_short_write_fails_by_name() {
+    let story = Story::begin("short write").put("a", "1").fault(OpKind::Write, 0, Harm::Short(50, DiskErrorKind::Io));
+    let story = story.send_put("a", &"2".repeat(4_000)).rest().told(Told::Unknown).expect("a", "1");
+    story.kill().expect("a", "1").put("a", "3").end();
+}
+
+#[test]
+fn a_full_disk_refuses_and_room_heals() {
+    let big = "x".repeat(60_000);
+    // What was prepared in time is used up first.
+    let story = Story::begin("disk full").put("a", &big).full_but(0).put("filler", &big).put("filler", "x");
+    let story = story.put("filler", &big);
+    let story = story.send_put("b", &big).rest().told(Told::Failed);
+    let story = story.expect_health("disk_full").expect("a", &big).expect_absent("b");
+    story
+        .room_again()
+        .put("b", &big)
+        .expect_health("ready")
+        .expect_mark(Mark::RoomAgain)
+        .power_loss()
+        .expect("b", &big)
+        .end();
+}
+
+#[test]
+fn a_flipped_bit_in_acknowledged_data_is_refused_and_named() {
+    let story = Story::begin("rot").put("a", "1").put("b", "2").happens_rot("0000000000000001.seg", 160 * 8);
+    story.expect_refused(Code::WalCorrupt, "0000000000000001.seg").expect_down();
+}
+
+#[test]
+fn a_torn_tail_is_not_damage() {
+    let loss = Loss { data: Fate::Lost, names: Fate::Kept, stale: false, salt: 0 };
+    Story::begin("torn, not damaged").put("a", "1").send_put("b", "2").power_loss_after(1, loss).expect("a", "1").end();
+}
+
+#[test]
+fn old_segments_go_only_when_the_snapshot_is_durable() {
+    let story = Story::begin("snapshot").fill(12, 3, 20_000).expect_mark(Mark::Roll).snapshot();
+    story.power_loss().expect("fill0", &format!("{:020000}", 9)).expect_mark(Mark::SnapshotLoaded).end();
+}
+
+#[test]
+fn disk_space_is_bounded_by_snapshots() {
+    let story = Story::begin("bounded").fill(120, 3, 20_000);
+    // Live data: 60 kB. Two segments of at most 128 KiB, a spare and two snapshots may stand beside each other.
+    let used = story.used();
+    assert!(used < 700_000, "{used} bytes on disk for 60,000 of data");
+    story.end();
+}
+
+#[test]
+fn the_clock_does_not_go_back_with_the_wall_clock() {
+    let story = Story::begin("clock").put("a", "1").happens(What::Clock(-86_400_000)).put("a", "2");
+    story.kill().put("a", "3").snapshot().power_loss().put("a", "4").expect("a", "4").end();
+}
+
+#[test]
+fn an_idle_log_marks_its_last_frame() {
+    Story::begin("mark").put("a", "1").expect_mark(Mark::MarkWritten).end();
+}
+
+#[test]
+fn a_clean_close_is_known_as_such() {
+    Story::begin("close").put("a", "1").close_and_open().expect("a", "1").expect_mark(Mark::CleanStart).end();
+}
+
+#[test]
+fn settings_may_change_at_a_restart() {
+    let larger = Knobs { first_segment: 256 << 10, max_segment: 1 << 20, ..Knobs::SMALL };
+    let story = Story::begin("settings").fill(5, 2, 20_000).close_and_open_with(larger).fill(9, 2, 20_000);
+    story.close_and_open_with(LAZY).put("a", "1").close_and_open().expect("a", "1").end();
+}
+
+#[test]
+fn a_backup_taken_during_writes_opens() {
+    let story =
+        Story::begin("backup").fill(6, 3, 20_000).happens(What::Backup).send_put("a", "1").happens(What::Snapshot);
+    story.rest().expect_mark(Mark::BackupOpened).end();
+}
+
+#[test]
+fn crash_loops_come_to_an_end() {
+    let mut story = Story::begin("crash loop").put("a", "1");
+    for after in 0..12 {
+        story = story.send_put("b", "2").power_loss_after(after, Loss { salt: u64::from(after), ..Loss::TOTAL });
+    }
+    story.expect("a", "1").put("c", "3").end();
+}
