@@ -115,7 +115,8 @@ impl Files {
         );
         let next_firsts = self.older.iter().skip(1).map(|next| next.first_lsn);
         for (segment, next) in self.older.iter().zip(next_firsts.chain([self.active.header.first_lsn])) {
-            if next > at.next() {
+            // Without a snapshot the first segment is needed even when it is empty: a copy must begin at the beginning.
+            if self.snapshot.is_none() || next > at.next() {
                 files.push(ManifestFile { name: FileName::Segment(segment.number).to_name(), len: segment.end });
             }
         }
