@@ -16,8 +16,37 @@ pub struct Bug {
     pub what: &'static str,
 }
 
+const fn bug(name: &'static str, what: &'static str) -> Bug {
+    Bug { name, what }
+}
+
 /// The catalogue.
-pub const BUGS: &[Bug] = &[];
+pub const BUGS: &[Bug] = &[
+    bug("ack_before_sync", "a frame is answered when it is written, not when it is synced"),
+    bug("close_without_sync", "the closing frame is not synced"),
+    bug("seal_without_sync", "the seal of a full segment is not synced"),
+    bug("watermark_never_moves", "frames do not say how far the log is durable"),
+    bug("sync_timer_forgotten", "with a sync every so often, nobody syncs"),
+    bug("poison_ignored", "a failed write or sync counts as done"),
+    bug("roll_without_dir_sync", "the name of a new segment is not synced before it is used"),
+    bug("unproven_not_rewritten", "what a failed sync left in the page cache is believed after a restart"),
+    bug("torn_tail_left", "the torn tail is not zeroed"),
+    bug("mount_without_sync", "what was found after a kill is shown without being synced"),
+    bug("damage_taken_for_torn", "damage in the middle is cut off like a torn tail"),
+    bug("snapshot_without_sync", "a snapshot is renamed before its data is synced"),
+    bug("snapshot_without_dir_sync", "old segments are removed before the name of the snapshot is synced"),
+    bug("snapshot_ahead_of_log", "a snapshot counts before the log is durable up to what it holds"),
+    bug("segment_removed_too_early", "segments are removed that the snapshot does not cover"),
+    bug("pin_ignored", "files are removed although they are being copied"),
+    bug("tombstones_not_in_snapshot", "a snapshot leaves out deleted keys"),
+    bug("version_not_in_snapshot", "a snapshot forgets how often a key has changed"),
+    bug("clock_not_in_snapshot", "a snapshot forgets the clock"),
+    bug("stamp_not_restored", "the clock is not restored from the log"),
+    bug("seq_reused", "after a cut tail the last sequence number is issued again"),
+    bug("unchanged_answered_early", "a write that changes nothing is answered before what it found is durable"),
+    bug("doubtful_said_failed", "a write whose fate is unknown is said to have failed"),
+    bug("overload_unbounded", "any number of writes may wait"),
+];
 
 /// Builds and runs the swarm on each bug named, or on all. Says whether all were caught.
 ///

@@ -235,6 +235,8 @@ impl Opening {
                 found
             }
         };
+        #[cfg(planted = "seq_reused")]
+        let rebuilt = if report.torn.is_some() { rebuilt.one_seq_back() } else { rebuilt };
         let founding = Founding { log: LogId(self.dice.next_id()), first_lsn: rebuilt.last_lsn.next() };
         self.report.log = report.log.or(Some(founding.log));
         let mut mount = Mount::new(report, self.config.log.clone(), founding, self.dice.clone())?;
@@ -268,6 +270,12 @@ impl Opening {
 }
 
 impl Rebuilt {
+    #[cfg(planted = "seq_reused")]
+    fn one_seq_back(mut self) -> Self {
+        self.history.reach.seq = self.history.reach.seq.saturating_sub(1);
+        self
+    }
+
     fn nothing() -> Self {
         let history = History::born(None, ReplicaId([0; 16]), Hlc::default());
         Self { history, store: Store::new(), last_lsn: Lsn::ZERO }

@@ -61,7 +61,8 @@ impl Node {
     pub fn write(&mut self, now: Now, writes: Vec<Write>) -> Result<RequestId, Error> {
         let bytes = self.check_arguments(&writes)?;
         self.check_health()?;
-        if self.waiting_bytes > 0 && self.waiting_bytes + bytes > self.config.max_pending_bytes {
+        let full = self.waiting_bytes > 0 && self.waiting_bytes + bytes > self.config.max_pending_bytes;
+        if full && !cfg!(planted = "overload_unbounded") {
             return Err(Error::new(
                 Code::Overloaded,
                 format!("{} bytes of writes wait for the disk already", self.waiting_bytes),
@@ -69,6 +70,7 @@ impl Node {
             ));
         }
         let (settled, verdict) = self.judge(&writes);
+        let settled = if cfg!(planted = "unchanged_answered_early") { Lsn::ZERO } else { settled };
         let (lsn, result) = match verdict {
             Err(mismatch) => (settled, Err(mismatch)),
             Ok(()) => {
@@ -316,7 +318,11 @@ impl Node {
         let failed = |lsn: Lsn| {
             let doubtful = poison.doubtful.is_some_and(|(first, last)| first <= lsn && lsn <= last);
             let error = Error::new(code, what.clone(), "reopen the node; reads go on");
-            if doubtful { error.with_local(LocalState::Unknown) } else { error }
+            if doubtful && !cfg!(planted = "doubtful_said_failed") {
+                error.with_local(LocalState::Unknown)
+            } else {
+                error
+            }
         };
         self.fail_waiting(Lsn::ZERO, failed);
         for (through, request) in core::mem::take(&mut self.flushes) {

@@ -70,14 +70,16 @@ impl Mount {
         let file = report.next_file;
         if let Some(last) = last {
             steps.push_back(DiskOp::Open { file, name: last.name.clone() });
-            if let Some(unproven) = unproven {
+            if let Some(unproven) = unproven.filter(|_| !cfg!(planted = "unproven_not_rewritten")) {
                 steps.push_back(DiskOp::Write { file, offset: unproven.offset, data: unproven.bytes, sync: false });
             }
-            if let Some(torn) = torn {
+            if let Some(torn) = torn.filter(|_| !cfg!(planted = "torn_tail_left")) {
                 steps.extend(cut(file, &torn));
             }
-            steps.push_back(DiskOp::Sync { file });
-            steps.push_back(DiskOp::SyncDir);
+            if !cfg!(planted = "mount_without_sync") {
+                steps.push_back(DiskOp::Sync { file });
+                steps.push_back(DiskOp::SyncDir);
+            }
         }
         if !leftovers.is_empty() {
             steps.extend(leftovers.into_iter().map(|leftover| DiskOp::Remove { name: leftover.name }));
