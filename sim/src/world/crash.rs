@@ -60,7 +60,7 @@ impl Host {
             Crash::Kill { salt, .. } => salt,
             Crash::Power(loss) => loss.salt,
         };
-        if !self.flights.is_empty() && self.closed == Some(true) {
+        if !self.flights.is_empty() {
             self.closed = None;
         }
         self.spill(salt);
