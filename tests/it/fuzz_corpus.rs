@@ -36,3 +36,23 @@ fn damaged_log() {
 fn ndjson() {
     replay("ndjson", softadastra::ndjson::fuzz);
 }
+
+#[test]
+fn link_handshake() {
+    replay("link_handshake", softadastra_core::transport::fuzz::handshake);
+}
+
+#[test]
+fn link_script() {
+    replay("link_script", softadastra_core::transport::fuzz::script);
+}
+
+#[test]
+fn link_decoded() {
+    replay("link_decoded", softadastra_core::transport::fuzz::decoded);
+}
+
+#[test]
+fn ticket() {
+    replay("ticket", softadastra_core::transport::fuzz::ticket);
+}
