@@ -44,7 +44,7 @@ async fn puts(client: &Arc<Client>, clients: u64, count: u64, round: u64) -> Dur
 fn durable_put(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads can be had");
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target directory is writable");
-    let client = runtime.block_on(Client::open(ClientOptions::durable(dir.path().join("node"))));
+    let client = runtime.block_on(Client::open(ClientOptions::local(dir.path().join("node"))));
     let client = Arc::new(client.expect("an empty directory opens"));
 
     let mut group = criterion.benchmark_group("durable put of 16 + 100 bytes");
