@@ -131,6 +131,12 @@ impl Link {
         self.opening = KeyUse::fresh(now);
     }
 
+    /// Records sealed with the present key.
+    #[cfg(test)]
+    pub(super) const fn sealed_with_this_key(&self) -> u64 {
+        self.sealing.records
+    }
+
     #[cfg(test)]
     pub(super) fn pretend_opened(&mut self, records: u64) {
         self.opening.records = records;

@@ -86,6 +86,18 @@ fn dials_are_few_at_a_time_and_none_is_forgotten() {
 }
 
 #[test]
+fn a_dial_that_succeeds_makes_place_for_the_next() {
+    let mut endpoints = vec![endpoint(0, 1, |s| s.max_dials = 1)];
+    endpoints.extend((1..5).map(|number| endpoint(number, 1, |_| {})));
+    let mut world = World::of(endpoints, 1);
+    for number in 1..5 {
+        world.add(0, number);
+    }
+    world.run();
+    assert_eq!(world.nodes[0].up.len(), 4, "without waiting for time to pass");
+}
+
+#[test]
 fn a_connection_that_is_never_made_is_given_up() {
     let mut endpoint = endpoint(0, 1, |_| {});
     let mut out = Vec::new();

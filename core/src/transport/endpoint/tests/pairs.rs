@@ -12,6 +12,11 @@ fn two_nodes_link_and_talk() {
     assert_eq!(world.states(1), [PeerState::Connected]);
     assert_eq!(world.nodes[0].pins, [(NodeId::new("node-1").unwrap(), world.key(1))]);
     assert_eq!(world.nodes[1].pins, [(NodeId::new("node-0").unwrap(), world.key(0))]);
+    world.live(Duration::from_secs(1));
+    for node in &world.nodes {
+        let peer = node.endpoint.peers(world.now).next().unwrap();
+        assert!(peer.round_trip.is_some(), "the first ping is served when it is due, not with the first old deadline");
+    }
 }
 
 #[test]
@@ -28,6 +33,8 @@ fn both_dial_at_once_and_one_link_stays_in_every_order() {
         world.live(Duration::from_secs(300));
         assert_eq!((world.nodes[0].ups, world.nodes[1].ups), ups, "seed {seed}: it holds");
         assert_eq!(world.states(0).len(), 1, "the entry by address and the one by key became one");
+        let failures = |node: &Node| node.endpoint.peers(world.now).map(|peer| peer.failures).sum::<u32>();
+        assert_eq!(world.nodes.iter().map(failures).sum::<u32>(), 0, "seed {seed}: giving way is not failing");
     }
 }
 

@@ -212,10 +212,10 @@ fn impossible_lengths_are_refused_before_their_bytes() {
 
 #[test]
 fn keys_change_by_count_and_by_time_and_nothing_is_lost() {
-    for (name, change) in [
-        ("records", (|s| s.rekey_records = 3) as fn(&mut Settings)),
-        ("bytes", |s| s.rekey_bytes = 100_000),
-        ("time", |s| s.rekey_after = Duration::from_secs(60)),
+    for (name, change, most) in [
+        ("records", (|s| s.rekey_records = 3) as fn(&mut Settings), 2),
+        ("bytes", |s| s.rekey_bytes = 100_000, 10),
+        ("time", |s| s.rekey_after = Duration::from_secs(60), 8),
     ] {
         let mut pair = Pair::up_with(change);
         for round in 0..40_u32 {
@@ -223,6 +223,8 @@ fn keys_change_by_count_and_by_time_and_nothing_is_lost() {
             pair.send(Side::A, Lane::Bulk, round.to_le_bytes().repeat(1000));
             pair.send(Side::B, Lane::Control, round.to_le_bytes().to_vec());
             pair.run();
+            let Phase::Up(link) = &pair.a.session.phase else { panic!("{name}") };
+            assert!(link.sealed_with_this_key() <= most, "{name}");
         }
         assert_eq!(pair.why(), ("open", "open"), "{name}");
         assert_eq!((pair.b.messages.len(), pair.a.messages.len()), (40, 40));
