@@ -32,7 +32,7 @@ pub enum Code {
     FormatTooNew,
     /// An earlier failure of the disk has stopped writes until the node is reopened.
     Degraded,
-    /// Whether the write survives is not known; reopening tells.
+    /// The node was lost while it worked on the command: whether the write survives is not known.
     Unknown,
     /// The store refused.
     StoreError,

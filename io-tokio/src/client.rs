@@ -145,9 +145,10 @@ impl Client {
     /// Sets a value. The one that is there already writes nothing ([`Batch::touch`] writes it again).
     ///
     /// # Errors
-    /// [`Code::InvalidArgument`] (key not 1 to 1024 bytes, or the value too long); [`Code::DiskFull`] and
-    /// [`Code::Degraded`] (nothing was written); [`Code::Unknown`] (the disk failed under this write: reopening tells
-    /// whether it is kept); [`Code::InvalidState`] (closed).
+    /// [`Code::InvalidArgument`] (key not 1 to 1024 bytes, or the value too long); [`Code::Degraded`] (nothing was
+    /// written); [`Code::IoError`] and [`Code::DiskFull`] (nothing was written, unless [`Error::local`] says
+    /// [`LocalState::Unknown`](softadastra_core::error::LocalState::Unknown): the disk failed under this very write, and
+    /// reopening tells whether it is kept); [`Code::InvalidState`] (closed).
     pub async fn put(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Result<Written, Error> {
         self.write_one(Write::Put { key: key.into(), value: value.into(), expect: None, touch: false }).await
     }
@@ -291,7 +292,8 @@ impl Client {
     /// Makes everything accepted so far durable, and says up to where.
     ///
     /// # Errors
-    /// [`Code::InvalidState`] in memory-only mode or once closed; [`Code::Degraded`]; [`Code::Unknown`].
+    /// [`Code::InvalidState`] in memory-only mode or once closed; [`Code::Degraded`]; [`Code::IoError`] and [`Code::DiskFull`] when
+    /// the sync fails.
     pub async fn flush(&self) -> Result<Lsn, Error> {
         let (answer, reply) = oneshot::channel();
         self.ask(Command::Flush { answer }, reply).await
