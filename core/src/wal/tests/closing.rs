@@ -1,3 +1,5 @@
+//! Tests of the clean close.
+
 use super::*;
 
 fn close(bench: &mut Bench) {

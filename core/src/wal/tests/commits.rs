@@ -1,3 +1,5 @@
+//! Tests of gathering, group commit and the cursors.
+
 use super::*;
 use crate::limits::MAX_FRAME_BODY;
 use format::Records;

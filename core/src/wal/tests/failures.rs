@@ -1,3 +1,5 @@
+//! Tests of poison: each operation fails once, and what is then true.
+
 use super::*;
 use DiskErrorKind::{Io, NoSpace};
 

@@ -1,3 +1,5 @@
+//! Tests of the roll from one segment to the next, and of the spare.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Tests of snapshots and of the removal of what they make superfluous.
+
 use super::*;
 use crate::wal::snapshot::{Decoder, Part};
 use DiskErrorKind::{Io, NoSpace, NotFound};
