@@ -4,10 +4,10 @@
 use bytes::Bytes;
 use softadastra_core::ids::{Lsn, ReplicaId};
 use softadastra_core::wal::format::{
-    FileName, Frame, FrameKind, Record, Records, SEGMENT_HEADER_LEN, SegmentHeader, decode_frame,
+    FileName, Frame, Record, Records, SEGMENT_HEADER_LEN, SegmentHeader, decode_frame,
 };
 
-use crate::disk::SimDisk;
+use crate::disk::{Loss, SimDisk};
 
 /// One segment as far as it reads well.
 #[derive(Clone, Debug)]
@@ -85,37 +85,38 @@ pub struct Vouched {
 }
 
 /// The ranges whose damage must be noticed or must not matter. Left out are frames whose records no later frame calls
-/// durable: nothing on disk tells them from a torn tail, which is why idle logs write marks.
+/// durable: nothing on disk tells them from a torn tail, which is why idle logs write marks. Only frames that no power loss
+/// can take any more count as proof.
 #[must_use]
 pub fn vouched(disk: &SimDisk) -> Vec<Vouched> {
-    let segments = segments(disk);
-    let mut durable = Lsn::ZERO;
+    let mut worst = disk.clone();
+    worst.lose_power(Loss::TOTAL);
+    let mut proofs = Vec::new();
+    for view in segments(&worst) {
+        proofs.extend(view.frames.iter().map(|(offset, frame)| ((view.number, *offset), frame.durable)));
+    }
+    let proven = |place: (u64, u64)| {
+        let later = proofs.iter().filter(|(at, _)| *at > place);
+        later.map(|(_, durable)| *durable).max().unwrap_or(Lsn::ZERO)
+    };
     let mut ranges = Vec::new();
-    for view in segments.iter().rev() {
-        // Room behind the last frame: whatever stands there was promised to nobody.
-        ranges.push(Vouched { name: view.name.clone(), start: view.end, end: view.len });
-        for (offset, frame) in view.frames.iter().rev() {
+    for view in segments(disk) {
+        ranges.push(Vouched { name: view.name.clone(), start: 0, end: SEGMENT_HEADER_LEN as u64 });
+        for (offset, frame) in &view.frames {
             let last = Lsn(frame.next_lsn().0.saturating_sub(1));
-            if frame.count == 0 || last <= durable {
+            if frame.count == 0 || last <= proven((view.number, *offset)) {
                 let end = offset + frame.encoded_len as u64;
                 ranges.push(Vouched { name: view.name.clone(), start: *offset, end });
             }
-            durable = durable.max(frame.durable);
         }
-        ranges.push(Vouched { name: view.name.clone(), start: 0, end: SEGMENT_HEADER_LEN as u64 });
+        // Room behind the last frame: whatever stands there was promised to nobody.
+        ranges.push(Vouched { name: view.name.clone(), start: view.end, end: view.len });
     }
     for (name, content) in disk.files() {
         if matches!(FileName::parse(name), Some(FileName::Snapshot(_))) {
             ranges.push(Vouched { name: name.into(), start: 0, end: content.len() as u64 });
         }
     }
-    ranges.reverse();
     ranges.retain(|range| range.start < range.end);
     ranges
-}
-
-/// Whether the frame is there to say how far the log is durable.
-#[must_use]
-pub const fn is_mark(frame: &Frame) -> bool {
-    matches!(frame.kind, FrameKind::Mark)
 }

@@ -3,7 +3,9 @@
 //! Each lives in the engine behind `#[cfg(planted = "name")]`, next to the line that it breaks, and is in no build that does not
 //! name it. `cargo run -p sim -- planted` builds the simulator once for each and counts the seeds it takes to catch it.
 
-use std::path::Path;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -66,22 +68,10 @@ pub fn run(names: &[&str], time: Duration) -> Result<bool, String> {
 }
 
 fn hunt(bug: &Bug, time: Duration) -> Result<bool, String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("the package lies in a workspace")?;
-    let target = root.join("target").join("planted").join(bug.name);
-    let cargo = |args: &[&str]| {
-        let mut command = Command::new(env!("CARGO"));
-        command.current_dir(root).env("CARGO_TARGET_DIR", &target).args(args);
-        let flags = format!("--cfg planted=\"{}\" -C debuginfo=0 -C opt-level=1", bug.name);
-        command.env("RUSTFLAGS", flags);
-        command.output().map_err(|error| format!("cargo does not run: {error}"))
-    };
-    let built = cargo(&["build", "-q", "-p", "sim", "--bin", "sim"])?;
-    if !built.status.success() {
-        return Err(format!("{} does not build:\n{}", bug.name, String::from_utf8_lossy(&built.stderr)));
-    }
+    let binary = build(bug)?;
     let begun = Instant::now();
     let seconds = time.as_secs().to_string();
-    let output = Command::new(target.join("debug").join("sim"))
+    let output = Command::new(binary)
         .args(["hunt", "--seconds", &seconds])
         .output()
         .map_err(|error| format!("the simulator does not run: {error}"))?;
@@ -92,4 +82,31 @@ fn hunt(bug: &Bug, time: Duration) -> Result<bool, String> {
     let by = if caught { by } else { "NOT CAUGHT" };
     println!("{:<34} {seeds:>7} {:>8.1}  {by}", bug.name, begun.elapsed().as_secs_f64());
     Ok(caught)
+}
+
+/// Builds the simulator with one bug in it. The flag goes to the packages of this workspace alone, through a wrapper of its own
+/// for each bug: what they depend on is built once for all.
+fn build(bug: &Bug) -> Result<PathBuf, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("the package lies in a workspace")?;
+    let target = root.join("target").join("planted");
+    let wrapper = target.join("wrappers").join(bug.name);
+    let script = format!("#!/bin/sh\nexec \"$@\" --cfg 'planted=\"{}\"'\n", bug.name);
+    let failed = |error: std::io::Error| format!("{} cannot be prepared: {error}", wrapper.display());
+    fs::create_dir_all(target.join("wrappers")).map_err(failed)?;
+    fs::write(&wrapper, script).map_err(failed)?;
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).map_err(failed)?;
+    let output = Command::new(env!("CARGO"))
+        .args(["build", "-q", "-p", "sim", "--bin", "sim"])
+        .current_dir(root)
+        .env("CARGO_TARGET_DIR", &target)
+        .env("RUSTC_WORKSPACE_WRAPPER", &wrapper)
+        .env("CARGO_INCREMENTAL", "0")
+        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
+        .env("CARGO_PROFILE_DEV_DEBUG", "0")
+        .output()
+        .map_err(|error| format!("cargo does not run: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{} does not build:\n{}", bug.name, String::from_utf8_lossy(&output.stderr)));
+    }
+    Ok(target.join("debug").join("sim"))
 }

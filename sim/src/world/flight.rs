@@ -18,7 +18,7 @@ pub(super) struct Flight {
     pub(super) request: DiskRequest,
     pub(super) begun: bool,
     result: Option<DiskResult>,
-    /// Up to where the frame that it writes says that the log is durable, if it writes one.
+    /// Up to where the frame that it writes and syncs says that the log is durable, if it writes one.
     states: Option<Lsn>,
 }
 
@@ -72,7 +72,7 @@ impl Host {
         let (life, pace) = (self.life, stage.pace);
         let name = u64::from(life) << 32 | token.0;
         if let Some(flight) = self.flights.get_mut(&token) {
-            flight.states = frame.map(|frame| frame.durable);
+            flight.states = frame.map(|frame| frame.durable).filter(|_| syncs_after(&op));
             let synced = syncs_after(&op) && result.is_ok();
             flight.result = Some(result);
             if synced {
