@@ -164,6 +164,8 @@ impl Host {
         let damaged = self.damage.any;
         stage.see(self.id, &Moment::NotOpened { error, damaged, hindered })?;
         self.last_refusal = Some(error.clone());
+        // A cut that failed on the way may show, after a power loss, a tail that an earlier start did not see.
+        self.closed = None;
         self.spill(0);
         self.disk.kill();
         if damaged && error.code() == softadastra_core::error::Code::WalCorrupt {
