@@ -113,6 +113,7 @@ impl Host {
             gone.iter().for_each(|_| stage.tally.mark(Mark::UnknownGone));
         }
         self.found = report.last_lsn;
+        self.closed = Some(report.clean);
         self.oracle.reopened(found);
         self.own = Some(node.status().replica);
         self.issue_what_stands(stage)?;
