@@ -22,7 +22,7 @@ pub(crate) fn started(info: &NodeInfo, report: &RecoveryReport) {
         tracing::warn!(
             event = "torn_tail_cut",
             bytes = report.torn_bytes,
-            "the end of the log was being written when the last run ended; no answered write is lost"
+            "the end of the log was unfinished and was dropped; every write before it is kept"
         );
     }
     for name in &report.strangers {

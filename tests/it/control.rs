@@ -203,6 +203,22 @@ fn a_node_starts_from_nothing_and_stops_cleanly_on_both_signals() {
 }
 
 #[test]
+fn a_key_too_long_for_a_request_is_refused_by_name() {
+    let place = Place::new();
+    let node = place.start();
+    let long = "k".repeat(70_000);
+    let runs = [
+        place.run(&["--json", "store", "put", &long, "v"]),
+        place.run(&["--json", "store", "get", &long]),
+        place.run(&["--json", "store", "list", "--prefix", &long]),
+    ];
+    for ran in runs {
+        assert_eq!((ran.code, &ran.error()["code"]), (1, &json!("invalid_argument")), "{ran:?}");
+    }
+    node.stop();
+}
+
+#[test]
 fn a_killed_node_leaves_nothing_in_the_way() {
     let place = Place::new();
     let node = place.start();

@@ -88,7 +88,10 @@ impl Human for Status {
                 ("Last LSN", wal.last_lsn.to_string()),
                 ("Durable LSN", wal.durable_lsn.to_string()),
                 ("Segments", wal.segments.to_string()),
-                ("Log bytes", format!("{}, {} of them behind the snapshot", bytes(wal.bytes), bytes(wal.tail_bytes))),
+                (
+                    "Log bytes",
+                    format!("{}, {} of them written since the last snapshot", bytes(wal.bytes), bytes(wal.tail_bytes)),
+                ),
                 ("Snapshot", snapshot),
             ]);
         }

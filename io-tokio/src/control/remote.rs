@@ -85,7 +85,14 @@ impl Remote {
             .uri(target.as_str())
             .header(hyper::header::HOST, "softadastra")
             .body(Full::new(body))
-            .expect("a target is a valid path and query");
+            // A target is percent-encoded; only its length can be wrong.
+            .map_err(|_too_long| {
+                Fault::new(
+                    Code::InvalidArgument,
+                    format!("a key or prefix that takes {} bytes to ask for is too long", target.as_str().len()),
+                    "keys have at most 1024 bytes",
+                )
+            })?;
         self.sender.ready().await.map_err(|error| lost(Kind::Read, &error))?;
         let response = self.sender.send_request(request).await.map_err(|error| lost(kind, &error))?;
         if response.status().is_success() {
