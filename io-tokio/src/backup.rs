@@ -58,11 +58,7 @@ pub async fn verify(backup: &Path) -> Result<BackupReport, Error> {
 /// [`Code::DiskFull`]; and those of [`verify`].
 pub async fn restore(backup: &Path, data_dir: &Path, node_id: Option<NodeId>) -> Result<RestoreReport, Error> {
     let data_dir = data_dir.to_owned();
-    let Site { partial, lock } = off_thread({
-        let data_dir = data_dir.clone();
-        move || Site::clear(&data_dir)
-    })
-    .await?;
+    let Site { target, partial, lock } = off_thread(move || Site::clear(&data_dir)).await?;
 
     let opened = Opened::open(backup).await?;
     if let Err(error) = opened.check().await {
@@ -95,8 +91,8 @@ pub async fn restore(backup: &Path, data_dir: &Path, node_id: Option<NodeId>) ->
     };
     off_thread(move || {
         drop(lock);
-        std::fs::rename(&partial, &data_dir).map_err(|error| data_dir::failed("renaming to", &data_dir, &error))?;
-        data_dir::sync_parent(&data_dir)
+        std::fs::rename(&partial, &target).map_err(|error| data_dir::failed("renaming to", &target, &error))?;
+        data_dir::sync_parent(&target)
     })
     .await?;
     Ok(report)
@@ -104,6 +100,8 @@ pub async fn restore(backup: &Path, data_dir: &Path, node_id: Option<NodeId>) ->
 
 /// Where a restore builds.
 struct Site {
+    /// Where it goes when it is whole.
+    target: PathBuf,
     partial: PathBuf,
     lock: DirLock,
 }
@@ -121,9 +119,18 @@ impl Site {
         if data_dir::exists(data_dir)? && !is_empty_dir(data_dir)? {
             return Err(taken(data_dir, "is there already and not an empty directory"));
         }
-        let mut partial = data_dir.as_os_str().to_owned();
+        // The name of what is there, so that `.`, a trailing slash and a link mean the directory itself.
+        let target = if data_dir::exists(data_dir)? {
+            data_dir.canonicalize().map_err(|error| data_dir::failed("resolving", data_dir, &error))?
+        } else {
+            data_dir.components().collect()
+        };
+        let Some(name) = target.file_name() else {
+            return Err(taken(data_dir, "has no name of its own to restore to"));
+        };
+        let mut partial = name.to_owned();
         partial.push(".partial");
-        let partial = PathBuf::from(partial);
+        let partial = target.with_file_name(partial);
         data_dir::make_dir(&partial)?;
         let lock = DirLock::acquire(&partial)?;
         // Left behind by a restore that was cut short; anything else is somebody's.
@@ -134,7 +141,7 @@ impl Site {
         }
         let wal = partial.join(WAL_DIR);
         data_dir::make_empty_dir(&wal)?;
-        Ok(Self { partial, lock })
+        Ok(Self { partial, lock, target })
     }
 }
 

@@ -67,7 +67,7 @@ pub(crate) fn prepare(dir: &Path, create: bool) -> Result<Prepared, Error> {
             }
             make_dir(&wal)?;
         }
-    } else if !std::fs::metadata(&wal).is_ok_and(|meta| meta.is_dir()) {
+    } else if !std::fs::metadata(&wal).map_err(|error| failed("looking at", &wal, &error))?.is_dir() {
         return Err(Error::new(
             Code::InvalidArgument,
             format!("{} is not a directory", wal.display()),

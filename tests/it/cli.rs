@@ -395,3 +395,57 @@ fn damage_is_found_named_and_repaired_only_when_asked() {
     let again = place.run(&["wal", "repair", "--json"]);
     assert_eq!((again.code, &again.error()["code"]), (1, &json!("invalid_state")));
 }
+
+#[test]
+fn an_init_that_was_cut_short_can_be_done_again() {
+    let place = Place::empty();
+    std::fs::create_dir_all(place.data().join("wal")).unwrap();
+    place.run(&["init", "--node-id", "again"]).ok();
+    assert_eq!(place.run(&["init"]).code, 1);
+    let ran = place.run(&["--json", "init", "--node-id", "other"]);
+    assert_eq!((ran.code, &ran.error()["code"]), (1, &json!("already_exists")), "{ran:?}");
+}
+
+#[test]
+fn a_segment_that_is_a_link_is_refused_not_passed_over() {
+    let place = Place::new();
+    place.run(&["store", "put", "k", "v"]).ok();
+    let segment = place.data().join("wal/0000000000000001.seg");
+    let elsewhere = place.path().join("moved");
+    std::fs::rename(&segment, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &segment).unwrap();
+    for command in [&["--json", "store", "get", "k"][..], &["--json", "wal", "verify"]] {
+        let ran = place.run(command);
+        assert_eq!((ran.code, &ran.error()["code"]), (1, &json!("io_error")), "{ran:?}");
+        assert!(ran.error()["message"].as_str().unwrap().contains("0000000000000001.seg"), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_restore_may_name_its_directory_in_any_way() {
+    let place = Place::new();
+    place.run(&["store", "put", "k", "v"]).ok();
+    let backup = place.path().join("backup").display().to_string();
+    place.run(&["backup", &backup]).ok();
+    let empty = place.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let fresh = format!("{}/", place.path().join("fresh").display());
+    for target in [fresh, format!("{}/.", empty.display())] {
+        let mut restore = crate::support::binary();
+        restore.args(["--data-dir", &target, "restore", &backup]);
+        crate::support::run(restore, b"").ok();
+        let mut get = crate::support::binary();
+        get.args(["--data-dir", &target, "store", "get", "k"]);
+        assert_eq!(crate::support::run(get, b"").ok(), "v\n");
+    }
+}
+
+#[test]
+fn an_export_does_not_replace_what_is_no_plain_file() {
+    let place = Place::new();
+    let link = place.path().join("link");
+    std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+    let ran = place.run(&["--json", "store", "export", &link.display().to_string()]);
+    assert_eq!((ran.code, &ran.error()["code"]), (1, &json!("invalid_argument")), "{ran:?}");
+    assert!(link.is_symlink());
+}

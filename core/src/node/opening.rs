@@ -261,6 +261,8 @@ impl Opening {
         let born = self.report.created || node.published_reach.seq == 0 && node.published == Lsn::ZERO;
         if born {
             node.write_birth(now)?;
+            // A run that ended before its birth was durable has left nothing.
+            self.report.created = true;
         }
         if founding {
             node.snapshot(now)?;

@@ -61,7 +61,9 @@ impl Node {
         let grown = self.published > self.opened_at
             && now.mono >= self.snapshots.not_before
             && log.wants_snapshot(self.store.snapshot_bytes());
-        if self.snapshots.running || self.health != Health::Ready || !(asked || grown) {
+        // On a full disk too: a snapshot may be what makes room.
+        let able = matches!(self.health, Health::Ready | Health::DiskFull);
+        if self.snapshots.running || !able || !(asked || grown) {
             return;
         }
         let head = self.history.encode_head(self.published_reach);

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::*;
 use crate::config::Durability;
 use crate::dice::Seed;
-use crate::disk::{DiskErrorKind, DiskOp, DiskRequest};
+use crate::disk::{DiskError, DiskErrorKind, DiskOp, DiskRequest};
 use crate::error::LocalState;
 use crate::ids::NodeId;
 use crate::testing::{Failure, MemDisk};
@@ -27,6 +27,8 @@ struct Bench {
     events: Vec<Event>,
     closed: bool,
     now: Now,
+    /// There is no room for another segment.
+    full: bool,
 }
 
 fn at(ms: u64) -> Now {
@@ -63,6 +65,7 @@ impl Bench {
             events: Vec::new(),
             closed: false,
             now: at(1),
+            full: false,
         }
     }
 
@@ -87,7 +90,12 @@ impl Bench {
     fn step(&mut self) -> bool {
         self.poll();
         let Some(DiskRequest { token, op, .. }) = self.asked.pop_front() else { return false };
-        let result = self.disk.run(&op);
+        let spare = matches!(&op, DiskOp::Create { name, .. } if name.ends_with(".seg.new"));
+        let result = if self.full && (spare || matches!(op, DiskOp::Zero { .. })) {
+            Err(DiskError { kind: DiskErrorKind::NoSpace, message: "no space left".to_string() })
+        } else {
+            self.disk.run(&op)
+        };
         self.node.handle(self.now, Input::Disk { token, result });
         self.poll();
         true
@@ -498,4 +506,35 @@ fn a_snapshot_that_is_due_waits_for_the_first_write_and_is_no_news_when_closing(
     bench.put("k", "again");
     bench.run();
     assert!(matches!(bench.events[..], [Event::SnapshotDone(_)]));
+}
+
+#[test]
+fn on_a_full_disk_a_snapshot_is_answered_and_makes_room() {
+    let mut config = Config::default();
+    (config.log.first_segment, config.log.max_segment) = (64 << 10, 64 << 10);
+    let mut bench = Bench::on(MemDisk::new(), config, 1);
+    let value = "v".repeat(4000);
+    bench.full = true;
+    let mut refused = None;
+    for n in 0..40 {
+        let request = bench.put("k", &format!("{n}{value}"));
+        bench.run();
+        refused = bench.answer(request).unwrap().clone().err();
+        if refused.is_some() {
+            break;
+        }
+    }
+    let refused = refused.expect("the first segment has no room for all of them");
+    assert_eq!((refused.code(), refused.local()), (Code::DiskFull, LocalState::Valid));
+    assert_eq!(bench.node.status().health, Health::DiskFull);
+
+    let request = bench.node.snapshot(bench.now).unwrap();
+    bench.run();
+    assert!(matches!(bench.answer(request), Some(Ok(Reply::Snapshot(_)))), "{:?}", bench.answer(request));
+
+    bench.full = false;
+    let request = bench.put("k", "small");
+    bench.run();
+    assert!(bench.answer(request).unwrap().is_ok());
+    assert_eq!(bench.node.status().health, Health::Ready);
 }

@@ -5,6 +5,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use softadastra_core::error::Code;
 
 use super::output::{Failure, Human as _, Output};
 use super::progress::{Progress, Unit};
@@ -75,6 +76,11 @@ struct Draft {
 
 impl Draft {
     fn create(path: &Path) -> Result<Self, Failure> {
+        if fs::symlink_metadata(path).is_ok_and(|meta| !meta.is_file()) {
+            let what = format!("{} is there and is not a plain file", path.display());
+            let next = "name a new file, or export to stdout and redirect it";
+            return Err(Fault::new(Code::InvalidArgument, what, next).into());
+        }
         let mut name = path.as_os_str().to_owned();
         name.push(".partial");
         let draft = PathBuf::from(name);

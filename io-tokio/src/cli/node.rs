@@ -1,5 +1,6 @@
 //! `softadastra init` and `softadastra node start`.
 
+use std::path::Path;
 use std::time::Duration;
 
 use softadastra_core::error::Code;
@@ -24,6 +25,12 @@ pub(super) fn parse_node_id(text: String) -> Result<NodeId, Failure> {
         .map_err(|error| Failure::Usage(Fault::new(Code::InvalidArgument, error.to_string(), "choose another")))
 }
 
+/// Whether anything lies in the log directory of `dir`.
+fn holds_files(dir: &Path) -> Result<bool, Fault> {
+    let wal = dir.join(data_dir::WAL_DIR);
+    Ok(wal.is_dir() && !data_dir::names(&wal)?.is_empty())
+}
+
 /// Creates a data directory; one that is there already is left alone.
 pub(super) async fn init(settings: &Settings, node_id: Option<String>, out: &mut Output) -> Result<Done, Failure> {
     let dir = &settings.data_dir;
@@ -35,11 +42,19 @@ pub(super) async fn init(settings: &Settings, node_id: Option<String>, out: &mut
         let what = format!("{} already holds a node", dir.display());
         Fault::new(Code::AlreadyExists, what, "use it as it is, or choose another data directory")
     };
-    // Asked before opening, which would give the node a new name; asked again after, in case two do this at once.
-    if dir.is_dir() && data_dir::exists(&dir.join(data_dir::WAL_DIR))? {
-        return Err(there().into());
-    }
-    let mut local = Local::for_one_command(Client::open(wanted).await?);
+    // An empty log directory is what an earlier init left that was cut short; opening tells whether more is there.
+    let mut local = match Client::open(wanted.clone()).await {
+        Ok(client) => Local::for_one_command(client),
+        // It runs, or was born under another name than the one wanted now.
+        Err(error)
+            if matches!(error.code(), Code::Locked | Code::InvalidArgument)
+                && wanted.validate().is_ok()
+                && holds_files(dir)? =>
+        {
+            return Err(there().into());
+        }
+        Err(error) => return Err(error.into()),
+    };
     let node = local.node().await?;
     local.close().await?;
     if !node.recovery.created {

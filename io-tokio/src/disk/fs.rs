@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use softadastra_core::disk::{Completion, DiskError, DiskErrorKind, DiskOp, DiskResult, FileId, FileInfo, Lane};
+use softadastra_core::wal::format::FileName;
 use tokio::sync::oneshot;
 
 use super::Disk;
@@ -195,8 +196,12 @@ impl Shared {
             for entry in std::fs::read_dir(&self.path)? {
                 let entry = entry?;
                 let meta = entry.metadata()?;
+                let name = entry.file_name().to_string_lossy().into_owned();
                 if meta.is_file() {
-                    files.push(FileInfo { name: entry.file_name().to_string_lossy().into_owned(), len: meta.len() });
+                    files.push(FileInfo { name, len: meta.len() });
+                } else if FileName::parse(&name).is_some() {
+                    // Passing it over would make the log end before it.
+                    return Err(io::Error::other(format!("{name} is a link, a directory or a device, not a file")));
                 }
             }
             files.sort();
