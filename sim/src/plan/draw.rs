@@ -204,6 +204,11 @@ impl Draw {
                 if self.chance(30) {
                     add(*at, What::Backup);
                 }
+                if self.chance(40) {
+                    // Somewhere between the draft and the removal of the last old segment.
+                    let what = self.crash(Self::power);
+                    add(*at + self.magnitude(200, 20_000), what);
+                }
             }
             Sort::IoFault => {
                 let window = self.magnitude(1_000, 2_000_000);

@@ -65,7 +65,7 @@ impl Host {
         let result = self.disk.begin(&op);
         stage.tally.disk_ops += 1;
         stage.note(self.id, format_args!("disk {} -> {}", describe(&op), word(&result)));
-        self.look_at_faults(stage, &result, frame.as_ref());
+        self.look_at_faults(stage, &result, frame.as_ref(), again);
         if result.is_ok() {
             self.look_at_names(stage, &op);
         }
@@ -99,7 +99,7 @@ impl Host {
         let result = self.disk.settle(&op);
         flight.result = Some(result.clone());
         stage.note(self.id, format_args!("disk settled {} -> {}", describe(&op), word(&result)));
-        self.look_at_faults(stage, &result, None);
+        self.look_at_faults(stage, &result, None, false);
         let name = u64::from(self.life) << 32 | token.0;
         let delay = chance::below(chance::mix(stage.pace.salt, name, 2), stage.pace.report + 1);
         stage.schedule(delay, self.id, Some(self.life), Kind::Report(token));
@@ -162,7 +162,7 @@ impl Host {
         Ok(Some(frame))
     }
 
-    fn look_at_faults(&mut self, stage: &mut Stage, result: &DiskResult, frame: Option<&Frame>) {
+    fn look_at_faults(&mut self, stage: &mut Stage, result: &DiskResult, frame: Option<&Frame>, again: bool) {
         if result.as_ref().is_err_and(|error| error.kind == DiskErrorKind::NoSpace) {
             stage.tally.mark(Mark::DiskFull);
             self.struck = true;
@@ -173,7 +173,7 @@ impl Host {
             self.struck = true;
             match harm {
                 // Answers given before a sync promise less once the sync has failed.
-                Harm::DropPages(_) if !self.knobs.syncs_always() => {
+                Harm::DropPages(_) => {
                     self.harshness = crate::oracle::Harshness::Power;
                 }
                 Harm::Misdirect(_) => {
@@ -181,9 +181,10 @@ impl Host {
                     self.damage.followed = false;
                     self.damage.life = self.life;
                     let lost = |frame: &Frame| (frame.durable.next(), Lsn(frame.next_lsn().0.saturating_sub(1)));
-                    self.damage.misdirected = frame.map(lost);
+                    // A mount that writes old frames once more, and elsewhere, may leave no proof of any of them.
+                    self.damage.misdirected = if again { Some((Lsn::ZERO, Lsn(u64::MAX))) } else { frame.map(lost) };
                 }
-                Harm::Error(_) | Harm::Short(..) | Harm::DropPages(_) | Harm::DoneButFailed => {}
+                Harm::Error(_) | Harm::Short(..) | Harm::DoneButFailed => {}
             }
         }
     }

@@ -78,7 +78,7 @@ impl Host {
         let found = state_of(&node);
         let mut verdict = None;
         if let (Some((lost, _)), false) = (self.damage.misdirected, self.damage.followed) {
-            if self.harshness == Harshness::Power {
+            if self.harshness == Harshness::Power || lost == Lsn::ZERO {
                 // The power loss may have torn the very frame that proves what it overwrote to have been durable.
                 verdict = Some(Verdict::Cut(0));
                 stage.see(self.id, &Moment::Forgiven(Lsn::ZERO))?;
