@@ -8,7 +8,7 @@ use super::slot::{Replicas, Slot};
 use crate::clock::Stamp;
 use crate::context::VersionVector;
 use crate::ids::{Dot, Lsn};
-use crate::op::{Body, Marks};
+use crate::op::{Body, Marks, Operation};
 
 /// The entry of one key: the operation that won, what else was merged, and how often the winner changed. A view into
 /// the store; copying it costs nothing.
@@ -72,6 +72,30 @@ impl<'a> Entry<'a> {
     #[must_use]
     pub fn known(&self) -> VersionVector {
         self.slot.known(self.replicas).collect()
+    }
+
+    /// The dots that together make up [`Self::known`], without gathering them. One replica may come twice; the greater counts.
+    pub fn known_dots(&self) -> impl Iterator<Item = Dot> + 'a {
+        self.slot.known(self.replicas)
+    }
+
+    /// [`Self::known`], if it is more than the winner's context and dot.
+    #[must_use]
+    pub fn known_beyond(&self) -> Option<VersionVector> {
+        self.slot.has_known().then(|| self.known())
+    }
+
+    /// The operation that won, as it was issued.
+    #[must_use]
+    pub fn operation(&self) -> Operation {
+        Operation {
+            dot: self.dot(),
+            stamp: self.stamp(),
+            context: self.context(),
+            key: Bytes::copy_from_slice(self.key()),
+            body: self.body(),
+            marks: self.marks(),
+        }
     }
 
     /// How often the winner has changed here, from 1; it goes on through deletions. Each node counts for itself.

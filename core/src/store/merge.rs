@@ -28,10 +28,17 @@ pub enum Merge {
     Duplicate,
 }
 
-/// Merges `op`, logged at `lsn`, into `old`. Gives the entry to put in its place; `None` when nothing changes.
+/// Merges `op`, logged at `lsn`, into `old`. Gives the entry to put in its place; `None` when nothing changes. Whoever
+/// passed the operation on had merged `also_known` besides it; that becomes known here too.
 ///
-/// Every replica that `op` names must have been interned.
-pub(super) fn merge(replicas: &Replicas, old: Option<&Slot>, lsn: Lsn, op: &Operation) -> (Merge, Option<Slot>) {
+/// Every replica that `op` and `also_known` name must have been interned.
+pub(super) fn merge(
+    replicas: &Replicas,
+    old: Option<&Slot>,
+    lsn: Lsn,
+    op: &Operation,
+    also_known: &VersionVector,
+) -> (Merge, Option<Slot>) {
     let is_put = op.body.value().is_some();
     let winner = |version: u64, known: Option<&VersionVector>| {
         Slot::new(
@@ -51,26 +58,46 @@ pub(super) fn merge(replicas: &Replicas, old: Option<&Slot>, lsn: Lsn, op: &Oper
         )
     };
     let Some(old) = old else {
-        return (Merge::Applied { created: is_put, version: 1, concurrent: false }, Some(winner(1, None)));
+        return (
+            Merge::Applied { created: is_put, version: 1, concurrent: false },
+            if also_known.is_empty() {
+                Some(winner(1, None))
+            } else {
+                let mut known = op.context.clone();
+                known.include(op.dot);
+                known.join(also_known);
+                Some(winner(1, Some(&known)))
+            },
+        );
     };
     let joined = || {
         let mut known: VersionVector = old.known(replicas).collect();
         known.join(&op.context);
         known.include(op.dot);
+        known.join(also_known);
         known
     };
 
+    let old_dot = old.dot(replicas);
     if old.knows(replicas, op.dot) {
-        let grows = op.context.iter().any(|dot| !old.knows(replicas, dot));
+        let outranks = (op.stamp, op.dot.replica) > (old.stamp, old_dot.replica)
+            || (op.dot == old_dot && op.stamp == old.stamp && op.body.content_hash() > old.content_hash);
+        if outranks {
+            // What is known never outranks the winner, unless two replicas share an id or memory was damaged. Taking
+            // the greater one all the same makes every replica end with the same winner even then.
+            let version = old.version.saturating_add(1);
+            let merge = Merge::Applied { created: is_put && old.is_tombstone(), version, concurrent: false };
+            return (merge, Some(winner(version, Some(&joined()))));
+        }
+        let grows = op.context.iter().chain(also_known.iter()).any(|dot| !old.knows(replicas, dot));
         return (Merge::Duplicate, grows.then(|| old.with_known(replicas, &joined(), lsn)));
     }
-    let old_dot = old.dot(replicas);
     let seen = op.context.covers(old_dot);
     if !seen && (op.stamp, op.dot.replica) < (old.stamp, old_dot.replica) {
         return (Merge::Superseded, Some(old.with_known(replicas, &joined(), lsn)));
     }
     let version = old.version.saturating_add(1);
-    let covers_all = old.known(replicas).all(|dot| op.context.covers(dot));
+    let covers_all = also_known.is_empty() && old.known(replicas).all(|dot| op.context.covers(dot));
     let slot = if covers_all { winner(version, None) } else { winner(version, Some(&joined())) };
     (Merge::Applied { created: is_put && old.is_tombstone(), version, concurrent: !seen }, Some(slot))
 }

@@ -36,6 +36,7 @@ use self::slot::{Replicas, Slot};
 use self::staging::Staging;
 use self::table::{Handle, Table};
 use self::tree::Place;
+use crate::context::VersionVector;
 use crate::ids::Lsn;
 use crate::op::Operation;
 
@@ -47,6 +48,8 @@ pub struct Store {
     staging: Staging,
     feed: Feed,
     digest: Digest,
+    /// The part of `digest` that tombstones have in it.
+    dead_digest: Digest,
     live: usize,
     live_bytes: u64,
     dead_bytes: u64,
@@ -86,7 +89,15 @@ impl Store {
     /// # Panics
     /// When `lsn` is not above everything staged.
     pub fn stage(&mut self, lsn: Lsn, op: &Operation) -> Merge {
-        self.intern(op);
+        self.stage_entry(lsn, op, &VersionVector::EMPTY)
+    }
+
+    /// As [`Self::stage`], for an operation that was passed on together with what else had been merged with it.
+    ///
+    /// # Panics
+    /// When `lsn` is not above everything staged.
+    pub fn stage_entry(&mut self, lsn: Lsn, op: &Operation, also_known: &VersionVector) -> Merge {
+        self.intern(op, also_known);
         let (at, old) = match self.staging.newest(&op.key) {
             Some((at, slot)) => (at, Some(slot)),
             None => {
@@ -94,7 +105,7 @@ impl Store {
                 (at.ok(), old)
             }
         };
-        let (merge, slot) = merge::merge(&self.replicas, old, lsn, op);
+        let (merge, slot) = merge::merge(&self.replicas, old, lsn, op, also_known);
         if let Some(slot) = slot {
             self.staging.push(lsn, op.key.clone(), at, slot);
         }
@@ -125,10 +136,18 @@ impl Store {
     /// # Panics
     /// When something is staged: it would be overtaken.
     pub fn apply(&mut self, lsn: Lsn, op: &Operation) -> Merge {
+        self.apply_entry(lsn, op, &VersionVector::EMPTY)
+    }
+
+    /// As [`Self::apply`], for an operation that was passed on together with what else had been merged with it.
+    ///
+    /// # Panics
+    /// When something is staged: it would be overtaken.
+    pub fn apply_entry(&mut self, lsn: Lsn, op: &Operation, also_known: &VersionVector) -> Merge {
         assert!(self.staging.len() == 0, "what is staged comes first");
-        self.intern(op);
+        self.intern(op, also_known);
         let (at, old) = self.published(&op.key);
-        let (merge, slot) = merge::merge(&self.replicas, old, lsn, op);
+        let (merge, slot) = merge::merge(&self.replicas, old, lsn, op, also_known);
         if let Some(slot) = slot {
             self.install(at, slot);
         }
@@ -139,6 +158,25 @@ impl Store {
     /// called or something is applied.
     pub fn finish_load(&mut self) {
         self.feed.settle();
+    }
+
+    /// Takes the published entry of a key out, without a trace: no tombstone stays. Does nothing, and says so, when a change
+    /// of the key is staged. For tombstones that everybody has seen, and for what a full exchange found deleted.
+    pub fn remove(&mut self, key: &[u8]) -> bool {
+        if self.staging.newest(key).is_some() {
+            return false;
+        }
+        let Ok(handle) = self.table.find(key) else {
+            return false;
+        };
+        let slot = self.table.remove(handle);
+        let part = Digest::of(self.view(&slot));
+        self.digest.remove(part);
+        if slot.is_tombstone() {
+            self.dead_digest.remove(part);
+        }
+        self.uncount(&slot);
+        true
     }
 
     /// The number of published keys that have a value.
@@ -178,6 +216,29 @@ impl Store {
         self.digest
     }
 
+    /// The digest of the published entries that have a value. Tombstones are left out, because replicas do not collect them
+    /// at the same moment.
+    #[must_use]
+    pub fn live_digest(&self) -> Digest {
+        let mut digest = self.digest;
+        digest.remove(self.dead_digest);
+        digest
+    }
+
+    /// How many published entries with a value lie behind `after` and up to `end`, and the sum of their digests. `None`
+    /// stands for the beginning and the end of all keys.
+    #[must_use]
+    pub fn range_digest(&self, after: Option<&[u8]>, end: Option<&[u8]>) -> (u64, Digest) {
+        let mut count = 0;
+        let mut digest = Digest::default();
+        let range = self.entries(after).take_while(|entry| end.is_none_or(|end| entry.key() <= end));
+        for entry in range.filter(|entry| !entry.is_tombstone()) {
+            count += 1;
+            digest.add(Digest::of(entry));
+        }
+        (count, digest)
+    }
+
     /// The digest computed anew over every published entry, values included: it differs from [`Self::digest`] only if
     /// memory or a snapshot was damaged.
     #[must_use]
@@ -204,6 +265,12 @@ impl Store {
         self.last_changed
     }
 
+    /// Published entries in key order, tombstones included, from the first key after `after` (from the beginning for
+    /// `None`).
+    pub fn entries<'a>(&'a self, after: Option<&'a [u8]>) -> impl Iterator<Item = Entry<'a>> + 'a {
+        self.entries_from(after.map_or(Bound::Unbounded, Bound::Excluded))
+    }
+
     fn entries_from<'a>(&'a self, start: Bound<&'a [u8]>) -> impl Iterator<Item = Entry<'a>> + 'a {
         self.table.slots_from(start).map(|slot| self.view(slot))
     }
@@ -221,9 +288,9 @@ impl Store {
         Entry { slot, replicas: &self.replicas }
     }
 
-    fn intern(&mut self, op: &Operation) {
+    fn intern(&mut self, op: &Operation, also_known: &VersionVector) {
         self.replicas.intern(op.dot.replica);
-        for dot in op.context.iter() {
+        for dot in op.context.iter().chain(also_known.iter()) {
             self.replicas.intern(dot.replica);
         }
     }
@@ -242,8 +309,12 @@ impl Store {
             }
             Err(place) => {
                 let handle = self.table.insert(place, slot);
-                let part = Digest::of(self.view(self.table.slot(handle)));
+                let slot = self.table.slot(handle);
+                let (part, dead) = (Digest::of(self.view(slot)), slot.is_tombstone());
                 self.digest.add(part);
+                if dead {
+                    self.dead_digest.add(part);
+                }
                 handle
             }
         };
@@ -252,10 +323,18 @@ impl Store {
 
     fn change_digest(&mut self, old: &Slot, handle: Handle) {
         let (old, new) = (self.view(old), self.view(self.table.slot(handle)));
-        if old.dot() != new.dot() {
-            let (old, new) = (Digest::of(old), Digest::of(new));
-            self.digest.remove(old);
-            self.digest.add(new);
+        if (old.dot(), old.stamp(), old.content_hash()) == (new.dot(), new.stamp(), new.content_hash()) {
+            return;
+        }
+        let (was_dead, is_dead) = (old.is_tombstone(), new.is_tombstone());
+        let (old, new) = (Digest::of(old), Digest::of(new));
+        self.digest.remove(old);
+        self.digest.add(new);
+        if was_dead {
+            self.dead_digest.remove(old);
+        }
+        if is_dead {
+            self.dead_digest.add(new);
         }
     }
 
@@ -264,6 +343,10 @@ impl Store {
         let changed = slot.changed;
         self.last_changed = self.last_changed.max(changed);
         self.count(&slot);
+        if slot.is_tombstone() {
+            let part = Digest::of(self.view(&slot));
+            self.dead_digest.add(part);
+        }
         let handle = self.table.push_last(slot);
         self.feed.push_loose(changed, handle);
     }

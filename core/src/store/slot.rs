@@ -144,6 +144,20 @@ impl Slot {
         Self { blob, stamp, seq: dot.seq, version, changed, content_hash, replica, bits }
     }
 
+    /// What stands in the place of an entry that was taken out. Its LSN is that of no record, so that the feed passes it by.
+    pub(super) fn vacant() -> Self {
+        Self {
+            blob: Blob::Small(Box::default()),
+            stamp: Stamp::default(),
+            seq: 0,
+            version: 0,
+            changed: Lsn::ZERO,
+            content_hash: 0,
+            replica: 0,
+            bits: TOMBSTONE,
+        }
+    }
+
     /// The same winner, with another `known`, changed at `changed`.
     pub(super) fn with_known(&self, replicas: &Replicas, known: &VersionVector, changed: Lsn) -> Self {
         let body = match self.value() {
@@ -229,6 +243,11 @@ impl Slot {
         }
         // The dot is above the writer's own part of its context, so it stands for that too.
         Dots { extra: Some(self.dot(replicas)), ..self.context(replicas) }
+    }
+
+    /// Whether `known` is more than the context and the dot.
+    pub(super) fn has_known(&self) -> bool {
+        self.bits & KNOWN != 0
     }
 
     /// Whether `dot` was merged here.

@@ -6,7 +6,8 @@ use core::ops::Bound;
 use super::slot::Slot;
 use super::tree::{Keys, Ordered, Place, Tree};
 
-/// The place of a slot; it never changes, because no entry is ever taken out: deletions leave tombstones.
+/// The place of a slot; it never changes as long as the entry is there. Deletions leave tombstones; what is collected frees its
+/// place for another key.
 pub(super) type Handle = u32;
 
 /// Slots of one piece of memory: growing never moves more than this many.
@@ -16,6 +17,8 @@ const CHUNK: usize = 1024;
 pub(super) struct Table {
     slots: Slots,
     tree: Tree,
+    /// Places whose entries were taken out.
+    vacant: Vec<Handle>,
 }
 
 #[derive(Debug, Default)]
@@ -56,7 +59,7 @@ impl Keys for Slots {
 
 impl Table {
     pub(super) fn len(&self) -> usize {
-        self.slots.len
+        self.slots.len - self.vacant.len()
     }
 
     /// The handle of `key`, or the place where it belongs.
@@ -69,16 +72,20 @@ impl Table {
     }
 
     pub(super) fn replace(&mut self, handle: Handle, slot: Slot) -> Slot {
-        let at = handle as usize;
-        let place = self.slots.chunks.get_mut(at / CHUNK).and_then(|chunk| chunk.get_mut(at % CHUNK));
-        let place = place.expect("handles are given out with their slots");
+        let place = self.place(handle);
         assert!(place.key() == slot.key(), "a slot keeps its key");
         core::mem::replace(place, slot)
     }
 
     /// Takes in the entry of a key that is not there yet, at the place that [`Self::find`] gave.
     pub(super) fn insert(&mut self, place: Place, slot: Slot) -> Handle {
-        let handle = self.slots.push(slot);
+        let handle = match self.vacant.pop() {
+            Some(handle) => {
+                *self.place(handle) = slot;
+                handle
+            }
+            None => self.slots.push(slot),
+        };
         self.tree.insert(&self.slots, place, handle);
         handle
     }
@@ -88,6 +95,19 @@ impl Table {
         let handle = self.slots.push(slot);
         self.tree.push_last(&self.slots, handle);
         handle
+    }
+
+    /// Takes an entry out.
+    pub(super) fn remove(&mut self, handle: Handle) -> Slot {
+        self.tree.remove(&self.slots, self.slots.key(handle));
+        self.vacant.push(handle);
+        core::mem::replace(self.place(handle), Slot::vacant())
+    }
+
+    fn place(&mut self, handle: Handle) -> &mut Slot {
+        let at = handle as usize;
+        let place = self.slots.chunks.get_mut(at / CHUNK).and_then(|chunk| chunk.get_mut(at % CHUNK));
+        place.expect("handles are given out with their slots")
     }
 
     pub(super) fn last_key(&self) -> Option<&[u8]> {

@@ -1,3 +1,4 @@
+mod collection;
 mod convergence;
 mod model;
 mod replay;

@@ -7,7 +7,8 @@
 //! What a search costs is waiting for memory. So heads are counted through rather than bisected: eight cache lines that
 //! are fetched at once take less time than three that each name the next.
 //!
-//! Nothing is ever taken out: deletions leave tombstones. Leaves know their successor, so a scan is a walk along them.
+//! Only collected tombstones are taken out. Leaves are never joined: one that runs empty stays and fills again. Leaves know
+//! their successor, so a scan is a walk along them.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -155,6 +156,21 @@ impl Heads {
             *item = item_of(key_of(*item as u32), skip, *item as u32);
         }
     }
+
+    /// Takes out the key at a place.
+    fn remove(&mut self, at: usize) {
+        let len = self.len();
+        if let Some(tail) = self.items.get_mut(at..len) {
+            tail.rotate_left(1);
+            if let Some(last) = tail.last_mut() {
+                *last = u64::MAX;
+            }
+        }
+        self.len -= 1;
+        if self.len == 0 {
+            self.skip = 0;
+        }
+    }
 }
 
 impl Branch {
@@ -265,6 +281,16 @@ impl Tree {
 
     fn leaf(&self, number: u32) -> Option<&Leaf> {
         self.leaves.get(number as usize).map(|leaf| &**leaf)
+    }
+
+    /// Takes out the handle of `key`.
+    pub(super) fn remove(&mut self, keys: &impl Keys, key: &[u8]) {
+        let number = self.leaf_of(key);
+        if let Some(leaf) = self.leaves.get_mut(number as usize)
+            && let Ok(at) = leaf.keys.search(key, |handle| keys.key(handle))
+        {
+            leaf.keys.remove(at);
+        }
     }
 
     fn leaf_of(&self, key: &[u8]) -> u32 {
