@@ -58,6 +58,7 @@ pub mod node;
 pub mod op;
 pub mod sink;
 pub mod store;
+pub mod sync;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod time;

@@ -20,5 +20,8 @@ pub const MAX_BATCH_OPS: usize = 65_536;
 /// always fits.
 pub const MAX_FRAME_BODY: usize = 128 << 20;
 
+/// The most other replicas of which progress is kept.
+pub const MAX_MEMBERS: usize = 4096;
+
 const _: () = assert!(MAX_FRAME_BODY > MAX_VALUE_LEN + MAX_KEY_LEN + MAX_REPLICAS * 26 + 64);
 const _: () = assert!(MAX_FRAME_BODY < u32::MAX as usize);

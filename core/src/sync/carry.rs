@@ -1,0 +1,84 @@
+//! Carrying out an [`Apply`]: what is staged in the store, and what is logged for it.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::conflict::Met;
+use super::record::SyncRecord;
+use super::{Apply, Item};
+use crate::context::VersionVector;
+use crate::ids::{Dot, Lsn};
+use crate::op::Operation;
+use crate::store::Store;
+
+/// A record to be logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Logged {
+    /// A foreign operation by itself.
+    Foreign(Operation),
+    /// A record of sync.
+    Sync(SyncRecord),
+}
+
+/// What carrying out an [`Apply`] came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// To be logged as one group; the first gets the LSN that was given, each further one the next.
+    pub logged: Vec<Logged>,
+    /// Conflicts met. For [`super::Engine::applied`].
+    pub conflicts: Vec<Met>,
+    /// Dots met. For [`super::Engine::applied`].
+    pub met: VersionVector,
+    /// What [`forget`] takes out of the store once the log has taken the group.
+    pub drops: Vec<Bytes>,
+}
+
+/// Stages the entries of `apply` from `first` on, the LSN that the log will give next. If the log then refuses the group,
+/// [`Store::discard_staged`] from `first` undoes it all.
+pub fn carry_out(store: &mut Store, first: Lsn, apply: &Apply) -> Carried {
+    let mut carried = Carried::default();
+    let mut lsn = first;
+    for item in &apply.items {
+        carried.met.include(item.op.dot);
+        carried.met.join(&item.op.context);
+        carried.met.join(&item.known);
+        carried.conflicts.extend(Met::before(store, &item.op));
+        let before = store.staged_len();
+        store.stage_entry(lsn, &item.op, &item.known);
+        if store.staged_len() > before {
+            carried.logged.push(logged(item));
+            lsn = lsn.next();
+        }
+    }
+    for (dot, key) in &apply.drops {
+        if is_droppable(store, *dot, key) {
+            carried.logged.push(Logged::Sync(SyncRecord::Dropped { dot: *dot, key: key.clone() }));
+            carried.drops.push(key.clone());
+        }
+    }
+    carried.logged.extend(apply.records.iter().cloned().map(Logged::Sync));
+    carried
+}
+
+/// Takes the drops out of the store. To be called when the log has taken the group: a write that comes in between would
+/// have seen the version that goes.
+pub fn forget(store: &mut Store, carried: &Carried) {
+    for key in &carried.drops {
+        store.remove(key);
+    }
+}
+
+/// A write that was accepted since the exchange named the key has made it the writer's again.
+fn is_droppable(store: &Store, dot: Dot, key: &[u8]) -> bool {
+    store.latest(key).is_some_and(|latest| latest.dot() == dot)
+        && store.entry(key).is_some_and(|entry| entry.dot() == dot)
+}
+
+fn logged(item: &Item) -> Logged {
+    if item.known.is_empty() {
+        Logged::Foreign(item.op.clone())
+    } else {
+        Logged::Sync(SyncRecord::Entry { op: item.op.clone(), known: item.known.clone() })
+    }
+}

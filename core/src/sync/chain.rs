@@ -1,0 +1,193 @@
+//! Telling one history from another that bears the same name.
+//!
+//! Every own operation extends a [`Chain`]. A replica tells its peers pairs (seq, chain); they keep the latest of each
+//! *level* and say them back when they meet again. If the replica finds another chain at one of those seqs, it is not
+//! the one that spoke then: its directory was copied back, or its machine rolled back, and it has written since.
+//!
+//! Levels exist because a replica cannot keep its chain at every seq. Of level 0 it keeps the last 1024 seqs, of level
+//! 1 the last 1024 multiples of 16, and so on up to multiples of 65,536, of which it keeps the last 1024 too. A history
+//! rewritten from some point is noticed if at least one pair told beyond that point is still on both ladders: always,
+//! except when fewer than 16 operations were lost *and* more than 1024 were written since, and so on at each level.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::codec::{DecodeError, Fault, Reader, put_varint};
+use crate::ids::Seq;
+use crate::op::Chain;
+
+const LEVELS: usize = 5;
+const LEVEL_SHIFT: u32 = 4;
+const KEPT: usize = 1024;
+
+/// A history's chain at some of its seqs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ladder {
+    levels: [VecDeque<(Seq, Chain)>; LEVELS],
+}
+
+impl Ladder {
+    /// Adds the chain at the next seq. Seqs that are there already are passed over.
+    pub fn push(&mut self, seq: Seq, chain: Chain) {
+        for (level, kept) in (0u32..).zip(&mut self.levels) {
+            if !seq.is_multiple_of(1 << (level * LEVEL_SHIFT)) || kept.back().is_some_and(|(last, _)| *last >= seq) {
+                break;
+            }
+            if kept.len() == KEPT {
+                kept.pop_front();
+            }
+            kept.push_back((seq, chain));
+        }
+    }
+
+    /// The chain at a seq, if it was kept.
+    #[must_use]
+    pub fn get(&self, seq: Seq) -> Option<Chain> {
+        self.levels.iter().find_map(|kept| {
+            let index = kept.binary_search_by_key(&seq, |(at, _)| *at).ok()?;
+            kept.get(index).map(|(_, chain)| *chain)
+        })
+    }
+
+    /// What to tell a peer that holds everything up to `seq`: the latest pair of each level up to there.
+    #[must_use]
+    pub fn pairs(&self, seq: Seq) -> Pairs {
+        let mut pairs = Pairs::default();
+        for kept in &self.levels {
+            let below = kept.partition_point(|(at, _)| *at <= seq);
+            if let Some(pair) = below.checked_sub(1).and_then(|index| kept.get(index)) {
+                pairs.0.push(*pair);
+            }
+        }
+        pairs.0.dedup();
+        pairs
+    }
+
+    /// Whether what a peer was told contradicts this history; the first seq at which it does.
+    #[must_use]
+    pub fn contradicted_by(&self, told: &Pairs) -> Option<Seq> {
+        told.0.iter().filter(|(seq, chain)| self.get(*seq).is_some_and(|own| own != *chain)).map(|(seq, _)| *seq).min()
+    }
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        for kept in &self.levels {
+            put_varint(out, kept.len() as u64);
+            for (seq, chain) in kept {
+                put_varint(out, *seq);
+                out.extend_from_slice(&chain.0.to_le_bytes());
+            }
+        }
+    }
+
+    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut ladder = Self::default();
+        for kept in &mut ladder.levels {
+            let count = reader.varint("chain ladder")?;
+            if count > KEPT as u64 {
+                return Err(DecodeError { field: "chain ladder", fault: Fault::Invalid });
+            }
+            for _ in 0..count {
+                let seq = reader.varint("chain ladder seq")?;
+                if kept.back().is_some_and(|(last, _)| *last >= seq) {
+                    return Err(DecodeError { field: "chain ladder seq", fault: Fault::Invalid });
+                }
+                kept.push_back((seq, Chain(reader.u64("chain ladder")?)));
+            }
+        }
+        Ok(ladder)
+    }
+}
+
+/// What a replica said of its own history: its chain at a few seqs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pairs(Vec<(Seq, Chain)>);
+
+impl Pairs {
+    /// Whether nothing was said.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Pairs in the order they were told.
+    pub fn iter(&self) -> impl Iterator<Item = (Seq, Chain)> + '_ {
+        self.0.iter().copied()
+    }
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        out.push(self.0.len() as u8);
+        for (seq, chain) in &self.0 {
+            put_varint(out, *seq);
+            out.extend_from_slice(&chain.0.to_le_bytes());
+        }
+    }
+
+    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let count = reader.u8("chain pairs")?;
+        if usize::from(count) > LEVELS {
+            return Err(DecodeError { field: "chain pairs", fault: Fault::Invalid });
+        }
+        let mut pairs = Self::default();
+        for _ in 0..count {
+            pairs.0.push((reader.varint("chain pair seq")?, Chain(reader.u64("chain pair")?)));
+        }
+        Ok(pairs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chain(seq: Seq, salt: u64) -> Chain {
+        Chain(seq.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ salt)
+    }
+
+    fn history(from: &Ladder, seqs: core::ops::RangeInclusive<Seq>, salt: u64) -> Ladder {
+        let mut ladder = from.clone();
+        for seq in seqs {
+            ladder.push(seq, chain(seq, salt));
+        }
+        ladder
+    }
+
+    #[test]
+    fn a_history_agrees_with_itself_however_long_ago() {
+        let young = history(&Ladder::default(), 1..=5_000, 0);
+        let old = history(&young, 5_001..=300_000, 0);
+        for seq in [1, 17, 4_000, 5_000] {
+            assert_eq!(old.contradicted_by(&young.pairs(seq)), None);
+        }
+        assert_eq!(old.get(300_000), Some(chain(300_000, 0)));
+        assert_eq!(old.get(65_536), Some(chain(65_536, 0)));
+        assert_eq!(old.get(65_537), None);
+    }
+
+    #[test]
+    fn a_rolled_back_history_that_wrote_on_is_found_out() {
+        let shared = history(&Ladder::default(), 1..=1_000, 0);
+        for (lost, written) in [(1, 1), (5, 900), (20, 9_000), (300, 200_000)] {
+            let told = history(&shared, 1_001..=1_000 + lost, 1).pairs(1_000 + lost);
+            let rewritten = history(&shared, 1_001..=1_000 + written, 2);
+            if written >= lost {
+                assert!(
+                    rewritten.contradicted_by(&told).is_some_and(|seq| seq > 1_000),
+                    "{lost} lost, {written} since"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_ladder_round_trips() {
+        let ladder = history(&Ladder::default(), 1..=40_000, 3);
+        let mut out = Vec::new();
+        ladder.encode(&mut out);
+        ladder.pairs(39_999).encode(&mut out);
+        let bytes = out.into();
+        let mut reader = Reader::new(&bytes);
+        assert_eq!(Ladder::decode(&mut reader).unwrap(), ladder);
+        assert_eq!(Pairs::decode(&mut reader).unwrap(), ladder.pairs(39_999));
+        reader.finish("ladder").unwrap();
+    }
+}

@@ -1,0 +1,112 @@
+//! The end of a session: farewell, the pause before the next, and what counts as a failed try.
+
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::engine::Engine;
+use super::message::Bye;
+use super::session::Phase;
+use super::{CloseReason, Effect, Event, Finding, PeerId};
+use crate::error::{Code, Error};
+use crate::sink::Sink;
+
+impl Engine {
+    /// Closes every session with a word of farewell: the node shuts down.
+    pub fn leave(&mut self, out: &mut dyn Sink<Effect>) {
+        let peers: Vec<PeerId> = self.sessions.keys().copied().collect();
+        for peer in peers {
+            self.say_bye(peer, Bye::Leaving, CloseReason::Told(Bye::Leaving), out);
+        }
+    }
+
+    /// Deletions are forgotten here. Peers that may not have seen them must not be told to claim them.
+    pub(super) fn floor_rose(&mut self, out: &mut dyn Sink<Effect>) {
+        self.floor_stamp = self.floor_stamp.max(self.state.floor_stamp);
+        let below = self.sessions.iter().filter(|(_, session)| {
+            let floor = &self.state.floor;
+            session.is_open() && session.said_floor != *floor && !session.vector.covers_all(floor)
+        });
+        let below: Vec<PeerId> = below.map(|(peer, _)| *peer).collect();
+        for peer in below {
+            self.close(peer, CloseReason::FloorRose, out);
+        }
+    }
+
+    pub(super) fn close(&mut self, peer: PeerId, reason: CloseReason, out: &mut dyn Sink<Effect>) {
+        let bye = match &reason {
+            CloseReason::Protocol(_) => Bye::Protocol,
+            CloseReason::WrongNetwork => Bye::WrongNetwork,
+            CloseReason::NoCommonProtocol => Bye::NoCommonProtocol,
+            CloseReason::Silent | CloseReason::FloorRose => Bye::Leaving,
+            CloseReason::ClockSkew => Bye::ClockSkew,
+            CloseReason::Replaced => Bye::Replaced,
+            CloseReason::NoRoom => Bye::NoRoom,
+            CloseReason::Degraded => Bye::Degraded,
+            CloseReason::Identity(_) => Bye::Identity,
+            CloseReason::Told(bye) => *bye,
+        };
+        self.say_bye(peer, bye, reason, out);
+    }
+
+    fn say_bye(&mut self, peer: PeerId, bye: Bye, reason: CloseReason, out: &mut dyn Sink<Effect>) {
+        if self.sessions.get(&peer).is_none_or(|session| session.phase == Phase::Closing) {
+            return;
+        }
+        let retry_after = self.count_try(peer, &reason.to_string(), out);
+        if let Some(session) = self.sessions.get_mut(&peer) {
+            session.phase = Phase::Closing;
+            session.bye = (!matches!(reason, CloseReason::Told(_)) || bye == Bye::Leaving).then_some(bye);
+            session.held.clear();
+        }
+        if self.full_in == Some(peer) {
+            self.next_full_in();
+        }
+        out.push(Effect::Close { peer, reason, retry_after });
+    }
+
+    /// A session ends: if own operations were under way on it and none arrived, that was a failed try. Gives the pause
+    /// before the next.
+    pub(super) fn count_try(&mut self, peer: PeerId, why: &str, out: &mut dyn Sink<Effect>) -> Duration {
+        let Some(session) = self.sessions.get(&peer) else { return Duration::ZERO };
+        let Some(replica) = session.replica() else { return self.pause(1) };
+        let under_way = session.is_open() && session.sent_seq > self.state.acknowledged;
+        if under_way && !session.progressed {
+            let failed = self.outbox.broke(replica, session.sent_seq, why, self.settings.max_retries);
+            if failed {
+                let operations = self.outbox_status().failed;
+                out.push(Effect::Event(Event::Failed { operations, reason: why.to_string() }));
+            }
+        }
+        self.pause(self.outbox.tries_of(replica))
+    }
+
+    fn pause(&mut self, tries: u32) -> Duration {
+        let doubled = self.settings.backoff_first.saturating_mul(1 << tries.min(20));
+        let pause = doubled.min(self.settings.backoff_max);
+        let micros = u64::try_from(pause.as_micros()).unwrap_or(u64::MAX);
+        Duration::from_micros(micros / 2 + self.dice.below(micros / 2 + 1))
+    }
+
+    /// Two histories bear one name, and one of them is this one: nothing is exchanged from here on.
+    pub(super) fn halt(&mut self, finding: Finding, out: &mut dyn Sink<Effect>) {
+        if self.halted.is_some() {
+            return;
+        }
+        self.halted = Some(finding);
+        out.push(Effect::Event(Event::Identity(finding)));
+        out.push(Effect::Rebirth(finding));
+        let peers: Vec<PeerId> = self.sessions.keys().copied().collect();
+        for peer in peers {
+            self.close(peer, CloseReason::Identity(finding), out);
+        }
+        self.applies.clear();
+    }
+}
+
+pub(super) fn refusal(why: &Error) -> CloseReason {
+    match why.code() {
+        Code::DiskFull | Code::Overloaded => CloseReason::NoRoom,
+        _ => CloseReason::Degraded,
+    }
+}

@@ -1,0 +1,525 @@
+//! The engine: facts about links and the log go in here; what peers say is taken in by `receive`, what they are sent is
+//! composed by `send`.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::conflict::Met;
+use super::ending::refusal;
+use super::members::lease_start;
+use super::outbox::Outbox;
+use super::record::SyncRecord;
+use super::session::{FullIn, Phase, Session};
+use super::state::State;
+use super::{Carried, CloseReason, Effect, Event, Finding, Identity, PeerId, Resolution, Settings, Token, collect};
+use crate::clock::Stamp;
+use crate::context::VersionVector;
+use crate::dice::Dice;
+use crate::error::{Code, Error};
+use crate::ids::{Dot, Lsn, ReplicaId, Seq};
+use crate::op::{Body, Chain, Operation};
+use crate::sink::Sink;
+use crate::store::Store;
+use crate::time::{Instant, Now, WallTime};
+
+/// Acknowledged cursors are logged at once when everything is acknowledged, else no more often than this: what peers
+/// hold is heard again with their next hello, so a crash costs no delivery.
+pub(super) const ACKNOWLEDGED_EVERY: Duration = Duration::from_secs(1);
+
+/// For how long after a start replicas that were not heard within their lease still count: perhaps it was this node
+/// that was away.
+const LEASE_GRACE: Duration = Duration::from_secs(24 * 3600);
+
+/// Sync of one replica with all its peers. See the module's documentation.
+#[derive(Debug)]
+pub struct Engine {
+    pub(super) settings: Settings,
+    pub(super) me: Identity,
+    pub(super) state: State,
+    /// The own vector: `state.vector`, and the own operations that are durable.
+    pub(super) claims: VersionVector,
+    pub(super) own_seq: Seq,
+    pub(super) own_written: Seq,
+    own_pending: VecDeque<(Lsn, Seq)>,
+    pub(super) durable: Lsn,
+    pub(super) sessions: BTreeMap<PeerId, Session>,
+    pub(super) applies: VecDeque<Applying>,
+    pub(super) outbox: Outbox,
+    pub(super) dice: Dice,
+    started: WallTime,
+    next_token: u64,
+    pub(super) next_number: u64,
+    /// Counts changes of what is known of members; sessions remember how far they have told.
+    pub(super) revision: u64,
+    pub(super) revisions: BTreeMap<ReplicaId, u64>,
+    pub(super) acknowledged_logged: (Seq, Instant),
+    pub(super) acknowledged_due: Option<Instant>,
+    collect_at: Instant,
+    /// Runs in which peers were met, the latest last.
+    pub(super) runs: BTreeMap<ReplicaId, VecDeque<u64>>,
+    /// The session whose full exchange is taken in; the others' batches wait.
+    pub(super) full_in: Option<PeerId>,
+    /// Why nothing is exchanged any more.
+    pub(super) halted: Option<Finding>,
+    pub(super) floor_stamp: Stamp,
+    pub(super) divergences: u64,
+    pub(super) traffic: Traffic,
+}
+
+/// Entries that crossed links, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Sent.
+    pub sent: u64,
+    /// Received.
+    pub received: u64,
+    /// Received, and not here before.
+    pub taken: u64,
+}
+
+/// An [`super::Apply`] on its way to durability.
+#[derive(Debug)]
+pub(super) struct Applying {
+    pub(super) token: Token,
+    pub(super) peer: PeerId,
+    pub(super) lsn: Option<Lsn>,
+    pub(super) records: Vec<SyncRecord>,
+    pub(super) met: VersionVector,
+    pub(super) conflicts: Vec<Met>,
+    /// The peer's feed is taken in up to here with it.
+    pub(super) through: Lsn,
+    pub(super) bytes: u64,
+    /// With it, all that follows from the keys that the peer named is durable.
+    pub(super) ends_naming: bool,
+    /// It ends a full exchange.
+    pub(super) ends_full: bool,
+}
+
+impl Engine {
+    /// An engine that goes on from `state`, whose own history has come to `own_seq`, all of it durable, and whose log ends
+    /// at `durable`.
+    ///
+    /// The first effect is a record of the run that begins.
+    #[expect(clippy::too_many_arguments, reason = "what a restart knows, and where its first effect goes")]
+    pub fn new(
+        settings: Settings,
+        me: Identity,
+        state: State,
+        own_seq: Seq,
+        durable: Lsn,
+        dice: Dice,
+        now: Now,
+        out: &mut dyn Sink<Effect>,
+    ) -> Self {
+        let mut claims = state.vector.clone();
+        claims.include(Dot { replica: me.replica, seq: own_seq });
+        let boot = SyncRecord::Boot { boot: me.boot, after: durable };
+        let mut engine = Self {
+            collect_at: now.mono + settings.collect_every,
+            acknowledged_logged: (state.acknowledged, now.mono),
+            floor_stamp: state.floor_stamp,
+            settings,
+            me,
+            state,
+            claims,
+            own_seq,
+            own_written: own_seq,
+            own_pending: VecDeque::new(),
+            durable,
+            sessions: BTreeMap::new(),
+            applies: VecDeque::new(),
+            outbox: Outbox::default(),
+            dice,
+            started: now.wall,
+            next_token: 0,
+            next_number: 0,
+            revision: 0,
+            revisions: BTreeMap::new(),
+            acknowledged_due: None,
+            runs: BTreeMap::new(),
+            full_in: None,
+            halted: None,
+            divergences: 0,
+            traffic: Traffic::default(),
+        };
+        for replica in engine.state.members.iter().map(|(replica, _)| replica).collect::<Vec<_>>() {
+            engine.member_changed(replica);
+        }
+        engine.persist(boot, out);
+        engine
+    }
+
+    // Facts about links.
+
+    /// A link to a peer is up: authenticated, ordered, framed.
+    pub fn peer_up(&mut self, now: Now, peer: PeerId, out: &mut dyn Sink<Effect>) {
+        let spread = self.dice.below(self.settings.ping_every.as_micros() as u64 / 4 + 1);
+        let ping_at = now.mono + self.settings.ping_every + Duration::from_micros(spread);
+        self.sessions.insert(peer, Session::new(now.mono, self.claims.clone(), self.state.floor.clone(), ping_at));
+        match self.halted {
+            Some(finding) => self.close(peer, CloseReason::Identity(finding), out),
+            None => self.wake(peer, out),
+        }
+    }
+
+    /// A link is down, whoever closed it.
+    pub fn peer_down(&mut self, now: Now, peer: PeerId, store: &Store, out: &mut dyn Sink<Effect>) {
+        let Some(session) = self.sessions.get(&peer) else { return };
+        if session.phase != Phase::Closing {
+            self.count_try(peer, "the link broke", out);
+        }
+        if let Some(session) = self.sessions.remove(&peer)
+            && let Some(replica) = session.replica()
+            && let Some(member) = self.state.members.get(replica)
+        {
+            let member = member.clone();
+            self.persist(SyncRecord::Member { replica, member }, out);
+        }
+        if self.full_in == Some(peer) {
+            self.next_full_in();
+        }
+        self.refresh_direct(now, out);
+        self.take_held(now, store, out);
+    }
+
+    // Facts about the log.
+
+    /// An own operation was published at `lsn`; `chain` is that of the history up to and including it. In the order of
+    /// their seqs.
+    ///
+    /// # Panics
+    /// When the seq does not follow the one before.
+    pub fn own_published(&mut self, lsn: Lsn, op: &Operation, chain: Chain) {
+        assert!(op.dot.replica == self.me.replica && op.dot.seq == self.own_written + 1, "own operations have no gaps");
+        self.own_written = op.dot.seq;
+        self.own_pending.push_back((lsn, op.dot.seq));
+        self.state.own(op, chain);
+    }
+
+    /// The log has taken the group of an [`Effect::Apply`], whose last record got `lsn`; for a group of no records, the last
+    /// record of the log.
+    pub fn applied(
+        &mut self,
+        now: Now,
+        token: Token,
+        lsn: Lsn,
+        carried: Carried,
+        store: &Store,
+        out: &mut dyn Sink<Effect>,
+    ) {
+        if let Some(applying) = self.applies.iter_mut().find(|applying| applying.token == token) {
+            applying.lsn = Some(lsn);
+            applying.met = carried.met;
+            applying.conflicts = carried.conflicts;
+        }
+        if lsn <= self.durable {
+            self.durable(now, lsn, store, out);
+        }
+    }
+
+    /// Whether an [`Effect::Apply`] is still to be carried out: not if an earlier one of the same peer was refused.
+    #[must_use]
+    pub fn still_wanted(&self, token: Token) -> bool {
+        self.applies.iter().any(|applying| applying.token == token)
+    }
+
+    /// The log cannot take the group of an [`Effect::Apply`]. What it held will come again in a later session.
+    pub fn apply_refused(&mut self, token: Token, why: &Error, out: &mut dyn Sink<Effect>) {
+        if let Some(peer) = self.applies.iter().find(|applying| applying.token == token).map(|applying| applying.peer) {
+            self.applies.retain(|applying| applying.peer != peer || applying.lsn.is_some());
+            self.close(peer, refusal(why), out);
+        }
+    }
+
+    /// The log has given up the records from `from` on, which it had taken.
+    pub fn taken_back(&mut self, from: Lsn, why: &Error, out: &mut dyn Sink<Effect>) {
+        let lost = |applying: &Applying| applying.lsn.is_none_or(|lsn| lsn >= from);
+        let peers: Vec<PeerId> = self.applies.iter().filter(|a| lost(a)).map(|a| a.peer).collect();
+        self.applies.retain(|applying| !lost(applying));
+        for peer in peers {
+            self.close(peer, refusal(why), out);
+        }
+    }
+
+    /// Everything up to `lsn` is durable, and the store shows it.
+    pub fn durable(&mut self, now: Now, lsn: Lsn, store: &Store, out: &mut dyn Sink<Effect>) {
+        self.durable = self.durable.max(lsn);
+        let mut claims_more = false;
+        while let Some(&(at, seq)) = self.own_pending.front()
+            && at <= lsn
+        {
+            self.own_pending.pop_front();
+            self.own_seq = seq;
+            claims_more |= self.claims.include(Dot { replica: self.me.replica, seq });
+        }
+        while let Some(applying) = self.applies.pop_front_if(|first| first.lsn.is_some_and(|at| at <= lsn)) {
+            claims_more |= self.complete(now, applying, out);
+        }
+        if claims_more {
+            self.announce(now);
+        }
+        self.take_held(now, store, out);
+        self.wake_all(out);
+    }
+
+    /// An [`Effect::Apply`] is durable. Says whether more is claimed now.
+    fn complete(&mut self, now: Now, applying: Applying, out: &mut dyn Sink<Effect>) -> bool {
+        let mut claims_more = false;
+        for record in &applying.records {
+            self.state.apply(record);
+            if let SyncRecord::Cut(vector) = record {
+                claims_more |= self.claims.join(vector);
+            }
+        }
+        self.state.met.join(&applying.met);
+        for met in &applying.conflicts {
+            self.note_conflict(now, met, out);
+        }
+        if let Some(session) = self.sessions.get_mut(&applying.peer) {
+            session.applying -= 1;
+            session.taken_lsn = session.taken_lsn.max(applying.through);
+            session.taken_bytes += applying.bytes;
+            session.ack_at = Some(now.mono);
+            if applying.ends_naming {
+                session.full_in = Some(FullIn::Closing { durable: true });
+            }
+            if applying.ends_full {
+                session.full_in = None;
+            }
+        }
+        if applying.ends_full {
+            self.floor_rose(out);
+            if self.full_in == Some(applying.peer) {
+                self.next_full_in();
+            }
+            self.refresh_direct(now, out);
+        }
+        claims_more
+    }
+
+    fn note_conflict(&mut self, now: Now, met: &Met, out: &mut dyn Sink<Effect>) {
+        let policy = self.settings.conflict_policy;
+        let Some(id) = self.state.conflicts.note(met, policy, now.wall) else { return };
+        out.push(Effect::Event(Event::Conflict { id, key: met.key.clone() }));
+        if let Some(body) = met.resolution(policy) {
+            let winner = if met.remote_wins() { met.remote.dot } else { met.local.dot };
+            out.push(Effect::Resolve(Resolution { conflict: id, key: met.key.clone(), winner, body }));
+        }
+    }
+
+    /// The session after the present one whose full exchange waits to be taken in.
+    pub(super) fn next_full_in(&mut self) {
+        let waiting = |(peer, session): (&PeerId, &Session)| {
+            (session.is_open() && session.full_in.is_some() && Some(*peer) != self.full_in).then_some(*peer)
+        };
+        self.full_in = self.sessions.iter().find_map(waiting);
+    }
+
+    // Time.
+
+    /// When [`Self::handle_timeout`] wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let sessions = self.sessions.values().filter(|session| session.phase != Phase::Closing);
+        let due = sessions.flat_map(|session| {
+            let open = session.is_open();
+            let unanswered = session.waiting.into_iter().chain(session.ping.map(|(_, at)| at)).min();
+            let suspect = if open { unanswered } else { Some(session.since) };
+            let stall = open && session.mid_walk && self.is_relied_on(session);
+            [
+                session.ack_at.filter(|_| !session.announced),
+                session.members_at.filter(|_| !session.announced),
+                (open && !session.announced).then_some(session.ping_at),
+                suspect.map(|at| at + self.settings.ack_timeout),
+                stall.then(|| session.last_batch + self.settings.stall_after),
+            ]
+        });
+        due.flatten().chain(self.acknowledged_due).chain([self.collect_at]).min()
+    }
+
+    /// A deadline has passed.
+    pub fn handle_timeout(&mut self, now: Now, store: &Store, out: &mut dyn Sink<Effect>) {
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now.mono);
+        let peers: Vec<PeerId> = self.sessions.keys().copied().collect();
+        for peer in peers {
+            let Some(session) = self.sessions.get(&peer) else { continue };
+            let unanswered = session.waiting.into_iter().chain(session.ping.map(|(_, at)| at)).min();
+            let suspect = if session.is_open() { unanswered } else { Some(session.since) };
+            if session.phase != Phase::Closing && due(suspect.map(|at| at + self.settings.ack_timeout)) {
+                self.close(peer, CloseReason::Silent, out);
+            } else if due(session.ack_at) || due(session.members_at) || due(Some(session.ping_at)) {
+                self.wake(peer, out);
+            }
+        }
+        self.refresh_direct(now, out);
+        self.take_held(now, store, out);
+        if due(self.acknowledged_due) {
+            self.log_acknowledged(now, out);
+        }
+        if due(Some(self.collect_at)) {
+            self.collect_at = now.mono + self.settings.collect_every;
+            out.push(Effect::CollectDue);
+        }
+    }
+
+    // Commands.
+
+    /// Queues again what has failed, and lets peers be dialled at once.
+    pub fn retry(&mut self) {
+        self.outbox.requeue();
+    }
+
+    /// What is to be written to settle a conflict: its winner again, or another body. The node writes it as a resolution.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] when no such conflict is on record.
+    pub fn resolve(&mut self, id: u64, body: Option<Body>) -> Result<Resolution, Error> {
+        let Some(conflict) = self.state.conflicts.resolve(id) else {
+            let what = format!("no conflict {id} is on record");
+            return Err(Error::new(Code::NotFound, what, "list the conflicts to see their numbers"));
+        };
+        let met = &conflict.met;
+        let winner = if met.remote_wins() { &met.remote } else { &met.local };
+        let body = body.unwrap_or_else(|| winner.body.clone());
+        Ok(Resolution { conflict: id, key: met.key.clone(), winner: winner.dot, body })
+    }
+
+    /// The record that collects every tombstone that may go; to be asked for when nothing is staged. The node logs it
+    /// and calls [`Self::collected`]. `None` when there is none to go.
+    #[must_use]
+    pub fn plan_collection(&self, now: Now, store: &Store) -> Option<SyncRecord> {
+        if store.tombstones() == 0 || store.staged_len() > 0 || self.full_in.is_some() {
+            return None;
+        }
+        let since = lease_start(now.wall, self.settings.member_lease);
+        let graced = lease_start(now.wall, LEASE_GRACE) < self.started;
+        let since = if graced { WallTime(0) } else { since };
+        let stable = self.state.members.stable(self.me.replica, &self.claims, since);
+        // A tombstone from the future would lift every later write above itself.
+        collect::plan(store, &stable, Stamp::from_wall(now.wall))
+    }
+
+    /// The log has taken the record of [`Self::plan_collection`], and nothing was staged since.
+    pub fn collected(&mut self, record: &SyncRecord, store: &mut Store, out: &mut dyn Sink<Effect>) {
+        if let SyncRecord::Collected { stable, before, .. } = record {
+            let tombstones = collect::sweep(store, stable, *before);
+            self.state.apply(record);
+            self.floor_rose(out);
+            out.push(Effect::Event(Event::Collected { tombstones }));
+        }
+    }
+
+    // Reading.
+
+    /// Own writes are stamped above this too: it is the greatest stamp of a tombstone that somebody has collected.
+    #[must_use]
+    pub const fn stamp_floor(&self) -> Stamp {
+        self.floor_stamp
+    }
+
+    /// What this replica claims: its own operations and others' of which it holds the effect, durably.
+    #[must_use]
+    pub const fn vector(&self) -> &VersionVector {
+        &self.claims
+    }
+
+    /// The state as of what is published, for the head of a snapshot. Applications that the log has taken up to `at` are in
+    /// it.
+    #[must_use]
+    pub fn state_at(&self, at: Lsn) -> State {
+        let mut state = self.state.clone();
+        for applying in self.applies.iter().filter(|applying| applying.lsn.is_some_and(|lsn| lsn <= at)) {
+            state.met.join(&applying.met);
+            for record in &applying.records {
+                state.apply(record);
+            }
+        }
+        state
+    }
+
+    /// Whether nothing is here that the vector does not claim.
+    #[must_use]
+    pub fn is_exact(&self, store: &Store) -> bool {
+        store.last_changed() <= self.durable && self.claims.covers_all(&self.state.met)
+    }
+
+    /// Conflicts on record.
+    #[must_use]
+    pub const fn conflicts(&self) -> &super::Conflicts {
+        &self.state.conflicts
+    }
+
+    // Shared by the other files.
+
+    pub(super) fn new_token(&mut self) -> Token {
+        self.next_token += 1;
+        Token(self.next_token)
+    }
+
+    pub(super) fn persist(&mut self, record: SyncRecord, out: &mut dyn Sink<Effect>) {
+        self.state.apply(&record);
+        out.push(Effect::Persist(record));
+    }
+
+    pub(super) fn wake(&mut self, peer: PeerId, out: &mut dyn Sink<Effect>) {
+        if let Some(session) = self.sessions.get_mut(&peer)
+            && !session.announced
+        {
+            session.announced = true;
+            out.push(Effect::PeerReady(peer));
+        }
+    }
+
+    pub(super) fn wake_all(&mut self, out: &mut dyn Sink<Effect>) {
+        for (peer, session) in &mut self.sessions {
+            if session.is_open() && !session.announced {
+                session.announced = true;
+                out.push(Effect::PeerReady(*peer));
+            }
+        }
+    }
+
+    /// More is claimed than before: everybody hears of it soon.
+    pub(super) fn announce(&mut self, now: Now) {
+        let at = now.mono + self.settings.announce_delay;
+        for session in self.sessions.values_mut().filter(|session| session.is_open()) {
+            session.ack_at = Some(session.ack_at.map_or(at, |earlier| earlier.min(at)));
+        }
+    }
+
+    /// Whether a peer is relied on to send its own operations itself.
+    fn is_relied_on(&self, session: &Session) -> bool {
+        session.is_open() && session.full_in.is_none() && !session.stalled
+    }
+
+    /// Tells every peer whom else this replica hears at first hand, where that has changed.
+    pub(super) fn refresh_direct(&mut self, now: Now, out: &mut dyn Sink<Effect>) {
+        for session in self.sessions.values_mut() {
+            let idle = session.applying == 0 && session.held.is_empty();
+            session.stalled = session.mid_walk && idle && now.mono >= session.last_batch + self.settings.stall_after;
+        }
+        let relied: Vec<(PeerId, ReplicaId)> = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| self.is_relied_on(session))
+            .filter_map(|(peer, session)| Some((*peer, session.replica()?)))
+            .collect();
+        for (peer, session) in &mut self.sessions {
+            if !session.is_open() {
+                continue;
+            }
+            let others = relied.iter().filter(|(other, _)| other != peer && session.full_in.is_none());
+            let direct = others.map(|(_, replica)| *replica).collect();
+            if direct != session.direct_told {
+                session.direct_told = direct;
+                session.direct_due = true;
+                if !session.announced {
+                    session.announced = true;
+                    out.push(Effect::PeerReady(*peer));
+                }
+            }
+        }
+    }
+}

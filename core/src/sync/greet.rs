@@ -1,0 +1,198 @@
+//! The beginning of a session: hello, resume, open.
+//!
+//! ```text
+//!            hello heard              resume heard
+//! Greeting ──────────────▶ Resuming ──────────────▶ Open ──▶ Closing
+//! ```
+
+use alloc::collections::BTreeSet;
+use alloc::string::ToString;
+
+use super::chain::Pairs;
+use super::engine::Engine;
+use super::members::Member;
+use super::message::{Hello, Message, PROTOCOL};
+use super::session::{FullIn, FullOut, Phase};
+use super::state::Judged;
+use super::{ClockPolicy, CloseReason, Effect, Event, Finding, PeerId};
+use crate::ids::{Lsn, ReplicaId};
+use crate::sink::Sink;
+use crate::store::Store;
+use crate::time::{Now, WallTime};
+
+/// Runs of one peer remembered: one that comes back after another has shown itself is a clone.
+const RUNS: usize = 8;
+
+impl Engine {
+    pub(super) fn hello(&self, now: Now, peer: PeerId) -> Option<Message> {
+        let session = self.sessions.get(&peer)?;
+        Some(Message::Hello(Hello {
+            protocols: (PROTOCOL, PROTOCOL),
+            network: self.me.network,
+            replica: self.me.replica,
+            log: self.me.log,
+            boot: self.me.boot,
+            node: self.me.node.clone(),
+            wall: now.wall,
+            window: self.settings.window,
+            own_seq: session.said.get(self.me.replica),
+            vector: session.said.clone(),
+            floor: session.said_floor.clone(),
+            floor_stamp: self.state.floor_stamp,
+        }))
+    }
+
+    pub(super) fn resume(&mut self, peer: PeerId) -> Option<Message> {
+        let direct = self.heard_directly(peer);
+        let session = self.sessions.get_mut(&peer)?;
+        let them = session.them.as_ref()?;
+        let (lsn, boot) = self.state.checkpoint(them.replica, them.log);
+        session.taken_lsn = lsn;
+        session.acked_told = (lsn, 0);
+        session.direct_told.clone_from(&direct);
+        let pairs = self.state.pairs.get(&them.replica).cloned().unwrap_or_default();
+        Some(Message::Resume { lsn, boot, pairs, direct })
+    }
+
+    fn heard_directly(&self, peer: PeerId) -> BTreeSet<ReplicaId> {
+        let full_in = self.sessions.get(&peer).is_some_and(|session| self.comes_from_below(session));
+        let others = self.sessions.iter().filter(|(other, session)| {
+            !full_in && **other != peer && session.is_open() && session.full_in.is_none() && !session.stalled
+        });
+        others.filter_map(|(_, session)| session.replica()).collect()
+    }
+
+    /// Whether this side said a vector that does not cover the peer's floor.
+    fn comes_from_below(&self, session: &super::session::Session) -> bool {
+        session.them.as_ref().is_some_and(|them| !session.said.covers_all(&them.floor))
+    }
+
+    pub(super) fn take_hello(&mut self, now: Now, peer: PeerId, hello: Hello, out: &mut dyn Sink<Effect>) {
+        if let Some(reason) = self.turn_away(&hello) {
+            return self.close(peer, reason, out);
+        }
+        if hello.replica == self.me.replica {
+            return if hello.boot == self.me.boot {
+                self.close(peer, CloseReason::Protocol("the link leads back to this node".to_string()), out);
+            } else {
+                self.halt(Finding::Clone(self.me.replica), out);
+            };
+        }
+        let told = hello.vector.get(self.me.replica);
+        if told > self.own_written {
+            return self.halt(Finding::Rollback { own: self.own_written, told }, out);
+        }
+        self.watch_runs(&hello, out);
+        self.replace_older(peer, hello.replica, out);
+
+        let ahead = i128::from(hello.wall.0) - i128::from(now.wall.0);
+        let ahead_ms = ahead.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
+        let limit = u64::try_from(self.settings.max_clock_skew.as_millis()).unwrap_or(u64::MAX);
+        if ahead_ms.unsigned_abs() > limit {
+            out.push(Effect::Event(Event::ClockSkew { peer, ahead_ms }));
+            if self.settings.clock_policy == ClockPolicy::Refuse {
+                return self.close(peer, CloseReason::ClockSkew, out);
+            }
+        }
+
+        let report =
+            Member { node: hello.node.clone(), heard: now.wall, forgotten: WallTime(0), vector: hello.vector.clone() };
+        let replica = hello.replica;
+        if let Some(session) = self.sessions.get_mut(&peer) {
+            session.ahead_ms = ahead_ms;
+            session.vector = hello.vector.clone();
+            session.them = Some(hello);
+            session.resume_due = true;
+            session.phase = Phase::Resuming;
+        }
+        self.outbox.requeue();
+        self.report(now, replica, &report, out);
+        self.wake(peer, out);
+    }
+
+    fn turn_away(&self, hello: &Hello) -> Option<CloseReason> {
+        if hello.network != self.me.network {
+            return Some(CloseReason::WrongNetwork);
+        }
+        let (oldest, newest) = hello.protocols;
+        (oldest > PROTOCOL || newest < PROTOCOL).then_some(CloseReason::NoCommonProtocol)
+    }
+
+    /// A node restarts and its run changes; a run that comes back after another was seen means that there are two nodes.
+    fn watch_runs(&mut self, hello: &Hello, out: &mut dyn Sink<Effect>) {
+        let runs = self.runs.entry(hello.replica).or_default();
+        if runs.back() == Some(&hello.boot) {
+            return;
+        }
+        if runs.contains(&hello.boot) {
+            out.push(Effect::Event(Event::Identity(Finding::Clone(hello.replica))));
+            runs.retain(|run| *run != hello.boot);
+        }
+        if runs.len() == RUNS {
+            runs.pop_front();
+        }
+        runs.push_back(hello.boot);
+    }
+
+    fn replace_older(&mut self, peer: PeerId, replica: ReplicaId, out: &mut dyn Sink<Effect>) {
+        let older = self.sessions.iter().find_map(|(other, session)| {
+            let same = *other != peer && session.phase != Phase::Closing && session.replica() == Some(replica);
+            same.then_some(*other)
+        });
+        if let Some(older) = older {
+            self.close(older, CloseReason::Replaced, out);
+        }
+    }
+
+    pub(super) fn take_resume(
+        &mut self,
+        now: Now,
+        peer: PeerId,
+        (lsn, boot, pairs, direct): (Lsn, u64, Pairs, BTreeSet<ReplicaId>),
+        store: &Store,
+        out: &mut dyn Sink<Effect>,
+    ) {
+        if let Some(told) = self.state.ladder.contradicted_by(&pairs) {
+            return self.halt(Finding::Rollback { own: self.own_written, told }, out);
+        }
+        let from = match self.state.judge_checkpoint(lsn, boot, self.durable) {
+            Judged::From(from) => from,
+            Judged::Impossible => return self.halt(Finding::LogRollback { durable: self.durable, told: lsn }, out),
+        };
+        let exact = self.is_exact(store);
+        let floor = &self.state.floor;
+        let stale = |session: &super::session::Session| {
+            let them = session.them.as_ref();
+            *floor != session.said_floor && !them.is_some_and(|them| them.vector.covers_all(floor))
+        };
+        if self.sessions.get(&peer).is_some_and(stale) {
+            return self.close(peer, CloseReason::FloorRose, out);
+        }
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        let Some(them) = session.them.as_ref() else { return };
+        let below_ours = !them.vector.covers_all(&session.said_floor);
+        let below_theirs = !session.said.covers_all(&them.floor);
+        session.full_out = below_ours.then_some(FullOut::Naming { after: None });
+        session.full_in = below_theirs.then_some(FullIn::Named { after: None });
+        if below_theirs {
+            self.floor_stamp = self.floor_stamp.max(them.floor_stamp);
+            self.full_in.get_or_insert(peer);
+        }
+        let covered = exact && session.vector.covers_all(&self.claims);
+        let from = if covered { store.last_changed() } else { from };
+        session.scout = from;
+        session.settled = from;
+        session.told = lsn;
+        session.acked_lsn = from;
+        session.direct = direct;
+        session.phase = Phase::Open;
+        session.last_batch = now.mono;
+        session.claims_told = session.said.clone();
+        session.ack_at = Some(now.mono);
+        session.members_at = Some(now.mono + self.settings.gossip_delay);
+        let (replica, node) = (them.replica, them.node.clone());
+        out.push(Effect::Event(Event::Opened { peer, replica, node }));
+        self.refresh_direct(now, out);
+        self.wake(peer, out);
+    }
+}

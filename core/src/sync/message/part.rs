@@ -1,0 +1,139 @@
+//! What batches are made of.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::codec::{DecodeError, Fault, Reader, put_blob, put_varint};
+use crate::context::VersionVector;
+use crate::ids::ReplicaId;
+use crate::limits::{MAX_KEY_LEN, MAX_REPLICAS};
+use crate::op::Operation;
+use crate::sync::Pairs;
+
+/// The most parts in one message: what decoding one may take in memory is bounded by this, whatever its bytes are.
+pub(in crate::sync) const MAX_PARTS: usize = 16_384;
+
+/// One thing in a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// An operation, and what its sender had merged besides (empty if nothing).
+    Entry {
+        /// The operation.
+        op: Operation,
+        /// Every dot of the key that was merged, if more than the operation says.
+        known: VersionVector,
+    },
+    /// A key that the sender has, be it as a tombstone.
+    Present(Bytes),
+    /// The sender's feed has no more.
+    End,
+    /// The receiver may claim this.
+    Cut(VersionVector),
+    /// What the sender says of its history.
+    Pairs(Pairs),
+    /// Every key up to here was named.
+    Upto(Option<Bytes>),
+}
+
+/// Replica ids by number, for one direction of one session.
+#[derive(Debug, Default)]
+pub(in crate::sync) struct Origins {
+    numbers: BTreeMap<ReplicaId, u64>,
+    ids: Vec<ReplicaId>,
+}
+
+impl Origins {
+    fn number(&mut self, replica: ReplicaId, out: &mut Vec<u8>) -> u64 {
+        let next = self.numbers.len() as u64;
+        let number = *self.numbers.entry(replica).or_insert(next);
+        if number == next {
+            out.push(0);
+            out.extend_from_slice(&replica.0);
+        }
+        number
+    }
+}
+
+impl Part {
+    /// Appends the part; origins that were not yet named come before it.
+    pub(in crate::sync) fn encode(&self, origins: &mut Origins, out: &mut Vec<u8>) {
+        match self {
+            Self::Entry { op, known } => {
+                let number = origins.number(op.dot.replica, out);
+                out.push(if known.is_empty() { 1 } else { 2 });
+                put_varint(out, number);
+                op.encode(out);
+                if !known.is_empty() {
+                    known.encode(out);
+                }
+            }
+            Self::Present(key) => {
+                out.push(3);
+                put_blob(out, key);
+            }
+            Self::End => out.push(4),
+            Self::Cut(vector) => {
+                out.push(5);
+                vector.encode(out);
+            }
+            Self::Pairs(pairs) => {
+                out.push(6);
+                pairs.encode(out);
+            }
+            Self::Upto(Some(key)) => {
+                out.push(7);
+                put_blob(out, key);
+            }
+            Self::Upto(None) => out.push(8),
+        }
+    }
+
+    /// Reads the next part; `None` for one that only names an origin.
+    fn decode(reader: &mut Reader<'_>, origins: &mut Origins) -> Result<Option<Self>, DecodeError> {
+        let tag = reader.u8("part")?;
+        let part = match tag {
+            0 => {
+                if origins.ids.len() >= MAX_REPLICAS {
+                    return Err(DecodeError { field: "origin", fault: Fault::Invalid });
+                }
+                origins.ids.push(ReplicaId(reader.array("origin")?));
+                return Ok(None);
+            }
+            1 | 2 => {
+                let number = usize::try_from(reader.varint("origin number")?).unwrap_or(usize::MAX);
+                let Some(replica) = origins.ids.get(number) else {
+                    return Err(DecodeError { field: "origin number", fault: Fault::Invalid });
+                };
+                let op = Operation::decode(reader, *replica)?;
+                let known = if tag == 2 { VersionVector::decode(reader, "known")? } else { VersionVector::EMPTY };
+                Self::Entry { op, known }
+            }
+            3 => Self::Present(take_key(reader)?),
+            4 => Self::End,
+            5 => Self::Cut(VersionVector::decode(reader, "cut")?),
+            6 => Self::Pairs(Pairs::decode(reader)?),
+            7 => Self::Upto(Some(take_key(reader)?)),
+            8 => Self::Upto(None),
+            _ => return Err(DecodeError { field: "part", fault: Fault::FromTheFuture }),
+        };
+        Ok(Some(part))
+    }
+}
+
+pub(super) fn take_key(reader: &mut Reader<'_>) -> Result<Bytes, DecodeError> {
+    let key = reader.blob(MAX_KEY_LEN, "key")?;
+    if key.is_empty() { Err(DecodeError { field: "key", fault: Fault::Invalid }) } else { Ok(key) }
+}
+
+pub(super) fn take_parts(reader: &mut Reader<'_>, origins: &mut Origins) -> Result<Vec<Part>, DecodeError> {
+    let mut parts = Vec::new();
+    while reader.remaining() > 0 {
+        if parts.len() >= MAX_PARTS {
+            return Err(DecodeError { field: "parts", fault: Fault::Invalid });
+        }
+        parts.extend(Part::decode(reader, origins)?);
+    }
+    Ok(parts)
+}

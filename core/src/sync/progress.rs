@@ -1,0 +1,85 @@
+//! How far other replicas have come: what is known of them, what that acknowledges, and who hears of it.
+
+use alloc::format;
+
+use super::Effect;
+use super::engine::{ACKNOWLEDGED_EVERY, Engine};
+use super::members::Member;
+use super::record::SyncRecord;
+use crate::error::{Code, Error};
+use crate::ids::ReplicaId;
+use crate::sink::Sink;
+use crate::time::{Now, WallTime};
+
+impl Engine {
+    /// Retires a replica: it no longer counts for acknowledgements, nor holds back the collection of tombstones. Others hear
+    /// of it. Should it come back, it counts again.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] when no such replica is known.
+    pub fn forget(&mut self, now: Now, replica: ReplicaId, out: &mut dyn Sink<Effect>) -> Result<(), Error> {
+        let Some(member) = self.state.members.get_mut(replica) else {
+            let what = format!("no replica {replica} is known");
+            return Err(Error::new(Code::NotFound, what, "list the peers to see their replica ids"));
+        };
+        member.forgotten = WallTime(now.wall.0.max(member.heard.0));
+        let member = member.clone();
+        self.member_changed(replica);
+        self.persist(SyncRecord::Member { replica, member }, out);
+        self.spread_members(now);
+        self.update_acknowledged(now, out);
+        Ok(())
+    }
+
+    pub(super) fn member_changed(&mut self, replica: ReplicaId) {
+        self.revision += 1;
+        self.revisions.insert(replica, self.revision);
+    }
+
+    pub(super) fn spread_members(&mut self, now: Now) {
+        let at = now.mono + self.settings.gossip_delay;
+        for session in self.sessions.values_mut().filter(|session| session.is_open()) {
+            session.members_at.get_or_insert(at);
+        }
+    }
+
+    /// A report of a member came, from itself or from another.
+    pub(super) fn report(&mut self, now: Now, replica: ReplicaId, report: &Member, out: &mut dyn Sink<Effect>) {
+        if replica == self.me.replica {
+            return;
+        }
+        let is_new = self.state.members.get(replica).is_none();
+        if !self.state.members.join(replica, report) {
+            return;
+        }
+        self.member_changed(replica);
+        self.spread_members(now);
+        if is_new {
+            self.persist(SyncRecord::Member { replica, member: report.clone() }, out);
+        }
+        self.update_acknowledged(now, out);
+    }
+
+    pub(super) fn update_acknowledged(&mut self, now: Now, out: &mut dyn Sink<Effect>) {
+        let held = self.state.members.acknowledged(self.me.replica, self.settings.required_acks).min(self.own_seq);
+        if held <= self.state.acknowledged {
+            return;
+        }
+        self.state.acknowledged = held;
+        let (_, logged_at) = self.acknowledged_logged;
+        if held == self.own_seq || now.mono >= logged_at + ACKNOWLEDGED_EVERY {
+            self.log_acknowledged(now, out);
+        } else {
+            self.acknowledged_due.get_or_insert(logged_at + ACKNOWLEDGED_EVERY);
+        }
+    }
+
+    pub(super) fn log_acknowledged(&mut self, now: Now, out: &mut dyn Sink<Effect>) {
+        self.acknowledged_due = None;
+        let seq = self.state.acknowledged;
+        if seq > self.acknowledged_logged.0 {
+            self.acknowledged_logged = (seq, now.mono);
+            out.push(Effect::Persist(SyncRecord::Acknowledged(seq)));
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! What peers say, taken in.
+
+use alloc::collections::BTreeSet;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::engine::{Applying, Engine};
+use super::message::{Message, Part};
+use super::record::{Checkpoint, SyncRecord};
+use super::session::{FullIn, Phase};
+use super::{Apply, CloseReason, Effect, Event, Finding, Item, PeerId};
+use crate::clock::Stamp;
+use crate::context::VersionVector;
+use crate::ids::{Dot, Lsn};
+use crate::op::Operation;
+use crate::sink::Sink;
+use crate::store::Store;
+use crate::time::{Now, WallTime};
+
+/// A batch, sorted out.
+#[derive(Default)]
+struct Sorted {
+    items: Vec<Item>,
+    present: BTreeSet<Bytes>,
+    cut: VersionVector,
+    pairs: Option<super::Pairs>,
+    end: bool,
+    upto: Option<Option<Bytes>>,
+}
+
+impl Engine {
+    /// Takes messages of a peer: any number of whole ones. Whatever the bytes are, nothing but this session suffers.
+    pub fn handle_message(&mut self, now: Now, peer: PeerId, bytes: &Bytes, store: &Store, out: &mut dyn Sink<Effect>) {
+        let mut rest = bytes.clone();
+        while !rest.is_empty() {
+            let Some(session) = self.sessions.get_mut(&peer).filter(|session| session.phase != Phase::Closing) else {
+                break;
+            };
+            session.heard = now.mono;
+            match Message::take(&mut rest, &mut session.origins_in) {
+                Ok((message, len)) => self.take_message(now, peer, message, len, store, out),
+                Err(error) => self.close(peer, CloseReason::Protocol(error.to_string()), out),
+            }
+        }
+        self.take_held(now, store, out);
+    }
+
+    fn take_message(
+        &mut self,
+        now: Now,
+        peer: PeerId,
+        message: Message,
+        len: u64,
+        store: &Store,
+        out: &mut dyn Sink<Effect>,
+    ) {
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        let phase = session.phase;
+        match (phase, message) {
+            (_, Message::Bye(bye)) => self.close(peer, CloseReason::Told(bye), out),
+            (Phase::Greeting, Message::Hello(hello)) => self.take_hello(now, peer, hello, out),
+            (Phase::Resuming, Message::Resume { lsn, boot, pairs, direct }) => {
+                self.take_resume(now, peer, (lsn, boot, pairs, direct), store, out);
+            }
+            (Phase::Open, message @ (Message::Batch(..) | Message::Full(..))) => {
+                // The last message within a window may reach beyond it.
+                if session.received_bytes - session.taken_bytes >= self.settings.window {
+                    return self.close(peer, CloseReason::Protocol("more than its window".to_string()), out);
+                }
+                session.received_bytes += len;
+                session.held.push_back((message, len));
+            }
+            (Phase::Open, Message::Ack { lsn, bytes, vector }) => self.take_ack(now, peer, lsn, bytes, &vector, out),
+            (Phase::Open, Message::Ping(pulse)) => {
+                session.pong_due = Some(pulse.number);
+                self.take_pulse(now, peer, pulse, store, out);
+            }
+            (Phase::Open, Message::Pong(pulse)) => {
+                if let Some((_, at)) = session.ping.take_if(|(number, _)| *number == pulse.number) {
+                    session.round_trip = Some(now.mono.since(at));
+                }
+                self.take_pulse(now, peer, pulse, store, out);
+            }
+            (Phase::Open, Message::Direct(direct)) => {
+                if !direct.is_superset(&session.direct) {
+                    // What was put off for a replica that is no longer there is looked at again.
+                    session.scout = session.settled;
+                }
+                session.direct = direct;
+                self.wake(peer, out);
+            }
+            (Phase::Open, Message::Members(members)) => {
+                for (replica, mut member) in members {
+                    member.heard = member.heard.min(now.wall);
+                    member.forgotten = member.forgotten.min(now.wall);
+                    let told = member.vector.get(self.me.replica);
+                    if told > self.own_written {
+                        return self.halt(Finding::Rollback { own: self.own_written, told }, out);
+                    }
+                    self.report(now, replica, &member, out);
+                }
+            }
+            (Phase::Open, Message::Ranges(ranges)) => self.take_ranges(peer, ranges, store, out),
+            (Phase::Open, Message::Repair(parts)) => self.take_repair(peer, parts, out),
+            (Phase::Greeting | Phase::Resuming | Phase::Open, other) => {
+                let what = alloc::format!("message {} in the phase {phase:?}", other.kind());
+                self.close(peer, CloseReason::Protocol(what), out);
+            }
+            (Phase::Closing, _) => {}
+        }
+    }
+
+    /// Takes in batches of every peer that may be taken from. While a full exchange is under way only its own: another peer
+    /// might bring back what was just found deleted, until the cut claims the deletion. What peers *name* is taken in at
+    /// any time, or three in a circle would wait for each other.
+    pub(super) fn take_held(&mut self, now: Now, store: &Store, out: &mut dyn Sink<Effect>) {
+        let peers: Vec<PeerId> = self.sessions.keys().copied().collect();
+        for peer in peers {
+            while let Some((message, len)) = self.next_held(peer) {
+                match message {
+                    Message::Batch(through, parts) => {
+                        self.take_batch(now, peer, through, parts, len, false, store, out);
+                    }
+                    Message::Full(_, parts) => self.take_batch(now, peer, Lsn::ZERO, parts, len, true, store, out),
+                    _ => unreachable!("only batches are held"),
+                }
+            }
+        }
+    }
+
+    fn next_held(&mut self, peer: PeerId) -> Option<(Message, u64)> {
+        let may_bring = self.full_in.is_none_or(|only| only == peer);
+        let held = &mut self.sessions.get_mut(&peer)?.held;
+        held.pop_front_if(|(message, _)| may_bring || matches!(message, Message::Full(..)))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
+    fn take_batch(
+        &mut self,
+        now: Now,
+        peer: PeerId,
+        through: Lsn,
+        parts: Vec<Part>,
+        len: u64,
+        is_full: bool,
+        store: &Store,
+        out: &mut dyn Sink<Effect>,
+    ) {
+        let Some(sorted) = self.sort(now, peer, parts, store, out) else { return };
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        let Some(them) = session.them.as_ref() else { return };
+        session.last_batch = now.mono;
+        session.mid_walk = !sorted.end;
+        // Nobody tells others to claim what it does not claim itself.
+        session.vector.join(&sorted.cut);
+        let replica = them.replica;
+
+        let (mut drops, mut reissue) = (Vec::new(), Vec::new());
+        if is_full {
+            let (Some(FullIn::Named { after }), Some(upto)) = (&session.full_in, &sorted.upto) else {
+                let what = "a full exchange that was not asked for".to_string();
+                return self.close(peer, CloseReason::Protocol(what), out);
+            };
+            let range = store.entries(after.as_deref());
+            for entry in range.take_while(|entry| upto.as_ref().is_none_or(|end| entry.key() <= &end[..])) {
+                if sorted.present.contains(entry.key()) {
+                    continue;
+                }
+                let key = Bytes::copy_from_slice(entry.key());
+                if them.vector.covers(entry.dot()) {
+                    drops.push((entry.dot(), key));
+                } else if !entry.is_tombstone() {
+                    reissue.push(key);
+                }
+            }
+            session.full_in = Some(match upto {
+                Some(_) => FullIn::Named { after: upto.clone() },
+                None => FullIn::Closing { durable: false },
+            });
+        }
+
+        let raises = !self.claims.covers_all(&sorted.cut);
+        let ends_naming = is_full && matches!(session.full_in, Some(FullIn::Closing { .. }));
+        let ends_full = !is_full && matches!(session.full_in, Some(FullIn::Closing { .. })) && !sorted.cut.is_empty();
+        let mut records = Vec::new();
+        if !is_full && through > session.taken_lsn {
+            let at = Checkpoint { log: them.log, boot: them.boot, lsn: through };
+            records.push(SyncRecord::Checkpoint { replica, at });
+        }
+        if raises {
+            records.push(SyncRecord::Cut(sorted.cut.clone()));
+        }
+        if ends_full {
+            records.push(SyncRecord::Floor { dots: them.floor.clone(), stamp: them.floor_stamp });
+        }
+        let idle = sorted.items.is_empty() && drops.is_empty() && reissue.is_empty() && !raises;
+        let idle = idle && !ends_naming && !ends_full;
+        if idle {
+            // Nothing to be made durable but the checkpoint, which can wait: without it a later walk skips the same
+            // entries again.
+            match self.applies.iter_mut().rev().find(|applying| applying.peer == peer) {
+                Some(last) => {
+                    last.through = last.through.max(through);
+                    last.bytes += len;
+                }
+                None => {
+                    for record in &records {
+                        self.state.apply(record);
+                    }
+                    session.taken_lsn = session.taken_lsn.max(through);
+                    session.taken_bytes += len;
+                    session.ack_at.get_or_insert(now.mono + self.settings.announce_delay);
+                }
+            }
+            return;
+        }
+        if let Some(pairs) = sorted.pairs {
+            records.push(SyncRecord::Pairs { replica, pairs });
+        }
+        session.applying += 1;
+        let token = self.new_token();
+        self.applies.push_back(Applying {
+            token,
+            peer,
+            lsn: None,
+            records: records.clone(),
+            met: VersionVector::EMPTY,
+            conflicts: Vec::new(),
+            through,
+            bytes: len,
+            ends_naming,
+            ends_full,
+        });
+        out.push(Effect::Apply(Apply { token, peer, items: sorted.items, drops, reissue, records }));
+    }
+
+    /// Sorts the parts of a batch, and leaves out what is here already. `None` if the session ended over it.
+    fn sort(
+        &mut self,
+        now: Now,
+        peer: PeerId,
+        parts: Vec<Part>,
+        store: &Store,
+        out: &mut dyn Sink<Effect>,
+    ) -> Option<Sorted> {
+        let mut sorted = Sorted::default();
+        for part in parts {
+            match part {
+                Part::Entry { op, known } => {
+                    if op.dot.replica == self.me.replica && op.dot.seq > self.own_written {
+                        let finding = Finding::Rollback { own: self.own_written, told: op.dot.seq };
+                        self.halt(finding, out);
+                        return None;
+                    }
+                    self.traffic.received += 1;
+                    self.watch_stamp(now, peer, op.stamp, out);
+                    self.watch_twin(&op, store, out);
+                    if !self.has(&op, &known, store) {
+                        self.traffic.taken += 1;
+                        sorted.items.push(Item { op, known });
+                    }
+                }
+                Part::Present(key) => {
+                    sorted.present.insert(key);
+                }
+                Part::End => sorted.end = true,
+                Part::Cut(cut) => {
+                    sorted.cut.join(&cut);
+                }
+                Part::Pairs(pairs) => sorted.pairs = Some(pairs),
+                Part::Upto(upto) => sorted.upto = Some(upto),
+            }
+        }
+        let own = Dot { replica: self.me.replica, seq: self.own_written + 1 };
+        if sorted.cut.covers(own) {
+            let finding = Finding::Rollback { own: self.own_written, told: sorted.cut.get(own.replica) };
+            self.halt(finding, out);
+            return None;
+        }
+        Some(sorted)
+    }
+
+    /// Whether an operation and all that was merged with it is in the own state already.
+    fn has(&self, op: &Operation, known: &VersionVector, store: &Store) -> bool {
+        if !self.claims.covers(op.dot) {
+            return false;
+        }
+        // What is claimed and yet absent was deleted, and the tombstone collected. The tombstone itself is taken in once more
+        // if others have merged with it what is not claimed here.
+        let was_deleted = op.body.value().is_some() && store.latest(&op.key).is_none();
+        was_deleted || (self.claims.covers_all(&op.context) && self.claims.covers_all(known))
+    }
+
+    /// One dot with two contents: two nodes issue under one replica id. The merge takes the greater one everywhere.
+    fn watch_twin(&self, op: &Operation, store: &Store, out: &mut dyn Sink<Effect>) {
+        if let Some(entry) = store.latest(&op.key)
+            && entry.dot() == op.dot
+            && (entry.stamp() != op.stamp || entry.content_hash() != op.body.content_hash())
+        {
+            out.push(Effect::Event(Event::Identity(Finding::Clone(op.dot.replica))));
+        }
+    }
+
+    fn watch_stamp(&mut self, now: Now, peer: PeerId, stamp: Stamp, out: &mut dyn Sink<Effect>) {
+        let limit = u64::try_from(self.settings.max_clock_skew.as_millis()).unwrap_or(u64::MAX);
+        if stamp <= Stamp::from_wall(WallTime(now.wall.0.saturating_add(limit))) {
+            return;
+        }
+        if let Some(session) = self.sessions.get_mut(&peer)
+            && !session.skew_reported
+        {
+            session.skew_reported = true;
+            let ahead_ms = i64::try_from(stamp.wall().0 - now.wall.0).unwrap_or(i64::MAX);
+            out.push(Effect::Event(Event::ClockSkew { peer, ahead_ms }));
+        }
+    }
+
+    fn take_ack(
+        &mut self,
+        now: Now,
+        peer: PeerId,
+        lsn: Lsn,
+        bytes: u64,
+        vector: &VersionVector,
+        out: &mut dyn Sink<Effect>,
+    ) {
+        let own = self.me.replica;
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        if bytes > session.sent_bytes || bytes < session.acked_bytes || vector.get(own) > self.own_written {
+            let what = "an acknowledgement of what was never sent".to_string();
+            return self.close(peer, CloseReason::Protocol(what), out);
+        }
+        let before = session.vector.get(own);
+        if bytes > session.acked_bytes {
+            session.acked_bytes = bytes;
+            session.waiting = (session.in_flight() > 0).then_some(now.mono);
+        }
+        session.acked_lsn = session.acked_lsn.max(lsn);
+        session.vector.join(vector);
+        let Some(replica) = session.replica() else { return };
+        if session.vector.get(own) > before {
+            session.progressed = true;
+            self.outbox.tries.remove(&replica);
+        }
+        let Some(session) = self.sessions.get(&peer) else { return };
+        if let Some(member) = self.state.members.get(replica) {
+            let report = super::Member {
+                node: member.node.clone(),
+                heard: now.wall,
+                forgotten: WallTime(0),
+                vector: session.vector.clone(),
+            };
+            self.report(now, replica, &report, out);
+        }
+        self.wake(peer, out);
+    }
+}

@@ -1,0 +1,202 @@
+//! One link's worth of state: what the peer said, how far the walk over the own feed has come, what is under way.
+
+use alloc::collections::{BTreeSet, VecDeque};
+
+use bytes::Bytes;
+
+use super::message::{Bye, Hello, Message, Origins, Range};
+use crate::context::VersionVector;
+use crate::ids::{Lsn, ReplicaId, Seq};
+use crate::time::Instant;
+
+/// How far a session has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Waits for the peer's hello.
+    Greeting,
+    /// Waits for the peer's resume.
+    Resuming,
+    /// Everything flows.
+    Open,
+    /// Only a farewell may still go out.
+    Closing,
+}
+
+/// A full exchange in which this side names its keys.
+#[derive(Clone, Debug)]
+pub(super) enum FullOut {
+    /// Keys up to here are named.
+    Naming { after: Option<Bytes> },
+    /// The feed is on its way to the first cut.
+    Closing,
+}
+
+/// A full exchange in which the peer names its keys.
+#[derive(Clone, Debug)]
+pub(super) enum FullIn {
+    /// Keys up to here were named.
+    Named { after: Option<Bytes> },
+    /// All were named. Once what follows from it is durable, the own feed may flow; the peer's first cut ends the exchange.
+    Closing { durable: bool },
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) phase: Phase,
+    pub(super) them: Option<Hello>,
+    /// The vector and the floor this side said in its hello.
+    pub(super) said: VersionVector,
+    pub(super) said_floor: VersionVector,
+    pub(super) hello_due: bool,
+    pub(super) resume_due: bool,
+    pub(super) bye: Option<Bye>,
+    /// `PeerReady` was said and not yet used up.
+    pub(super) announced: bool,
+    pub(super) since: Instant,
+    pub(super) heard: Instant,
+    /// How far the peer's wall clock is ahead, in milliseconds.
+    pub(super) ahead_ms: i64,
+    /// An operation stamped too far ahead was reported.
+    pub(super) skew_reported: bool,
+
+    // Sending.
+    /// The peer's claims, as last heard in this session.
+    pub(super) vector: VersionVector,
+    /// What the peer hears at first hand.
+    pub(super) direct: BTreeSet<ReplicaId>,
+    pub(super) origins_out: Origins,
+    /// Everything up to here was sent, skipped or put off.
+    pub(super) scout: Lsn,
+    /// Everything up to here was sent or skipped.
+    pub(super) settled: Lsn,
+    /// `settled`, as last told.
+    pub(super) told: Lsn,
+    /// What cuts of this session have said.
+    pub(super) cut: VersionVector,
+    pub(super) end_told: bool,
+    /// Own operations up to here were sent.
+    pub(super) sent_seq: Seq,
+    pub(super) sent_bytes: u64,
+    pub(super) acked_bytes: u64,
+    pub(super) acked_lsn: Lsn,
+    /// Since when something is unanswered.
+    pub(super) waiting: Option<Instant>,
+    /// Own operations were acknowledged in this session.
+    pub(super) progressed: bool,
+    pub(super) full_out: Option<FullOut>,
+
+    // Receiving.
+    pub(super) origins_in: Origins,
+    /// Taken in and durable, or skipped.
+    pub(super) taken_lsn: Lsn,
+    pub(super) taken_bytes: u64,
+    pub(super) received_bytes: u64,
+    /// Applications not yet durable.
+    pub(super) applying: usize,
+    pub(super) full_in: Option<FullIn>,
+    /// Batches that wait until a full exchange with another peer is done.
+    pub(super) held: VecDeque<(Message, u64)>,
+    /// The last batch did not reach the end of the peer's feed.
+    pub(super) mid_walk: bool,
+    pub(super) last_batch: Instant,
+    /// It stopped in the middle: others are asked to pass on its operations.
+    pub(super) stalled: bool,
+
+    // Telling.
+    pub(super) ack_at: Option<Instant>,
+    pub(super) acked_told: (Lsn, u64),
+    pub(super) claims_told: VersionVector,
+    pub(super) direct_due: bool,
+    pub(super) direct_told: BTreeSet<ReplicaId>,
+    pub(super) members_at: Option<Instant>,
+    pub(super) members_told: u64,
+    pub(super) ping_at: Instant,
+    pub(super) ping: Option<(u64, Instant)>,
+    pub(super) pong_due: Option<u64>,
+    pub(super) round_trip: Option<core::time::Duration>,
+    pub(super) ranges_out: VecDeque<Range>,
+    pub(super) repairs_out: VecDeque<Repair>,
+}
+
+/// Entries of a range that the peer shall be sent.
+#[derive(Clone, Debug)]
+pub(super) struct Repair {
+    pub(super) after: Option<Bytes>,
+    pub(super) end: Option<Bytes>,
+}
+
+impl Session {
+    pub(super) fn new(now: Instant, said: VersionVector, said_floor: VersionVector, ping_at: Instant) -> Self {
+        Self {
+            phase: Phase::Greeting,
+            them: None,
+            said,
+            said_floor,
+            hello_due: true,
+            resume_due: false,
+            bye: None,
+            announced: false,
+            since: now,
+            heard: now,
+            ahead_ms: 0,
+            skew_reported: false,
+            vector: VersionVector::EMPTY,
+            direct: BTreeSet::new(),
+            origins_out: Origins::default(),
+            scout: Lsn::ZERO,
+            settled: Lsn::ZERO,
+            told: Lsn::ZERO,
+            cut: VersionVector::EMPTY,
+            end_told: false,
+            sent_seq: 0,
+            sent_bytes: 0,
+            acked_bytes: 0,
+            acked_lsn: Lsn::ZERO,
+            waiting: None,
+            progressed: false,
+            full_out: None,
+            origins_in: Origins::default(),
+            taken_lsn: Lsn::ZERO,
+            taken_bytes: 0,
+            received_bytes: 0,
+            applying: 0,
+            full_in: None,
+            held: VecDeque::new(),
+            mid_walk: true,
+            last_batch: now,
+            stalled: false,
+            ack_at: None,
+            acked_told: (Lsn::ZERO, 0),
+            claims_told: VersionVector::EMPTY,
+            direct_due: false,
+            direct_told: BTreeSet::new(),
+            members_at: None,
+            members_told: 0,
+            ping_at,
+            ping: None,
+            pong_due: None,
+            round_trip: None,
+            ranges_out: VecDeque::new(),
+            repairs_out: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    pub(super) fn replica(&self) -> Option<ReplicaId> {
+        self.them.as_ref().map(|them| them.replica)
+    }
+
+    /// Bytes of batches sent and not yet acknowledged.
+    pub(super) fn in_flight(&self) -> u64 {
+        self.sent_bytes - self.acked_bytes
+    }
+
+    /// How many bytes of batches may still go out.
+    pub(super) fn credit(&self) -> u64 {
+        let window = self.them.as_ref().map_or(0, |them| them.window);
+        window.saturating_sub(self.in_flight())
+    }
+}

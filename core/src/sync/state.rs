@@ -1,0 +1,286 @@
+//! What sync keeps across a restart: rebuilt from the head of a snapshot and the records after it.
+//!
+//! Layout in a snapshot head, each part as in [`SyncRecord`]:
+//!
+//! ```text
+//! version u8 (1) | own vector | greatest dots met | count, then per checkpoint: replica 16, checkpoint |
+//! count, then per run: boot u64, LSN varint | members | acknowledged seq | floor vector, stamp | count, then per replica: id 16, pairs | own ladder | conflicts
+//! ```
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::chain::{Ladder, Pairs};
+use super::conflict::{Conflicts, Met};
+use super::members::Members;
+use super::record::{Checkpoint, SyncRecord};
+use super::{collect, conflict};
+use crate::clock::Stamp;
+use crate::codec::{DecodeError, Fault, Reader, put_varint};
+use crate::context::VersionVector;
+use crate::ids::{LogId, Lsn, ReplicaId, Seq};
+use crate::limits::MAX_MEMBERS;
+use crate::op::{Chain, Operation};
+use crate::store::Store;
+
+const VERSION: u8 = 1;
+
+/// The most runs remembered. A peer that was last here before them walks the feed from its beginning.
+const MAX_BOOTS: usize = 1024;
+
+/// What to make of a peer's checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judged {
+    /// The walk goes on from here.
+    From(Lsn),
+    /// The peer took in more than this log ever held in that run: the log was rolled back.
+    Impossible,
+}
+
+/// The durable state of sync. Records are applied to it in the order of the log, when they are durable or replayed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// What this replica claims of the others' operations. Its own come on top, as far as they are durable.
+    pub(super) vector: VersionVector,
+    /// The greatest dots met in any `known`, claimed or not: what is here beyond `vector` is uncut.
+    pub(super) met: VersionVector,
+    pub(super) checkpoints: BTreeMap<ReplicaId, Checkpoint>,
+    /// Runs of this replica on its present log: which, and the last LSN before each.
+    pub(super) boots: VecDeque<(u64, Lsn)>,
+    pub(super) members: Members,
+    pub(super) acknowledged: Seq,
+    pub(super) floor: VersionVector,
+    pub(super) floor_stamp: Stamp,
+    pub(super) pairs: BTreeMap<ReplicaId, Pairs>,
+    pub(super) ladder: Ladder,
+    pub(super) conflicts: Conflicts,
+}
+
+impl State {
+    /// Takes in an own operation: its chain, and its dot as met.
+    pub fn own(&mut self, op: &Operation, chain: Chain) {
+        self.met.include(op.dot);
+        self.ladder.push(op.dot.seq, chain);
+    }
+
+    /// Takes in a foreign operation of the log, together with what had been merged with it.
+    pub(super) fn meet(&mut self, op: &Operation, known: &VersionVector) {
+        self.met.include(op.dot);
+        self.met.join(&op.context);
+        self.met.join(known);
+    }
+
+    /// Replays a foreign operation that the log holds by itself.
+    pub fn replay_operation(&mut self, store: &mut Store, lsn: Lsn, op: &Operation) {
+        self.replay_entry(store, lsn, op, &VersionVector::EMPTY);
+    }
+
+    /// Replays a record: into the state, and into the store where the record changed it.
+    pub fn replay(&mut self, store: &mut Store, lsn: Lsn, record: &SyncRecord) {
+        match record {
+            SyncRecord::Entry { op, known } => self.replay_entry(store, lsn, op, known),
+            SyncRecord::Collected { stable, before, .. } => {
+                collect::sweep(store, stable, *before);
+                self.apply(record);
+            }
+            SyncRecord::Dropped { dot, key } => {
+                if store.entry(key).is_some_and(|entry| entry.dot() == *dot) {
+                    store.remove(key);
+                }
+            }
+            SyncRecord::Cut(_)
+            | SyncRecord::Checkpoint { .. }
+            | SyncRecord::Member { .. }
+            | SyncRecord::Acknowledged(_)
+            | SyncRecord::Floor { .. }
+            | SyncRecord::Pairs { .. }
+            | SyncRecord::Boot { .. } => self.apply(record),
+        }
+    }
+
+    fn replay_entry(&mut self, store: &mut Store, lsn: Lsn, op: &Operation, known: &VersionVector) {
+        let met = Met::before(store, op);
+        store.apply_entry(lsn, op, known);
+        self.meet(op, known);
+        if let Some(met) = met {
+            self.conflicts.note(&met, conflict::Policy::LastWriteWins, Stamp::wall(op.stamp));
+        }
+    }
+
+    /// Takes in the part of a record that is not the store's.
+    pub(super) fn apply(&mut self, record: &SyncRecord) {
+        match record {
+            SyncRecord::Entry { op, known } => self.meet(op, known),
+            SyncRecord::Cut(vector) => {
+                self.vector.join(vector);
+            }
+            SyncRecord::Checkpoint { replica, at } => self.advance_checkpoint(*replica, *at),
+            SyncRecord::Member { replica, member } => {
+                self.members.join(*replica, member);
+            }
+            SyncRecord::Acknowledged(seq) => self.acknowledged = self.acknowledged.max(*seq),
+            SyncRecord::Collected { dots, stamp, .. } | SyncRecord::Floor { dots, stamp } => {
+                self.floor.join(dots);
+                self.floor_stamp = self.floor_stamp.max(*stamp);
+            }
+            SyncRecord::Dropped { .. } => {}
+            SyncRecord::Boot { boot, after } => {
+                if self.boots.iter().any(|(known, _)| known == boot) {
+                    return;
+                }
+                if self.boots.len() == MAX_BOOTS {
+                    self.boots.pop_front();
+                }
+                self.boots.push_back((*boot, *after));
+            }
+            SyncRecord::Pairs { replica, pairs } => {
+                if self.pairs.contains_key(replica) || self.pairs.len() < MAX_MEMBERS {
+                    self.pairs.insert(*replica, pairs.clone());
+                }
+            }
+        }
+    }
+
+    pub(super) fn advance_checkpoint(&mut self, replica: ReplicaId, to: Checkpoint) {
+        let full = self.checkpoints.len() >= MAX_MEMBERS;
+        match self.checkpoints.get_mut(&replica) {
+            Some(at) if at.log == to.log && at.lsn >= to.lsn => {}
+            Some(at) => *at = to,
+            // Without a checkpoint the next session walks from the beginning, skipping what is covered.
+            None if full => {}
+            None => {
+                self.checkpoints.insert(replica, to);
+            }
+        }
+    }
+
+    /// How far the feed of `replica`'s log `log` was taken in, and in which run of it.
+    pub(super) fn checkpoint(&self, replica: ReplicaId, log: LogId) -> (Lsn, u64) {
+        match self.checkpoints.get(&replica) {
+            Some(at) if at.log == log => (at.lsn, at.boot),
+            Some(_) | None => (Lsn::ZERO, 0),
+        }
+    }
+
+    /// Judges what a peer says it took in of this replica's feed: from where to go on.
+    pub(super) fn judge_checkpoint(&self, lsn: Lsn, boot: u64, durable: Lsn) -> Judged {
+        if lsn == Lsn::ZERO {
+            return Judged::From(Lsn::ZERO);
+        }
+        let Some(run) = self.boots.iter().position(|(known, _)| *known == boot) else {
+            // Forgotten, or never durable here.
+            return if lsn > durable { Judged::Impossible } else { Judged::From(Lsn::ZERO) };
+        };
+        let end = self.boots.get(run + 1).map_or(durable, |(_, after)| *after);
+        if lsn > end { Judged::Impossible } else { Judged::From(lsn) }
+    }
+
+    /// The conflicts on record.
+    #[must_use]
+    pub fn conflicts(&self) -> &Conflicts {
+        &self.conflicts
+    }
+
+    /// What is claimed of other replicas' operations.
+    #[must_use]
+    pub fn vector(&self) -> &VersionVector {
+        &self.vector
+    }
+
+    /// What a new history begins with that was born from this one: it holds what this one held, `own` up to `seq`
+    /// included, and nothing of it is acknowledged, told or remembered.
+    #[must_use]
+    pub fn reborn(mut self, own: ReplicaId, seq: Seq) -> Self {
+        self.vector.include(crate::ids::Dot { replica: own, seq });
+        Self {
+            acknowledged: 0,
+            checkpoints: BTreeMap::new(),
+            boots: VecDeque::new(),
+            pairs: BTreeMap::new(),
+            ladder: Ladder::default(),
+            ..self
+        }
+    }
+
+    /// Appends the layout of this module's documentation.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(VERSION);
+        self.vector.encode(out);
+        self.met.encode(out);
+        put_varint(out, self.checkpoints.len() as u64);
+        for (replica, at) in &self.checkpoints {
+            out.extend_from_slice(&replica.0);
+            at.encode(out);
+        }
+        put_varint(out, self.boots.len() as u64);
+        for (boot, after) in &self.boots {
+            out.extend_from_slice(&boot.to_le_bytes());
+            put_varint(out, after.0);
+        }
+        self.members.encode(out);
+        put_varint(out, self.acknowledged);
+        self.floor.encode(out);
+        out.extend_from_slice(&self.floor_stamp.0.to_le_bytes());
+        put_varint(out, self.pairs.len() as u64);
+        for (replica, pairs) in &self.pairs {
+            out.extend_from_slice(&replica.0);
+            pairs.encode(out);
+        }
+        self.ladder.encode(out);
+        self.conflicts.encode(out);
+    }
+
+    /// Reads what [`Self::encode`] wrote; nothing may follow.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the bytes are not a well-formed state of a version this software knows.
+    pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
+        let reader = &mut Reader::new(bytes);
+        if reader.u8("sync state version")? != VERSION {
+            return Err(DecodeError { field: "sync state version", fault: Fault::FromTheFuture });
+        }
+        let vector = VersionVector::decode(reader, "own vector")?;
+        let met = VersionVector::decode(reader, "dots met")?;
+        let mut checkpoints = BTreeMap::new();
+        for _ in 0..take_count(reader, "checkpoints")? {
+            let replica = ReplicaId(reader.array("checkpoint replica")?);
+            checkpoints.insert(replica, Checkpoint::decode(reader)?);
+        }
+        let mut boots = VecDeque::new();
+        for _ in 0..take_count(reader, "boots")? {
+            boots.push_back((reader.u64("boot")?, Lsn(reader.varint("boot LSN")?)));
+        }
+        let members = Members::decode(reader)?;
+        let acknowledged = reader.varint("acknowledged seq")?;
+        let floor = VersionVector::decode(reader, "floor vector")?;
+        let floor_stamp = Stamp(reader.u64("floor stamp")?);
+        let mut pairs = BTreeMap::new();
+        for _ in 0..take_count(reader, "pairs")? {
+            let replica = ReplicaId(reader.array("pairs replica")?);
+            pairs.insert(replica, Pairs::decode(reader)?);
+        }
+        let ladder = Ladder::decode(reader)?;
+        let conflicts = Conflicts::decode(reader)?;
+        reader.finish("sync state")?;
+        Ok(Self {
+            vector,
+            met,
+            checkpoints,
+            boots,
+            members,
+            acknowledged,
+            floor,
+            floor_stamp,
+            pairs,
+            ladder,
+            conflicts,
+        })
+    }
+}
+
+fn take_count(reader: &mut Reader<'_>, field: &'static str) -> Result<u64, DecodeError> {
+    let count = reader.varint(field)?;
+    if count > MAX_MEMBERS as u64 { Err(DecodeError { field, fault: Fault::Invalid }) } else { Ok(count) }
+}

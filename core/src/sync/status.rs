@@ -1,0 +1,131 @@
+//! What a program or an operator can read of sync.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::engine::{Engine, Traffic};
+use super::outbox::OutboxStatus;
+use super::session::Phase as SessionPhase;
+use super::{Finding, PeerId};
+use crate::context::VersionVector;
+use crate::ids::{Lsn, NodeId, ReplicaId, Seq};
+use crate::store::Store;
+use crate::time::WallTime;
+
+/// How far a session has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The two are finding out who they are.
+    Greeting,
+    /// Everything flows.
+    Open,
+    /// One is below the other's floor: the whole state is compared.
+    FullExchange,
+    /// It is being closed.
+    Closing,
+}
+
+/// One session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// Its link.
+    pub peer: PeerId,
+    /// How far it has come.
+    pub phase: Phase,
+    /// The peer's history, once it has said.
+    pub replica: Option<ReplicaId>,
+    /// The peer's name, once it has said.
+    pub node: Option<NodeId>,
+    /// What the peer claims.
+    pub vector: VersionVector,
+    /// The own feed is with the peer up to here.
+    pub acknowledged: Lsn,
+    /// Changes of the own feed that the peer does not claim, as far as looked at (at most 10,000 are counted).
+    pub lag: u64,
+    /// Bytes sent and not yet acknowledged.
+    pub in_flight: u64,
+    /// The peer's feed is taken in up to here.
+    pub taken: Lsn,
+    /// Milliseconds the peer's clock is ahead of this one's.
+    pub clock_ahead_ms: i64,
+    /// From the last ping.
+    pub round_trip: Option<Duration>,
+}
+
+/// Sync as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Own operations by their state.
+    pub outbox: OutboxStatus,
+    /// What this replica claims.
+    pub vector: VersionVector,
+    /// Nothing is here beyond what it claims.
+    pub exact: bool,
+    /// Sessions.
+    pub peers: Vec<PeerStatus>,
+    /// Other replicas known: which, its name, when it was last heard, own operations it holds, whether it is forgotten.
+    pub members: Vec<(ReplicaId, NodeId, WallTime, Seq, bool)>,
+    /// Conflicts ever recorded here.
+    pub conflicts: u64,
+    /// Times that a peer with the same claims had another state.
+    pub divergences: u64,
+    /// Entries that crossed links.
+    pub traffic: Traffic,
+    /// Why nothing is exchanged any more.
+    pub halted: Option<Finding>,
+}
+
+/// Changes counted for a lag at most.
+const LAG: usize = 10_000;
+
+impl Engine {
+    /// Own operations by their state.
+    #[must_use]
+    pub fn outbox_status(&self) -> OutboxStatus {
+        let live = self.sessions.values().filter(|session| session.is_open());
+        let sent = live.map(|session| session.sent_seq).max().unwrap_or(0);
+        self.outbox.status(self.state.acknowledged, sent, self.own_seq)
+    }
+
+    /// The whole state at this moment. Counting lags looks at the feed: not for every message.
+    #[must_use]
+    pub fn status(&self, store: &Store) -> Status {
+        let peers = self.sessions.iter().map(|(peer, session)| PeerStatus {
+            peer: *peer,
+            phase: match session.phase {
+                SessionPhase::Greeting | SessionPhase::Resuming => Phase::Greeting,
+                SessionPhase::Open if session.full_in.is_some() || session.full_out.is_some() => Phase::FullExchange,
+                SessionPhase::Open => Phase::Open,
+                SessionPhase::Closing => Phase::Closing,
+            },
+            replica: session.replica(),
+            node: session.them.as_ref().map(|them| them.node.clone()),
+            vector: session.vector.clone(),
+            acknowledged: session.acked_lsn,
+            lag: store
+                .feed(session.acked_lsn)
+                .take(LAG)
+                .filter(|entry| entry.known_dots().any(|dot| !session.vector.covers(dot)))
+                .count() as u64,
+            in_flight: session.in_flight(),
+            taken: session.taken_lsn,
+            clock_ahead_ms: session.ahead_ms,
+            round_trip: session.round_trip,
+        });
+        let members = self.state.members.iter().map(|(replica, member)| {
+            let held = member.vector.get(self.me.replica);
+            (replica, member.node.clone(), member.heard, held, member.is_forgotten())
+        });
+        Status {
+            outbox: self.outbox_status(),
+            vector: self.claims.clone(),
+            exact: self.is_exact(store),
+            peers: peers.collect(),
+            members: members.collect(),
+            conflicts: self.state.conflicts.total(),
+            divergences: self.divergences,
+            traffic: self.traffic,
+            halted: self.halted,
+        }
+    }
+}

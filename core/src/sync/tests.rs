@@ -1,0 +1,9 @@
+mod acknowledgement;
+mod collection;
+mod conflicts;
+mod convergence;
+mod cuts;
+mod harness;
+mod identity;
+mod replica;
+mod sessions;

@@ -1,0 +1,164 @@
+//! Delivered there, or not yet: the outbox tells the truth.
+
+use alloc::format;
+use core::time::Duration;
+
+use super::harness::World;
+use crate::sync::{CloseReason, Event, Settings};
+
+#[test]
+fn acknowledged_only_when_enough_replicas_have_it_durable() {
+    let settings = Settings { required_acks: 2, ..Settings::default() };
+    let mut world = World::new(3, 1, &settings);
+    world.replicas[1].auto_commit = false;
+    world.put(0, "k", "v");
+    world.connect(0, 1);
+    world.settle_for(Duration::from_secs(1));
+    assert_eq!(world.replicas[0].engine.outbox_status().in_flight, 1, "received, not durable");
+    let now = world.now(1);
+    world.replicas[1].commit(now);
+    world.route(1);
+    world.settle_for(Duration::from_secs(1));
+    assert_eq!(world.replicas[0].engine.outbox_status().acknowledged, 0, "one of two");
+    world.connect(0, 2);
+    world.settle_for(Duration::from_secs(1));
+    let status = world.replicas[0].engine.outbox_status();
+    assert_eq!((status.acknowledged, status.size()), (1, 0));
+}
+
+#[test]
+fn the_outbox_is_exact_after_a_crash() {
+    let mut world = World::new(2, 2, &Settings::default());
+    world.put(0, "a", "1");
+    world.connect(0, 1);
+    world.settle();
+    world.cut(0, 1);
+    world.put(0, "b", "2");
+    world.put(0, "c", "3");
+    let before = world.replicas[0].engine.outbox_status();
+    assert_eq!((before.acknowledged, before.queued), (1, 2));
+    world.crash(0);
+    assert_eq!(world.replicas[0].engine.outbox_status(), before);
+}
+
+#[test]
+fn being_offline_is_no_failed_try() {
+    let mut world = World::new(2, 3, &Settings::default());
+    for number in 0..10 {
+        world.put(0, &format!("k{number}"), "v");
+    }
+    for _ in 0..10 {
+        world.advance(Duration::from_secs(24 * 3600));
+    }
+    let status = world.replicas[0].engine.outbox_status();
+    assert_eq!((status.queued, status.failed, status.retries), (10, 0, 0));
+    world.connect(0, 1);
+    world.settle();
+    world.assert_converged();
+}
+
+#[test]
+fn a_link_that_breaks_with_nothing_under_way_is_no_failed_try() {
+    let settings = Settings { max_retries: 2, ..Settings::default() };
+    let mut world = World::new(2, 3, &settings);
+    world.put(0, "k", "v");
+    for _ in 0..5 {
+        // It breaks before the two have greeted each other.
+        world.connect(0, 1);
+        world.deliver(0, 1);
+        world.cut(0, 1);
+    }
+    assert_eq!(world.replicas[0].engine.outbox_status().retries, 0);
+    world.connect(0, 1);
+    world.settle();
+    for _ in 0..5 {
+        world.cut(0, 1);
+        world.connect(0, 1);
+        world.settle();
+    }
+    let status = world.replicas[0].engine.outbox_status();
+    assert_eq!((status.retries, status.failed, status.size()), (0, 0, 0));
+}
+
+#[test]
+fn records_that_the_log_gave_up_are_heard_again() {
+    let mut world = World::new(2, 3, &Settings::default());
+    world.replicas[1].auto_commit = false;
+    world.put(0, "k", "v");
+    world.connect(0, 1);
+    world.settle_for(Duration::from_secs(1));
+    world.replicas[1].take_back();
+    world.route(1);
+    assert_eq!(world.replicas[1].closes, [CloseReason::NoRoom]);
+    assert_eq!(world.replicas[1].get("k"), None);
+    world.replicas[1].auto_commit = true;
+    world.route(1);
+    world.connect(0, 1);
+    world.settle();
+    world.assert_converged();
+}
+
+#[test]
+fn tries_without_progress_fail_and_are_queued_again_when_the_peer_is_heard() {
+    let settings = Settings { max_retries: 3, ..Settings::default() };
+    let mut world = World::new(2, 4, &settings);
+    world.replicas[1].auto_commit = false;
+    world.put(0, "k", "v");
+    for attempt in 1..=3 {
+        world.connect(0, 1);
+        world.settle_for(Duration::from_secs(1));
+        world.settle_for(Duration::from_secs(20));
+        assert!(!world.is_connected(0, 1), "the silent link is closed");
+        assert_eq!(world.replicas[0].closes.last(), Some(&CloseReason::Silent));
+        let status = world.replicas[0].engine.outbox_status();
+        assert_eq!((status.retries, status.failed), (attempt, u64::from(attempt == 3)));
+    }
+    assert!(world.replicas[0].events.iter().any(|event| matches!(event, Event::Failed { operations: 1, .. })));
+    let reason = world.replicas[0].engine.outbox_status().reason;
+    assert_eq!(reason.as_deref(), Some("no acknowledgement in time"));
+    let pauses = &world.replicas[0].pauses;
+    assert!(pauses.windows(2).all(|pair| pair[1] > pair[0] / 2), "{pauses:?}");
+
+    world.replicas[1].auto_commit = true;
+    world.connect(0, 1);
+    world.settle();
+    assert_eq!(world.replicas[0].engine.outbox_status().failed, 0);
+    world.assert_converged();
+}
+
+#[test]
+fn a_full_disk_there_leaves_everything_queued_here() {
+    let mut world = World::new(2, 5, &Settings::default());
+    world.connect(0, 1);
+    world.settle();
+    world.replicas[1].disk_full = true;
+    world.put(0, "k", "v");
+    world.settle();
+    assert!(!world.is_connected(0, 1));
+    assert_eq!(world.replicas[1].closes, [CloseReason::NoRoom]);
+    assert_eq!(world.replicas[0].closes, [CloseReason::Told(crate::sync::Bye::NoRoom)]);
+    assert_eq!(world.replicas[0].engine.outbox_status().queued, 1);
+    world.replicas[1].disk_full = false;
+    world.connect(0, 1);
+    world.settle();
+    world.assert_converged();
+}
+
+#[test]
+fn the_window_bounds_what_is_under_way() {
+    let settings = Settings { window: 4096, ..Settings::default() };
+    let mut world = World::new(2, 6, &settings);
+    world.replicas[1].auto_commit = false;
+    let value = "x".repeat(200);
+    for number in 0..200 {
+        world.put(0, &format!("k{number}"), &value);
+    }
+    world.connect(0, 1);
+    world.settle_for(Duration::from_secs(1));
+    let in_flight = world.replicas[0].engine.status(&world.replicas[0].store).peers[0].in_flight;
+    assert!((4096..4096 + 2000).contains(&in_flight), "{in_flight}");
+    world.replicas[1].auto_commit = true;
+    world.route(1);
+    world.settle();
+    world.assert_converged();
+}

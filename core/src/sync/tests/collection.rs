@@ -1,0 +1,222 @@
+//! Tombstones, their collection, and strangers from below the floor.
+
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec;
+use core::time::Duration;
+
+use super::harness::World;
+use crate::sync::{Event, Settings};
+
+fn settings() -> Settings {
+    Settings { collect_every: Duration::from_secs(2), ..Settings::default() }
+}
+
+#[test]
+fn a_delete_while_a_member_is_away_never_comes_back() {
+    let mut world = World::new(3, 1, &settings());
+    world.put(0, "k", "v");
+    world.connect_all();
+    world.settle();
+    world.cut_all(2);
+    world.delete(0, "k");
+    // Two of three have seen it: the third holds collection back for as long as it is a member.
+    for _ in 0..20 {
+        world.settle();
+    }
+    assert_eq!(world.replicas[0].store.tombstones(), 1);
+    world.connect_all();
+    world.settle();
+    assert_eq!(world.values("k"), vec![None, None, None]);
+    world.assert_converged();
+    world.settle_for(Duration::from_secs(40));
+    assert!(world.replicas.iter().all(|replica| replica.store.tombstones() == 0), "now they may go");
+    world.settle();
+    assert_eq!(world.values("k"), vec![None, None, None]);
+    assert!(world.replicas.iter().all(|r| !r.events.iter().any(|event| matches!(event, Event::Diverged { .. }))));
+}
+
+/// A member is away past its lease; meanwhile a key is deleted and its tombstone collected. Back again, it neither brings
+/// the key back nor loses what it wrote itself.
+#[test]
+fn a_stranger_from_below_the_floor_brings_nothing_back() {
+    for fresh in [false, true] {
+        let mut world = World::new(3, 2, &settings());
+        world.put(0, "gone", "v");
+        world.put(0, "rewritten", "v");
+        world.put(0, "stays", "v");
+        world.connect_all();
+        world.settle();
+        world.cut_all(2);
+        world.delete(0, "gone");
+        world.delete(0, "rewritten");
+        world.settle();
+        let forgotten = world.replicas[2].identity.replica;
+        for index in 0..2 {
+            world.advance(Duration::from_secs(1));
+            let now = world.now(index);
+            let mut effects = vec![];
+            world.replicas[index].engine.forget(now, forgotten, &mut effects).unwrap();
+        }
+        world.settle_for(Duration::from_secs(40));
+        assert_eq!(world.replicas[0].store.tombstones() + world.replicas[1].store.tombstones(), 0);
+        // On top of what the others have deleted, and apart from it.
+        world.put(2, "rewritten", "mine");
+        world.put(2, "new", "mine");
+        if fresh {
+            world.crash(2);
+        }
+        world.connect(1, 2);
+        world.settle();
+        world.connect(0, 2);
+        world.settle();
+        assert_eq!(world.values("gone"), vec![None, None, None], "fresh {fresh}");
+        for key in ["rewritten", "new", "stays"] {
+            let values = world.values(key);
+            assert!(values[0].is_some() && values.iter().all(|value| *value == values[0]), "{key}: {values:?}");
+        }
+        let digests = world.replicas.iter().map(|replica| replica.store.live_digest());
+        assert!(digests.clone().all(|digest| Some(digest) == digests.clone().next()));
+        for replica in &world.replicas {
+            assert_eq!(replica.engine.outbox_status().size(), 0);
+            assert!(!replica.events.iter().any(|event| matches!(event, Event::Diverged { .. })));
+        }
+    }
+}
+
+#[test]
+fn a_newcomer_learns_everything_from_above_a_floor() {
+    let mut world = World::new(2, 3, &settings());
+    world.room = 100;
+    for number in 0..40 {
+        world.put(0, &format!("k{number:02}"), "v");
+    }
+    world.connect_all();
+    world.settle();
+    for number in 0..20 {
+        world.delete(1, &format!("k{number:02}"));
+    }
+    world.settle_for(Duration::from_secs(30));
+    assert_eq!(world.replicas[0].store.tombstones(), 0);
+    let new = world.add(9, &settings());
+    world.connect(1, new);
+    world.connect(0, new);
+    world.settle();
+    assert_eq!(world.replicas[new].store.len(), 20);
+    world.assert_converged();
+    // And a key written again wins everywhere.
+    world.put(new, "k03", "again");
+    world.settle();
+    assert!(world.values("k03").iter().all(Option::is_some));
+    world.assert_converged();
+}
+
+#[test]
+fn collections_survive_a_restart() {
+    let mut world = World::new(2, 4, &settings());
+    world.put(0, "k", "v");
+    world.put(0, "l", "v");
+    world.connect_all();
+    world.settle();
+    world.delete(0, "k");
+    world.settle_for(Duration::from_secs(30));
+    assert_eq!(world.replicas[0].store.tombstones(), 0);
+    let floor = world.replicas[0].engine.stamp_floor();
+    for snapshot in [false, true] {
+        if snapshot {
+            world.replicas[0].snapshot();
+        }
+        world.crash(0);
+        assert_eq!(world.replicas[0].store.tombstones(), 0);
+        assert_eq!(world.replicas[0].engine.stamp_floor(), floor);
+        assert_eq!(world.replicas[0].store.len(), 1);
+    }
+}
+
+/// C wrote on top of what A and B have deleted since, with an older stamp than the deletion. A has collected the tombstone,
+/// B has not. Taken as it is, C's version would win with A and lose with B.
+#[test]
+fn what_was_written_on_top_of_a_collected_deletion_is_issued_again() {
+    let mut world = World::new(3, 5, &settings());
+    world.put(0, "k", "v");
+    world.connect_all();
+    world.settle();
+    world.cut_all(2);
+    world.put(2, "k", "mine");
+    world.advance(Duration::from_secs(5));
+    world.delete(0, "k");
+    world.replicas[1].may_collect = false;
+    world.settle();
+    forget(&mut world, 2);
+    world.settle_for(Duration::from_secs(10));
+    assert_eq!((world.replicas[0].store.tombstones(), world.replicas[1].store.tombstones()), (0, 1));
+    world.connect(0, 2);
+    world.settle();
+    world.connect(1, 2);
+    world.settle();
+    assert_eq!(world.values("k"), vec![Some("mine".to_string()); 3]);
+    let digest = world.replicas[0].store.live_digest();
+    assert!(world.replicas.iter().all(|replica| replica.store.live_digest() == digest));
+}
+
+fn forget(world: &mut World, gone: usize) {
+    let replica = world.replicas[gone].identity.replica;
+    world.advance(Duration::from_secs(1));
+    for index in (0..world.replicas.len()).filter(|index| *index != gone) {
+        let now = world.now(index);
+        let mut effects = vec![];
+        // Who never heard of it need not forget it.
+        drop(world.replicas[index].engine.forget(now, replica, &mut effects));
+    }
+}
+
+/// C holds a key uncut, A has deleted and collected it, E has it too. While C learns from A that it is gone, E sends it
+/// once more.
+#[test]
+fn nothing_else_is_taken_in_during_a_full_exchange() {
+    const X: usize = 0;
+    const A: usize = 1;
+    const C: usize = 2;
+    const D: usize = 3;
+    const E: usize = 4;
+    let mut world = World::new(5, 6, &settings());
+    world.put(X, "gone", "v");
+    for number in 0..30 {
+        world.put(X, &format!("k{number:02}"), "v");
+    }
+    for other in [A, D, E] {
+        world.connect(X, other);
+    }
+    world.settle();
+    for index in 0..5 {
+        world.cut_all(index);
+    }
+    world.room = 60;
+    world.connect(D, C);
+    while world.replicas[C].get("gone").is_none() {
+        assert!(world.deliver_some());
+    }
+    world.cut_all(D);
+    assert_eq!(world.replicas[C].claims_of(&world.replicas[X]), 0);
+    world.delete(A, "gone");
+    for index in [X, C, D, E] {
+        let replica = world.replicas[index].identity.replica;
+        world.advance(Duration::from_secs(1));
+        let now = world.now(A);
+        drop(world.replicas[A].engine.forget(now, replica, &mut vec![]));
+    }
+    world.settle_for(Duration::from_secs(10));
+    assert_eq!(world.replicas[A].store.tombstones(), 0);
+
+    world.connect(A, C);
+    while world.replicas[C].get("gone").is_some() {
+        assert!(world.deliver(A, C) | world.deliver(C, A));
+    }
+    world.connect(E, C);
+    while world.deliver(E, C) | world.deliver(C, E) {}
+    world.settle();
+    assert_eq!((world.replicas[A].get("gone"), world.replicas[C].get("gone")), (None, None));
+    world.connect_all();
+    world.settle();
+    assert_eq!(world.values("gone"), vec![None; 5]);
+}

@@ -1,0 +1,144 @@
+//! Concurrent pairs are reported, others are not, and policies end.
+
+use alloc::string::ToString;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::harness::World;
+use crate::sync::{Outcome, Policy, Settings};
+
+fn dots(world: &World, index: usize) -> Vec<(u64, u64)> {
+    let conflicts = world.replicas[index].engine.conflicts().iter();
+    conflicts
+        .map(|conflict| {
+            let mut seqs = [&conflict.met.local, &conflict.met.remote].map(|version| version.stamp.0);
+            seqs.sort_unstable();
+            (seqs[0], seqs[1])
+        })
+        .collect()
+}
+
+#[test]
+fn a_conflict_is_recorded_once_on_each_side() {
+    for order in 0..2 {
+        let mut world = World::new(2, 1, &Settings::default());
+        world.put(0, "k", "zero");
+        world.advance(Duration::from_millis(7));
+        world.put(1, "k", "one");
+        world.put(0, "other", "sequential");
+        world.connect(0, 1);
+        // One side may have merged before the other has sent.
+        for _ in 0..40 {
+            world.deliver(order, 1 - order);
+            if world.on_the_way(order, 1 - order).is_empty() {
+                world.deliver(1 - order, order);
+            }
+        }
+        world.settle();
+        world.put(1, "other", "sequential too");
+        world.settle();
+        world.assert_converged();
+        assert_eq!(world.values("k"), vec![Some("one".to_string()); 2]);
+        for replica in &world.replicas {
+            let conflicts: Vec<_> = replica.engine.conflicts().iter().collect();
+            assert_eq!(conflicts.len(), 1, "order {order}");
+            let met = &conflicts[0].met;
+            let mut values = [&met.local, &met.remote].map(|version| version.body.value().unwrap().to_vec());
+            values.sort();
+            assert_eq!(values, [b"one".to_vec(), b"zero".to_vec()], "both versions are readable");
+        }
+        assert_eq!(dots(&world, 0), dots(&world, 1));
+
+        world.crash(0);
+        assert_eq!(world.replicas[0].engine.conflicts().total(), 1, "also after a restart");
+    }
+}
+
+#[test]
+fn sequential_writes_are_no_conflict_however_they_travel() {
+    let mut world = World::new(3, 2, &Settings::default());
+    world.put(0, "k", "first");
+    world.connect(0, 1);
+    world.settle();
+    world.put(1, "k", "second");
+    world.cut(0, 1);
+    // The second arrives before the first, and the first later from another side.
+    world.connect(1, 2);
+    world.settle();
+    world.connect(0, 2);
+    world.connect(0, 1);
+    world.settle();
+    world.assert_converged();
+    assert!(world.replicas.iter().all(|replica| replica.engine.conflicts().total() == 0));
+}
+
+fn contest(policy: Policy) -> World {
+    let settings = Settings { conflict_policy: policy, ..Settings::default() };
+    let mut world = World::new(2, 3, &settings);
+    world.put(0, "k", "zero");
+    world.advance(Duration::from_millis(7));
+    world.put(1, "k", "one");
+    world.connect(0, 1);
+    world.settle();
+    world.assert_converged();
+    world
+}
+
+fn writes(world: &World) -> u64 {
+    world.replicas.iter().map(|replica| replica.engine.outbox_status().last).sum()
+}
+
+#[test]
+fn policies_end_with_few_writes() {
+    // Both sides keep their own: each may write once, and the later resolution stands.
+    let world = contest(Policy::KeepLocal);
+    assert!(writes(&world) <= 4, "{} writes", writes(&world));
+    let world = contest(Policy::ApplyRemote);
+    assert!(writes(&world) <= 4, "{} writes", writes(&world));
+    // Both make the same of it: two equal resolutions at most, which are no conflict.
+    let world = contest(Policy::Custom(|_| Some(crate::op::Body::Put("merged".into()))));
+    assert_eq!(world.values("k"), vec![Some("merged".to_string()); 2]);
+    assert!(writes(&world) <= 4);
+    assert!(world.replicas.iter().all(|replica| replica.engine.conflicts().total() == 1));
+}
+
+#[test]
+fn a_conflict_stays_open_under_keep_both_until_it_is_resolved() {
+    let mut world = contest(Policy::KeepBoth);
+    let replica = &mut world.replicas[0];
+    let open: Vec<_> = replica.engine.conflicts().iter().filter(|c| c.outcome == Outcome::Open).cloned().collect();
+    assert_eq!(open.len(), 1);
+    let resolution = replica.engine.resolve(open[0].id, Some(crate::op::Body::Put("chosen".into()))).unwrap();
+    assert_eq!(resolution.winner, replica.store.entry(b"k").unwrap().dot());
+    assert!(replica.engine.conflicts().iter().all(|conflict| conflict.outcome == Outcome::Resolved));
+    assert!(replica.engine.resolve(99, None).is_err());
+}
+
+/// The winner reached the loser's side before the loser got out: the loser is sent along, so that the conflict is known on
+/// the winner's side too.
+#[test]
+fn a_conflict_is_recorded_even_where_only_the_winner_was() {
+    let mut world = World::new(2, 4, &Settings::default());
+    world.put(0, "k", "zero");
+    world.advance(Duration::from_millis(7));
+    world.put(1, "k", "one");
+    world.connect(0, 1);
+    for _ in 0..2 {
+        world.deliver(0, 1);
+        world.deliver(1, 0);
+    }
+    while world.replicas[0].get("k").as_deref() == Some("zero") {
+        assert!(world.deliver(1, 0));
+    }
+    world.cut(0, 1);
+    let count = |world: &World| -> Vec<usize> {
+        world.replicas.iter().map(|replica| replica.engine.conflicts().iter().len()).collect()
+    };
+    assert_eq!(count(&world), [1, 0]);
+    world.connect(0, 1);
+    world.settle();
+    assert_eq!(count(&world), [1, 1]);
+    assert_eq!(dots(&world, 0), dots(&world, 1));
+    world.assert_converged();
+}

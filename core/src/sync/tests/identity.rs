@@ -1,0 +1,256 @@
+//! Histories that were rolled back or doubled, clocks that are off, states that differ and must not.
+
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use super::harness::World;
+use crate::sync::{CloseReason, Event, Finding, Settings};
+
+const YEAR_MS: i64 = 365 * 24 * 3600 * 1000;
+
+#[test]
+fn a_directory_copied_back_is_found_out_by_what_a_peer_knows() {
+    let mut world = World::new(2, 1, &Settings::default());
+    world.put(0, "a", "1");
+    let old = world.replicas[0].directory();
+    world.connect(0, 1);
+    world.put(0, "b", "2");
+    world.settle();
+    world.restart_from(0, old);
+    world.connect(0, 1);
+    world.settle();
+    assert!(matches!(world.replicas[0].rebirth, Some(Finding::Rollback { own: 1, told: 2 })));
+    assert!(!world.is_connected(0, 1));
+}
+
+#[test]
+fn a_rolled_back_history_that_wrote_on_is_found_out_by_its_chain() {
+    let mut world = World::new(2, 2, &Settings::default());
+    world.put(0, "a", "1");
+    world.connect(0, 1);
+    world.settle();
+    let old = world.replicas[0].directory();
+    world.put(0, "b", "2");
+    world.settle();
+    world.restart_from(0, old);
+    // The counts match, and more.
+    world.put(0, "x", "other");
+    world.put(0, "y", "other");
+    world.connect(0, 1);
+    world.settle();
+    assert!(matches!(world.replicas[0].rebirth, Some(Finding::Rollback { .. } | Finding::LogRollback { .. })));
+    assert_eq!(world.replicas[1].get("x"), None, "nothing of it got out");
+}
+
+/// A virtual machine rolled back while it runs keeps its boot nonce, and its log has grown past what the peer was told: only
+/// the chain tells.
+#[test]
+fn a_machine_rolled_back_while_running_is_found_out_by_its_chain_alone() {
+    let mut world = World::new(2, 2, &Settings::default());
+    world.put(0, "a", "1");
+    world.connect(0, 1);
+    world.settle();
+    let (old, boot) = (world.replicas[0].directory(), world.replicas[0].identity.boot);
+    world.put(0, "b", "2");
+    world.settle();
+    world.resume_from(0, old, boot);
+    for key in ["x", "y", "z"] {
+        world.put(0, key, "other");
+    }
+    for _ in 0..10 {
+        world.put(0, "z", "more");
+    }
+    world.connect(0, 1);
+    world.settle();
+    assert!(matches!(world.replicas[0].rebirth, Some(Finding::Rollback { told: 2, .. })));
+    assert_eq!(world.replicas[1].get("x"), None, "nothing of it got out");
+}
+
+/// No own operation was lost, so no chain tells: the log's own LSNs were used twice.
+#[test]
+fn a_rolled_back_log_is_found_out_even_if_only_foreign_operations_were_lost() {
+    let mut world = World::new(3, 3, &Settings::default());
+    world.put(0, "a", "1");
+    world.connect(0, 1);
+    world.settle();
+    let old = world.replicas[0].directory();
+    world.put(2, "c", "3");
+    world.connect(0, 2);
+    world.settle();
+    world.restart_from(0, old);
+    for number in 0..10 {
+        // LSNs grow past what the peer was told.
+        world.advance(Duration::from_secs(1));
+        world.connect(0, 2);
+        world.settle();
+        world.cut(0, 2);
+        if number == 0 {
+            break;
+        }
+    }
+    world.connect(0, 1);
+    world.settle();
+    assert!(matches!(world.replicas[0].rebirth, Some(Finding::LogRollback { .. })), "{:?}", world.replicas[0].rebirth);
+}
+
+#[test]
+fn a_clone_of_this_node_is_noticed() {
+    let mut world = World::new(2, 4, &Settings::default());
+    world.put(0, "a", "1");
+    let copy = world.replicas[0].directory();
+    world.replicas[1].identity = world.replicas[0].identity.clone();
+    world.restart_from(1, copy);
+    world.connect(0, 1);
+    world.settle();
+    assert!(world.replicas.iter().any(|replica| matches!(replica.rebirth, Some(Finding::Clone(_)))));
+}
+
+#[test]
+fn two_peers_with_one_identity_are_noticed() {
+    let mut world = World::new(3, 5, &Settings::default());
+    world.put(0, "a", "1");
+    let copy = world.replicas[0].directory();
+    world.replicas[1].identity = world.replicas[0].identity.clone();
+    world.restart_from(1, copy);
+    for index in [0, 1, 0] {
+        world.connect(index, 2);
+        world.settle();
+        world.cut(index, 2);
+    }
+    let clone = Event::Identity(Finding::Clone(world.replicas[0].identity.replica));
+    assert!(world.replicas[2].events.contains(&clone));
+}
+
+#[test]
+fn a_restart_is_neither_rollback_nor_clone() {
+    let mut world = World::new(2, 6, &Settings::default());
+    for round in 0..10 {
+        world.put(0, &format!("k{round}"), "v");
+        world.put(1, &format!("l{round}"), "v");
+        world.connect(0, 1);
+        world.settle();
+        world.crash(round % 2);
+    }
+    world.connect(0, 1);
+    world.settle();
+    world.assert_converged();
+    let strange = |event: &Event| matches!(event, Event::Identity(_));
+    assert!(!world.replicas.iter().any(|replica| replica.events.iter().any(strange)));
+}
+
+#[test]
+fn one_clock_a_year_ahead_stops_nobody() {
+    let mut world = World::new(3, 7, &Settings::default());
+    world.replicas[0].skew_ms = YEAR_MS;
+    world.put(0, "k", "from the future");
+    world.connect_all();
+    world.settle();
+    assert_eq!(world.values("k"), vec![Some("from the future".to_string()); 3]);
+    let skewed = |event: &Event| matches!(event, Event::ClockSkew { ahead_ms, .. } if *ahead_ms > YEAR_MS / 2);
+    assert!(world.replicas[1].events.iter().any(skewed));
+    // Others can overwrite it, and are not dragged along.
+    world.put(1, "k", "now");
+    world.put(1, "l", "now");
+    world.settle();
+    assert_eq!(world.values("k"), vec![Some("now".to_string()); 3]);
+    let stamp = world.replicas[2].store.entry(b"l").unwrap().stamp();
+    assert!(stamp.wall().0 < super::harness::START + 3600 * 1000);
+    world.assert_converged();
+}
+
+#[test]
+fn a_skewed_peer_is_refused_if_that_is_the_policy() {
+    let settings = Settings { clock_policy: crate::sync::ClockPolicy::Refuse, ..Settings::default() };
+    let mut world = World::new(2, 8, &settings);
+    world.replicas[0].skew_ms = YEAR_MS;
+    world.connect(0, 1);
+    world.settle();
+    assert!(!world.is_connected(0, 1));
+    assert!(world.replicas.iter().any(|replica| replica.closes.contains(&CloseReason::ClockSkew)));
+}
+
+#[test]
+fn a_divergence_is_noticed_and_mended() {
+    let mut world = World::new(2, 9, &Settings::default());
+    world.room = 2000;
+    for number in 0..500 {
+        world.put(number % 2, &format!("key{number:03}"), "value");
+    }
+    world.connect(0, 1);
+    world.settle();
+    world.assert_converged();
+    for key in ["key007", "key333"] {
+        assert!(world.replicas[1].store.remove(key.as_bytes()));
+    }
+    world.settle_for(Duration::from_secs(60));
+    assert!(world.replicas.iter().any(|r| r.events.iter().any(|event| matches!(event, Event::Diverged { .. }))));
+    assert_eq!(world.replicas[0].store.digest(), world.replicas[1].store.digest());
+    let (a, b) = (world.replicas[0].events.len(), world.replicas[1].events.len());
+    world.settle_for(Duration::from_secs(60));
+    assert_eq!((world.replicas[0].events.len(), world.replicas[1].events.len()), (a, b), "the alarm is over");
+}
+
+#[test]
+fn garbage_closes_its_own_link_and_harms_nothing_else() {
+    let mut world = World::new(3, 10, &Settings::default());
+    world.put(0, "k", "v");
+    world.connect_all();
+    world.settle();
+    world.inject(0, 1, &Bytes::from_static(b"\x63\x05\x00\x00\x00hello"));
+    world.settle();
+    assert!(!world.is_connected(0, 1));
+    assert!(matches!(world.replicas[1].closes[..], [CloseReason::Protocol(_)]));
+    assert!(world.is_connected(1, 2));
+    world.put(0, "k", "w");
+    world.settle();
+    assert_eq!(world.values("k"), vec![Some("w".to_string()); 3]);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    /// A peer that says anything at any time costs its own session at most.
+    #[test]
+    fn a_hostile_session_never_panics(
+        seed: u64,
+        steps in proptest::collection::vec((0u8..6, proptest::prelude::any::<proptest::prelude::prop::sample::Index>(), proptest::prelude::any::<u8>()), 1..60),
+    ) {
+        let mut world = World::new(3, seed, &Settings::default());
+        world.put(0, "k", "v");
+        world.put(1, "k", "w");
+        world.connect_all();
+        for (what, at, flip) in steps {
+            match what {
+                0 => { world.deliver_some(); }
+                1 => {
+                    // What is under way is spoilt, and what was said comes again out of order.
+                    if let Some(bytes) = world.on_the_way(0, 1).first() {
+                        let mut bytes = bytes.to_vec();
+                        let at = at.index(bytes.len());
+                        bytes[at] ^= flip;
+                        world.inject(0, 1, &bytes.into());
+                    }
+                }
+                2 => {
+                    if let Some(bytes) = world.on_the_way(1, 0).last().filter(|_| world.is_connected(0, 1)) {
+                        world.inject(0, 1, &bytes.clone());
+                    }
+                }
+                3 => world.put(2, &format!("k{flip}"), "v"),
+                4 => world.advance(Duration::from_millis(u64::from(flip) * 10)),
+                _ => { world.deliver(0, 1); }
+            }
+        }
+        world.settle();
+        // Two and three never heard anything bad of each other, unless the history of one was made to look doubled.
+        if world.replicas.iter().all(|replica| replica.rebirth.is_none()) {
+            world.connect(1, 2);
+            world.settle();
+            proptest::prop_assert_eq!(world.replicas[1].get("k2"), world.replicas[2].get("k2"));
+        }
+    }
+}
