@@ -74,7 +74,8 @@ impl<'a> Entry<'a> {
         self.slot.known(self.replicas).collect()
     }
 
-    /// The dots that together make up [`Self::known`], without gathering them. One replica may come twice; the greater counts.
+    /// The dots that together make up [`Self::known`], without gathering them. One replica may come twice; the greater
+    /// counts.
     pub fn known_dots(&self) -> impl Iterator<Item = Dot> + 'a {
         self.slot.known(self.replicas)
     }

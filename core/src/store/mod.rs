@@ -160,8 +160,8 @@ impl Store {
         self.feed.settle();
     }
 
-    /// Takes the published entry of a key out, without a trace: no tombstone stays. Does nothing, and says so, when a change
-    /// of the key is staged. For tombstones that everybody has seen, and for what a full exchange found deleted.
+    /// Takes the published entry of a key out, without a trace: no tombstone stays. Does nothing, and says so, when a
+    /// change of the key is staged. For tombstones that everybody has seen, and for what a full exchange found deleted.
     pub fn remove(&mut self, key: &[u8]) -> bool {
         if self.staging.newest(key).is_some() {
             return false;
@@ -216,8 +216,8 @@ impl Store {
         self.digest
     }
 
-    /// The digest of the published entries that have a value. Tombstones are left out, because replicas do not collect them
-    /// at the same moment.
+    /// The digest of the published entries that have a value. Tombstones are left out, because replicas do not collect
+    /// them at the same moment.
     #[must_use]
     pub fn live_digest(&self) -> Digest {
         let mut digest = self.digest;

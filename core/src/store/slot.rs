@@ -144,7 +144,8 @@ impl Slot {
         Self { blob, stamp, seq: dot.seq, version, changed, content_hash, replica, bits }
     }
 
-    /// What stands in the place of an entry that was taken out. Its LSN is that of no record, so that the feed passes it by.
+    /// What stands in the place of an entry that was taken out. Its LSN is that of no record, so that the feed passes
+    /// it by.
     pub(super) fn vacant() -> Self {
         Self {
             blob: Blob::Small(Box::default()),

@@ -6,8 +6,8 @@ use core::ops::Bound;
 use super::slot::Slot;
 use super::tree::{Keys, Ordered, Place, Tree};
 
-/// The place of a slot; it never changes as long as the entry is there. Deletions leave tombstones; what is collected frees its
-/// place for another key.
+/// The place of a slot; it never changes as long as the entry is there. Deletions leave tombstones; what is collected
+/// frees its place for another key.
 pub(super) type Handle = u32;
 
 /// Slots of one piece of memory: growing never moves more than this many.

@@ -7,8 +7,8 @@
 //! What a search costs is waiting for memory. So heads are counted through rather than bisected: eight cache lines that
 //! are fetched at once take less time than three that each name the next.
 //!
-//! Only collected tombstones are taken out. Leaves are never joined: one that runs empty stays and fills again. Leaves know
-//! their successor, so a scan is a walk along them.
+//! Only collected tombstones are taken out. Leaves are never joined: one that runs empty stays and fills again. Leaves
+//! know their successor, so a scan is a walk along them.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;

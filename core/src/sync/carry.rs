@@ -34,8 +34,8 @@ pub struct Carried {
     pub drops: Vec<Bytes>,
 }
 
-/// Stages the entries of `apply` from `first` on, the LSN that the log will give next. If the log then refuses the group,
-/// [`Store::discard_staged`] from `first` undoes it all.
+/// Stages the entries of `apply` from `first` on, the LSN that the log will give next. If the log then refuses the
+/// group, [`Store::discard_staged`] from `first` undoes it all.
 pub fn carry_out(store: &mut Store, first: Lsn, apply: &Apply) -> Carried {
     let mut carried = Carried::default();
     let mut lsn = first;

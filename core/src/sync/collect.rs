@@ -3,8 +3,8 @@
 //! A tombstone may go once every member's vector covers every dot merged into it: from then on nobody can send an older
 //! version of the key, and if one is still under way, its dot is covered by the own vector while the key is absent,
 //! which says that it was deleted. The greatest dots collected make the *floor*: whoever's vector does not cover it may
-//! still hold what was deleted, and is met with a full exchange. The greatest stamp collected is kept too, and own writes
-//! are stamped above it, so that a key written anew wins against the tombstone where that is not yet collected.
+//! still hold what was deleted, and is met with a full exchange. The greatest stamp collected is kept too, and own
+//! writes are stamped above it, so that a key written anew wins against the tombstone where that is not yet collected.
 
 use alloc::vec::Vec;
 

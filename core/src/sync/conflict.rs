@@ -36,10 +36,11 @@ pub enum Policy {
     /// The version that came in stands: if the one that was here won, the other is written again. Costs as
     /// [`Policy::KeepLocal`].
     ApplyRemote,
-    /// The greater one stands, and the conflict stays open, with the other version readable, until somebody resolves it.
+    /// The greater one stands, and the conflict stays open, with the other version readable, until somebody resolves
+    /// it.
     KeepBoth,
-    /// What this function makes of the two stands; `None` leaves the winner. It must depend on nothing but its argument,
-    /// and treat both versions alike, or nodes will write different resolutions of one conflict.
+    /// What this function makes of the two stands; `None` leaves the winner. It must depend on nothing but its
+    /// argument, and treat both versions alike, or nodes will write different resolutions of one conflict.
     Custom(fn(&Met) -> Option<Body>),
 }
 
@@ -227,8 +228,8 @@ impl Conflicts {
         Some(conflict)
     }
 
-    /// Versions of `key` that lost to `winner` and that `vector` does not cover: sent ahead of the winner, they make the
-    /// conflict known to the peer too.
+    /// Versions of `key` that lost to `winner` and that `vector` does not cover: sent ahead of the winner, they make
+    /// the conflict known to the peer too.
     pub(super) fn losers(&self, key: &[u8], winner: Dot, vector: &VersionVector) -> Vec<Operation> {
         let of_key = self.list.iter().map(|conflict| &conflict.met).filter(|met| met.key == key);
         let losers = of_key.filter_map(|met| match (met.local.dot == winner, met.remote.dot == winner) {

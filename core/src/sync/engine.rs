@@ -98,8 +98,8 @@ pub(super) struct Applying {
 }
 
 impl Engine {
-    /// An engine that goes on from `state`, whose own history has come to `own_seq`, all of it durable, and whose log ends
-    /// at `durable`.
+    /// An engine that goes on from `state`, whose own history has come to `own_seq`, all of it durable, and whose log
+    /// ends at `durable`.
     ///
     /// The first effect is a record of the run that begins.
     #[expect(clippy::too_many_arguments, reason = "what a restart knows, and where its first effect goes")]
@@ -198,8 +198,8 @@ impl Engine {
         self.state.own(op, chain);
     }
 
-    /// The log has taken the group of an [`Effect::Apply`], whose last record got `lsn`; for a group of no records, the last
-    /// record of the log.
+    /// The log has taken the group of an [`Effect::Apply`], whose last record got `lsn`; for a group of no records, the
+    /// last record of the log.
     pub fn applied(
         &mut self,
         now: Now,
@@ -371,7 +371,8 @@ impl Engine {
         self.outbox.requeue();
     }
 
-    /// What is to be written to settle a conflict: its winner again, or another body. The node writes it as a resolution.
+    /// What is to be written to settle a conflict: its winner again, or another body. The node writes it as a
+    /// resolution.
     ///
     /// # Errors
     /// [`Code::NotFound`] when no such conflict is on record.
@@ -425,8 +426,8 @@ impl Engine {
         &self.claims
     }
 
-    /// The state as of what is published, for the head of a snapshot. Applications that the log has taken up to `at` are in
-    /// it.
+    /// The state as of what is published, for the head of a snapshot. Applications that the log has taken up to `at`
+    /// are in it.
     #[must_use]
     pub fn state_at(&self, at: Lsn) -> State {
         let mut state = self.state.clone();

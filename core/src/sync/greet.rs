@@ -118,7 +118,8 @@ impl Engine {
         (oldest > PROTOCOL || newest < PROTOCOL).then_some(CloseReason::NoCommonProtocol)
     }
 
-    /// A node restarts and its run changes; a run that comes back after another was seen means that there are two nodes.
+    /// A node restarts and its run changes; a run that comes back after another was seen means that there are two
+    /// nodes.
     fn watch_runs(&mut self, hello: &Hello, out: &mut dyn Sink<Effect>) {
         let runs = self.runs.entry(hello.replica).or_default();
         if runs.back() == Some(&hello.boot) {

@@ -347,7 +347,8 @@ impl Message {
         }
     }
 
-    /// Takes the first message off `bytes`, with its length. Nothing is allocated beyond what the bytes themselves hold.
+    /// Takes the first message off `bytes`, with its length. Nothing is allocated beyond what the bytes themselves
+    /// hold.
     ///
     /// # Errors
     /// [`DecodeError`] when the bytes do not begin with a well-formed message.

@@ -1,8 +1,8 @@
 //! Sync: bringing every replica to the same state, over links that break.
 //!
 //! [`Engine`] is one pure machine for all peers. It knows the store's types, and neither log nor transport. Facts go in
-//! (`peer_up`, `handle_message`, `durable` …), [`Effect`]s come out, and bulk is pulled: [`Effect::PeerReady`] says that
-//! [`Engine::write_batch`] has something for a link; it composes from the store at the moment of sending.
+//! (`peer_up`, `handle_message`, `durable` …), [`Effect`]s come out, and bulk is pulled: [`Effect::PeerReady`] says
+//! that [`Engine::write_batch`] has something for a link; it composes from the store at the moment of sending.
 //!
 //! ```text
 //!            handle_message                       applied(token, lsn)          durable(lsn)

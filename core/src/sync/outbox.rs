@@ -65,8 +65,8 @@ impl Outbox {
         }
     }
 
-    /// A link to `replica` broke with own operations up to `sent` under way and no progress. Says whether they are failed
-    /// now.
+    /// A link to `replica` broke with own operations up to `sent` under way and no progress. Says whether they are
+    /// failed now.
     pub(super) fn broke(&mut self, replica: ReplicaId, sent: Seq, why: &str, max_retries: u32) -> bool {
         self.retries += 1;
         let tries = self.tries.entry(replica).or_default();

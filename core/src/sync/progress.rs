@@ -12,8 +12,8 @@ use crate::sink::Sink;
 use crate::time::{Now, WallTime};
 
 impl Engine {
-    /// Retires a replica: it no longer counts for acknowledgements, nor holds back the collection of tombstones. Others hear
-    /// of it. Should it come back, it counts again.
+    /// Retires a replica: it no longer counts for acknowledgements, nor holds back the collection of tombstones. Others
+    /// hear of it. Should it come back, it counts again.
     ///
     /// # Errors
     /// [`Code::NotFound`] when no such replica is known.

@@ -112,9 +112,9 @@ impl Engine {
         }
     }
 
-    /// Takes in batches of every peer that may be taken from. While a full exchange is under way only its own: another peer
-    /// might bring back what was just found deleted, until the cut claims the deletion. What peers *name* is taken in at
-    /// any time, or three in a circle would wait for each other.
+    /// Takes in batches of every peer that may be taken from. While a full exchange is under way only its own: another
+    /// peer might bring back what was just found deleted, until the cut claims the deletion. What peers *name* is taken
+    /// in at any time, or three in a circle would wait for each other.
     pub(super) fn take_held(&mut self, now: Now, store: &Store, out: &mut dyn Sink<Effect>) {
         let peers: Vec<PeerId> = self.sessions.keys().copied().collect();
         for peer in peers {
@@ -287,8 +287,8 @@ impl Engine {
         if !self.claims.covers(op.dot) {
             return false;
         }
-        // What is claimed and yet absent was deleted, and the tombstone collected. The tombstone itself is taken in once more
-        // if others have merged with it what is not claimed here.
+        // What is claimed and yet absent was deleted, and the tombstone collected. The tombstone itself is taken in
+        // once more if others have merged with it what is not claimed here.
         let was_deleted = op.body.value().is_some() && store.latest(&op.key).is_none();
         was_deleted || (self.claims.covers_all(&op.context) && self.claims.covers_all(known))
     }

@@ -1,8 +1,8 @@
 //! What a peer is sent, composed at the moment of sending.
 //!
-//! A session walks the own feed with two cursors. Everything up to `scout` was sent, skipped or *put off*; everything up
-//! to `settled` was sent or skipped. What is put off are foreign entries that the peer hears from their own writers: they
-//! are skipped once the peer claims them, and sent if it stops hearing the writer.
+//! A session walks the own feed with two cursors. Everything up to `scout` was sent, skipped or *put off*; everything
+//! up to `settled` was sent or skipped. What is put off are foreign entries that the peer hears from their own writers:
+//! they are skipped once the peer claims them, and sent if it stops hearing the writer.
 
 use alloc::vec::Vec;
 
@@ -37,8 +37,8 @@ enum Class {
 }
 
 impl Engine {
-    /// Appends the next message for a peer to `out`, of about `room` bytes at most, unless one entry is larger. Gives false
-    /// and appends nothing when there is nothing to say, or the peer's window is used up; then
+    /// Appends the next message for a peer to `out`, of about `room` bytes at most, unless one entry is larger. Gives
+    /// false and appends nothing when there is nothing to say, or the peer's window is used up; then
     /// [`super::Effect::PeerReady`] comes when that changes.
     pub fn write_batch(&mut self, now: Now, peer: Peer, room: usize, store: &Store, out: &mut Vec<u8>) -> bool {
         let written = self.write_control(now, peer, store, out)
@@ -200,8 +200,8 @@ impl Engine {
             }
             session.scout = entry.changed();
         }
-        // What is not durable may have superseded what was durable below the cursor, and a crash would bring that back there:
-        // a peer may remember only a point at which nothing was in the air.
+        // What is not durable may have superseded what was durable below the cursor, and a crash would bring that back
+        // there: a peer may remember only a point at which nothing was in the air.
         let through = if store.last_changed() <= durable { session.settled } else { session.told };
         let mut due = parts > 0 || !at_end || through.0 >= session.told.0 + STEP as u64;
         if at_end {

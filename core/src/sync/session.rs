@@ -36,7 +36,8 @@ pub(super) enum FullOut {
 pub(super) enum FullIn {
     /// Keys up to here were named.
     Named { after: Option<Bytes> },
-    /// All were named. Once what follows from it is durable, the own feed may flow; the peer's first cut ends the exchange.
+    /// All were named. Once what follows from it is durable, the own feed may flow; the peer's first cut ends the
+    /// exchange.
     Closing { durable: bool },
 }
 

@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! version u8 (1) | own vector | greatest dots met | count, then per checkpoint: replica 16, checkpoint |
-//! count, then per run: boot u64, LSN varint | members | acknowledged seq | floor vector, stamp | count, then per replica: id 16, pairs | own ladder | conflicts
+//! count, then per run: boot u64, LSN varint | members | acknowledged seq | floor vector, stamp |
+//! count, then per replica: id 16, pairs | own ladder | conflicts
 //! ```
 
 use alloc::collections::{BTreeMap, VecDeque};

@@ -36,8 +36,8 @@ fn a_delete_while_a_member_is_away_never_comes_back() {
     assert!(world.replicas.iter().all(|r| !r.events.iter().any(|event| matches!(event, Event::Diverged { .. }))));
 }
 
-/// A member is away past its lease; meanwhile a key is deleted and its tombstone collected. Back again, it neither brings
-/// the key back nor loses what it wrote itself.
+/// A member is away past its lease; meanwhile a key is deleted and its tombstone collected. Back again, it neither
+/// brings the key back nor loses what it wrote itself.
 #[test]
 fn a_stranger_from_below_the_floor_brings_nothing_back() {
     for fresh in [false, true] {
@@ -133,8 +133,8 @@ fn collections_survive_a_restart() {
     }
 }
 
-/// C wrote on top of what A and B have deleted since, with an older stamp than the deletion. A has collected the tombstone,
-/// B has not. Taken as it is, C's version would win with A and lose with B.
+/// C wrote on top of what A and B have deleted since, with an older stamp than the deletion. A has collected the
+/// tombstone, B has not. Taken as it is, C's version would win with A and lose with B.
 #[test]
 fn what_was_written_on_top_of_a_collected_deletion_is_issued_again() {
     let mut world = World::new(3, 5, &settings());

@@ -115,8 +115,8 @@ fn a_conflict_stays_open_under_keep_both_until_it_is_resolved() {
     assert!(replica.engine.resolve(99, None).is_err());
 }
 
-/// The winner reached the loser's side before the loser got out: the loser is sent along, so that the conflict is known on
-/// the winner's side too.
+/// The winner reached the loser's side before the loser got out: the loser is sent along, so that the conflict is known
+/// on the winner's side too.
 #[test]
 fn a_conflict_is_recorded_even_where_only_the_winner_was() {
     let mut world = World::new(2, 4, &Settings::default());

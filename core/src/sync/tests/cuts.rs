@@ -52,8 +52,8 @@ fn a_vector_advances_at_cuts_alone() {
     world.assert_converged();
 }
 
-/// An entry may be skipped only if the peer covers everything merged into it, not its winner alone. C has the winner, and
-/// not the version that lost: who knows of that one must tell.
+/// An entry may be skipped only if the peer covers everything merged into it, not its winner alone. C has the winner,
+/// and not the version that lost: who knows of that one must tell.
 #[test]
 fn an_entry_is_skipped_only_if_all_that_was_merged_is_covered() {
     let mut world = World::new(3, 2, &Settings::default());
@@ -103,8 +103,8 @@ const F: usize = 0;
 const S: usize = 1;
 const R: usize = 2;
 
-/// R hears F itself, so S puts F's operations off for R. F dies before it has said anything: S must have kept them in mind,
-/// across its own later operations and a broken link.
+/// R hears F itself, so S puts F's operations off for R. F dies before it has said anything: S must have kept them in
+/// mind, across its own later operations and a broken link.
 #[test]
 fn what_was_put_off_is_sent_when_its_writer_is_gone() {
     for broken in [false, true] {
@@ -131,8 +131,8 @@ fn what_was_put_off_is_sent_when_its_writer_is_gone() {
     }
 }
 
-/// As the first story, with entries put off: S must not let R claim F's first version of k, which F's second superseded,
-/// as long as it keeps the second back.
+/// As the first story, with entries put off: S must not let R claim F's first version of k, which F's second
+/// superseded, as long as it keeps the second back.
 #[test]
 fn what_is_put_off_is_not_claimed_nor_what_it_superseded() {
     let mut world = World::new(4, 5, &Settings::default());

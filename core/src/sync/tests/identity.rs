@@ -6,6 +6,7 @@ use alloc::vec;
 use core::time::Duration;
 
 use bytes::Bytes;
+use proptest::prelude::*;
 
 use super::harness::World;
 use crate::sync::{CloseReason, Event, Finding, Settings};
@@ -46,8 +47,8 @@ fn a_rolled_back_history_that_wrote_on_is_found_out_by_its_chain() {
     assert_eq!(world.replicas[1].get("x"), None, "nothing of it got out");
 }
 
-/// A virtual machine rolled back while it runs keeps its boot nonce, and its log has grown past what the peer was told: only
-/// the chain tells.
+/// A virtual machine rolled back while it runs keeps its boot nonce, and its log has grown past what the peer was told:
+/// only the chain tells.
 #[test]
 fn a_machine_rolled_back_while_running_is_found_out_by_its_chain_alone() {
     let mut world = World::new(2, 2, &Settings::default());
@@ -210,14 +211,14 @@ fn garbage_closes_its_own_link_and_harms_nothing_else() {
     assert_eq!(world.values("k"), vec![Some("w".to_string()); 3]);
 }
 
-proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     /// A peer that says anything at any time costs its own session at most.
     #[test]
     fn a_hostile_session_never_panics(
         seed: u64,
-        steps in proptest::collection::vec((0u8..6, proptest::prelude::any::<proptest::prelude::prop::sample::Index>(), proptest::prelude::any::<u8>()), 1..60),
+        steps in proptest::collection::vec((0u8..6, any::<prop::sample::Index>(), any::<u8>()), 1..60),
     ) {
         let mut world = World::new(3, seed, &Settings::default());
         world.put(0, "k", "v");
@@ -250,7 +251,7 @@ proptest::proptest! {
         if world.replicas.iter().all(|replica| replica.rebirth.is_none()) {
             world.connect(1, 2);
             world.settle();
-            proptest::prop_assert_eq!(world.replicas[1].get("k2"), world.replicas[2].get("k2"));
+            prop_assert_eq!(world.replicas[1].get("k2"), world.replicas[2].get("k2"));
         }
     }
 }
