@@ -115,7 +115,7 @@ pub struct Range {
     pub after: Option<Bytes>,
     /// The last key in it; `None` for the end of all keys.
     pub end: Option<Bytes>,
-    /// Entries with a value in it; [`Range::ASK`] asks for the entries themselves.
+    /// Entries with a value in it; the greatest number asks for the entries themselves.
     pub entries: u64,
     /// Sum of their digests.
     pub digest: u128,
