@@ -178,10 +178,16 @@ impl Oracle {
         self.power_floor = self.power_floor.min(floor);
     }
 
-    /// Whether a write would change nothing because it repeats the value; for plans that want just that.
+    /// The value that a key will have when everything accepted is answered: what a write that is to change nothing must
+    /// repeat.
     #[must_use]
-    pub fn value_of(&self, key: &[u8]) -> Option<Bytes> {
-        self.shown.get(key).and_then(|cell| cell.value.clone())
+    pub fn value_to_come(&self, key: &[u8]) -> Option<Bytes> {
+        let waiting = self.asked.iter().rev().filter(|asked| asked.told == Told::Waiting);
+        match waiting.flat_map(|asked| asked.writes.iter().rev()).find(|write| write.key() == key) {
+            Some(Write::Put { value, .. }) => Some(value.clone()),
+            Some(Write::Delete { .. }) => None,
+            None => self.shown.get(key).and_then(|cell| cell.value.clone()),
+        }
     }
 
     /// What a reader must see now.

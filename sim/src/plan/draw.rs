@@ -148,7 +148,7 @@ impl Draw {
         };
         let change = match self.between(0, 99) {
             0..15 => Change::Delete,
-            15..22 => Change::Repeat(self.chance(40)),
+            15..26 => Change::Repeat(self.chance(40)),
             _ => Change::Put(len as u32),
         };
         let expect = match self.between(0, 99) {

@@ -94,7 +94,7 @@ impl Host {
             let value = |value, touch| Write::Put { key: key.clone(), value, expect, touch };
             writes.push(match plan.change {
                 Change::Put(len) => value(value_of(number, index, len), false),
-                Change::Repeat(touch) => value(self.oracle.value_of(&key).unwrap_or_default(), touch),
+                Change::Repeat(touch) => value(self.oracle.value_to_come(&key).unwrap_or_default(), touch),
                 Change::Delete => Write::Delete { key: key.clone(), expect },
             });
         }
