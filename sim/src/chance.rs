@@ -1,7 +1,8 @@
 //! Decisions that look random and are a pure function of what they are about.
 //!
 //! A run draws no randomness: whatever must be decided while it runs (which unsynced sectors a power loss keeps, how
-//! long an operation takes) is computed from a salt written in the plan and from *names* (inode, sector, ordinal). An item taken out
+//! long an operation takes) is computed from a salt written in the plan and from *names* (inode, sector, ordinal). An
+//! item taken out
 //! of the plan by the minimiser therefore does not change how the others turn out.
 
 /// 64 well-mixed bits of `salt` and two names (the finaliser of SplitMix64, applied to each).

@@ -85,7 +85,8 @@ pub struct Vouched {
 }
 
 /// The ranges whose damage must be noticed or must not matter. Left out are frames whose records no later frame calls
-/// durable: nothing on disk tells them from a torn tail, which is why idle logs write marks. Only frames that no power loss
+/// durable: nothing on disk tells them from a torn tail, which is why idle logs write marks. Only frames that no power
+/// loss
 /// can take any more count as proof.
 #[must_use]
 pub fn vouched(disk: &SimDisk) -> Vec<Vouched> {

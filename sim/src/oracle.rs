@@ -2,7 +2,8 @@
 //!
 //! The oracle never asks the engine what it holds. It keeps what clients asked for, in order, computes itself what each
 //! batch does, and remembers the answers. A log is one sequence, so the state after a crash must be what
-//! *some beginning* of the batches leaves behind, failed ones left out: one that reaches at least to the last batch whose
+//! *some beginning* of the batches leaves behind, failed ones left out: one that reaches at least to the last batch
+//! whose
 //! survival was promised. That covers single keys, batches and the order of writes at once.
 
 mod model;
@@ -100,7 +101,8 @@ impl Oracle {
         let unasked = || format!("an answer to {request:?}, which nobody waits for");
         let index = self.by_request.remove(&request).ok_or_else(unasked)?;
         let writes_nothing = |written: &[Written]| !written.iter().any(|w| model::changes(w.outcome));
-        // An answer that writes nothing speaks of a state that may become visible with it, and be answered for after it.
+        // An answer that writes nothing speaks of a state that may become visible with it, and be answered for after
+        // it.
         let spoken_of = match result {
             Ok(written) if !writes_nothing(written) => None,
             Ok(_) | Err(_) => Some(self.state_before(index)),

@@ -1,6 +1,7 @@
 //! Known bugs, planted one at a time, to prove that the simulator can fail.
 //!
-//! Each lives in the engine behind `#[cfg(planted = "name")]`, next to the line that it breaks, and is in no build that does not
+//! Each lives in the engine behind `#[cfg(planted = "name")]`, next to the line that it breaks, and is in no build
+//! that does not
 //! name it. `cargo run -p sim -- planted` builds the simulator once for each and counts the seeds it takes to catch it.
 
 use std::fs;
@@ -84,7 +85,8 @@ fn hunt(bug: &Bug, time: Duration) -> Result<bool, String> {
     Ok(caught)
 }
 
-/// Builds the simulator with one bug in it. The flag goes to the packages of this workspace alone, through a wrapper of its own
+/// Builds the simulator with one bug in it. The flag goes to the packages of this workspace alone, through a wrapper
+/// of its own
 /// for each bug: what they depend on is built once for all.
 fn build(bug: &Bug) -> Result<PathBuf, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("the package lies in a workspace")?;

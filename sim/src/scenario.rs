@@ -4,7 +4,8 @@
 //! Story::begin("an answer survives a power loss").put("till", "open").power_loss().expect("till", "open").end();
 //! ```
 //!
-//! Each step waits until the world has come to rest, unless its name says otherwise. All judges watch a story as they watch
+//! Each step waits until the world has come to rest, unless its name says otherwise. All judges watch a story as they
+//! watch
 //! a random run; [`Story::end`] demands besides that the node heals, closes cleanly and opens again.
 
 use softadastra_core::error::Code;
@@ -134,7 +135,8 @@ impl Story {
         self.power_loss_after(0, Loss::TOTAL)
     }
 
-    /// The power goes when so many more effects were carried out, and takes as much as is said; then the node starts again.
+    /// The power goes when so many more effects were carried out, and takes as much as is said; then the node starts
+    /// again.
     #[must_use]
     pub fn power_loss_after(self, after: u16, loss: Loss) -> Self {
         self.happens(What::Crash { crash: Crash::Power(loss), after, down: 1_000 }).rest()

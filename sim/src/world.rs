@@ -1,7 +1,9 @@
 //! A discrete-event world that steps nodes by hand.
 //!
-//! Every disk operation has three moments of its own: it begins (a write reaches the page cache), it is settled (a write
-//! that syncs becomes durable), it is reported. A crash can fall between any two of them, and between any two outputs of
+//! Every disk operation has three moments of its own: it begins (a write reaches the page cache), it is settled (a
+//! write
+//! that syncs becomes durable), it is reported. A crash can fall between any two of them, and between any two outputs
+//! of
 //! one node. The world draws no randomness: see [`crate::chance`].
 
 mod backup;

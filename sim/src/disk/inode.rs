@@ -133,7 +133,8 @@ impl Inode {
         self.cache = cache;
     }
 
-    /// The power goes: of each unsynced sector one of its contents is left, old or new; of the lengths one. Space that the
+    /// The power goes: of each unsynced sector one of its contents is left, old or new; of the lengths one. Space that
+    /// the
     /// file gained without its data reads as zeros, or as `stale`: what another file left there.
     pub(super) fn lose_power(&mut self, fate: Fate, salt: u64, stale: &[u8]) {
         let durable_len = self.durable.len();

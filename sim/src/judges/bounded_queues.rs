@@ -4,7 +4,8 @@
 use super::{Judge, Moment};
 use crate::plan::HostId;
 
-/// One commit, one step of preparing a segment, one of a snapshot, one of removing what it made superfluous, and two full
+/// One commit, one step of preparing a segment, one of a snapshot, one of removing what it made superfluous, and two
+/// full
 /// segments being closed.
 const MAX_IN_FLIGHT: usize = 6;
 

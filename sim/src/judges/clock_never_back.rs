@@ -1,4 +1,5 @@
-//! Invariant 10: a version is stamped above every version it overwrites, and a replica's own clock never goes back, across
+//! Invariant 10: a version is stamped above every version it overwrites, and a replica's own clock never goes back,
+//! across
 //! restarts and clock steps.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
-//! Invariant 4: corrupt bytes are never applied, and damage to acknowledged data is never taken for a torn tail. And the
+//! Invariant 4: corrupt bytes are never applied, and damage to acknowledged data is never taken for a torn tail. And
+//! the
 //! other way round: what a crash leaves is never taken for damage.
 
 use softadastra_core::error::Code;

@@ -100,7 +100,8 @@ impl Host {
         stage.schedule(down, self.id, Some(self.life), Kind::Open);
     }
 
-    /// What was on its way to the disk when the process died: of each file, nothing or some first operations, the last of
+    /// What was on its way to the disk when the process died: of each file, nothing or some first operations, the last
+    /// of
     /// them in part.
     pub(super) fn spill(&mut self, salt: u64) {
         let mut stopped = BTreeSet::new();
@@ -144,7 +145,8 @@ impl Host {
         if waiting > 0 {
             stage.see(self.id, &Moment::Stuck(format!("closed, but {waiting} batches were never answered")))?;
         }
-        // Without room for a closing frame, a close goes without; after a failure on the way out, it may be there or not.
+        // Without room for a closing frame, a close goes without; after a failure on the way out, it may be there or
+        // not.
         if self.closed.is_none() && self.node().is_some_and(closing) {
             self.closed = Some(true);
         }

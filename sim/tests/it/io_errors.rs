@@ -1,4 +1,5 @@
-//! SQLite's I/O error loop: fail the first disk operation of a short script, then the second, and so on until the script
+//! SQLite's I/O error loop: fail the first disk operation of a short script, then the second, and so on until the
+//! script
 //! gets through. Whatever fails, every promise holds, and after the failure is gone the node opens and writes.
 
 use sim::disk::{Fate, Fault, Harm, OpKind};

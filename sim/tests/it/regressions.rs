@@ -4,7 +4,8 @@ use sim::plan::{Knobs, What};
 use sim::scenario::Story;
 use sim::tally::Mark;
 
-/// Seed 648: a first segment for which there was no room is born without room for a record, and was left out of backups,
+/// Seed 648: a first segment for which there was no room is born without room for a record, and was left out of
+/// backups,
 /// which then lacked their beginning.
 #[test]
 fn a_backup_of_a_log_whose_first_segment_is_empty_opens() {
