@@ -24,9 +24,11 @@ const BY_NATURE: &[&str] = &[
     "recovery",
     "seconds",
     "records_per_second",
+    // A running node has not closed its log.
     "closed_cleanly",
+    "in_use",
     "frames",
-    // Closing frames: every opening in process leaves one.
+    // Every opening in process leaves frames of its own.
     "bytes",
     "tail_bytes",
     "copied_bytes",
@@ -34,16 +36,37 @@ const BY_NATURE: &[&str] = &[
     "torn",
 ];
 
+/// Positions in the log: every opening may log records of its own. 0 says that there is none.
+const POSITIONS: &[&str] =
+    &["lsn", "first_lsn", "next_lsn", "last_lsn", "durable_lsn", "snapshot_lsn", "durable_seen", "at", "reaches"];
+
 fn without_nature(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                if BY_NATURE.contains(&name.as_str()) { *value = Value::Null } else { without_nature(value) }
+                let name = name.as_str();
+                if BY_NATURE.contains(&name) {
+                    *value = Value::Null;
+                } else if POSITIONS.contains(&name) {
+                    *value = json!(if *value == json!(0) { "none" } else { "some" });
+                } else if let (true, Some(name)) = (name == "file", value.as_str()) {
+                    *value = json!(without_position(name));
+                } else {
+                    if let (true, Some(segments)) = (name == "segments", value.as_array_mut()) {
+                        segments.iter_mut().for_each(|segment| segment["records"] = Value::Null);
+                    }
+                    without_nature(value);
+                }
             }
         }
         Value::Array(items) => items.iter_mut().for_each(without_nature),
         _ => {}
     }
+}
+
+/// A snapshot is named after its position.
+fn without_position(word: &str) -> &str {
+    if word.trim_end_matches(',').ends_with(".snap") { "<snapshot>" } else { word }
 }
 
 /// A run, with paths and what differs by nature taken out.
@@ -66,7 +89,7 @@ fn comparable(place: &Place, ran: &Ran) -> (i32, String, String) {
     (ran.code, tidy(&String::from_utf8_lossy(&ran.stdout)), tidy(&ran.stderr))
 }
 
-/// Times and ids in lines for people.
+/// A line for people, without times, ids and positions.
 fn mask(line: &str) -> String {
     let by_nature = [
         "Replica ",
@@ -78,20 +101,36 @@ fn mask(line: &str) -> String {
         "Copied ",
         "Running ",
         "Opening ",
-        "Closed ",
+        "Next LSN ",
+        "Last LSN ",
+        "Durable LSN ",
     ];
-    if by_nature.iter().any(|name| line.starts_with(name)) {
-        return line.split_whitespace().next().unwrap_or_default().to_owned();
+    if let Some(name) = by_nature.iter().find(|name| line.starts_with(**name)) {
+        return (*name).to_owned();
     }
+    if line.starts_with("In use ") || line.starts_with("Closed cleanly ") {
+        return "How it ends".to_owned();
+    }
+    let mut cells: Vec<_> = line.split_whitespace().map(without_position).collect();
     if line.starts_with("SEGMENT ") || line.contains(".seg ") {
-        // Every opening in process ends with a closing frame of its own.
-        let cells = line.split_whitespace().enumerate().filter(|(column, _)| *column != 3);
-        return cells.map(|(_, cell)| cell).collect::<Vec<_>>().join(" ");
+        // First and next LSN, frames, records.
+        cells.drain(1..5);
+        return cells.join(" ");
     }
     if line.starts_with("Imported ") || line.starts_with("Exported ") {
         return line.split(" in ").next().unwrap_or_default().to_owned();
     }
-    line.to_owned()
+    if line.starts_with("Snapshot ") {
+        // Entries are compared; where it was taken and its size are not.
+        let entries = line.split(", ").find(|part| part.ends_with(" entries"));
+        return format!("Snapshot {}", entries.unwrap_or(if line.ends_with("none") { "none" } else { "some" }));
+    }
+    if let (true, Some(first)) = (cells.contains(&"version"), cells.first_mut()) {
+        // A change begins with its position, other lines that speak of a version do not.
+        *first = if first.parse::<u64>().is_ok() { "<lsn>" } else { first };
+    }
+    // The widest name of a table decides how wide all are.
+    cells.join(" ")
 }
 
 #[test]
@@ -351,6 +390,25 @@ fn a_log_that_is_being_written_is_found_sound() {
     import.wait().unwrap();
     feed.join().unwrap();
     assert_eq!(node.stop().code, 0);
+}
+
+#[test]
+fn the_log_of_a_running_node_is_in_use_and_as_durable_as_the_node_says() {
+    let place = Place::new();
+    let node = place.start();
+    for n in 0..3 {
+        place.run(&["store", "put", "k", &n.to_string()]).ok();
+        let log = place.run(&["wal", "verify", "--json"]).data("softadastra.wal/1");
+        assert_eq!(log["in_use"], true);
+        assert_eq!(log["durable_seen"].as_u64().unwrap() + 1, log["next_lsn"].as_u64().unwrap(), "{log}");
+    }
+    let text = place.run(&["wal", "verify"]).ok();
+    assert!(text.contains("In use") && !text.contains("Closed cleanly"), "{text}");
+    assert_eq!(node.stop().code, 0);
+    let text = place.run(&["wal", "verify"]).ok();
+    assert!(text.contains("Closed cleanly  yes") && !text.contains("In use"), "{text}");
+    let log = place.run(&["wal", "verify", "--json"]).data("softadastra.wal/1");
+    assert_eq!((&log["in_use"], &log["closed_cleanly"]), (&json!(false), &json!(true)));
 }
 
 #[test]

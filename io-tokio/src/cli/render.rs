@@ -192,7 +192,11 @@ impl Human for Log {
             ("Log", self.path.clone()),
             ("Log id", self.log_id.clone().unwrap_or_else(|| "none, the directory is empty".to_owned())),
             ("Next LSN", self.next_lsn.to_string()),
-            ("Closed cleanly", if self.closed_cleanly { "yes" } else { "no" }.to_owned()),
+            match (self.in_use, self.closed_cleanly) {
+                (true, _) => ("In use", "by a running node".to_owned()),
+                (false, true) => ("Closed cleanly", "yes".to_owned()),
+                (false, false) => ("Closed cleanly", "no".to_owned()),
+            },
         ];
         if let Some(snapshot) = &self.snapshot {
             let SnapshotFile { file, at, items, bytes: len, .. } = snapshot;
@@ -392,6 +396,7 @@ mod tests {
             torn: None,
             next_lsn: 12,
             closed_cleanly: false,
+            in_use: false,
             strangers: Vec::new(),
             leftovers: Vec::new(),
             too_new: None,
@@ -409,5 +414,7 @@ mod tests {
              SEGMENT               FIRST LSN  NEXT LSN  FRAMES  RECORDS    BYTES  SEALED\n\
              0000000000000001.seg          1        12       4       11  1048576      no\n"
         );
+        let in_use = Log { in_use: true, ..log }.human(Paint::PLAIN);
+        assert!(in_use.contains("\nIn use    by a running node\n") && !in_use.contains("Closed"), "{in_use}");
     }
 }

@@ -359,6 +359,9 @@ pub struct Log {
     pub durable_seen: u64,
     /// Whether the log ended with a clean close.
     pub closed_cleanly: bool,
+    /// Whether a running node uses it, and answered.
+    #[serde(default)]
+    pub in_use: bool,
     /// Files that are not the log's.
     pub strangers: Vec<String>,
     /// Files of the log that nothing needs any more.

@@ -189,7 +189,14 @@ impl Backend for Local {
     }
 
     async fn log(&mut self) -> Result<Log, Fault> {
-        Ok(log(self.client.inspect().await?))
+        let mut log = log(self.client.inspect().await?);
+        if self.running {
+            log.in_use = true;
+            // The node knows more than its files say so far, and may have gone on since they were read.
+            let durable = self.client.status()?.wal.map_or(0, |wal| wal.durable_lsn.0);
+            log.durable_seen = log.durable_seen.max(durable.min(log.next_lsn.saturating_sub(1)));
+        }
+        Ok(log)
     }
 
     async fn close(self) -> Result<(), Fault> {
@@ -276,6 +283,7 @@ pub(crate) fn log(inspection: tools::Inspection) -> Log {
         next_lsn: report.next_lsn.0,
         durable_seen: report.durable_seen.0,
         closed_cleanly: report.closed_cleanly,
+        in_use: false,
         strangers: report.strangers,
         leftovers: report.leftovers.into_iter().map(leftover).collect(),
         too_new: report.too_new,
