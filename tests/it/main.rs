@@ -3,6 +3,7 @@
 
 mod cli;
 mod control;
+mod control_limits;
 mod fuzz_corpus;
 mod import;
 mod support;

@@ -118,7 +118,7 @@ async fn serve(settings: &Settings, client: &Client, mut signals: Signals, out: 
     };
     stop.cancel();
     match tokio::time::timeout(FAREWELL, &mut serving).await {
-        Ok(Ok(served)) => served?,
+        Ok(Ok(())) => {}
         Ok(Err(panicked)) => return Err(ended_early(Err(panicked)).into()),
         Err(_elapsed) => {
             tracing::warn!(event = "farewell_cut_short", "somebody was still being answered");
@@ -128,12 +128,9 @@ async fn serve(settings: &Settings, client: &Client, mut signals: Signals, out: 
     Ok(ended?)
 }
 
-fn ended_early(served: Result<Result<(), Fault>, tokio::task::JoinError>) -> Fault {
+fn ended_early(served: Result<(), tokio::task::JoinError>) -> Fault {
     match served {
-        Ok(Err(fault)) => fault,
-        Ok(Ok(())) => {
-            Fault::new(Code::InternalError, "the control socket has closed by itself", "start the node again")
-        }
+        Ok(()) => Fault::new(Code::InternalError, "the control socket has closed by itself", "start the node again"),
         Err(panicked) => Fault::new(Code::InternalError, format!("the control socket: {panicked}"), "report this"),
     }
 }

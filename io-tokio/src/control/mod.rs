@@ -7,11 +7,14 @@
 
 pub mod answer;
 pub mod backend;
+mod body;
+mod connections;
 pub mod fault;
 pub mod local;
 mod query;
 pub mod remote;
 pub mod server;
+mod serving;
 mod socket;
 
 pub use backend::Backend;

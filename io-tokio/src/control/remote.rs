@@ -2,7 +2,8 @@
 
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Full};
@@ -12,6 +13,7 @@ use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use softadastra_core::error::{Code, LocalState};
+use tokio::time::Instant;
 
 use super::answer::{
     Backup, Batch, Change, Contains, Envelope, ErrorEnvelope, Log, Node, Page, Put, Record, Removed, Size, Snapshot,
@@ -20,14 +22,24 @@ use super::answer::{
 use super::backend::{Backend, Changes, Scan};
 use super::fault::Fault;
 use super::query::Target;
+use super::serving::HEAD_PATIENCE;
 use super::{local, socket};
 use crate::ndjson;
 
 /// A connection to a running node.
 #[derive(Debug)]
 pub struct Remote {
-    sender: SendRequest<Full<Bytes>>,
+    dir: PathBuf,
+    sender: Sender,
+    last_used: Instant,
 }
+
+/// A connection that was not used for this long is not used again: the node may be about to close it, and a request on
+/// its way at that moment would be lost.
+const FRESH: Duration = Duration::from_secs(20);
+const _: () = assert!(FRESH.as_secs() < HEAD_PATIENCE.as_secs());
+
+type Sender = SendRequest<Full<Bytes>>;
 
 /// What becomes of local data when the answer to a request is lost.
 #[derive(Clone, Copy)]
@@ -42,6 +54,10 @@ impl Remote {
     /// # Errors
     /// When there is a socket but this user may not use it.
     pub async fn connect(dir: &Path) -> Result<Option<Self>, Fault> {
+        Ok(Self::reach(dir).await?.map(|sender| Self { dir: dir.to_owned(), sender, last_used: Instant::now() }))
+    }
+
+    async fn reach(dir: &Path) -> Result<Option<Sender>, Fault> {
         let stream = match socket::connect(dir).await {
             Ok(stream) => stream,
             Err(error) if is_nobody(&error) => return Ok(None),
@@ -57,7 +73,19 @@ impl Remote {
                 tracing::debug!(%error, "control connection ended")
             }
         });
-        Ok(Some(Self { sender }))
+        Ok(Some(sender))
+    }
+
+    /// Sends a request, over a new connection if the present one is closed or may soon be.
+    async fn deliver(&mut self, kind: Kind, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Fault> {
+        let stale = self.last_used.elapsed() >= FRESH;
+        if stale || self.sender.ready().await.is_err() {
+            let gone = || Fault::new(Code::IoError, "the node went away", "try again when it runs");
+            self.sender = Self::reach(&self.dir).await?.ok_or_else(gone)?;
+        }
+        let answer = self.sender.send_request(request).await.map_err(|error| lost(kind, &error));
+        self.last_used = Instant::now();
+        answer
     }
 
     async fn call<T: DeserializeOwned>(
@@ -93,8 +121,7 @@ impl Remote {
                     "keys have at most 1024 bytes",
                 )
             })?;
-        self.sender.ready().await.map_err(|error| lost(Kind::Read, &error))?;
-        let response = self.sender.send_request(request).await.map_err(|error| lost(kind, &error))?;
+        let response = self.deliver(kind, request).await?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -232,5 +259,47 @@ impl Changes for RemoteWatch {
                 self.read.extend_from_slice(&data);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::UnixStream;
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    async fn answer(mut stream: UnixStream, nth: usize) {
+        let body = format!(
+            "{{\"schema\":\"softadastra.size/1\",\"data\":{{\"keys\":{nth},\"tombstones\":0,\"live_bytes\":0}}}}"
+        );
+        let text = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let mut request = [0; 4096];
+        while stream.read(&mut request).await.unwrap() > 0 {
+            stream.write_all(text.as_bytes()).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_renewed_before_the_node_gives_it_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = socket::listen(dir.path()).unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut answering = JoinSet::new();
+            for nth in 1.. {
+                let (stream, _) = listener.accept().await.unwrap();
+                answering.spawn(answer(stream, nth));
+            }
+        });
+        let mut remote = Remote::connect(dir.path()).await.unwrap().unwrap();
+        let mut asked = Vec::new();
+        tokio::time::pause();
+        for pause in [0, 19, 1, 20, 19] {
+            tokio::time::advance(Duration::from_secs(pause)).await;
+            asked.push(remote.size().await.unwrap().keys);
+        }
+        assert_eq!(asked, [1, 1, 1, 2, 2], "the number of the connection that answered");
     }
 }

@@ -5,10 +5,11 @@ use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -21,15 +22,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::{Answer, ErrorEnvelope};
 use super::backend::{Backend, Changes, PAGE_RECORDS, Scan};
+use super::body::{self, Room, Whole};
 use super::fault::Fault;
 use super::local::{Local, LocalWatch};
 use super::query::Query;
+use super::serving::{self, Limits};
 use super::{SOCKET_NAME, socket};
 use crate::Client;
 use crate::ndjson;
 
-/// The greatest body of a request: a line of the greatest length, and room for what comes before it in a batch.
-const MAX_BODY: usize = ndjson::MAX_LINE_LEN + (16 << 20);
+/// The most bytes of bodies that are held at once, those of small ones left out.
+const BODIES: usize = 256 << 20;
+
+/// How long a body may take to come, and to wait for room.
+const BODY_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A control socket that listens. Dropping it removes the socket.
 #[derive(Debug)]
@@ -51,16 +57,11 @@ impl Server {
     }
 
     /// Serves until `stop` is cancelled; then finishes what is being answered, ends watches, and returns.
-    ///
-    /// # Errors
-    /// [`Code::IoError`] when the socket fails.
-    pub async fn serve(mut self, client: Client, stop: CancellationToken) -> Result<(), Fault> {
+    pub async fn serve(mut self, client: Client, stop: CancellationToken) {
         let listener = self.listener.take().expect("a server is served once");
-        let shared = Shared { local: Local::for_a_node(client), stop: stop.clone() };
-        axum::serve(listener, router(shared))
-            .with_graceful_shutdown(stop.cancelled_owned())
-            .await
-            .map_err(|error| Fault::io("serve the control socket", &error))
+        let bodies = Room::new(BODIES, body::MOST, BODY_PATIENCE);
+        let shared = Shared { local: Local::for_a_node(client), stop: stop.clone(), bodies };
+        serving::serve(listener, router(shared), too_many(), Limits::default(), stop).await;
     }
 }
 
@@ -72,10 +73,21 @@ impl Drop for Server {
     }
 }
 
+/// What every request has at hand.
 #[derive(Clone)]
-struct Shared {
+pub(super) struct Shared {
     local: Local,
     stop: CancellationToken,
+    pub(super) bodies: Room,
+}
+
+/// Answers when there are too many connections.
+fn too_many() -> Router {
+    Router::new().fallback(|| async {
+        let what = "all connections that the node takes are in use";
+        Refused(Fault::new(Code::Overloaded, what, "end some of them (a watch keeps its own), or try again"))
+            .into_response()
+    })
 }
 
 fn router(shared: Shared) -> Router {
@@ -94,9 +106,8 @@ fn router(shared: Shared) -> Router {
         .fallback(|| async { Refused(Fault::new(Code::NotFound, "no such route", "see docs/json.md")).into_response() })
         .method_not_allowed_fallback(|| async {
             let fault = Fault::new(Code::InvalidArgument, "this route has other methods", "see docs/json.md");
-            document(StatusCode::METHOD_NOT_ALLOWED, &ErrorEnvelope::new(fault))
+            failed(StatusCode::METHOD_NOT_ALLOWED, fault)
         })
-        .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(shared)
 }
 
@@ -110,7 +121,7 @@ impl<T: Answer> IntoResponse for Answered<T> {
 }
 
 /// A fault as a document, under the HTTP status that comes nearest.
-struct Refused(Fault);
+pub(super) struct Refused(Fault);
 
 impl From<Fault> for Refused {
     fn from(fault: Fault) -> Self {
@@ -131,8 +142,13 @@ impl IntoResponse for Refused {
             Some(Code::DiskFull) => StatusCode::INSUFFICIENT_STORAGE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        document(status, &ErrorEnvelope::new(self.0))
+        failed(status, self.0)
     }
+}
+
+/// A fault as a document, under this HTTP status.
+pub(super) fn failed(status: StatusCode, fault: Fault) -> Response {
+    document(status, &ErrorEnvelope::new(fault))
 }
 
 fn document<T: serde::Serialize>(status: StatusCode, document: &T) -> Response {
@@ -170,12 +186,12 @@ async fn value(
     Ok(Answered(record).into_response())
 }
 
-async fn put(State(mut shared): State<Shared>, RawQuery(query): RawQuery, body: Bytes) -> Answers<super::answer::Put> {
+async fn put(State(mut shared): State<Shared>, RawQuery(query): RawQuery, body: Whole) -> Answers<super::answer::Put> {
     let mut query = Query::parse(query.as_deref());
     let key = query.take_needed("key")?;
     let if_version = query.take_number("if_version")?;
     query.finish()?;
-    Ok(Answered(shared.local.put(key, body, if_version).await?))
+    Ok(Answered(shared.local.put(key, body.bytes.clone(), if_version).await?))
 }
 
 async fn remove(State(mut shared): State<Shared>, RawQuery(query): RawQuery) -> Answers<super::answer::Removed> {
@@ -214,11 +230,11 @@ async fn list(State(mut shared): State<Shared>, RawQuery(query): RawQuery) -> An
 async fn batch(
     State(mut shared): State<Shared>,
     RawQuery(query): RawQuery,
-    body: Bytes,
+    body: Whole,
 ) -> Answers<super::answer::Batch> {
     Query::parse(query.as_deref()).finish()?;
     let mut records = Vec::new();
-    for (at, line) in body.split(|&b| b == b'\n').enumerate() {
+    for (at, line) in body.bytes.split(|&b| b == b'\n').enumerate() {
         if line.trim_ascii().is_empty() {
             continue;
         }
