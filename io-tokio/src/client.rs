@@ -281,8 +281,8 @@ impl Client {
     /// Takes a snapshot now, or joins the one that is running; log segments that it makes needless are removed.
     ///
     /// # Errors
-    /// [`Code::InvalidState`] in memory-only mode or once closed; [`Code::IoError`] when it could not be written: the
-    /// log still holds everything; [`Code::Degraded`].
+    /// [`Code::InvalidState`] in memory-only mode or once closed; [`Code::IoError`] and [`Code::DiskFull`] when it
+    /// could not be written: the log still holds everything; [`Code::Degraded`].
     pub async fn snapshot(&self) -> Result<SnapshotReport, Error> {
         let (answer, reply) = oneshot::channel();
         let taken = self.ask(Command::Snapshot { answer }, reply).await?;

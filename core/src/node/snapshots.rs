@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::journal::Journal;
 use super::types::{Event, Output, Reply, RequestId, SnapshotTaken};
 use super::{Health, Node};
-use crate::disk::DiskError;
+use crate::disk::{DiskError, DiskErrorKind};
 use crate::error::{Code, Error};
 use crate::ids::Lsn;
 use crate::time::{Instant, Now};
@@ -111,14 +111,19 @@ impl Node {
         if self.health != Health::Closing {
             self.outputs.push_back(Output::Event(Event::SnapshotFailed { error: error.message.clone() }));
         }
-        self.fail_snapshot_requests(&error.message);
+        let code = if error.kind == DiskErrorKind::NoSpace { Code::DiskFull } else { Code::IoError };
+        self.end_snapshot_requests(code, &error.message);
     }
 
     pub(super) fn fail_snapshot_requests(&mut self, why: &str) {
+        self.end_snapshot_requests(Code::IoError, why);
+    }
+
+    fn end_snapshot_requests(&mut self, code: Code, why: &str) {
         self.snapshots.running = false;
         for request in core::mem::take(&mut self.snapshots.requests) {
             let error = Error::new(
-                Code::IoError,
+                code,
                 format!("the snapshot was given up: {why}"),
                 "the log still holds everything; retry the snapshot",
             );

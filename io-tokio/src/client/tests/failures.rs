@@ -1,7 +1,7 @@
 //! Disks that fail: what is said then, what is shown, and what is there after reopening.
 
 use super::*;
-use softadastra_core::disk::{DiskErrorKind, DiskOp};
+use softadastra_core::disk::{DiskErrorKind, DiskOp, Lane};
 use softadastra_core::error::LocalState;
 
 /// One write fails at its sync. `carried_out`: the bytes are there all the same.
@@ -115,6 +115,24 @@ async fn a_full_disk_refuses_writes_by_name_until_there_is_room() {
     let client = open(&dir).await;
     assert_eq!(client.len().unwrap(), kept + 1);
     assert_eq!(value(&client, "again").as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn a_snapshot_for_which_there_is_no_room_says_so_and_harms_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = Rules::new();
+    let client = open_under(&dir, &rules).await;
+    client.put("a", "1").await.unwrap();
+    rules.judge(|lane, op| match (lane, op) {
+        (Lane::Background, DiskOp::Write { .. }) => Verdict::Fail(DiskErrorKind::NoSpace),
+        _ => Verdict::Pass,
+    });
+    let error = client.snapshot().await.unwrap_err();
+    assert_eq!((error.code(), error.local()), (Code::DiskFull, LocalState::Valid), "{error}");
+    client.put("b", "1").await.unwrap();
+    rules.release();
+    client.snapshot().await.unwrap();
+    client.close().await.unwrap();
 }
 
 #[tokio::test]
