@@ -137,6 +137,8 @@ pub struct FileInfo {
 pub enum DiskErrorKind {
     /// No room (`ENOSPC`, `EDQUOT`).
     NoSpace,
+    /// No further file can be opened at present (`EMFILE`, `ENFILE`). Nothing was done; it may succeed later.
+    TooManyFiles,
     /// No such file.
     NotFound,
     /// The name is taken.

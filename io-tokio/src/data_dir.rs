@@ -220,6 +220,7 @@ pub(crate) fn failed(doing: &str, path: &Path, error: &io::Error) -> Error {
 pub(crate) fn disk_failed(error: &DiskError) -> Error {
     let (code, next) = match error.kind {
         DiskErrorKind::NoSpace => (Code::DiskFull, "free some room and try again"),
+        DiskErrorKind::TooManyFiles => (Code::IoError, "close files or raise the limit on open files, and try again"),
         DiskErrorKind::Denied => (Code::IoError, "give this user the right to read and write there"),
         DiskErrorKind::NotFound | DiskErrorKind::AlreadyExists | DiskErrorKind::Io => {
             (Code::IoError, "check the file system and the kernel log")

@@ -407,6 +407,7 @@ fn failed(kind: DiskErrorKind, op: &DiskOp) -> DiskError {
     };
     let why = match kind {
         DiskErrorKind::NoSpace => "no space left on device",
+        DiskErrorKind::TooManyFiles => "too many open files",
         DiskErrorKind::NotFound => "no such file",
         DiskErrorKind::AlreadyExists => "file exists",
         DiskErrorKind::Denied => "permission denied",

@@ -1,12 +1,9 @@
 //! A node whose control socket is used without care: too many connections, connections kept for nothing, no file
 //! descriptors left.
 
-use std::collections::BTreeSet;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
-
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use crate::support::Place;
 
@@ -59,18 +56,10 @@ fn idle_connections_do_not_cut_off_a_command_that_pauses() {
 fn a_node_without_file_descriptors_takes_commands_again_as_soon_as_it_can() {
     let place = Place::new();
     let node = place.start();
-    let open = || {
-        let names =
-            std::fs::read_dir(format!("/proc/{}/fd", node.pid())).unwrap().map(|entry| entry.unwrap().file_name());
-        names.map(|name| name.to_str().unwrap().parse().unwrap()).collect::<BTreeSet<u64>>()
-    };
-    let before = open().len();
+    let before = node.descriptors().len();
     let held = hold(&place, 3);
-    while open().len() != before + 3 {}
-    let lowest_free = (0..).find(|fd| !open().contains(fd));
-    let pid = Pid::from_raw(node.pid().cast_signed());
-    let limit = Rlimit { current: lowest_free, ..getrlimit(Resource::Nofile) };
-    prlimit(pid, Resource::Nofile, limit).unwrap();
+    while node.descriptors().len() != before + 3 {}
+    node.limit_descriptors(true);
     // Every further connection needs the place of another one.
     for _ in 0..3 {
         assert_eq!(place.run(&["store", "size"]).ok(), "0\n");
@@ -79,4 +68,40 @@ fn a_node_without_file_descriptors_takes_commands_again_as_soon_as_it_can() {
     let ended = node.stop();
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(ended.stderr.contains("event=\"control_accept_failed\""), "{ended:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_log_that_cannot_open_its_next_segment_refuses_writes_until_it_can() {
+    let place = Place::new();
+    let node = place.start();
+    let before = node.descriptors().len();
+    let mut socket = UnixStream::connect(place.data().join("control.sock")).unwrap();
+    while node.descriptors().len() != before + 1 {}
+    node.limit_descriptors(true);
+    let mut put = |n: u32| {
+        let value = "x".repeat(100_000);
+        let len = value.len();
+        write!(socket, "PUT /v1/store/value?key={n} HTTP/1.1\r\nHost: x\r\nContent-Length: {len}\r\n\r\n{value}")
+            .unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"}\n") {
+            let mut piece = [0; 4096];
+            let read = socket.read(&mut piece).unwrap();
+            assert!(read > 0, "the node hung up");
+            answer.extend_from_slice(&piece[..read]);
+        }
+        String::from_utf8(answer).unwrap()
+    };
+    let (kept, refused) = (0..).map(|n| (n, put(n))).find(|(_, answer)| !answer.contains("200 OK")).unwrap();
+    assert!(
+        kept > 3 && refused.contains("Too many open files") && refused.contains("\"local_state\":\"valid\""),
+        "{refused}"
+    );
+    assert!(put(kept).contains("\"io_error\""), "and again");
+    node.limit_descriptors(false);
+    assert!(put(kept).contains("200 OK"));
+    let status = place.run(&["status", "--json"]).data("softadastra.status/1");
+    assert_eq!((status["state"].as_str(), status["keys"].as_u64()), (Some("ready"), Some(u64::from(kept) + 1)));
+    assert_eq!(node.stop().code, 0);
 }

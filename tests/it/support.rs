@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
+#[cfg(target_os = "linux")]
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use serde_json::Value;
 
 /// The binary, with nothing of the caller's environment that could steer it.
@@ -157,6 +159,24 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Its file descriptors.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn descriptors(&self) -> std::collections::BTreeSet<u64> {
+        let names = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs");
+        let names = names.map(|entry| entry.expect("it runs").file_name());
+        names.map(|name| name.to_str().and_then(|name| name.parse().ok()).expect("they are numbers")).collect()
+    }
+
+    /// Lets it have no more file descriptors than it has, or as many as this process.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn limit_descriptors(&self, limited: bool) {
+        let ours = getrlimit(Resource::Nofile);
+        let used = self.descriptors();
+        let free = (0..).find(|fd| !used.contains(fd));
+        let limit = if limited { Rlimit { current: free, ..ours } } else { ours };
+        prlimit(Pid::from_raw(self.pid().cast_signed()), Resource::Nofile, limit).expect("our own child");
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -307,6 +307,7 @@ fn internal() -> Error {
 fn open_failed(error: &DiskError) -> Error {
     let (code, next) = match error.kind {
         DiskErrorKind::NoSpace => (Code::DiskFull, "make room on the disk and open again"),
+        DiskErrorKind::TooManyFiles => (Code::IoError, "close files or raise the limit on open files, and open again"),
         DiskErrorKind::Denied => (Code::IoError, "correct the permissions of the data directory"),
         DiskErrorKind::NotFound | DiskErrorKind::AlreadyExists | DiskErrorKind::Io => {
             (Code::IoError, "see to the disk and open again")

@@ -340,8 +340,12 @@ impl Node {
 }
 
 fn refused_for_room(error: &DiskError) -> Error {
+    let what = format!("no room for more of the log: {error}");
+    if error.kind == DiskErrorKind::TooManyFiles {
+        return Error::new(Code::IoError, what, "close files or raise the limit on open files, and retry");
+    }
     let code = if error.kind == DiskErrorKind::NoSpace { Code::DiskFull } else { Code::IoError };
-    Error::new(code, format!("no room for more of the log: {error}"), "make room on the disk and retry")
+    Error::new(code, what, "make room on the disk and retry")
 }
 
 fn refusal(error: &AppendError) -> Error {

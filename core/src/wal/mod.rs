@@ -124,7 +124,7 @@ pub enum Effect {
     Durable(Lsn),
     /// The first failure. Comes once; afterwards the log writes nothing more.
     Poisoned(Poison),
-    /// There is no room for the next segment. The records from `from` on were never written and never will be: their
+    /// There is no room for the next segment, or no file can be opened for it. The records from `from` on were never written and never will be: their
     /// LSNs will name other records. The log stays usable; the next append tries again.
     Refused {
         /// The first record that is not kept.

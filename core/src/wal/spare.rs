@@ -63,7 +63,7 @@ struct Step {
 pub(super) enum SpareNews {
     /// It came closer to being ready, or is gone as was wanted.
     Advanced,
-    /// There is no room for it; it is being removed.
+    /// There is no room for it, or no file can be opened for it at present; what there is of it is being removed.
     NoRoom(DiskError),
     /// The disk failed.
     Failed { during: String, error: DiskError },
@@ -219,7 +219,7 @@ impl Spare {
     }
 
     fn fall_short(&mut self, doing: &str, error: DiskError) -> SpareNews {
-        if error.kind != DiskErrorKind::NoSpace {
+        if !matches!(error.kind, DiskErrorKind::NoSpace | DiskErrorKind::TooManyFiles) {
             return self.fail(doing, error);
         }
         self.goal = 0;

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use rustix::io::Errno;
 use softadastra_core::disk::{Completion, DiskError, DiskErrorKind, DiskOp, DiskResult, FileId, FileInfo, Lane};
 use softadastra_core::wal::format::FileName;
 use tokio::sync::oneshot;
@@ -294,7 +295,9 @@ fn fault(message: String) -> DiskError {
 #[must_use]
 pub fn disk_error(doing: &str, error: &io::Error) -> DiskError {
     use io::ErrorKind as K;
+    let too_many_files = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
     let kind = match error.kind() {
+        _ if error.raw_os_error().is_some_and(|code| too_many_files.contains(&code)) => DiskErrorKind::TooManyFiles,
         K::StorageFull | K::QuotaExceeded => DiskErrorKind::NoSpace,
         K::NotFound => DiskErrorKind::NotFound,
         K::AlreadyExists => DiskErrorKind::AlreadyExists,

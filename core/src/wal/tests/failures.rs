@@ -1,7 +1,7 @@
 //! Tests of poison: each operation fails once, and what is then true.
 
 use super::*;
-use DiskErrorKind::{Io, NoSpace};
+use DiskErrorKind::{Io, NoSpace, TooManyFiles};
 
 #[test]
 fn a_failed_sync_dooms_its_frame_and_whatever_came_after() {
@@ -119,6 +119,27 @@ fn without_room_for_the_next_segment_writes_are_refused_until_there_is_some() {
     bench.settle();
     assert_eq!(bench.wal.progress().durable, Lsn(2));
     assert_eq!(bench.wal.status().state, State::Open);
+}
+
+#[test]
+fn without_a_file_descriptor_for_the_next_segment_writes_are_refused_until_there_is_one() {
+    let mut bench = Bench::new(settings());
+    bench.write(2500);
+    bench.done("write");
+    bench.heard();
+    bench.fail("create", TooManyFiles);
+    bench.says("");
+    bench.write(10);
+    bench.done("write");
+    assert_eq!(bench.wal.progress().durable, Lsn(2), "what fits goes on");
+    bench.write(5000);
+    bench.heard();
+    bench.fail("create", TooManyFiles);
+    bench.says("refused 3..: TooManyFiles");
+    assert_eq!((bench.wal.status().state, bench.wal.poison()), (State::NoRoom, None));
+    bench.write(5000);
+    bench.settle();
+    assert_eq!((bench.wal.status().state, bench.wal.progress().durable), (State::Open, Lsn(3)));
 }
 
 #[test]

@@ -91,7 +91,8 @@ fn system_errors_have_their_kinds() {
         (Errno::NOENT, DiskErrorKind::NotFound),
         (Errno::EXIST, DiskErrorKind::AlreadyExists),
         (Errno::IO, DiskErrorKind::Io),
-        (Errno::MFILE, DiskErrorKind::Io),
+        (Errno::MFILE, DiskErrorKind::TooManyFiles),
+        (Errno::NFILE, DiskErrorKind::TooManyFiles),
     ] {
         assert_eq!(disk_error("x", &errno.into()).kind, kind, "{errno:?}");
     }
