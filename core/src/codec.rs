@@ -162,6 +162,14 @@ impl<'a> Reader<'a> {
         Ok(self.whole.slice_ref(self.take(len, field)?))
     }
 
+    /// `len` bytes, shared with the input.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the input ends.
+    pub fn bytes(&mut self, len: usize, field: &'static str) -> Result<Bytes, DecodeError> {
+        Ok(self.whole.slice_ref(self.take(len, field)?))
+    }
+
     /// Passes over `len` bytes.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use alloc::format;
 use crate::error::{Code, Error};
 use crate::ids::NodeId;
 use crate::limits::{DEFAULT_VALUE_LEN, MAX_VALUE_LEN};
-use crate::wal;
+use crate::{sync, wal};
 
 /// When a write counts as accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Durability {
 }
 
 /// Settings of a node. [`Config::default`] is what most nodes want.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// The operator's name of the node. `None` keeps the name a data directory was born with; a new directory then
     /// gets `node-` and eight hex digits of its replica id.
@@ -38,6 +38,8 @@ pub struct Config {
     pub max_clock_drift: Duration,
     /// The log: sizes of segments, when snapshots are taken.
     pub log: wal::Settings,
+    /// Sync: acknowledgements, patience, conflicts.
+    pub sync: sync::Settings,
 }
 
 impl Default for Config {
@@ -49,6 +51,7 @@ impl Default for Config {
             max_pending_bytes: 64 << 20,
             max_clock_drift: Duration::from_secs(60),
             log: wal::Settings::default(),
+            sync: sync::Settings::default(),
         }
     }
 }
@@ -77,6 +80,7 @@ impl Config {
         if self.max_clock_drift > Duration::from_secs(24 * 3600) {
             return refuse(format!("max_clock_drift is {:?}, more than a day", self.max_clock_drift));
         }
+        self.sync.validate()?;
         let log = &self.log;
         if log.first_segment < 64 << 10 || log.first_segment > log.max_segment || log.max_segment > 1 << 30 {
             return refuse(format!(

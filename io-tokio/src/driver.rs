@@ -284,6 +284,7 @@ impl<D: Disk, C: Clock> Driver<D, C> {
             }
             Output::Published(lsn) => drop(self.published.send_replace(lsn)),
             Output::Event(event) => events::told(&event),
+            Output::Link { .. } | Output::Pin { .. } => unreachable!("no client starts the transport"),
             Output::Closed => self.ended = true,
         }
     }

@@ -195,7 +195,7 @@ impl Status {
             live_bytes: status.store.live_bytes,
             digest: status.store.digest.0,
             wal,
-            outbox: status.outbox.queued,
+            outbox: status.outbox.size(),
             waiting: status.waiting as u64,
         }
     }

@@ -30,6 +30,8 @@ use crate::trace::Trace;
 const EPOCH_MS: u64 = 1_750_000_000_000;
 /// Everything must be over this long after the faults have stopped, in simulated microseconds.
 const HEALING: u64 = 600_000_000;
+/// A node that wants nothing for so long is at rest: what it does then is housekeeping by the clock.
+const IDLE: u64 = 300_000_000;
 /// More steps than any run needs: beyond them, something spins.
 const MAX_STEPS: u64 = 3_000_000;
 /// The batch that a healed node must accept.
@@ -233,13 +235,14 @@ impl World {
         Ok(())
     }
 
-    /// Lets everything happen until nothing is scheduled and no node wants to wake.
+    /// Lets everything happen until nothing is scheduled and no node wants to wake soon.
     ///
     /// # Errors
     /// The first promise found broken, or that the world does not come to rest.
     pub fn rest(&mut self) -> Result<(), Failure> {
         let until = self.stage.now + HEALING;
-        while self.step()? {
+        while self.next_at().is_some_and(|at| at <= self.stage.now + IDLE) {
+            self.step()?;
             if self.stage.now > until {
                 let host = HostId(0);
                 self.stage.see(host, &Moment::Stuck("the node does not come to rest".into()))?;

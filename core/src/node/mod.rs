@@ -9,36 +9,50 @@
 //!  Reply <-- publish in the store <-- frame durable <-- Input::Disk <-- Output::Disk
 //! ```
 //!
+//! Links are inputs and outputs too: bytes of connections go in and out, [`Output::Link`] asks for connections. What peers
+//! send goes through the same log as own writes, and is acknowledged when it is durable.
+//!
 //! A reply is emitted only when what it says is true: after the sync with [`Durability::Always`](crate::config::Durability::Always), after the write with
 //! [`Durability::Every`](crate::config::Durability::Every). What was refused at once, by an `Err` of the command itself, has changed nothing.
 
+mod exchange;
 mod history;
 mod inspection;
 mod journal;
+mod links;
 mod opening;
 mod rebuild;
 mod snapshots;
 mod status;
+mod steps;
 mod types;
 mod writes;
 
 use alloc::collections::{BTreeMap, VecDeque};
 
 pub use self::inspection::{Inspected, Inspection};
+pub use self::links::{Network, Peer};
 pub use self::opening::{Opening, OpeningState, Start};
 pub use self::rebuild::Rebuilt;
-pub use self::status::{Health, Outbox, RecoveryReport, Status, StoreStatus, TornTail};
-pub use self::types::{Degraded, Event, Input, Outcome, Output, Reply, RequestId, SnapshotTaken, Write, Written};
+pub use self::status::{Health, RecoveryReport, Status, StoreStatus, TornTail};
+pub use self::types::{
+    Degraded, Event, Input, LinkAct, LinkFact, Outcome, Output, Reply, RequestId, SnapshotTaken, Ticked, Write, Written,
+};
 
+use self::exchange::Exchange;
 use self::history::{History, Reach};
 use self::journal::Journal;
+use self::links::Links;
 use self::snapshots::Snapshots;
+use self::steps::{Step, Steps};
 use self::writes::Waiting;
 use crate::config::Config;
+use crate::dice::Seed;
 use crate::error::{Code, Error};
-use crate::ids::Lsn;
+use crate::ids::{LogId, Lsn};
 use crate::metadata::{Metadata, NodeInfo, Surroundings};
 use crate::store::Store;
+use crate::sync::{self, Engine};
 use crate::time::{Instant, Now};
 use crate::wal::{self, Manifest, Wal};
 
@@ -53,7 +67,7 @@ pub struct Node {
     history: History,
     /// As far as the store shows. What the head of a snapshot says.
     published_reach: Reach,
-    /// The reach after each accepted group that is not yet published, by the LSN of its last record.
+    /// The reach after each accepted own operation that is not yet published, by its LSN.
     accepted: VecDeque<(Lsn, Reach)>,
     store: Store,
     journal: Journal,
@@ -65,18 +79,38 @@ pub struct Node {
     waiting_bytes: usize,
     flushes: VecDeque<(Lsn, RequestId)>,
     snapshots: Snapshots,
+    engine: Engine,
+    exchange: Exchange,
+    links: Links,
+    /// This history is not the one that peers know under its name.
+    rebirth: Option<sync::Finding>,
     health: Health,
     metadata: Metadata,
-    /// Effects of the log not yet routed.
-    steps: VecDeque<wal::Effect>,
+    steps: Steps,
     outputs: VecDeque<Output>,
     next_request: u64,
 }
 
 impl Node {
-    fn new(config: Config, rebuilt: Rebuilt, journal: Journal, now: Now) -> Self {
-        let Rebuilt { history, store, last_lsn } = rebuilt;
+    fn new(config: Config, rebuilt: Rebuilt, journal: Journal, log: LogId, seed: &Seed, now: Now) -> Self {
+        let Rebuilt { history, store, last_lsn, state, sound: _ } = rebuilt;
+        let mut dice = seed.stream("sync");
+        let me = sync::Identity {
+            replica: history.replica,
+            node: history.node.clone(),
+            log,
+            boot: dice.next_u64(),
+            // The handshake has proven that both ends belong to one network.
+            network: [0; 16],
+        };
+        let (settings, seq) = (config.sync.clone(), history.reach.seq);
+        let mut first = alloc::vec::Vec::new();
+        let engine = Engine::new(settings, me, state, seq, last_lsn, dice, now, &mut first);
         Self {
+            engine,
+            exchange: Exchange::new(first),
+            links: Links::new(seed),
+            rebirth: None,
             config,
             published_reach: history.reach,
             history,
@@ -91,7 +125,7 @@ impl Node {
             snapshots: Snapshots::default(),
             health: Health::Ready,
             metadata: Metadata::new(now),
-            steps: VecDeque::new(),
+            steps: Steps::default(),
             outputs: VecDeque::new(),
             next_request: 0,
         }
@@ -130,7 +164,10 @@ impl Node {
             },
             log: self.journal.log().map(Wal::status),
             published: self.published,
-            outbox: Outbox { last_seq: self.published_reach.seq, queued: self.published_reach.seq },
+            outbox: self.engine.outbox_status(),
+            conflicts: self.engine.conflicts().total(),
+            connected: self.links.connected(),
+            halted: self.rebirth,
             waiting: self.waiting.len(),
         }
     }
@@ -148,10 +185,21 @@ impl Node {
 
     /// Takes a fact from outside. Infallible: a bad disk becomes [`Health::Degraded`], not an error of this call.
     pub fn handle(&mut self, now: Now, input: Input) {
-        if let Journal::Log(log) = &mut self.journal {
-            match input {
-                Input::Disk { token, result } => log.handle_completion(now.mono, token, result, &mut self.steps),
-                Input::Timeout => log.handle_timeout(now.mono, &mut self.steps),
+        match input {
+            Input::Disk { token, result } => {
+                if let Journal::Log(log) = &mut self.journal {
+                    log.handle_completion(now.mono, token, result, &mut self.steps);
+                }
+            }
+            Input::Link { link, fact } => self.link_fact(now, link, fact),
+            Input::Timeout => {
+                if let Journal::Log(log) = &mut self.journal {
+                    log.handle_timeout(now.mono, &mut self.steps);
+                }
+                if self.engine.poll_timeout(&self.store).is_some_and(|at| at <= now.mono) {
+                    self.engine.handle_timeout(now, &self.store, &mut self.steps);
+                }
+                self.links_timeout(now);
             }
         }
         self.route_steps(now);
@@ -216,6 +264,7 @@ impl Node {
         if self.health == Health::Closing {
             return;
         }
+        self.stop_transport(now);
         if matches!(self.health, Health::Ready | Health::DiskFull) {
             self.health = Health::Closing;
         }
@@ -234,6 +283,7 @@ impl Node {
             }
             // Only now, when every answer is out, does the next frame leave: clients that were answered can join it.
             self.begin_due_snapshot(now);
+            self.pump(now);
             if let Journal::Log(log) = &mut self.journal {
                 log.submit(now.mono, &mut self.steps);
             }
@@ -253,7 +303,8 @@ impl Node {
     /// When [`Input::Timeout`] wants to be handed in.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.journal.log().and_then(Wal::poll_timeout)
+        let log = self.journal.log().and_then(Wal::poll_timeout);
+        [log, self.engine.poll_timeout(&self.store), self.links.poll_timeout()].into_iter().flatten().min()
     }
 
     fn new_request(&mut self) -> RequestId {
@@ -266,21 +317,30 @@ impl Node {
     }
 
     fn route_steps(&mut self, now: Now) {
-        while let Some(effect) = self.steps.pop_front() {
-            match effect {
-                wal::Effect::Disk(request) => self.outputs.push_back(Output::Disk(request)),
-                wal::Effect::Written(through) => self.publish(through),
-                wal::Effect::Durable(through) => {
-                    self.publish(through);
-                    self.answer_flushes(through);
-                }
-                wal::Effect::Poisoned(poison) => self.degrade(&poison),
-                wal::Effect::Refused { from, error } => self.take_back(from, &error),
-                wal::Effect::SnapshotRoom => self.write_snapshot_block(now),
-                wal::Effect::SnapshotDone { at, bytes } => self.finish_snapshot(SnapshotTaken { at, bytes }),
-                wal::Effect::SnapshotFailed(error) => self.fail_snapshot(now, &error),
-                wal::Effect::Closed => self.outputs.push_back(Output::Closed),
+        while let Some(step) = self.steps.next() {
+            match step {
+                Step::Log(effect) => self.log_effect(now, effect),
+                Step::Sync(effect) => self.sync_effect(now, effect),
+                Step::Link(effect) => self.link_effect(now, effect),
             }
+        }
+    }
+
+    fn log_effect(&mut self, now: Now, effect: wal::Effect) {
+        match effect {
+            wal::Effect::Disk(request) => self.outputs.push_back(Output::Disk(request)),
+            wal::Effect::Written(through) => self.publish(through),
+            wal::Effect::Durable(through) => {
+                self.publish(through);
+                self.answer_flushes(through);
+                self.now_durable(now, through);
+            }
+            wal::Effect::Poisoned(poison) => self.degrade(&poison),
+            wal::Effect::Refused { from, error } => self.take_back(from, &error),
+            wal::Effect::SnapshotRoom => self.write_snapshot_block(now),
+            wal::Effect::SnapshotDone { at, bytes } => self.finish_snapshot(SnapshotTaken { at, bytes }),
+            wal::Effect::SnapshotFailed(error) => self.fail_snapshot(now, &error),
+            wal::Effect::Closed => self.outputs.push_back(Output::Closed),
         }
     }
 

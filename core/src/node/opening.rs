@@ -27,6 +27,7 @@ use crate::disk::{DiskError, DiskErrorKind, DiskRequest, DiskResult, IoToken};
 use crate::error::{Code, Error};
 use crate::ids::{LogId, Lsn, ReplicaId};
 use crate::store::Store;
+use crate::sync::State;
 use crate::time::Now;
 use crate::wal::SyncMode;
 use crate::wal::format::Record;
@@ -53,6 +54,7 @@ pub enum Start {
 pub struct Opening {
     config: Config,
     start: Start,
+    seed: Seed,
     dice: Dice,
     stage: Stage,
     report: RecoveryReport,
@@ -94,8 +96,10 @@ impl Opening {
         let mut out = VecDeque::new();
         let stage = if config.durability == Durability::Memory {
             let history = History::born(config.node_id.clone(), ReplicaId(dice.next_id()), Hlc::default());
-            let rebuilt = Rebuilt { history, store: Store::new(), last_lsn: Lsn::ZERO };
-            let node = Node::new(config.clone(), rebuilt, Journal::Memory { last: Lsn::ZERO }, now);
+            let rebuilt =
+                Rebuilt { history, store: Store::new(), last_lsn: Lsn::ZERO, state: State::default(), sound: None };
+            let (journal, log) = (Journal::Memory { last: Lsn::ZERO }, LogId(dice.next_id()));
+            let node = Node::new(config.clone(), rebuilt, journal, log, &seed, now);
             Stage::Settling { node: Box::new(node), founding: false, failed: None }
         } else {
             let mut scan = Scan::new(Purpose::Open);
@@ -104,7 +108,7 @@ impl Opening {
         };
         let created = config.durability == Durability::Memory;
         let report = RecoveryReport { created, ..RecoveryReport::default() };
-        Ok(Self { config, start, dice, stage, report, out })
+        Ok(Self { config, start, seed, dice, stage, report, out })
     }
 
     /// Hands in how a disk operation ended.
@@ -133,7 +137,12 @@ impl Opening {
                 Output::Event(super::Event::DiskFull { error }) => {
                     *failed = Some(Error::new(Code::DiskFull, error, "make room on the disk and open again"));
                 }
-                Output::Reply { .. } | Output::Published(_) | Output::Event(_) | Output::Closed => {}
+                Output::Reply { .. }
+                | Output::Published(_)
+                | Output::Link { .. }
+                | Output::Pin { .. }
+                | Output::Event(_)
+                | Output::Closed => {}
             }
         }
         None
@@ -177,7 +186,9 @@ impl Opening {
                 Some(Err(error)) => Stage::Failed(open_failed(&error)),
                 Some(Ok(log)) => {
                     let founding = matches!(self.start, Start::Found(_));
-                    let mut node = Node::new(self.config.clone(), rebuilt, Journal::Log(Box::new(log)), now);
+                    let id = self.report.log.expect("a mounted log has a name");
+                    let journal = Journal::Log(Box::new(log));
+                    let mut node = Node::new(self.config.clone(), rebuilt, journal, id, &self.seed, now);
                     match self.settle(now, &mut node, founding) {
                         Ok(()) => Stage::Settling { node: Box::new(node), founding, failed: None },
                         Err(error) => Stage::Failed(error),
@@ -229,6 +240,8 @@ impl Opening {
                 history: History::born(self.config.node_id.clone(), replica, Hlc::default()),
                 store: Store::new(),
                 last_lsn: Lsn::ZERO,
+                state: State::default(),
+                sound: None,
             },
             (Start::OpenOrCreate | Start::OpenExisting, Some(found)) => {
                 self.check_node_id(&found)?;
@@ -280,7 +293,7 @@ impl Rebuilt {
 
     fn nothing() -> Self {
         let history = History::born(None, ReplicaId([0; 16]), Hlc::default());
-        Self { history, store: Store::new(), last_lsn: Lsn::ZERO }
+        Self { history, store: Store::new(), last_lsn: Lsn::ZERO, state: State::default(), sound: None }
     }
 }
 
@@ -288,7 +301,7 @@ impl Node {
     fn write_birth(&mut self, now: Now) -> Result<(), Error> {
         let birth = Record::Birth { replica: self.history.replica, node: self.history.node.clone(), at: now.wall };
         let lsn = self.journal.append(core::slice::from_ref(&birth)).map_err(|_| internal())?;
-        self.accepted.push_back((lsn, self.history.reach));
+        debug_assert!(lsn > self.published, "a birth is a record like others");
         Ok(())
     }
 

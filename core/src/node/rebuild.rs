@@ -6,8 +6,9 @@ use super::history::{History, Reach};
 use crate::clock::Hlc;
 use crate::codec::{DecodeError, Fault};
 use crate::config::Config;
-use crate::ids::{Lsn, ReplicaId};
+use crate::ids::{Lsn, ReplicaId, Seq};
 use crate::store::Store;
+use crate::sync::{State, SyncRecord};
 use crate::wal::format::Record;
 use crate::wal::scan::Replay;
 
@@ -17,6 +18,9 @@ pub struct Rebuilt {
     pub(super) history: History,
     pub(super) store: Store,
     pub(super) last_lsn: Lsn,
+    pub(super) state: State,
+    /// What the own history had come to before the first record that is missing; `None` if none is.
+    pub(super) sound: Option<Seq>,
 }
 
 impl Rebuilt {
@@ -47,7 +51,9 @@ impl Rebuilt {
     /// The same content under a new history: what a restored backup and a repaired log become.
     pub(super) fn reborn(self, config: &Config, replica: ReplicaId) -> Self {
         let node = config.node_id.clone().unwrap_or(self.history.node);
-        Self { history: History::born(Some(node), replica, self.history.clock), ..self }
+        let whole = self.sound.unwrap_or(self.history.reach.seq);
+        let state = self.state.reborn(self.history.replica, whole);
+        Self { history: History::born(Some(node), replica, self.history.clock), state, ..self }
     }
 }
 
@@ -57,6 +63,9 @@ pub(super) struct Rebuild {
     history: Option<History>,
     store: Store,
     last_lsn: Lsn,
+    state: State,
+    /// What the own history had come to before the first record that is missing.
+    sound: Option<Seq>,
     /// Damage was skipped, so own operations may be missing, come again, or lack their birth.
     gaps_allowed: bool,
     pub(super) snapshot_at: Option<Lsn>,
@@ -72,15 +81,21 @@ impl Rebuild {
     /// Ends the replay. `None` when the log held no history.
     pub(super) fn finish(mut self) -> Option<Rebuilt> {
         self.store.finish_load();
-        Some(Rebuilt { history: self.history?, store: self.store, last_lsn: self.last_lsn })
+        if self.sound.is_some() {
+            // What is missing must not be claimed, or nobody would send it again.
+            self.state.disclaim();
+        }
+        let Self { history, store, last_lsn, state, sound, .. } = self;
+        Some(Rebuilt { history: history?, store, last_lsn, state, sound })
     }
 }
 
 impl Replay for Rebuild {
     fn head(&mut self, at: Lsn, head: Bytes) -> Result<ReplicaId, DecodeError> {
-        let history = History::decode_head(&head)?;
+        let (history, state) = History::decode_head(&head)?;
         let replica = history.replica;
         self.history = Some(history);
+        self.state = state;
         self.snapshot_at = Some(at);
         self.last_lsn = at;
         Ok(replica)
@@ -93,11 +108,18 @@ impl Replay for Rebuild {
 
     fn record(&mut self, lsn: Lsn, record: Record) -> Result<(), DecodeError> {
         self.records += 1;
+        let seq = self.history.as_ref().map_or(0, |history| history.reach.seq);
+        if self.gaps_allowed && lsn != self.last_lsn.next() {
+            self.sound.get_or_insert(seq);
+        }
         // Salvage goes back behind a damaged snapshot.
         self.last_lsn = self.last_lsn.max(lsn);
         match record {
             Record::Birth { replica, node, at: _ } => {
                 let clock = self.history.as_ref().map_or_else(Hlc::default, |history| history.clock);
+                if let Some(before) = &self.history {
+                    self.state = core::mem::take(&mut self.state).reborn(before.replica, before.reach.seq);
+                }
                 self.history = Some(History::born(Some(node), replica, clock));
             }
             Record::Own(op) => {
@@ -114,15 +136,15 @@ impl Replay for Rebuild {
                 }
                 if op.dot.seq > seq {
                     history.reach = Reach { seq: op.dot.seq, chain: chain.extend(&op, op.body.content_hash()) };
+                    self.state.own(op.dot, history.reach.chain);
                 }
                 if !op.marks.lifted && !cfg!(planted = "stamp_not_restored") {
                     history.clock.restore(op.stamp);
                 }
                 self.store.apply(lsn, &op);
             }
-            Record::Foreign(op) => {
-                self.store.apply(lsn, &op);
-            }
+            Record::Foreign(op) => self.state.replay_operation(&mut self.store, lsn, &op),
+            Record::Sync(bytes) => self.state.replay(&mut self.store, lsn, &SyncRecord::decode(&bytes)?),
         }
         Ok(())
     }
@@ -163,5 +185,8 @@ mod tests {
         let keys: Vec<_> = rebuilt.store.scan(..).map(|entry| entry.key().to_vec()).collect();
         assert_eq!(keys, [[1], [4], [7]]);
         assert_eq!((rebuilt.last_lsn, rebuilt.history.reach.seq), (Lsn(8), 7));
+        let (old, new) = (ReplicaId([1; 16]), ReplicaId([2; 16]));
+        let reborn = rebuilt.reborn(&Config::default(), new);
+        assert_eq!(reborn.state.vector().get(old), 0, "the beginning is missing, so nothing is claimed");
     }
 }

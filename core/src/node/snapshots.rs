@@ -66,7 +66,7 @@ impl Node {
         if self.snapshots.running || !able || !(asked || grown) {
             return;
         }
-        let head = self.history.encode_head(self.published_reach);
+        let head = self.history.encode_head(self.published_reach, &self.engine.state_at(self.published));
         match log.begin_snapshot(now.mono, self.published, &head, &mut self.steps) {
             Ok(_) => {
                 self.snapshots.running = true;

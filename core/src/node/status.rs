@@ -4,8 +4,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::types::Degraded;
-use crate::ids::{LogId, Lsn, NodeId, ReplicaId, Seq};
+use crate::ids::{LogId, Lsn, NodeId, ReplicaId};
 use crate::store::Digest;
+use crate::sync::{Finding, OutboxStatus};
 use crate::wal;
 
 /// Whether the node takes writes.
@@ -50,7 +51,13 @@ pub struct Status {
     /// LSN up to which the store shows writes.
     pub published: Lsn,
     /// Own operations and how far they got.
-    pub outbox: Outbox,
+    pub outbox: OutboxStatus,
+    /// Conflicts ever recorded here.
+    pub conflicts: u64,
+    /// Peers with a link.
+    pub connected: usize,
+    /// Why nothing is exchanged with peers any more.
+    pub halted: Option<Finding>,
     /// Commands that wait for the disk.
     pub waiting: usize,
 }
@@ -66,15 +73,6 @@ pub struct StoreStatus {
     pub live_bytes: u64,
     /// Equal on nodes of equal content.
     pub digest: Digest,
-}
-
-/// Own operations that no other node has acknowledged. Nodes have no peers yet, so all of them are queued.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outbox {
-    /// Seq of the latest own operation accepted here.
-    pub last_seq: Seq,
-    /// Own operations not delivered anywhere.
-    pub queued: u64,
 }
 
 /// What opening found and did.

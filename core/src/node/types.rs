@@ -7,7 +7,13 @@ use bytes::Bytes;
 
 use crate::disk::{DiskRequest, DiskResult, IoToken};
 use crate::error::Error;
-use crate::ids::Lsn;
+use crate::ids::{Lsn, NodeId};
+use crate::sync;
+use crate::transport::address::Address;
+use crate::transport::endpoint::{LinkId, PeerId};
+use crate::transport::identity::NodeKey;
+use crate::transport::reason as link;
+use crate::transport::trust::Distrust;
 
 /// Names one command until its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +31,48 @@ pub enum Input {
     },
     /// The deadline of [`super::Node::poll_timeout`] has passed.
     Timeout,
+    /// Something became of a connection.
+    Link {
+        /// Which.
+        link: LinkId,
+        /// What.
+        fact: LinkFact,
+    },
+}
+
+/// What became of a connection. The contract stands at the head of [`crate::transport::endpoint`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkFact {
+    /// It is made, as [`LinkAct::Dial`] asked for.
+    Connected,
+    /// It could not be made.
+    DialFailed {
+        /// What the system said.
+        error: String,
+    },
+    /// Bytes arrived.
+    Bytes(Bytes),
+    /// It has taken so many more bytes.
+    Written(usize),
+    /// It has ended: at its end, or by a failure.
+    Ended {
+        /// What the system said.
+        error: Option<String>,
+    },
+}
+
+/// What to do about a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkAct {
+    /// Make it; answered by [`LinkFact::Connected`] or [`LinkFact::DialFailed`].
+    Dial {
+        /// Where to.
+        address: Address,
+    },
+    /// Send bytes, in order; told by [`LinkFact::Written`].
+    Send(Bytes),
+    /// Close it as soon as what was sent before has been written, or after a second, and speak of it no more.
+    Close(link::CloseReason),
 }
 
 /// What the node wants from the world.
@@ -41,6 +89,20 @@ pub enum Output {
     },
     /// The store shows everything up to here. Watchers pull what changed from [`crate::store::Store::feed`].
     Published(Lsn),
+    /// Do something about a connection.
+    Link {
+        /// Which.
+        link: LinkId,
+        /// What.
+        act: LinkAct,
+    },
+    /// This name was seen for the first time, with this key: keep both, for the [`super::Network`] of the next start.
+    Pin {
+        /// The name.
+        node: NodeId,
+        /// The key.
+        key: NodeKey,
+    },
     /// Something an operator wants to read.
     Event(Event),
     /// The clean close has ended; nothing follows.
@@ -144,6 +206,21 @@ impl Outcome {
     }
 }
 
+/// What a [`super::Node::tick`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ticked {
+    /// Operations that had failed and are queued again.
+    pub retried: u64,
+    /// Acknowledged operations whose bookkeeping was given up.
+    pub pruned: u64,
+    /// Own operations that were ready to be sent.
+    pub batch: u64,
+    /// Entries handed to links, those of others included.
+    pub sent: u64,
+    /// Peers with a link.
+    pub connected: usize,
+}
+
 /// A finished snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SnapshotTaken {
@@ -172,6 +249,47 @@ pub enum Event {
         /// Why.
         error: String,
     },
+    /// A link to a peer stands.
+    LinkUp {
+        /// Its name.
+        node: NodeId,
+        /// Its key.
+        key: NodeKey,
+    },
+    /// The link to a peer has ended.
+    LinkDown {
+        /// Its name.
+        node: NodeId,
+        /// Its key.
+        key: NodeKey,
+        /// Why.
+        reason: link::CloseReason,
+        /// What sync had against it, if it was sync that ended it.
+        cause: Option<sync::CloseReason>,
+    },
+    /// A link ended before it stood.
+    LinkFailed {
+        /// For whom it was dialled; `None` if somebody else opened it.
+        peer: Option<PeerId>,
+        /// Why.
+        reason: link::CloseReason,
+    },
+    /// A proven key was not let in. A changed key is the loud one.
+    Distrusted {
+        /// The name it gave.
+        node: NodeId,
+        /// The key.
+        key: NodeKey,
+        /// Why.
+        why: Distrust,
+    },
+    /// Another running node has the key of this peer, or of this node itself: a directory was copied.
+    KeyCloned {
+        /// The key.
+        key: NodeKey,
+    },
+    /// What sync has to say.
+    Sync(sync::Event),
 }
 
 /// Why a node refuses writes.

@@ -59,6 +59,11 @@ impl Node {
     /// or oversize batch), [`Code::Overloaded`], [`Code::DiskFull`], [`Code::Degraded`], [`Code::InvalidState`] when
     /// closing.
     pub fn write(&mut self, now: Now, writes: Vec<Write>) -> Result<RequestId, Error> {
+        self.write_marked(now, writes, false)
+    }
+
+    /// As [`Self::write`]; `resolution` marks operations that settle a conflict.
+    pub(super) fn write_marked(&mut self, now: Now, writes: Vec<Write>, resolution: bool) -> Result<RequestId, Error> {
         let bytes = self.check_arguments(&writes)?;
         self.check_health()?;
         let full = self.waiting_bytes > 0 && self.waiting_bytes + bytes > self.config.max_pending_bytes;
@@ -74,7 +79,7 @@ impl Node {
         let (lsn, result) = match verdict {
             Err(mismatch) => (settled, Err(mismatch)),
             Ok(()) => {
-                let (lsn, written) = self.accept(now, writes)?;
+                let (lsn, written) = self.accept(now, writes, resolution)?;
                 (settled.max(lsn), Ok(written))
             }
         };
@@ -83,7 +88,11 @@ impl Node {
         self.waiting_bytes += bytes;
         match &self.journal {
             Journal::Log(_) => self.answer_through(self.published),
-            Journal::Memory { last } => self.publish(*last),
+            Journal::Memory { .. } => {
+                self.settle_memory(now);
+                self.answer_through(self.published);
+                self.route_steps(now);
+            }
         }
         Ok(request)
     }
@@ -178,20 +187,25 @@ impl Node {
     }
 
     /// Issues, stages and gathers what the batch changes. On refusal everything is as before.
-    fn accept(&mut self, now: Now, writes: Vec<Write>) -> Result<(Lsn, Vec<Written>), Error> {
+    fn accept(&mut self, now: Now, writes: Vec<Write>, resolution: bool) -> Result<(Lsn, Vec<Written>), Error> {
         let effects = self.effects(&writes);
         let last_effective = effects.iter().rposition(|&effective| effective);
+        if last_effective.is_some() {
+            self.begin_run(now);
+        }
         let first = self.journal.accepted().next();
         let before = self.history.reach;
 
         let mut group = Vec::with_capacity(writes.len());
         let mut written = Vec::with_capacity(writes.len());
+        let mut reaches = Vec::with_capacity(writes.len());
         let mut lsn = self.journal.accepted();
         for (index, (write, effective)) in writes.into_iter().zip(effects).enumerate() {
             if effective {
                 lsn = lsn.next();
-                let op = self.issue(now, write, last_effective != Some(index));
+                let op = self.issue(now, write, last_effective != Some(index), resolution);
                 written.push(self.stage(lsn, &op));
+                reaches.push((lsn, self.history.reach));
                 group.push(Record::Own(op));
             } else {
                 let view = View::of(self.store.latest(write.key()));
@@ -208,7 +222,7 @@ impl Node {
         match self.journal.append(&group) {
             Ok(last) => {
                 debug_assert_eq!(last, lsn, "the log counts as the node does");
-                self.accepted.push_back((last, self.history.reach));
+                self.accepted.extend(reaches);
                 Ok((last, written))
             }
             Err(error) => {
@@ -219,10 +233,12 @@ impl Node {
         }
     }
 
-    /// Gives a write its dot, its stamp above what it overwrites, and its context.
-    fn issue(&mut self, now: Now, write: Write, batch_continues: bool) -> Operation {
+    /// Gives a write its dot, its stamp above what it overwrites and above every tombstone that is gone, and its
+    /// context.
+    pub(super) fn issue(&mut self, now: Now, write: Write, batch_continues: bool, resolution: bool) -> Operation {
         let latest = self.store.latest(write.key());
-        let issued = self.history.clock.issue(now.wall, latest.as_ref().map(Entry::stamp));
+        let above = latest.as_ref().map(Entry::stamp).max(Some(self.engine.stamp_floor()));
+        let issued = self.history.clock.issue(now.wall, above);
         let context = latest.as_ref().map(Entry::known).unwrap_or_default();
         let (key, body) = match write {
             Write::Put { key, value, .. } => (key, Body::Put(value)),
@@ -235,13 +251,13 @@ impl Node {
             context,
             key,
             body,
-            marks: Marks { batch_continues, lifted: issued.lifted, resolution: false },
+            marks: Marks { batch_continues, lifted: issued.lifted, resolution },
         };
         self.history.reach = Reach { seq: seq + 1, chain: chain.extend(&op, op.body.content_hash()) };
         op
     }
 
-    fn stage(&mut self, lsn: Lsn, op: &Operation) -> Written {
+    pub(super) fn stage(&mut self, lsn: Lsn, op: &Operation) -> Written {
         let deletes = op.body.value().is_none();
         match self.store.stage(lsn, op) {
             Merge::Applied { created, version, .. } => {
@@ -266,6 +282,7 @@ impl Node {
             {
                 self.accepted.pop_front();
                 self.published_reach = reach;
+                self.engine.own_published(lsn, reach.seq, reach.chain);
             }
             if self.health == Health::DiskFull {
                 self.health = Health::Ready;
@@ -301,6 +318,7 @@ impl Node {
         for (_, request) in core::mem::take(&mut self.flushes) {
             self.reply(request, Err(refused_for_room(error)));
         }
+        self.sync_taken_back(from, &refused_for_room(error));
     }
 
     /// The log is poisoned: nothing that was not yet answered is shown, and no write is taken until the node is
@@ -329,6 +347,8 @@ impl Node {
             self.reply(request, Err(failed(through)));
         }
         self.fail_snapshot_requests(&what);
+        let error = Error::new(Code::Degraded, what, "reopen the node; reads go on");
+        self.sync_taken_back(Lsn::ZERO, &error);
     }
 
     fn fail_waiting(&mut self, from: Lsn, error: impl Fn(Lsn) -> Error) {
@@ -348,7 +368,7 @@ fn refused_for_room(error: &DiskError) -> Error {
     Error::new(code, what, "make room on the disk and retry")
 }
 
-fn refusal(error: &AppendError) -> Error {
+pub(super) fn refusal(error: &AppendError) -> Error {
     match error {
         AppendError::Full => {
             Error::new(Code::Overloaded, "the log's buffer is full", "retry when earlier writes are answered")

@@ -221,11 +221,11 @@ impl Conflicts {
         Some(self.total)
     }
 
-    /// Marks a conflict as resolved, and gives it. `None` when it is not on record.
-    pub(super) fn resolve(&mut self, id: u64) -> Option<&Conflict> {
-        let conflict = self.list.iter_mut().find(|conflict| conflict.id == id)?;
-        conflict.outcome = Outcome::Resolved;
-        Some(conflict)
+    /// Marks a conflict as resolved, if it is on record.
+    pub(super) fn resolve(&mut self, id: u64) {
+        if let Some(conflict) = self.list.iter_mut().find(|conflict| conflict.id == id) {
+            conflict.outcome = Outcome::Resolved;
+        }
     }
 
     /// Versions of `key` that lost to `winner` and that `vector` does not cover: sent ahead of the winner, they make

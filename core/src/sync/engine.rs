@@ -19,7 +19,7 @@ use crate::context::VersionVector;
 use crate::dice::Dice;
 use crate::error::{Code, Error};
 use crate::ids::{Dot, Lsn, ReplicaId, Seq};
-use crate::op::{Body, Chain, Operation};
+use crate::op::{Body, Chain};
 use crate::sink::Sink;
 use crate::store::Store;
 use crate::time::{Instant, Now, WallTime};
@@ -186,16 +186,16 @@ impl Engine {
 
     // Facts about the log.
 
-    /// An own operation was published at `lsn`; `chain` is that of the history up to and including it. In the order of
-    /// their seqs.
+    /// The own operation `seq` was published at `lsn`; `chain` is that of the history up to and including it. In the
+    /// order of their seqs.
     ///
     /// # Panics
     /// When the seq does not follow the one before.
-    pub fn own_published(&mut self, lsn: Lsn, op: &Operation, chain: Chain) {
-        assert!(op.dot.replica == self.me.replica && op.dot.seq == self.own_written + 1, "own operations have no gaps");
-        self.own_written = op.dot.seq;
-        self.own_pending.push_back((lsn, op.dot.seq));
-        self.state.own(op, chain);
+    pub fn own_published(&mut self, lsn: Lsn, seq: Seq, chain: Chain) {
+        assert!(seq == self.own_written + 1, "own operations have no gaps");
+        self.own_written = seq;
+        self.own_pending.push_back((lsn, seq));
+        self.state.own(Dot { replica: self.me.replica, seq }, chain);
     }
 
     /// The log has taken the group of an [`Effect::Apply`], whose last record got `lsn`; for a group of no records, the
@@ -321,7 +321,7 @@ impl Engine {
 
     /// When [`Self::handle_timeout`] wants to be called.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub fn poll_timeout(&self, store: &Store) -> Option<Instant> {
         let sessions = self.sessions.values().filter(|session| session.phase != Phase::Closing);
         let due = sessions.flat_map(|session| {
             let open = session.is_open();
@@ -336,7 +336,8 @@ impl Engine {
                 stall.then(|| session.last_batch + self.settings.stall_after),
             ]
         });
-        due.flatten().chain(self.acknowledged_due).chain([self.collect_at]).min()
+        let collect_at = (store.tombstones() > 0).then_some(self.collect_at);
+        due.flatten().chain(self.acknowledged_due).chain(collect_at).min()
     }
 
     /// A deadline has passed.
@@ -366,18 +367,29 @@ impl Engine {
 
     // Commands.
 
-    /// Queues again what has failed, and lets peers be dialled at once.
-    pub fn retry(&mut self) {
+    /// Queues again what has failed, and says how many operations that were.
+    pub fn retry(&mut self) -> u64 {
+        let failed = self.outbox_status().failed;
         self.outbox.requeue();
+        failed
+    }
+
+    /// Gives up the bookkeeping of what is acknowledged, and says of how many operations. Nothing else is ever pruned.
+    pub fn prune(&mut self, out: &mut dyn Sink<Effect>) -> u64 {
+        let pruned = self.state.acknowledged - self.state.pruned;
+        if pruned > 0 {
+            self.persist(SyncRecord::Pruned(self.state.acknowledged), out);
+        }
+        pruned
     }
 
     /// What is to be written to settle a conflict: its winner again, or another body. The node writes it as a
-    /// resolution.
+    /// resolution, then calls [`Self::mark_resolved`].
     ///
     /// # Errors
     /// [`Code::NotFound`] when no such conflict is on record.
-    pub fn resolve(&mut self, id: u64, body: Option<Body>) -> Result<Resolution, Error> {
-        let Some(conflict) = self.state.conflicts.resolve(id) else {
+    pub fn resolution(&self, id: u64, body: Option<Body>) -> Result<Resolution, Error> {
+        let Some(conflict) = self.state.conflicts.iter().find(|conflict| conflict.id == id) else {
             let what = format!("no conflict {id} is on record");
             return Err(Error::new(Code::NotFound, what, "list the conflicts to see their numbers"));
         };
@@ -385,6 +397,17 @@ impl Engine {
         let winner = if met.remote_wins() { &met.remote } else { &met.local };
         let body = body.unwrap_or_else(|| winner.body.clone());
         Ok(Resolution { conflict: id, key: met.key.clone(), winner: winner.dot, body })
+    }
+
+    /// A resolution of this conflict is on its way into the log.
+    pub fn mark_resolved(&mut self, id: u64) {
+        self.state.conflicts.resolve(id);
+    }
+
+    /// Entries that crossed links, since the start.
+    #[must_use]
+    pub const fn traffic(&self) -> Traffic {
+        self.traffic
     }
 
     /// The record that collects every tombstone that may go; to be asked for when nothing is staged. The node logs it

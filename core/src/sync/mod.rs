@@ -133,6 +133,8 @@ pub struct Settings {
     pub clock_policy: ClockPolicy,
     /// What to do about conflicts. Default [`Policy::LastWriteWins`].
     pub conflict_policy: Policy,
+    /// Whether operations are sent by themselves. Default on; else only a tick sends them, for links that cost money.
+    pub auto_tick: bool,
 }
 
 impl Default for Settings {
@@ -153,6 +155,7 @@ impl Default for Settings {
             max_clock_skew: Duration::from_secs(300),
             clock_policy: ClockPolicy::Warn,
             conflict_policy: Policy::LastWriteWins,
+            auto_tick: true,
         }
     }
 }
@@ -211,6 +214,15 @@ pub enum Effect {
     Rebirth(Finding),
     /// Something an operator wants to read.
     Event(Event),
+}
+
+/// Which of two ways a message may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// Small; may overtake bulk.
+    Urgent,
+    /// Operations and what belongs to them.
+    Bulk,
 }
 
 /// Foreign entries to take in.

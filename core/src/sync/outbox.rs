@@ -29,6 +29,8 @@ pub struct OutboxStatus {
     pub last: Seq,
     /// Up to here enough other replicas hold them.
     pub acknowledged: Seq,
+    /// Up to here the bookkeeping of acknowledged ones was given up.
+    pub pruned: Seq,
     /// Waiting for a link or for credit.
     pub queued: u64,
     /// Sent on a live link, not yet acknowledged.
@@ -50,13 +52,14 @@ impl OutboxStatus {
 }
 
 impl Outbox {
-    /// Counts, given what is acknowledged, sent on live links, and issued.
-    pub(super) fn status(&self, acknowledged: Seq, sent: Seq, last: Seq) -> OutboxStatus {
+    /// Counts, given what is pruned and acknowledged, sent on live links, and issued.
+    pub(super) fn status(&self, (pruned, acknowledged): (Seq, Seq), sent: Seq, last: Seq) -> OutboxStatus {
         let failed = self.failed.clamp(acknowledged, last);
         let sent = sent.clamp(failed, last);
         OutboxStatus {
             last,
             acknowledged,
+            pruned,
             queued: last - sent,
             in_flight: sent - failed,
             failed: failed - acknowledged,
@@ -104,7 +107,7 @@ mod tests {
         fn the_states_add_up(acknowledged in 0u64..100, more in 0u64..100, sent in 0u64..300, failed in 0u64..300) {
             let last = acknowledged + more;
             let outbox = Outbox { failed, ..Outbox::default() };
-            let status = outbox.status(acknowledged, sent, last);
+            let status = outbox.status((0, acknowledged), sent, last);
             prop_assert_eq!(status.queued + status.in_flight + status.failed, status.size());
         }
     }
@@ -114,11 +117,11 @@ mod tests {
         let peer = ReplicaId([1; 16]);
         let mut outbox = Outbox::default();
         assert!(!outbox.broke(peer, 7, "silent", 3) && !outbox.broke(peer, 7, "silent", 3));
-        assert_eq!(outbox.status(2, 0, 10).failed, 0);
+        assert_eq!(outbox.status((1, 2), 0, 10).failed, 0);
         assert!(outbox.broke(peer, 7, "silent", 3));
-        let status = outbox.status(2, 0, 10);
+        let status = outbox.status((1, 2), 0, 10);
         assert_eq!((status.failed, status.queued, status.retries), (5, 3, 3));
         outbox.requeue();
-        assert_eq!((outbox.status(2, 0, 10).queued, outbox.tries_of(peer)), (8, 0));
+        assert_eq!((outbox.status((1, 2), 0, 10).queued, outbox.tries_of(peer)), (8, 0));
     }
 }

@@ -12,6 +12,7 @@
 //!   8 dropped       replica 16 | seq varint | key
 //!   9 pairs         replica 16 | pairs
 //!  10 boot          u64 | LSN varint
+//!  11 pruned        seq varint
 //! pairs = count u8, then per pair: seq varint | chain u64
 //! ```
 //!
@@ -102,6 +103,8 @@ pub enum SyncRecord {
         /// What it said.
         pairs: Pairs,
     },
+    /// The bookkeeping of acknowledged operations up to here was given up.
+    Pruned(Seq),
     /// A run of this replica begins.
     Boot {
         /// Drawn for it.
@@ -167,6 +170,10 @@ impl SyncRecord {
                 out.extend_from_slice(&boot.to_le_bytes());
                 put_varint(out, after.0);
             }
+            Self::Pruned(seq) => {
+                out.push(11);
+                put_varint(out, *seq);
+            }
         }
     }
 
@@ -206,6 +213,7 @@ impl SyncRecord {
             }
             9 => Self::Pairs { replica: ReplicaId(reader.array("pairs replica")?), pairs: Pairs::decode(reader)? },
             10 => Self::Boot { boot: reader.u64("boot")?, after: Lsn(reader.varint("boot LSN")?) },
+            11 => Self::Pruned(reader.varint("pruned seq")?),
             _ => return Err(DecodeError { field: "sync record kind", fault: Fault::FromTheFuture }),
         };
         reader.finish("sync record")?;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::engine::Engine;
 use super::message::{BATCH, FULL, MAX_PARTS, Message, Part, begin, finish};
 use super::session::{FullIn, FullOut, Phase, Session};
-use super::{Member, PeerId as Peer};
+use super::{Member, PeerId as Peer, Urgency};
 use crate::context::VersionVector;
 use crate::ids::{Dot, Lsn, ReplicaId};
 use crate::store::{Entry, Store};
@@ -37,19 +37,29 @@ enum Class {
 }
 
 impl Engine {
-    /// Appends the next message for a peer to `out`, of about `room` bytes at most, unless one entry is larger. Gives
-    /// false and appends nothing when there is nothing to say, or the peer's window is used up; then
-    /// [`super::Effect::PeerReady`] comes when that changes.
-    pub fn write_batch(&mut self, now: Now, peer: Peer, room: usize, store: &Store, out: &mut Vec<u8>) -> bool {
-        let written = self.write_control(now, peer, store, out)
-            || self.write_repair_or_data(now, peer, room, store, out)
-            || self.write_gossip(now, peer, out);
-        if let Some(session) = self.sessions.get_mut(&peer)
-            && !written
-        {
+    /// Appends the next message for a peer to `out`, and says how urgent it is. A bulk message has about `room` bytes at
+    /// most, unless one entry is larger; without room there is none. Gives `None` and appends nothing when there is
+    /// nothing to say, or the peer's window is used up; then [`super::Effect::PeerReady`] comes when that changes.
+    ///
+    /// Urgent messages keep their order among themselves, and so do bulk ones; urgent ones may overtake bulk ones.
+    pub fn write_batch(
+        &mut self,
+        now: Now,
+        peer: Peer,
+        room: usize,
+        store: &Store,
+        out: &mut Vec<u8>,
+    ) -> Option<Urgency> {
+        if self.write_control(now, peer, store, out) || self.write_gossip(now, peer, out) {
+            return Some(Urgency::Urgent);
+        }
+        if room > 0 && self.write_repair_or_data(now, peer, room, store, out) {
+            return Some(Urgency::Bulk);
+        }
+        if let Some(session) = self.sessions.get_mut(&peer) {
             session.announced = false;
         }
-        written
+        None
     }
 
     fn write_control(&mut self, now: Now, peer: Peer, store: &Store, out: &mut Vec<u8>) -> bool {

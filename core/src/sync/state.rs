@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! version u8 (1) | own vector | greatest dots met | count, then per checkpoint: replica 16, checkpoint |
-//! count, then per run: boot u64, LSN varint | members | acknowledged seq | floor vector, stamp |
+//! count, then per run: boot u64, LSN varint | members | acknowledged seq | pruned seq | floor vector, stamp |
 //! count, then per replica: id 16, pairs | own ladder | conflicts
 //! ```
 
@@ -21,7 +21,7 @@ use super::{collect, conflict};
 use crate::clock::Stamp;
 use crate::codec::{DecodeError, Fault, Reader, put_varint};
 use crate::context::VersionVector;
-use crate::ids::{LogId, Lsn, ReplicaId, Seq};
+use crate::ids::{Dot, LogId, Lsn, ReplicaId, Seq};
 use crate::limits::MAX_MEMBERS;
 use crate::op::{Chain, Operation};
 use crate::store::Store;
@@ -52,6 +52,7 @@ pub struct State {
     pub(super) boots: VecDeque<(u64, Lsn)>,
     pub(super) members: Members,
     pub(super) acknowledged: Seq,
+    pub(super) pruned: Seq,
     pub(super) floor: VersionVector,
     pub(super) floor_stamp: Stamp,
     pub(super) pairs: BTreeMap<ReplicaId, Pairs>,
@@ -61,9 +62,9 @@ pub struct State {
 
 impl State {
     /// Takes in an own operation: its chain, and its dot as met.
-    pub fn own(&mut self, op: &Operation, chain: Chain) {
-        self.met.include(op.dot);
-        self.ladder.push(op.dot.seq, chain);
+    pub fn own(&mut self, dot: Dot, chain: Chain) {
+        self.met.include(dot);
+        self.ladder.push(dot.seq, chain);
     }
 
     /// Takes in a foreign operation of the log, together with what had been merged with it.
@@ -95,6 +96,7 @@ impl State {
             | SyncRecord::Checkpoint { .. }
             | SyncRecord::Member { .. }
             | SyncRecord::Acknowledged(_)
+            | SyncRecord::Pruned(_)
             | SyncRecord::Floor { .. }
             | SyncRecord::Pairs { .. }
             | SyncRecord::Boot { .. } => self.apply(record),
@@ -122,6 +124,7 @@ impl State {
                 self.members.join(*replica, member);
             }
             SyncRecord::Acknowledged(seq) => self.acknowledged = self.acknowledged.max(*seq),
+            SyncRecord::Pruned(seq) => self.pruned = self.pruned.max(*seq),
             SyncRecord::Collected { dots, stamp, .. } | SyncRecord::Floor { dots, stamp } => {
                 self.floor.join(dots);
                 self.floor_stamp = self.floor_stamp.max(*stamp);
@@ -194,15 +197,21 @@ impl State {
     /// included, and nothing of it is acknowledged, told or remembered.
     #[must_use]
     pub fn reborn(mut self, own: ReplicaId, seq: Seq) -> Self {
-        self.vector.include(crate::ids::Dot { replica: own, seq });
+        self.vector.include(Dot { replica: own, seq });
         Self {
             acknowledged: 0,
+            pruned: 0,
             checkpoints: BTreeMap::new(),
             boots: VecDeque::new(),
             pairs: BTreeMap::new(),
             ladder: Ladder::default(),
             ..self
         }
+    }
+
+    /// Claims nothing any more: something that was claimed may be gone. Peers will send everything again.
+    pub fn disclaim(&mut self) {
+        self.vector = VersionVector::EMPTY;
     }
 
     /// Appends the layout of this module's documentation.
@@ -222,6 +231,7 @@ impl State {
         }
         self.members.encode(out);
         put_varint(out, self.acknowledged);
+        put_varint(out, self.pruned);
         self.floor.encode(out);
         out.extend_from_slice(&self.floor_stamp.0.to_le_bytes());
         put_varint(out, self.pairs.len() as u64);
@@ -255,6 +265,7 @@ impl State {
         }
         let members = Members::decode(reader)?;
         let acknowledged = reader.varint("acknowledged seq")?;
+        let pruned = reader.varint("pruned seq")?;
         let floor = VersionVector::decode(reader, "floor vector")?;
         let floor_stamp = Stamp(reader.u64("floor stamp")?);
         let mut pairs = BTreeMap::new();
@@ -272,6 +283,7 @@ impl State {
             boots,
             members,
             acknowledged,
+            pruned,
             floor,
             floor_stamp,
             pairs,

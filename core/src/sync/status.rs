@@ -84,12 +84,18 @@ impl Engine {
     pub fn outbox_status(&self) -> OutboxStatus {
         let live = self.sessions.values().filter(|session| session.is_open());
         let sent = live.map(|session| session.sent_seq).max().unwrap_or(0);
-        self.outbox.status(self.state.acknowledged, sent, self.own_seq)
+        self.outbox.status((self.state.pruned, self.state.acknowledged), sent, self.own_seq)
     }
 
-    /// The whole state at this moment. Counting lags looks at the feed: not for every message.
+    /// The name of the peer of a session, once it has said.
     #[must_use]
-    pub fn status(&self, store: &Store) -> Status {
+    pub fn name_of(&self, peer: PeerId) -> Option<NodeId> {
+        self.sessions.get(&peer)?.them.as_ref().map(|them| them.node.clone())
+    }
+
+    /// All sessions. Counting lags looks at the feed: not for every message.
+    #[must_use]
+    pub fn peers(&self, store: &Store) -> Vec<PeerStatus> {
         let peers = self.sessions.iter().map(|(peer, session)| PeerStatus {
             peer: *peer,
             phase: match session.phase {
@@ -112,6 +118,12 @@ impl Engine {
             clock_ahead_ms: session.ahead_ms,
             round_trip: session.round_trip,
         });
+        peers.collect()
+    }
+
+    /// The whole state at this moment. Counting lags looks at the feed: not for every message.
+    #[must_use]
+    pub fn status(&self, store: &Store) -> Status {
         let members = self.state.members.iter().map(|(replica, member)| {
             let held = member.vector.get(self.me.replica);
             (replica, member.node.clone(), member.heard, held, member.is_forgotten())
@@ -120,7 +132,7 @@ impl Engine {
             outbox: self.outbox_status(),
             vector: self.claims.clone(),
             exact: self.is_exact(store),
-            peers: peers.collect(),
+            peers: self.peers(store),
             members: members.collect(),
             conflicts: self.state.conflicts.total(),
             divergences: self.divergences,

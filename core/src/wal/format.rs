@@ -345,11 +345,14 @@ pub enum Record {
     Own(Operation),
     /// An operation of another replica.
     Foreign(Operation),
+    /// What sync keeps beside operations; its layout is that of its owner.
+    Sync(Bytes),
 }
 
 const KIND_BIRTH: u8 = 1;
 const KIND_OWN: u8 = 2;
 const KIND_FOREIGN: u8 = 3;
+const KIND_SYNC: u8 = 4;
 
 impl Record {
     /// Appends: kind (1 byte), payload length (4 bytes), payload.
@@ -371,6 +374,10 @@ impl Record {
                 out.extend_from_slice(&op.dot.replica.0);
                 op.encode(out);
                 KIND_FOREIGN
+            }
+            Self::Sync(bytes) => {
+                out.extend_from_slice(bytes);
+                KIND_SYNC
             }
         };
         let len = (out.len() - start - 5) as u32;
@@ -443,6 +450,7 @@ impl<'a> Records<'a> {
                 let replica = ReplicaId(self.reader.array("foreign replica id")?);
                 Record::Foreign(Operation::decode(&mut self.reader, replica)?)
             }
+            KIND_SYNC => Record::Sync(self.reader.bytes(len, "sync record")?),
             _ => return Err(DecodeError { field: "record kind", fault: Fault::FromTheFuture }),
         };
         if self.reader.position() != end {

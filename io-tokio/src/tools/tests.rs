@@ -35,8 +35,8 @@ async fn an_inspection_tells_all_and_changes_nothing() {
     assert_eq!(path, dir.path().join("wal"));
     assert!(report.closed_cleanly && report.damage.is_empty() && report.torn.is_none());
     assert!(report.segments.len() >= 3, "{} segments", report.segments.len());
-    // The birth, and 200 writes.
-    assert_eq!(report.next_lsn, Lsn(202));
+    // The birth, the run, and 200 writes.
+    assert_eq!(report.next_lsn, Lsn(203));
     let content = content.unwrap();
     assert_eq!((content.keys, content.live_bytes), (200, 200 * 1003));
     verify(dir.path()).await.unwrap();

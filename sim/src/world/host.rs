@@ -266,6 +266,9 @@ impl Host {
                 Ok(())
             }
             Output::Event(event) => self.heard(stage, &event),
+            Output::Link { .. } | Output::Pin { .. } => {
+                stage.see(self.id, &Moment::Untrue("a node without a transport asked for a connection".to_owned()))
+            }
             Output::Closed => self.closed(stage),
         }
     }
@@ -326,6 +329,15 @@ impl Host {
             Event::DiskRoom => Mark::RoomAgain,
             Event::SnapshotDone(_) => Mark::SnapshotDone,
             Event::SnapshotFailed { .. } => Mark::SnapshotFailed,
+            Event::Sync(softadastra_core::sync::Event::Collected { .. }) => return Ok(()),
+            Event::LinkUp { .. }
+            | Event::LinkDown { .. }
+            | Event::LinkFailed { .. }
+            | Event::Distrusted { .. }
+            | Event::KeyCloned { .. }
+            | Event::Sync(_) => {
+                return stage.see(self.id, &Moment::Untrue(format!("a node alone told of others: {event:?}")));
+            }
         };
         stage.tally.mark(mark);
         match &self.machine {

@@ -109,10 +109,11 @@ fn a_conflict_stays_open_under_keep_both_until_it_is_resolved() {
     let replica = &mut world.replicas[0];
     let open: Vec<_> = replica.engine.conflicts().iter().filter(|c| c.outcome == Outcome::Open).cloned().collect();
     assert_eq!(open.len(), 1);
-    let resolution = replica.engine.resolve(open[0].id, Some(crate::op::Body::Put("chosen".into()))).unwrap();
+    let resolution = replica.engine.resolution(open[0].id, Some(crate::op::Body::Put("chosen".into()))).unwrap();
     assert_eq!(resolution.winner, replica.store.entry(b"k").unwrap().dot());
+    replica.engine.mark_resolved(open[0].id);
     assert!(replica.engine.conflicts().iter().all(|conflict| conflict.outcome == Outcome::Resolved));
-    assert!(replica.engine.resolve(99, None).is_err());
+    assert!(replica.engine.resolution(99, None).is_err());
 }
 
 /// The winner reached the loser's side before the loser got out: the loser is sent along, so that the conflict is known

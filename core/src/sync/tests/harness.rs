@@ -228,7 +228,7 @@ impl World {
         for index in 0..self.replicas.len() {
             let now = self.now(index);
             let replica = &mut self.replicas[index];
-            if replica.engine.poll_timeout().is_some_and(|at| at <= now.mono) {
+            if replica.engine.poll_timeout(&replica.store).is_some_and(|at| at <= now.mono) {
                 replica.engine.handle_timeout(now, &replica.store, &mut replica.effects);
             }
             self.route(index);
@@ -345,7 +345,7 @@ impl World {
         loop {
             let replica = &mut self.replicas[index];
             let mut bytes = Vec::new();
-            if !replica.engine.write_batch(now, peer, room, &replica.store, &mut bytes) {
+            if replica.engine.write_batch(now, peer, room, &replica.store, &mut bytes).is_none() {
                 assert!(bytes.is_empty(), "nothing to say, and yet bytes");
                 return;
             }

@@ -174,7 +174,7 @@ impl Replica {
             if let Logs::Own(op) = record {
                 self.published_chain = self.published_chain.extend(op, op.body.content_hash());
                 self.published_seq = op.dot.seq;
-                self.engine.own_published(Lsn(index as u64 + 1), op, self.published_chain);
+                self.engine.own_published(Lsn(index as u64 + 1), op.dot.seq, self.published_chain);
             }
         }
         self.published = records;
@@ -253,7 +253,7 @@ impl Replica {
                         clock.restore(op.stamp);
                     }
                     store.apply(lsn, op);
-                    state.own(op, self.reach.1);
+                    state.own(op.dot, self.reach.1);
                 }
                 Logs::Foreign(op) => state.replay_operation(&mut store, lsn, op),
                 Logs::Sync(record) => {

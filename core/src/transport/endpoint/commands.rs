@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use bytes::Bytes;
 
@@ -177,9 +178,20 @@ impl Endpoint {
         session.map_or(0, Session::room)
     }
 
-    /// Ends the link to a peer for a reason of the layer above. It is dialled again, after a pause, if it is wanted.
-    pub fn close_peer(&mut self, now: Instant, peer: &NodeKey, farewell: Farewell, out: &mut dyn Sink<Effect>) {
+    /// Ends the link to a peer for a reason of the layer above. If it is wanted it is dialled again, after the usual
+    /// pause and not before `pause` has passed.
+    pub fn close_peer(
+        &mut self,
+        now: Instant,
+        peer: &NodeKey,
+        farewell: Farewell,
+        pause: Duration,
+        out: &mut dyn Sink<Effect>,
+    ) {
         if let Some(link) = self.link_of(peer) {
+            if let Some(peer) = self.peers.of_key(peer).and_then(|id| self.peers.get_mut(id)) {
+                peer.not_before = now + pause;
+            }
             self.end(now, link, CloseReason::Local(farewell));
             self.settle(now, out);
         }

@@ -55,7 +55,7 @@ impl Endpoint {
         let at = if !peer.wanted {
             peer.seen + self.settings.expire_after
         } else if self.running && !peer.addresses.is_empty() {
-            now + peer.pause(&self.settings, &mut self.dice)
+            (now + peer.pause(&self.settings, &mut self.dice)).max(peer.not_before)
         } else {
             return;
         };

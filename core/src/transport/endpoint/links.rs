@@ -141,6 +141,10 @@ impl Links {
         id
     }
 
+    pub(super) fn count_from(&mut self, before: &Self) {
+        self.last = self.last.max(before.last);
+    }
+
     /// The link stands from now on.
     pub(super) fn stand(&mut self, id: LinkId) {
         if let Some(link) = self.by_id.get_mut(&id) {

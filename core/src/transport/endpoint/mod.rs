@@ -112,6 +112,11 @@ impl Endpoint {
         })
     }
 
+    /// Names no link as one that `before` has named, whose place this one takes.
+    pub fn follow(&mut self, before: &Self) {
+        self.links.count_from(&before.links);
+    }
+
     /// The key of this node.
     #[must_use]
     pub fn key(&self) -> NodeKey {

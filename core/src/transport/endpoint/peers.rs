@@ -74,6 +74,8 @@ pub(super) struct Peer {
     /// Addresses still to be tried before the pause grows.
     pub(super) untried: usize,
     pub(super) next_dial: Option<Instant>,
+    /// The layer above wants no dial before.
+    pub(super) not_before: Instant,
     /// Its present start, and those before it.
     boots: VecDeque<u64>,
 }
@@ -94,6 +96,7 @@ impl Peer {
             failures: 0,
             untried: 0,
             next_dial: None,
+            not_before: Instant(0),
             boots: VecDeque::new(),
         }
     }

@@ -89,10 +89,6 @@ impl Outgoing {
         self.queue(lane).waiting
     }
 
-    pub(super) fn is_empty(&self, lane: Lane) -> bool {
-        self.queue(lane).messages.is_empty()
-    }
-
     /// Appends pieces until `parts` has `room` bytes at most: control first, but a quarter is kept for bulk that waits.
     pub(super) fn fill(&mut self, room: usize, parts: &mut Vec<u8>) {
         let control = if self.bulk.messages.is_empty() { room } else { room - room / 4 };
@@ -187,7 +183,7 @@ mod tests {
             }
             let mut incoming = Incoming::default();
             let mut got = [Vec::new(), Vec::new()];
-            while !out.is_empty(Lane::Control) || !out.is_empty(Lane::Bulk) {
+            while out.waiting(Lane::Control) + out.waiting(Lane::Bulk) > 0 {
                 let mut parts = Vec::new();
                 out.fill(room, &mut parts);
                 prop_assert!(!parts.is_empty() && parts.len() <= room);

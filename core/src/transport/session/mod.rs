@@ -216,7 +216,7 @@ impl Session {
             Lane::Control => settings.control_queue,
             Lane::Bulk => settings.bulk_queue,
         };
-        if !link.outgoing.is_empty(lane) && message.len() > limit.saturating_sub(link.waiting(lane)) {
+        if link.waiting(lane) >= limit {
             self.owes_room |= lane == Lane::Bulk;
             return Err(SendRefused::Full);
         }

@@ -35,9 +35,9 @@ pub struct Settings {
     /// Sealed bytes handed to the driver and not yet written. Default 128 KiB: more would only queue where urgent
     /// messages can no longer overtake.
     pub send_window: usize,
-    /// Bytes of control messages that may wait. Default 4 MiB: the largest version vector fits.
+    /// Bytes of control messages that may wait before no more are taken. Default 4 MiB: the largest version vector fits.
     pub control_queue: usize,
-    /// Bytes of bulk messages that may wait. Default 1 MiB. One message larger than that is taken when none waits.
+    /// Bytes of bulk messages that may wait before no more are taken. Default 1 MiB. The last one may go beyond it.
     pub bulk_queue: usize,
     /// Whether to offer compression. Default on: links of tills are slow. Lengths then tell an observer a little about
     /// content; see `docs/security.md`.

@@ -40,7 +40,7 @@ impl Feed {
             match &record {
                 Record::Birth { replica, .. } => self.own = Some(*replica),
                 Record::Own(_) if self.own.is_none() => self.orphan = self.orphan.or(Some(lsn)),
-                Record::Own(_) | Record::Foreign(_) => {}
+                Record::Own(_) | Record::Foreign(_) | Record::Sync(_) => {}
             }
             if self.salvage {
                 self.gathered.push((lsn, record));

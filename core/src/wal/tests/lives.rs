@@ -31,7 +31,7 @@ impl Replay for Found {
         let seq = match record {
             Record::Own(op) => op.dot.seq,
             Record::Birth { .. } => 0,
-            Record::Foreign(_) => panic!("none was written"),
+            Record::Foreign(_) | Record::Sync(_) => panic!("none was written"),
         };
         assert_eq!(self.records.insert(lsn, seq), None);
         Ok(())

@@ -106,7 +106,7 @@ fn written_now() -> Vec<(String, Vec<u8>)> {
     for (lsn, record) in (1..=SNAPSHOT_REACHES.0).zip(&records) {
         match record {
             Record::Own(op) | Record::Foreign(op) => drop(store.apply(Lsn(lsn), op)),
-            Record::Birth { .. } => {}
+            Record::Birth { .. } | Record::Sync(_) => {}
         }
     }
     let mut snapshot = encode_header(LOG, SNAPSHOT_AT, &head(&records));
@@ -174,6 +174,7 @@ fn read(version: &str, variant: &str) -> (ScanReport, String) {
     for (lsn, record) in &seen.records {
         match record {
             Record::Birth { replica, node, at } => writeln!(text, "{lsn} birth {replica} {node} {at}").unwrap(),
+            Record::Sync(bytes) => writeln!(text, "{lsn} sync {}", words(bytes)).unwrap(),
             Record::Own(op) | Record::Foreign(op) => {
                 let own = if matches!(record, Record::Own(_)) { "own" } else { "foreign" };
                 let seen: Vec<_> = op.context.iter().map(|dot| dot.to_string()).collect();

@@ -1,0 +1,291 @@
+//! What flows between this node and others: foreign operations are taken in here, through the same log as own ones, and
+//! what sync wants kept is logged.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use super::history::Reach;
+use super::journal::Journal;
+use super::types::{Event, Output, RequestId, Ticked, Write};
+use super::writes::refusal;
+use super::{Health, Node};
+use crate::error::{Code, Error};
+use crate::ids::{Lsn, ReplicaId};
+use crate::op::Body;
+use crate::store::Entry;
+use crate::sync::{self, Apply, Effect, Logged, Resolution, SyncRecord, carry_out, forget};
+use crate::time::Now;
+use crate::wal::AppendError;
+use crate::wal::format::Record;
+
+/// What sync waits for.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    /// Tells this run from others. It is logged ahead of the first other record, so that a run which only reads leaves
+    /// the disk alone.
+    run: Option<SyncRecord>,
+    /// Foreign operations that wait for room in the log.
+    held: VecDeque<Apply>,
+    collect_due: bool,
+}
+
+impl Exchange {
+    /// Begins with what the engine asked for when it was made.
+    pub(super) fn new(first: Vec<Effect>) -> Self {
+        let run = first.into_iter().find_map(|effect| match effect {
+            Effect::Persist(record) => Some(record),
+            _ => None,
+        });
+        Self { run, held: VecDeque::new(), collect_due: false }
+    }
+}
+
+pub(super) fn sync_record(record: &SyncRecord) -> Record {
+    let mut bytes = Vec::new();
+    record.encode(&mut bytes);
+    Record::Sync(bytes.into())
+}
+
+impl Node {
+    /// Sync as a whole. Counting lags looks at the feed: not for every message.
+    #[must_use]
+    pub fn sync_status(&self) -> sync::Status {
+        self.engine.status(&self.store)
+    }
+
+    /// The conflicts on record.
+    #[must_use]
+    pub const fn conflicts(&self) -> &sync::Conflicts {
+        self.engine.conflicts()
+    }
+
+    /// Settles a conflict: with its winner as it stands, or with another body. Answered by
+    /// [`super::Reply::Written`].
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] when no such conflict is on record, [`Code::InvalidState`] when the key was written since,
+    /// and those of [`Node::write`].
+    pub fn resolve(&mut self, now: Now, id: u64, body: Option<Body>) -> Result<RequestId, Error> {
+        self.check_health()?;
+        let resolution = self.engine.resolution(id, body)?;
+        if self.winner_of(&resolution) != Some(resolution.winner) {
+            return Err(Error::new(
+                Code::InvalidState,
+                alloc::format!("the key of conflict {id} was written since, by somebody who had seen it"),
+                "read the key, and write it if it is not as it should be",
+            ));
+        }
+        let request = self.write_marked(now, alloc::vec![write_of(&resolution)], true)?;
+        self.engine.mark_resolved(id);
+        Ok(request)
+    }
+
+    /// Queues again what has failed, dials every wanted peer at once, and says how many operations were queued.
+    pub fn retry(&mut self, now: Now) -> u64 {
+        let retried = self.engine.retry();
+        self.dial_again(now);
+        retried
+    }
+
+    /// Gives up the bookkeeping of acknowledged operations, and says of how many.
+    pub fn prune(&mut self, now: Now) -> u64 {
+        let pruned = self.engine.prune(&mut self.steps);
+        self.route_steps(now);
+        pruned
+    }
+
+    /// One round of delivery by hand: queues again what has failed, prunes if asked to, and sends what is ready over the
+    /// links there are.
+    pub fn tick(&mut self, now: Now, prune: bool) -> Ticked {
+        let retried = self.retry(now);
+        let pruned = if prune { self.prune(now) } else { 0 };
+        let batch = self.engine.outbox_status().queued;
+        let before = self.engine.traffic().sent;
+        self.push_all(now);
+        let sent = self.engine.traffic().sent - before;
+        Ticked { retried, pruned, batch, sent, connected: self.links.connected() }
+    }
+
+    /// Retires a replica: it no longer counts for acknowledgements, nor holds back the collection of tombstones.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] when no such replica is known.
+    pub fn forget_replica(&mut self, now: Now, replica: ReplicaId) -> Result<(), Error> {
+        self.engine.forget(now, replica, &mut self.steps)?;
+        self.route_steps(now);
+        Ok(())
+    }
+
+    pub(super) fn sync_effect(&mut self, now: Now, effect: Effect) {
+        match effect {
+            Effect::PeerReady(peer) => self.links.mark_ready(peer),
+            Effect::Apply(apply) => {
+                self.exchange.held.push_back(apply);
+                self.take_in(now);
+            }
+            Effect::Persist(record) => {
+                self.log_sync(now, &record);
+            }
+            Effect::CollectDue => {
+                self.exchange.collect_due = true;
+                self.collect(now);
+            }
+            Effect::Close { peer, reason, retry_after } => self.end_session(now, peer, reason, retry_after),
+            Effect::Resolve(resolution) => {
+                if self.winner_of(&resolution) == Some(resolution.winner) && self.check_health().is_ok() {
+                    self.write_resolution(now, &resolution);
+                }
+            }
+            Effect::Rebirth(finding) => self.rebirth = Some(finding),
+            Effect::Event(event) => self.outputs.push_back(Output::Event(Event::Sync(event))),
+        }
+    }
+
+    /// Logs what makes this run known, if that has not been done.
+    pub(super) fn begin_run(&mut self, now: Now) {
+        if let Some(run) = self.exchange.run.take()
+            && self.log_sync(now, &run).is_none()
+        {
+            self.exchange.run = Some(run);
+        }
+    }
+
+    /// Hands a record of sync to the log. Nothing waits for it: if the log takes none now, it will be said again or is
+    /// not needed.
+    fn log_sync(&mut self, now: Now, record: &SyncRecord) -> Option<Lsn> {
+        let lsn = self.journal.append(core::slice::from_ref(&sync_record(record))).ok()?;
+        self.settle_memory(now);
+        Some(lsn)
+    }
+
+    /// Without a log everything is as durable as it gets at once.
+    pub(super) fn settle_memory(&mut self, now: Now) {
+        if let Journal::Memory { last } = self.journal {
+            self.publish(last);
+            self.engine.durable(now, last, &self.store, &mut self.steps);
+        }
+    }
+
+    /// Everything up to `through` is durable.
+    pub(super) fn now_durable(&mut self, now: Now, through: Lsn) {
+        self.engine.durable(now, through, &self.store, &mut self.steps);
+        self.take_in(now);
+        self.collect(now);
+    }
+
+    /// Takes in the foreign operations that wait, as far as the log has room.
+    fn take_in(&mut self, now: Now) {
+        while let Some(apply) = self.exchange.held.pop_front() {
+            if !self.engine.still_wanted(apply.token) {
+                continue;
+            }
+            if let Err(error) = self.check_health() {
+                self.engine.apply_refused(apply.token, &error, &mut self.steps);
+                continue;
+            }
+            match self.apply(now, &apply) {
+                Ok(()) => {}
+                Err(AppendError::Full) => {
+                    self.exchange.held.push_front(apply);
+                    return;
+                }
+                Err(error) => self.engine.apply_refused(apply.token, &refusal(&error), &mut self.steps),
+            }
+        }
+    }
+
+    /// Stages foreign operations and gathers them in the log as one group. On refusal everything is as before.
+    fn apply(&mut self, now: Now, apply: &Apply) -> Result<(), AppendError> {
+        self.begin_run(now);
+        let first = self.journal.accepted().next();
+        let before = self.history.reach;
+        for item in &apply.items {
+            self.history.clock.adopt(item.op.stamp, now.wall, self.config.max_clock_drift);
+        }
+        let carried = carry_out(&mut self.store, first, apply);
+        let mut group: Vec<Record> = carried.logged.iter().map(record).collect();
+        let mut reaches = Vec::new();
+        for key in &apply.reissue {
+            let Some(body) = self.store.latest(key).as_ref().map(Entry::body) else { continue };
+            let lsn = Lsn(first.0 + group.len() as u64);
+            let op = self.issue(now, write(key.clone(), body), false, false);
+            self.stage(lsn, &op);
+            reaches.push((lsn, self.history.reach));
+            group.push(Record::Own(op));
+        }
+        let last = if group.is_empty() { Ok(self.journal.accepted()) } else { self.journal.append(&group) };
+        match last {
+            Ok(last) => {
+                forget(&mut self.store, &carried);
+                self.accepted.extend(reaches);
+                self.engine.applied(now, apply.token, last, carried, &self.store, &mut self.steps);
+                self.settle_memory(now);
+                Ok(())
+            }
+            Err(error) => {
+                self.store.discard_staged(first);
+                self.history.reach = before;
+                Err(error)
+            }
+        }
+    }
+
+    /// The log has given up the records from `from` on.
+    pub(super) fn sync_taken_back(&mut self, from: Lsn, why: &Error) {
+        self.engine.taken_back(from, why, &mut self.steps);
+    }
+
+    /// Collects tombstones, if that is due and nothing is on its way.
+    fn collect(&mut self, now: Now) {
+        if !self.exchange.collect_due || self.store.staged_len() > 0 || self.health != Health::Ready {
+            return;
+        }
+        self.exchange.collect_due = false;
+        let Some(record) = self.engine.plan_collection(now, &self.store) else { return };
+        self.begin_run(now);
+        if self.log_sync(now, &record).is_some() {
+            self.engine.collected(&record, &mut self.store, &mut self.steps);
+        }
+    }
+
+    fn winner_of(&self, resolution: &Resolution) -> Option<crate::ids::Dot> {
+        self.store.latest(&resolution.key).map(|entry| entry.dot())
+    }
+
+    /// Writes what a policy wants. Should the log not take it, the conflict stands as the merge has settled it.
+    fn write_resolution(&mut self, now: Now, resolution: &Resolution) {
+        self.begin_run(now);
+        let before: Reach = self.history.reach;
+        let first = self.journal.accepted().next();
+        let op = self.issue(now, write_of(resolution), false, true);
+        self.stage(first, &op);
+        match self.journal.append(&[Record::Own(op)]) {
+            Ok(lsn) => {
+                self.accepted.push_back((lsn, self.history.reach));
+                self.settle_memory(now);
+            }
+            Err(_) => {
+                self.store.discard_staged(first);
+                self.history.reach = before;
+            }
+        }
+    }
+}
+
+fn record(logged: &Logged) -> Record {
+    match logged {
+        Logged::Foreign(op) => Record::Foreign(op.clone()),
+        Logged::Sync(record) => sync_record(record),
+    }
+}
+
+fn write_of(resolution: &Resolution) -> Write {
+    write(resolution.key.clone(), resolution.body.clone())
+}
+
+fn write(key: bytes::Bytes, body: Body) -> Write {
+    match body {
+        Body::Put(value) => Write::Put { key, value, expect: None, touch: true },
+        Body::Delete => Write::Delete { key, expect: None },
+    }
+}
