@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use softadastra_core::error::Code;
+use softadastra_core::error::{Code, LocalState};
 use softadastra_core::wal;
 use tokio::time::Instant;
 
 use super::output::{Done, Failure, Output};
 use crate::control::{Backend, Fault, Local, Remote};
+use crate::options::Durability;
 use crate::settings::Settings;
 use crate::{Client, ClientOptions};
 
@@ -26,17 +27,37 @@ pub(super) trait Act {
 /// Carries out an action where it can be.
 pub(super) async fn run<A: Act>(settings: &Settings, out: &mut Output, action: A) -> Result<Done, Failure> {
     match reach(settings).await? {
-        Site::Node(remote) => act(remote, action, out).await,
-        Site::Here(local) => act(local, action, out).await,
+        Site::Node(mut remote) => action.act(&mut remote, out).await,
+        Site::Here(mut local) => {
+            let done = action.act(&mut local, out).await;
+            let closed = local.close().await;
+            closed_after(done?, closed, settings.durability)
+        }
     }
 }
 
-async fn act<B: Backend, A: Act>(mut backend: B, action: A, out: &mut Output) -> Result<Done, Failure> {
-    let done = action.act(&mut backend, out).await;
-    let closed = backend.close().await;
-    let done = done?;
-    closed?;
-    Ok(done)
+/// How a command ends whose work was done, when closing the directory after it went so.
+///
+/// What was answered is durable already, so a close that fails takes nothing away: repeating the command would do it
+/// twice. With a sync interval it is the close that makes it durable.
+fn closed_after(done: Done, closed: Result<(), Fault>, durability: Durability) -> Result<Done, Failure> {
+    let Err(fault) = closed else { return Ok(done) };
+    match durability {
+        Durability::Always => {
+            tracing::warn!(
+                event = "not_closed_cleanly",
+                error = %fault,
+                "the command is done, and what it wrote is kept; the next opening will be a recovery"
+            );
+            Ok(done)
+        }
+        Durability::Interval(_) => {
+            let local_state = LocalState::Unknown.as_str().to_owned();
+            let message = format!("what was written last was answered, but could not be synced: {}", fault.message);
+            let next = "see to the disk, then read back what was written".to_owned();
+            Err(Fault { message, local_state, next, ..fault }.into())
+        }
+    }
 }
 
 enum Site {
@@ -90,4 +111,45 @@ fn absent_or(settings: &Settings, fault: Fault) -> Fault {
     }
     let next = format!("create it with `softadastra init --data-dir {}`", settings.data_dir.display());
     Fault { next, ..fault }
+}
+
+#[cfg(test)]
+mod tests {
+    use softadastra_core::disk::DiskErrorKind;
+
+    use super::*;
+    use crate::data_dir::WAL_DIR;
+    use crate::testing::{Rules, Verdict, world};
+
+    /// Writes a key, and has the disk fail under the close that follows.
+    async fn close_on_a_failing_disk(durability: Durability) -> (tempfile::TempDir, Result<(), Fault>) {
+        let dir = tempfile::tempdir().unwrap();
+        let rules = Rules::new();
+        let options = ClientOptions::local(dir.path()).durability(durability);
+        let client = Client::open_with(world(&dir.path().join(WAL_DIR), &rules), options).await.unwrap();
+        let mut local = Local::for_one_command(client);
+        local.put("k".into(), "v".into(), None).await.unwrap();
+        rules.judge_commits(Verdict::Fail(DiskErrorKind::Io));
+        let closed = local.close().await;
+        (dir, closed)
+    }
+
+    #[tokio::test]
+    async fn a_command_that_is_done_stays_done_when_its_close_fails() {
+        let (dir, closed) = close_on_a_failing_disk(Durability::Always).await;
+        assert!(closed.as_ref().is_err_and(|fault| fault.is(Code::Degraded)));
+        let done = closed_after(Done::Yes, closed, Durability::Always);
+        assert!(matches!(done, Ok(Done::Yes)), "{done:?}");
+        let client = Client::open(ClientOptions::local(dir.path())).await.unwrap();
+        assert_eq!(client.get("k").unwrap().unwrap().bytes, "v", "what was answered is there");
+    }
+
+    #[tokio::test]
+    async fn what_only_the_close_makes_durable_is_in_doubt_when_it_fails() {
+        let durability = Durability::Interval(Duration::from_secs(3600));
+        let (_dir, closed) = close_on_a_failing_disk(durability).await;
+        let Err(Failure::Fault(fault)) = closed_after(Done::Yes, closed, durability) else { panic!("it must be told") };
+        assert_eq!((fault.code.as_str(), fault.local_state.as_str()), ("degraded", "unknown"));
+        assert!(fault.message.contains("could not be synced"), "{fault}");
+    }
 }
