@@ -83,19 +83,29 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// Bytes for a person to read: text as it is, except that control characters are escaped; other bytes as `\xNN`.
+/// Bytes for a person to read: text as it is, except that characters are escaped that show nothing of themselves but
+/// change how the rest is shown; other bytes as `\xNN`.
 #[must_use]
 pub fn readable(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+            if c.is_control() || is_format(c) { out.extend(c.escape_default()) } else { out.push(c) }
         }
         for byte in chunk.invalid() {
             out.push_str(&format!("\\x{byte:02x}"));
         }
     }
     out
+}
+
+/// Whether a character is a line or paragraph separator or of the category "format" (Unicode 17: `Zl`, `Zp`, `Cf`): marks of
+/// direction, joiners, invisible operators, tags. The few that show themselves are left out.
+const fn is_format(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}' | '\u{13430}'..='\u{1343f}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]
@@ -120,6 +130,16 @@ mod tests {
     fn keys_are_shown_without_harm_to_a_terminal() {
         assert_eq!(readable("plain ä".as_bytes()), "plain ä");
         assert_eq!(readable(b"a\x1b[31m\n\xff\0"), "a\\u{1b}[31m\\n\\xff\\u{0}");
+        for c in
+            ['\u{200e}', '\u{200f}', '\u{61c}', '\u{202a}', '\u{202e}', '\u{2066}', '\u{2069}', '\u{2028}', '\u{2029}']
+        {
+            assert_eq!(readable(format!("a{c}b").as_bytes()), format!("a\\u{{{:x}}}b", u32::from(c)));
+        }
+        assert_eq!(
+            readable("e\u{301} שלום 日\u{3000}本".as_bytes()),
+            "e\u{301} שלום 日\u{3000}本",
+            "these show themselves"
+        );
         assert_eq!(Fault::key_not_found(b"K").to_string(), "Key not found: K");
     }
 }
