@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -208,4 +209,37 @@ fn a_slow_source_is_stored_line_by_line() {
     drop(stdin);
     assert!(import.wait().unwrap().success());
     assert_eq!(node.stop().code, 0);
+}
+
+/// The first line of a request without a body.
+fn request(socket: &mut BufReader<UnixStream>) -> String {
+    let mut lines = socket.lines().map(Result::unwrap);
+    let first = lines.next().unwrap();
+    lines.take_while(|line| !line.is_empty()).for_each(drop);
+    first
+}
+
+#[test]
+fn an_interrupted_export_leaves_no_draft_behind() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let place = Place::new();
+        let (file, draft) = (place.path().join("all"), place.path().join("all.partial"));
+        // A node that has nothing to say when it is asked for the first page.
+        let node = UnixListener::bind(place.data().join("control.sock")).unwrap();
+        let export =
+            place.command(&["store", "export", file.to_str().unwrap()]).stderr(Stdio::piped()).spawn().unwrap();
+        let mut socket = BufReader::new(node.accept().unwrap().0);
+        let first = request(&mut socket);
+        assert!(first.contains("/v1/store/size"), "{first}");
+        let size = r#"{"schema":"softadastra.size/1","data":{"keys":7,"tombstones":0,"live_bytes":7}}"#;
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{size}", size.len());
+        socket.get_mut().write_all(answer.as_bytes()).unwrap();
+        let second = request(&mut socket);
+        assert!(second.contains("/v1/store/list") && draft.exists(), "{second}");
+        kill_process(Pid::from_raw(export.id().cast_signed()).unwrap(), signal).unwrap();
+        let done = export.wait_with_output().unwrap();
+        let told = String::from_utf8(done.stderr).unwrap();
+        assert!(done.status.code() == Some(1) && told.contains("nothing was exported"), "{told}");
+        assert!(!draft.exists() && !file.exists());
+    }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use softadastra_core::error::Code;
 
+use super::node::Signals;
 use super::output::{Failure, Human as _, Output};
 use super::progress::{Progress, Unit};
 use super::store::pages;
@@ -31,8 +32,10 @@ impl Export {
         let mut progress = Progress::start(out, "Exporting", total, Unit::Records);
         let mut done = Exported::default();
         let mut lines = Vec::new();
+        // With a file, a signal is a request to give it up in order; without one, its default is all that is needed.
+        let mut signals = self.file.is_some().then(Signals::new).transpose()?;
         let mut draft = self.file.as_deref().map(Draft::create).transpose()?;
-        pages(backend, self.prefix, None, u64::MAX, |page| {
+        let exported = pages(backend, self.prefix, None, u64::MAX, |page| {
             lines.clear();
             for record in &page.records {
                 ndjson::write_line(&mut lines, &record.key, &record.value);
@@ -45,8 +48,20 @@ impl Export {
             done.bytes += lines.len() as u64;
             progress.update(done.records, done.records);
             Ok(())
-        })
-        .await?;
+        });
+        let interrupted = async {
+            match &mut signals {
+                Some(signals) => signals.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            exported = exported => exported?,
+            signal = interrupted => {
+                let what = format!("ended by {signal}; nothing was exported");
+                return Err(Fault::new(Code::InvalidState, what, "export again").into());
+            }
+        }
         (done.seconds, done.records_per_second) = progress.finish();
         match draft {
             Some(draft) => {

@@ -142,6 +142,8 @@ pub(super) async fn pages<B: Backend>(
             Some(last) if page.more => scan.after = Some(last.key.clone()),
             _ => break,
         }
+        // In process no page is waited for; whoever watches for an interrupt gets a turn all the same.
+        tokio::task::yield_now().await;
     }
     Ok(())
 }
