@@ -27,6 +27,9 @@ pub(crate) fn started(info: &NodeInfo, report: &RecoveryReport) {
             "the end of the log was unfinished and was dropped; every write before it is kept"
         );
     }
+    for doubt in &report.doubts {
+        tracing::warn!(event = "log_in_doubt", doubt, "the log was opened, and may have lost its end to somebody else");
+    }
     for name in &report.strangers {
         tracing::warn!(
             event = "stranger_in_log_directory",

@@ -274,6 +274,8 @@ pub struct RecoveryReport {
     pub snapshot_lsn: Lsn,
     /// Bytes of an unfinished write that nobody was promised, cut from the end.
     pub torn_bytes: u64,
+    /// Signs of somebody else at work in the log that prove no loss, and cannot exclude one.
+    pub doubts: Vec<String>,
     /// The last record.
     pub last_lsn: Lsn,
     /// Entries loaded from the snapshot.
@@ -297,6 +299,7 @@ impl RecoveryReport {
             records: report.records,
             snapshot_lsn: report.snapshot_at.unwrap_or(Lsn::ZERO),
             torn_bytes: report.torn.map_or(0, |torn| torn.bytes),
+            doubts: report.doubts,
             last_lsn: report.last_lsn,
             snapshot_entries: report.snapshot_entries,
             segments: report.segments,

@@ -4,6 +4,7 @@
 mod cli;
 mod control;
 mod control_limits;
+mod damage;
 mod fuzz_corpus;
 mod import;
 mod support;

@@ -210,6 +210,7 @@ impl Opening {
         self.report.records = rebuild.records;
         self.report.segments = report.segments.len() as u64;
         self.report.strangers.clone_from(&report.strangers);
+        self.report.doubts = report.doubts();
         self.report.torn = report.torn.as_ref().map(|torn| TornTail {
             file: torn.file.clone(),
             offset: torn.offset,

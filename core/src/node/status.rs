@@ -94,6 +94,8 @@ pub struct RecoveryReport {
     pub segments: u64,
     /// A torn tail that nobody was promised, cut off.
     pub torn: Option<TornTail>,
+    /// Signs of somebody else at work in the log that prove no loss, and cannot exclude one.
+    pub doubts: Vec<String>,
     /// Live keys afterwards.
     pub keys: usize,
     /// LSN of the last record.

@@ -1,7 +1,8 @@
 //! Makes a scanned directory ready for the next append.
 //!
 //! ```text
-//! a log there   last segment: unproven frames written again, torn tail zeroed > sync > sync dir
+//! a log there   last segment: unproven frames written again, torn tail zeroed, what was cut off filled with zeros
+//!               > sync > sync dir
 //!               > leftovers removed > sync dir > (sealed: next segment, as below) > Wal
 //! nothing there leftovers removed > sync dir > segment zero-filled > header + sync > rename > sync dir > Wal
 //! ```
@@ -51,6 +52,8 @@ enum Step {
     Do(DiskOp),
     /// Fill the new segment with zeros. Without room for them it is born small.
     Fill,
+    /// Give a segment that something has cut the length it had. Without room it stays short.
+    Refill(DiskOp),
     /// Write and sync the header of the new segment, last of all, so that it never stands before unprepared room.
     Head,
 }
@@ -65,27 +68,31 @@ impl Mount {
             return Err(error);
         }
         let ScanReport { segments, snapshot, torn, unproven, leftovers, next_lsn, .. } = report;
-        let mut steps = VecDeque::new();
+        let mut steps: VecDeque<Step> = VecDeque::new();
         let last = segments.last();
         let file = report.next_file;
         if let Some(last) = last {
-            steps.push_back(DiskOp::Open { file, name: last.name.clone() });
+            steps.push_back(Step::Do(DiskOp::Open { file, name: last.name.clone() }));
             if let Some(unproven) = unproven.filter(|_| !cfg!(planted = "unproven_not_rewritten")) {
-                steps.push_back(DiskOp::Write { file, offset: unproven.offset, data: unproven.bytes, sync: false });
+                let op = DiskOp::Write { file, offset: unproven.offset, data: unproven.bytes, sync: false };
+                steps.push_back(Step::Do(op));
             }
             if let Some(torn) = torn.filter(|_| !cfg!(planted = "torn_tail_left")) {
-                steps.extend(cut(file, &torn));
+                steps.extend(cut(file, &torn).into_iter().map(Step::Do));
+            }
+            if let Some(capacity) = last.cut_from() {
+                let len = capacity - last.len;
+                steps.push_back(Step::Refill(DiskOp::Zero { file, offset: last.len, len, sync: false }));
             }
             if !cfg!(planted = "mount_without_sync") {
-                steps.push_back(DiskOp::Sync { file });
-                steps.push_back(DiskOp::SyncDir);
+                steps.push_back(Step::Do(DiskOp::Sync { file }));
+                steps.push_back(Step::Do(DiskOp::SyncDir));
             }
         }
         if !leftovers.is_empty() {
-            steps.extend(leftovers.into_iter().map(|leftover| DiskOp::Remove { name: leftover.name }));
-            steps.push_back(DiskOp::SyncDir);
+            steps.extend(leftovers.into_iter().map(|leftover| Step::Do(DiskOp::Remove { name: leftover.name })));
+            steps.push_back(Step::Do(DiskOp::SyncDir));
         }
-        let mut steps: VecDeque<Step> = steps.into_iter().map(Step::Do).collect();
         let mut next_file = FileId(file.0 + 1);
         let going_on = last.filter(|last| !last.sealed).and_then(|last| Some((last.header?, file, last.end)));
         let (active, file, end) = going_on.unwrap_or_else(|| {
@@ -136,6 +143,7 @@ impl Mount {
                 }
                 self.next(out);
             }
+            (Step::Refill(_), Err(error)) if error.kind == DiskErrorKind::NoSpace => self.next(out),
             (_, Err(error)) => {
                 self.steps.clear();
                 self.outcome = Some(Err(error));
@@ -163,7 +171,7 @@ impl Mount {
         let Some(resume) = &self.resume else { return };
         let (file, active) = (resume.file, &resume.active);
         let op = match &step {
-            Step::Do(op) => op.clone(),
+            Step::Do(op) | Step::Refill(op) => op.clone(),
             Step::Fill => DiskOp::Zero { file, offset: 0, len: active.capacity, sync: true },
             Step::Head => DiskOp::Write { file, offset: 0, data: Bytes::copy_from_slice(&active.encode()), sync: true },
         };

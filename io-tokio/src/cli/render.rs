@@ -205,6 +205,9 @@ impl Human for Log {
         if let Some(torn) = &self.torn {
             rows.push(("Torn tail", format!("{}, at {} of {}", bytes(torn.bytes), torn.offset, torn.file)));
         }
+        for doubt in &self.doubts {
+            rows.push(("Doubt", paint.red(doubt)));
+        }
         if let Some(content) = &self.content {
             rows.push(("Node", content.node_id.clone()));
             rows.push(("Keys", format!("{}, {}", content.keys, bytes(content.live_bytes))));
@@ -394,6 +397,7 @@ mod tests {
                 what: "checksum of a frame".into(),
             }],
             torn: None,
+            doubts: Vec::new(),
             next_lsn: 12,
             closed_cleanly: false,
             in_use: false,

@@ -94,7 +94,9 @@ pub(super) async fn wal(settings: &Settings, command: &WalCommand, out: &mut Out
             out.answer(&log)?;
             verdict(&log)?;
             if !out.is_json() {
-                out.text("\nThe log is sound.\n")?;
+                let verdict =
+                    if log.doubts.is_empty() { "The log is sound." } else { "No damage, but see the doubt above." };
+                out.text(&format!("\n{verdict}\n"))?;
             }
         }
         WalCommand::Repair => {

@@ -353,6 +353,9 @@ pub struct Log {
     pub damage: Vec<Damage>,
     /// An unfinished write at the end that nobody was promised.
     pub torn: Option<Torn>,
+    /// Signs of somebody else at work that prove no loss, and cannot exclude one.
+    #[serde(default)]
+    pub doubts: Vec<String>,
     /// Position of the next record.
     pub next_lsn: u64,
     /// The greatest position that the log itself states to have been durable.

@@ -192,6 +192,8 @@ impl Backend for Local {
         let mut log = log(self.client.inspect().await?);
         if self.running {
             log.in_use = true;
+            // Those that hold were told when it was opened; what is being written now raises false ones.
+            log.doubts.clear();
             // The node knows more than its files say so far, and may have gone on since they were read.
             let durable = self.client.status()?.wal.map_or(0, |wal| wal.durable_lsn.0);
             log.durable_seen = log.durable_seen.max(durable.min(log.next_lsn.saturating_sub(1)));
@@ -254,6 +256,7 @@ pub(crate) fn backup(dir: &Path, report: &model::BackupReport) -> Backup {
 /// The answer to an inspection of a log.
 pub(crate) fn log(inspection: tools::Inspection) -> Log {
     let report = inspection.report;
+    let doubts = report.doubts();
     Log {
         path: inspection.path.display().to_string(),
         log_id: report.log.map(|id| id.to_string()),
@@ -280,6 +283,7 @@ pub(crate) fn log(inspection: tools::Inspection) -> Log {
         }),
         damage: report.damage.into_iter().map(damage).collect(),
         torn: report.torn.map(|torn| Torn { file: torn.file, offset: torn.offset, bytes: torn.bytes }),
+        doubts,
         next_lsn: report.next_lsn.0,
         durable_seen: report.durable_seen.0,
         closed_cleanly: report.closed_cleanly,

@@ -146,6 +146,28 @@ fn a_tail_cut_off_with_the_file_is_written_over() {
 }
 
 #[test]
+fn a_segment_that_was_cut_gets_its_length_back_if_there_is_room() {
+    let (disk, last) = log();
+    let whole = disk.bytes(&name(2)).len();
+    for (at, room) in [(last.start, true), (last.start + 100, true), (last.end, true), (last.start + 100, false)] {
+        let mut disk = disk.clone();
+        disk.cut(&name(2), at);
+        if !room {
+            let mut probe = disk.clone();
+            mount(&mut probe);
+            let refill = |op: &DiskOp| matches!(op, DiskOp::Zero { offset, .. } if *offset == at as u64);
+            disk.fail(probe.journal().iter().position(refill).unwrap(), Failure::Half(DiskErrorKind::NoSpace));
+        }
+        let (mut wal, report, _) = mount(&mut disk);
+        assert_eq!(report.doubts().len(), 1, "cut at {at}");
+        assert_eq!(disk.bytes(&name(2)).len() == whole, room, "cut at {at}");
+        assert!(write(&mut wal, &mut disk, 9, b"new").contains(&Effect::Durable(wal.progress().accepted)));
+        let (report, _) = scan(&mut disk, Purpose::Open);
+        assert_eq!((report.refusal(), report.doubts().is_empty()), (None, room), "cut at {at}");
+    }
+}
+
+#[test]
 fn a_torn_tail_never_comes_back_behind_new_records() {
     // Two frames were on their way when power failed; the first is torn, the second whole.
     let mut log = Log::new();

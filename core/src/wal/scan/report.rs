@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::disk::{FileId, IoToken};
 use crate::error::{Code, Error, LocalState};
 use crate::ids::{LogId, Lsn};
-use crate::wal::format::SegmentHeader;
+use crate::wal::format::{FileName, SegmentHeader};
 
 /// What stands in a log directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +89,30 @@ impl ScanReport {
         Some(error.with_local(LocalState::Damaged))
     }
 
+    /// Signs of somebody else at work that prove no loss, and cannot exclude one.
+    #[must_use]
+    pub fn doubts(&self) -> Vec<String> {
+        let mut doubts = Vec::new();
+        let Some(last) = self.segments.last() else { return doubts };
+        if let Some(capacity) = last.cut_from() {
+            doubts.push(format!(
+                "{} has {} bytes and once had {capacity}: something cut it, and what may have stood there is lost",
+                last.name, last.len
+            ));
+        }
+        let next = last.number.saturating_add(1);
+        let spare = FileName::Spare(next).to_name();
+        if last.sealed && !self.leftovers.iter().any(|leftover| leftover.name == spare) {
+            doubts.push(format!(
+                "{} is full and sealed, and {} is not there: a power failure at that moment leaves it so, or somebody \
+                 removed it with what stood in it",
+                last.name,
+                FileName::Segment(next).to_name()
+            ));
+        }
+        doubts
+    }
+
     /// Bytes of all files of the log that are in force.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -122,6 +146,14 @@ pub struct SegmentReport {
     pub sealed: bool,
     /// Where its last whole frame ends, in bytes from the beginning.
     pub end: u64,
+}
+
+impl SegmentReport {
+    /// The length that the file had from its birth on, if it has less now.
+    #[must_use]
+    pub fn cut_from(&self) -> Option<u64> {
+        self.header.map(|header| header.capacity).filter(|&capacity| self.len < capacity)
+    }
 }
 
 /// The snapshot in force.

@@ -168,3 +168,36 @@ fn a_value_that_holds_frames_of_its_own_segment_does_not_make_a_torn_tail_look_d
         assert_eq!(scan(&mut disk, Purpose::Open).1.lsns(), [1, 2, 3, 4]);
     }
 }
+
+#[test]
+fn a_segment_shorter_than_it_was_prepared_is_opened_and_said_to_be() {
+    let (disk, last) = log();
+    assert_eq!(scan(&mut disk.clone(), Purpose::Open).0.doubts(), [""; 0]);
+    for at in [last.start, last.start + 1, last.end, CAPACITY - 1] {
+        let mut disk = disk.clone();
+        disk.cut(&name(2), at);
+        let (report, _) = scan(&mut disk, Purpose::Open);
+        assert_eq!(report.refusal(), None);
+        let [doubt] = &report.doubts()[..] else { panic!("cut at {at}: {:?}", report.doubts()) };
+        assert!(doubt.contains(&format!("{} has {at} bytes and once had {CAPACITY}", name(2))), "{doubt}");
+    }
+}
+
+#[test]
+fn a_sealed_segment_without_a_successor_is_opened_and_said_to_be_unless_the_successor_was_being_made() {
+    let mut log = Log::new();
+    log.frame(&[b"a"]);
+    log.roll();
+    let mut disk = log.finish();
+    disk.take(&name(2));
+    let (report, seen) = scan(&mut disk, Purpose::Open);
+    assert_eq!((report.refusal(), seen.lsns()), (None, vec![1, 2]));
+    let [doubt] = &report.doubts()[..] else { panic!("{:?}", report.doubts()) };
+    assert!(doubt.contains(&format!("{} is full and sealed, and {} is not there", name(1), name(2))), "{doubt}");
+    disk.place(&FileName::Spare(2).to_name(), vec![0; 4096]);
+    let (report, _) = scan(&mut disk, Purpose::Open);
+    assert_eq!((report.refusal(), report.doubts()), (None, vec![]));
+    // What is prepared only behind a segment that stands proves that it is missing.
+    disk.place(&FileName::Spare(3).to_name(), vec![0; 4096]);
+    assert!(scan(&mut disk, Purpose::Open).0.refusal().is_some());
+}
