@@ -23,6 +23,9 @@ pub const ENV_PREFIX: &str = "SOFTADASTRA_";
 /// The name of the configuration file inside a data directory.
 pub const FILE_NAME: &str = "softadastra.toml";
 
+/// The data directory, beside whoever starts, when the environment names no home.
+const FALLBACK_DIR: &str = "softadastra-data";
+
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -70,7 +73,8 @@ pub enum ColorSetting {
 /// Every setting, resolved. `None` leaves the engine's own default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Where the node keeps its data. Default: `$XDG_DATA_HOME/softadastra`, else `~/.local/share/softadastra`.
+    /// Where the node keeps its data. Default: `$XDG_DATA_HOME/softadastra`, else
+    /// `$HOME/.local/share/softadastra`, else `softadastra-data` in the working directory.
     pub data_dir: PathBuf,
     /// The operator's name of the node. Default: the name the directory was born with.
     pub node_id: Option<NodeId>,
@@ -236,7 +240,7 @@ impl Layers {
         }
         match self.env("HOME") {
             Some(home) => Path::new(home).join(".local/share/softadastra"),
-            None => PathBuf::from("softadastra-data"),
+            None => PathBuf::from(FALLBACK_DIR),
         }
     }
 }
@@ -277,6 +281,13 @@ fn file_layer(path: &Path, text: &str) -> Result<Vec<Item>, Error> {
             Ok(Item { key, value: value.into(), source: source.clone() })
         })
         .collect()
+}
+
+impl Default for Settings {
+    /// Nothing set anywhere, not even the environment.
+    fn default() -> Self {
+        Self::defaults(PathBuf::from(FALLBACK_DIR))
+    }
 }
 
 impl Settings {

@@ -32,6 +32,47 @@ fn versions_and_completions_need_no_directory() {
 }
 
 #[test]
+fn versions_and_completions_are_told_in_spite_of_a_broken_configuration() {
+    let place = Place::new();
+    std::fs::write(place.data().join("softadastra.toml"), "max_value_len = [").unwrap();
+    assert_eq!(place.run(&["version", "--json"]).data("softadastra.version/1")["version"], env!("CARGO_PKG_VERSION"));
+    assert!(place.run(&["completions", "bash"]).ok().contains("softadastra"));
+    assert_eq!(place.run(&["status"]).code, 2);
+}
+
+#[test]
+fn settings_out_of_range_are_exit_2_wherever_they_stand() {
+    let place = Place::new();
+    let by_flag = place.run(&["--set", "max_value_len=0", "status"]);
+    let mut by_env = place.command(&["status"]);
+    by_env.env("SOFTADASTRA_MAX_VALUE_LEN", "0");
+    let by_env = run(by_env, b"");
+    std::fs::write(place.data().join("softadastra.toml"), "max_value_len = 0").unwrap();
+    for ran in [by_flag, by_env, place.run(&["status"]), place.run(&["node", "start"])] {
+        assert!(ran.code == 2 && ran.stderr.contains("max_value_len is 0"), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_relative_data_directory_is_shown_in_full() {
+    let place = Place::new();
+    let mut info = binary();
+    info.current_dir(place.path()).args(["--data-dir", "data", "node", "info", "--json"]);
+    let info = run(info, b"").data("softadastra.node/1");
+    assert_eq!(info["data_dir"], place.data().to_str().unwrap());
+}
+
+#[test]
+fn a_backup_that_was_verified_says_so() {
+    let place = Place::new();
+    let backup = place.path().join("backup");
+    let backup = backup.to_str().unwrap();
+    assert!(!place.run(&["backup", backup]).ok().contains("Verified"));
+    assert!(place.run(&["backup", backup, "--verify"]).ok().contains("Verified"));
+    assert_eq!(place.run(&["backup", backup, "--verify", "--json"]).data("softadastra.backup/1")["verified"], true);
+}
+
+#[test]
 fn mistakes_in_the_arguments_are_exit_2() {
     let place = Place::empty();
     for args in

@@ -38,6 +38,12 @@ pub fn main() -> ExitCode {
     };
     let settings = match settings(&cli.global) {
         Ok(settings) => settings,
+        // What needs no settings must not fail by them.
+        Err(_) if matches!(cli.command, Some(Command::Version | Command::Completions { .. })) => {
+            let mut unset = Settings::default();
+            unset.json = cli.global.json;
+            unset
+        }
         Err(fault) => {
             Output::new(cli.global.json, cli.global.quiet, ColorSetting::Auto).fault(&fault);
             return ExitCode::from(2);
@@ -75,6 +81,7 @@ fn run(cli: Cli, settings: &Settings, out: &mut Output) -> Result<Done, Failure>
             out.bytes(&script)?;
         }
         command => {
+            site::options(settings).validate().map_err(|error| Failure::Usage(error.into()))?;
             let serves = matches!(command, Command::Node(NodeCommand::Start { .. }));
             start_logging(&cli.global, settings, serves)?;
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
@@ -127,7 +134,11 @@ fn settings(global: &Global) -> Result<Settings, Fault> {
     if global.json {
         layers.flags.push(("--json", "json".to_owned(), "true".into()));
     }
-    Ok(layers.resolve()?)
+    let mut settings = layers.resolve()?;
+    // Said in full wherever it is said: who reads it may be in another directory.
+    settings.data_dir = std::path::absolute(&settings.data_dir)
+        .map_err(|error| Fault::io(format_args!("find {}", settings.data_dir.display()), &error))?;
+    Ok(settings)
 }
 
 fn start_logging(global: &Global, settings: &Settings, serves: bool) -> Result<(), Failure> {

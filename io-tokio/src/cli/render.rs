@@ -144,7 +144,11 @@ impl Human for Backup {
                 ("Backup", self.dir.clone()),
                 ("Durable LSN", self.durable_lsn.to_string()),
                 ("Files", format!("{}, {}", self.files, bytes(self.bytes))),
-                ("Copied now", format!("{}, {}", self.copied_files, bytes(self.copied_bytes))),
+                if self.verified {
+                    ("Verified", "yes, every byte is as it was written".to_owned())
+                } else {
+                    ("Copied now", format!("{}, {}", self.copied_files, bytes(self.copied_bytes)))
+                },
             ],
         )
     }
@@ -265,7 +269,7 @@ impl Human for Repaired {
 /// One piece of damage in a sentence.
 pub(super) fn describe_damage(damage: &Damage) -> String {
     let range = match damage.last_lsn {
-        Some(last) if last < damage.first_lsn => "no record lost".to_owned(),
+        Some(last) if last < damage.first_lsn => "no stored data lost".to_owned(),
         Some(last) if last == damage.first_lsn => format!("LSN {last}"),
         Some(last) => format!("LSN {} to {last}", damage.first_lsn),
         None => format!("LSN {} and later", damage.first_lsn),

@@ -9,7 +9,7 @@ use super::node::parse_node_id;
 use super::output::{Done, Failure, Output};
 use super::render::describe_damage;
 use super::site::Act;
-use crate::control::answer::{Log, Repaired, Restored};
+use crate::control::answer::{self, Log, Repaired, Restored};
 use crate::control::{Backend, Fault, Remote, local};
 use crate::settings::Settings;
 use crate::{backup, tools};
@@ -61,7 +61,8 @@ impl Act for Backup {
 
 /// `softadastra backup --verify`.
 pub(super) async fn verify_backup(dir: &Path, out: &mut Output) -> Result<Done, Failure> {
-    out.answer(&local::backup(dir, &backup::verify(dir).await?))?;
+    let verified = local::backup(dir, &backup::verify(dir).await?);
+    out.answer(&answer::Backup { verified: true, ..verified })?;
     Ok(Done::Yes)
 }
 

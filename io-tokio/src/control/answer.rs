@@ -319,6 +319,9 @@ pub struct Backup {
     pub bytes: u64,
     /// Bytes copied this time.
     pub copied_bytes: u64,
+    /// Nothing was copied: every byte was read and is as it was written.
+    #[serde(default)]
+    pub verified: bool,
 }
 
 /// What a restore did.

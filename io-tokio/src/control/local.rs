@@ -250,6 +250,7 @@ pub(crate) fn backup(dir: &Path, report: &model::BackupReport) -> Backup {
         copied_files: report.copied_files,
         bytes: report.bytes,
         copied_bytes: report.copied_bytes,
+        verified: false,
     }
 }
 

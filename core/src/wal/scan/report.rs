@@ -191,7 +191,7 @@ impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at offset {}", self.file, self.offset)?;
         match self.last_lsn {
-            Some(last) if last < self.first_lsn => f.write_str(", no record lost")?,
+            Some(last) if last < self.first_lsn => f.write_str(", no stored data lost")?,
             Some(last) if last == self.first_lsn => write!(f, ", LSN {last}")?,
             Some(last) => write!(f, ", LSN {} to {last}", self.first_lsn)?,
             None => write!(f, ", LSN {} and after", self.first_lsn)?,
