@@ -11,14 +11,18 @@ use serde::{Deserialize, Serialize};
 use crate::time::WallTime;
 
 const COUNTER_BITS: u32 = 16;
-const MAX_WALL_MS: u64 = (1 << (64 - COUNTER_BITS)) - 1;
+/// Half of what a stamp can say: however far ahead a clock is, there are stamps above its own.
+const MAX_WALL_MS: u64 = (1 << (63 - COUNTER_BITS)) - 1;
 
 /// A point of hybrid logical time: the milliseconds in the upper 48 bits, the counter in the lower 16.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Stamp(pub u64);
 
 impl Stamp {
-    /// The first stamp of a millisecond. Times past the year 10889 are held at the greatest one.
+    /// Nothing can be stamped above it. No clock shows it: whoever issues it means harm.
+    pub const END: Self = Self(u64::MAX);
+
+    /// The first stamp of a millisecond. Times past the year 6429 are held at the greatest one.
     #[must_use]
     pub fn from_wall(wall: WallTime) -> Self {
         Self(wall.0.min(MAX_WALL_MS) << COUNTER_BITS)

@@ -74,6 +74,13 @@ impl core::fmt::Debug for Secrets {
 pub struct Dice(ChaCha12Rng);
 
 impl Dice {
+    /// An independent stream, for one part of a subsystem.
+    pub fn split(&mut self) -> Self {
+        let mut seed = [0; 32];
+        self.0.fill_bytes(&mut seed);
+        Self(ChaCha12Rng::from_seed(seed))
+    }
+
     /// 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
         self.0.next_u64()

@@ -83,6 +83,9 @@ pub(crate) fn told(event: &Event) {
         Event::KeyCloned { key } => {
             tracing::error!(event = "key_cloned", %key, "two running nodes have this key: a data directory was copied");
         }
+        Event::Reborn { from, to, finding } => {
+            tracing::warn!(event = "reborn", %from, %to, %finding, "the node goes on under a new replica id");
+        }
         Event::Sync(event) => told_by_sync(event),
     }
 }

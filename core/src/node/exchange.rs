@@ -9,6 +9,7 @@ use super::journal::Journal;
 use super::types::{Event, Output, RequestId, Ticked, Write};
 use super::writes::refusal;
 use super::{Health, Node};
+use crate::clock::Stamp;
 use crate::error::{Code, Error};
 use crate::ids::{Lsn, ReplicaId};
 use crate::op::Body;
@@ -21,9 +22,11 @@ use crate::wal::format::Record;
 /// What sync waits for.
 #[derive(Debug)]
 pub(super) struct Exchange {
-    /// Tells this run from others. It is logged ahead of the first other record, so that a run which only reads leaves
-    /// the disk alone.
-    run: Option<SyncRecord>,
+    /// What tells this run from others. It is logged ahead of the first other record, so that a run which only reads
+    /// leaves the disk alone.
+    run: Vec<Record>,
+    /// Where `run` was logged. It is kept until it is durable, for a log without room gives up what it had taken.
+    run_at: Option<Lsn>,
     /// Foreign operations that wait for room in the log.
     held: VecDeque<Apply>,
     collect_due: bool,
@@ -32,12 +35,22 @@ pub(super) struct Exchange {
 impl Exchange {
     /// Begins with what the engine asked for when it was made.
     pub(super) fn new(first: Vec<Effect>) -> Self {
-        let run = first.into_iter().find_map(|effect| match effect {
-            Effect::Persist(record) => Some(record),
-            _ => None,
-        });
-        Self { run, held: VecDeque::new(), collect_due: false }
+        Self { run: records(first), run_at: None, held: VecDeque::new(), collect_due: false }
     }
+
+    /// The same for a new engine, with what has to be logged ahead of that.
+    pub(super) fn begin_anew(&mut self, ahead: Vec<Record>, first: Vec<Effect>) {
+        *self = Self { run: ahead, ..Self::new(Vec::new()) };
+        self.run.extend(records(first));
+    }
+}
+
+fn records(effects: Vec<Effect>) -> Vec<Record> {
+    let records = effects.iter().filter_map(|effect| match effect {
+        Effect::Persist(record) => Some(sync_record(record)),
+        _ => None,
+    });
+    records.collect()
 }
 
 pub(super) fn sync_record(record: &SyncRecord) -> Record {
@@ -136,23 +149,25 @@ impl Node {
                     self.write_resolution(now, &resolution);
                 }
             }
-            Effect::Rebirth(finding) => self.rebirth = Some(finding),
+            Effect::Rebirth(finding) => self.begin_rebirth(finding),
             Effect::Event(event) => self.outputs.push_back(Output::Event(Event::Sync(event))),
         }
     }
 
-    /// Logs what makes this run known, if that has not been done.
-    pub(super) fn begin_run(&mut self, now: Now) {
-        if let Some(run) = self.exchange.run.take()
-            && self.log_sync(now, &run).is_none()
-        {
-            self.exchange.run = Some(run);
+    /// Logs what makes this run known, if that has not been done. Nothing else may be logged before.
+    pub(super) fn begin_run(&mut self, now: Now) -> Result<(), AppendError> {
+        if self.exchange.run.is_empty() || self.exchange.run_at.is_some() {
+            return Ok(());
         }
+        self.exchange.run_at = Some(self.journal.append(&self.exchange.run)?);
+        self.settle_memory(now);
+        Ok(())
     }
 
     /// Hands a record of sync to the log. Nothing waits for it: if the log takes none now, it will be said again or is
     /// not needed.
     fn log_sync(&mut self, now: Now, record: &SyncRecord) -> Option<Lsn> {
+        self.begin_run(now).ok()?;
         let lsn = self.journal.append(core::slice::from_ref(&sync_record(record))).ok()?;
         self.settle_memory(now);
         Some(lsn)
@@ -168,6 +183,9 @@ impl Node {
 
     /// Everything up to `through` is durable.
     pub(super) fn now_durable(&mut self, now: Now, through: Lsn) {
+        if self.exchange.run_at.is_some_and(|at| at <= through) {
+            self.exchange.run.clear();
+        }
         self.engine.durable(now, through, &self.store, &mut self.steps);
         self.take_in(now);
         self.collect(now);
@@ -196,7 +214,7 @@ impl Node {
 
     /// Stages foreign operations and gathers them in the log as one group. On refusal everything is as before.
     fn apply(&mut self, now: Now, apply: &Apply) -> Result<(), AppendError> {
-        self.begin_run(now);
+        self.begin_run(now)?;
         let first = self.journal.accepted().next();
         let before = self.history.reach;
         for item in &apply.items {
@@ -232,6 +250,9 @@ impl Node {
 
     /// The log has given up the records from `from` on.
     pub(super) fn sync_taken_back(&mut self, from: Lsn, why: &Error) {
+        if self.exchange.run_at.is_some_and(|at| at >= from) {
+            self.exchange.run_at = None;
+        }
         self.engine.taken_back(from, why, &mut self.steps);
     }
 
@@ -242,7 +263,6 @@ impl Node {
         }
         self.exchange.collect_due = false;
         let Some(record) = self.engine.plan_collection(now, &self.store) else { return };
-        self.begin_run(now);
         if self.log_sync(now, &record).is_some() {
             self.engine.collected(&record, &mut self.store, &mut self.steps);
         }
@@ -254,7 +274,10 @@ impl Node {
 
     /// Writes what a policy wants. Should the log not take it, the conflict stands as the merge has settled it.
     fn write_resolution(&mut self, now: Now, resolution: &Resolution) {
-        self.begin_run(now);
+        let stuck = self.store.latest(&resolution.key).is_some_and(|entry| entry.stamp() == Stamp::END);
+        if stuck || self.begin_run(now).is_err() {
+            return;
+        }
         let before: Reach = self.history.reach;
         let first = self.journal.accepted().next();
         let op = self.issue(now, write_of(resolution), false, true);

@@ -292,7 +292,8 @@ impl Node {
                 self.links.keys.insert(session, peer);
                 self.links.causes.remove(&peer);
                 self.outputs.push_back(Output::Event(Event::LinkUp { node: info.peer.node, key: peer }));
-                self.begin_run(now);
+                // If the log takes nothing now, nothing that this run says can be held against a later one.
+                let _logged_later = self.begin_run(now);
                 self.engine.peer_up(now, session, &mut self.steps);
             }
             Effect::PeerDown { peer, reason } => {
@@ -331,6 +332,15 @@ impl Node {
         if let Some(endpoint) = &mut self.links.endpoint {
             endpoint.flush(now.mono, &mut self.steps);
             endpoint.close_peer(now.mono, &key, ENDED_BY_SYNC, pause, &mut self.steps);
+        }
+    }
+
+    /// Ends every link, for the next ones to begin with another hello.
+    pub(super) fn end_all_sessions(&mut self, now: Now, farewell: Farewell) {
+        if let Some(endpoint) = &mut self.links.endpoint {
+            for key in self.links.sessions.keys() {
+                endpoint.close_peer(now.mono, key, farewell, self.config.sync.backoff_first, &mut self.steps);
+            }
         }
     }
 

@@ -21,6 +21,7 @@ mod inspection;
 mod journal;
 mod links;
 mod opening;
+mod rebirth;
 mod rebuild;
 mod snapshots;
 mod status;
@@ -43,11 +44,12 @@ use self::exchange::Exchange;
 use self::history::{History, Reach};
 use self::journal::Journal;
 use self::links::Links;
+use self::rebirth::Rebirth;
 use self::snapshots::Snapshots;
 use self::steps::{Step, Steps};
 use self::writes::Waiting;
 use crate::config::Config;
-use crate::dice::Seed;
+use crate::dice::{Dice, Seed};
 use crate::error::{Code, Error};
 use crate::ids::{LogId, Lsn};
 use crate::metadata::{Metadata, NodeInfo, Surroundings};
@@ -83,7 +85,9 @@ pub struct Node {
     exchange: Exchange,
     links: Links,
     /// This history is not the one that peers know under its name.
-    rebirth: Option<sync::Finding>,
+    rebirth: Option<Rebirth>,
+    /// For new names.
+    dice: Dice,
     health: Health,
     metadata: Metadata,
     steps: Steps,
@@ -111,6 +115,7 @@ impl Node {
             exchange: Exchange::new(first),
             links: Links::new(seed),
             rebirth: None,
+            dice: seed.stream("rebirth"),
             config,
             published_reach: history.reach,
             history,
@@ -167,7 +172,7 @@ impl Node {
             outbox: self.engine.outbox_status(),
             conflicts: self.engine.conflicts().total(),
             connected: self.links.connected(),
-            halted: self.rebirth,
+            halted: self.rebirth.as_ref().map(|rebirth| rebirth.finding),
             waiting: self.waiting.len(),
         }
     }
@@ -281,6 +286,7 @@ impl Node {
             if let Some(output) = self.outputs.pop_front() {
                 return Some(output);
             }
+            self.try_rebirth(now);
             // Only now, when every answer is out, does the next frame leave: clients that were answered can join it.
             self.begin_due_snapshot(now);
             self.pump(now);

@@ -7,8 +7,9 @@ use crate::clock::Hlc;
 use crate::codec::{DecodeError, Fault};
 use crate::config::Config;
 use crate::ids::{Lsn, ReplicaId, Seq};
+use crate::op::Chain;
 use crate::store::Store;
-use crate::sync::{State, SyncRecord};
+use crate::sync::{Renaming, State, SyncRecord};
 use crate::wal::format::Record;
 use crate::wal::scan::Replay;
 
@@ -90,6 +91,16 @@ impl Rebuild {
     }
 }
 
+impl Rebuild {
+    fn rename(&mut self, renaming: Renaming) {
+        let Some(history) = self.history.as_mut().filter(|history| history.replica == renaming.from) else { return };
+        renaming.rename(&mut self.store);
+        self.state = renaming.rename_state(history.node.clone(), core::mem::take(&mut self.state));
+        history.replica = renaming.to;
+        history.reach = Reach { seq: history.reach.seq.saturating_sub(renaming.above), chain: Chain::default() };
+    }
+}
+
 impl Replay for Rebuild {
     fn head(&mut self, at: Lsn, head: Bytes) -> Result<ReplicaId, DecodeError> {
         let (history, state) = History::decode_head(&head)?;
@@ -116,6 +127,9 @@ impl Replay for Rebuild {
         self.last_lsn = self.last_lsn.max(lsn);
         match record {
             Record::Birth { replica, node, at: _ } => {
+                if self.history.as_ref().is_some_and(|history| history.replica == replica) {
+                    return Ok(());
+                }
                 let clock = self.history.as_ref().map_or_else(Hlc::default, |history| history.clock);
                 if let Some(before) = &self.history {
                     self.state = core::mem::take(&mut self.state).reborn(before.replica, before.reach.seq);
@@ -144,7 +158,10 @@ impl Replay for Rebuild {
                 self.store.apply(lsn, &op);
             }
             Record::Foreign(op) => self.state.replay_operation(&mut self.store, lsn, &op),
-            Record::Sync(bytes) => self.state.replay(&mut self.store, lsn, &SyncRecord::decode(&bytes)?),
+            Record::Sync(bytes) => match SyncRecord::decode(&bytes)? {
+                SyncRecord::Renamed(renaming) => self.rename(renaming),
+                record => self.state.replay(&mut self.store, lsn, &record),
+            },
         }
         Ok(())
     }

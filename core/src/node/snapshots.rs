@@ -32,6 +32,12 @@ pub(super) struct Snapshots {
     not_before: Instant,
 }
 
+impl Snapshots {
+    pub(super) const fn is_running(&self) -> bool {
+        self.running
+    }
+}
+
 impl Node {
     /// Takes a snapshot now, or joins the running one; answered by [`Reply::Snapshot`]. Older segments are removed.
     ///
@@ -63,7 +69,7 @@ impl Node {
             && log.wants_snapshot(self.store.snapshot_bytes());
         // On a full disk too: a snapshot may be what makes room.
         let able = matches!(self.health, Health::Ready | Health::DiskFull);
-        if self.snapshots.running || !able || !(asked || grown) {
+        if self.snapshots.running || !able || !(asked || grown) || self.rebirth.is_some() {
             return;
         }
         let head = self.history.encode_head(self.published_reach, &self.engine.state_at(self.published));

@@ -9,11 +9,14 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::*;
+use crate::clock::Stamp;
 use crate::config::Durability;
+use crate::context::VersionVector;
 use crate::dice::Seed;
 use crate::disk::{DiskError, DiskErrorKind, DiskOp, DiskRequest};
 use crate::error::LocalState;
-use crate::ids::NodeId;
+use crate::ids::{Dot, NodeId, ReplicaId};
+use crate::op::{Body, Marks, Operation};
 use crate::testing::{Failure, MemDisk};
 use crate::time::WallTime;
 use crate::wal::format::{FileName, FrameKind, SEGMENT_HEADER_LEN, SegmentHeader, decode_frame};
@@ -304,6 +307,26 @@ fn a_failed_sync_leaves_the_write_invisible_and_the_node_readable() {
     assert_eq!(bench.value("old"), Some(&b"1"[..]));
     assert_eq!(bench.value("unwritten"), None, "what was never written cannot come back");
     assert_eq!(bench.node.status().health, Health::Ready);
+}
+
+#[test]
+fn a_key_stamped_at_the_end_of_time_is_refused_by_name_and_others_are_not() {
+    let mut bench = Bench::new();
+    let hostile = Operation {
+        dot: Dot { replica: ReplicaId([9; 16]), seq: 1 },
+        stamp: Stamp::END,
+        context: VersionVector::EMPTY,
+        key: "stuck".into(),
+        body: Body::Put("hostile".into()),
+        marks: Marks::default(),
+    };
+    bench.node.store.apply(Lsn(1), &hostile);
+    let refused = bench.node.write(bench.now, vec![put("free", "x"), put("stuck", "x")]).unwrap_err();
+    assert_eq!(refused.code(), Code::StoreError);
+    assert!(refused.what().contains("stuck"), "{refused}");
+    bench.put("free", "x");
+    bench.run();
+    assert!(bench.value("free").is_some() && bench.value("stuck").is_some());
 }
 
 #[test]

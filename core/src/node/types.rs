@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::disk::{DiskRequest, DiskResult, IoToken};
 use crate::error::Error;
-use crate::ids::{Lsn, NodeId};
+use crate::ids::{Lsn, NodeId, ReplicaId};
 use crate::sync;
 use crate::transport::address::Address;
 use crate::transport::endpoint::{LinkId, PeerId};
@@ -287,6 +287,15 @@ pub enum Event {
     KeyCloned {
         /// The key.
         key: NodeKey,
+    },
+    /// Peers knew another history under this node's replica id, and the node goes on under a new one.
+    Reborn {
+        /// The name that is given up.
+        from: ReplicaId,
+        /// The new one.
+        to: ReplicaId,
+        /// What was found.
+        finding: sync::Finding,
     },
     /// What sync has to say.
     Sync(sync::Event),

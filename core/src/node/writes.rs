@@ -9,6 +9,7 @@ use super::history::Reach;
 use super::journal::Journal;
 use super::types::{Degraded, Event, Outcome, Output, Reply, RequestId, Write, Written};
 use super::{Health, Node};
+use crate::clock::Stamp;
 use crate::disk::{DiskError, DiskErrorKind};
 use crate::error::{Code, Error, LocalState};
 use crate::ids::{Dot, Lsn};
@@ -74,6 +75,25 @@ impl Node {
                 "retry when earlier writes are answered",
             ));
         }
+        match self.park(writes, resolution, bytes) {
+            Ok(request) => Ok(request),
+            Err(writes) => {
+                let request = self.new_request();
+                self.admit(now, request, writes, resolution, bytes)?;
+                Ok(request)
+            }
+        }
+    }
+
+    /// Judges and accepts a batch whose arguments are good; `request` will be answered.
+    pub(super) fn admit(
+        &mut self,
+        now: Now,
+        request: RequestId,
+        writes: Vec<Write>,
+        resolution: bool,
+        bytes: usize,
+    ) -> Result<(), Error> {
         let (settled, verdict) = self.judge(&writes);
         let settled = if cfg!(planted = "unchanged_answered_early") { Lsn::ZERO } else { settled };
         let (lsn, result) = match verdict {
@@ -83,7 +103,6 @@ impl Node {
                 (settled.max(lsn), Ok(written))
             }
         };
-        let request = self.new_request();
         self.waiting.insert((lsn, request), Waiting { result, bytes });
         self.waiting_bytes += bytes;
         match &self.journal {
@@ -94,7 +113,7 @@ impl Node {
                 self.route_steps(now);
             }
         }
-        Ok(request)
+        Ok(())
     }
 
     fn check_arguments(&self, writes: &[Write]) -> Result<usize, Error> {
@@ -186,12 +205,28 @@ impl Node {
         effects
     }
 
+    /// A version stamped at the end of time cannot be overwritten in a way on which all nodes agree.
+    fn check_stamps(&self, writes: &[Write], effects: &[bool]) -> Result<(), Error> {
+        let stuck = writes.iter().zip(effects).find(|(write, effective)| {
+            **effective && self.store.latest(write.key()).is_some_and(|entry| entry.stamp() == Stamp::END)
+        });
+        match stuck {
+            None => Ok(()),
+            Some((write, _)) => Err(Error::new(
+                Code::StoreError,
+                format!("key {} was stamped at the end of time by a peer", String::from_utf8_lossy(write.key())),
+                "use another key, and find out who wrote this one: no clock shows such a stamp",
+            )),
+        }
+    }
+
     /// Issues, stages and gathers what the batch changes. On refusal everything is as before.
     fn accept(&mut self, now: Now, writes: Vec<Write>, resolution: bool) -> Result<(Lsn, Vec<Written>), Error> {
         let effects = self.effects(&writes);
+        self.check_stamps(&writes, &effects)?;
         let last_effective = effects.iter().rposition(|&effective| effective);
         if last_effective.is_some() {
-            self.begin_run(now);
+            self.begin_run(now).map_err(|error| refusal(&error))?;
         }
         let first = self.journal.accepted().next();
         let before = self.history.reach;

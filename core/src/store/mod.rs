@@ -37,7 +37,7 @@ use self::staging::Staging;
 use self::table::{Handle, Table};
 use self::tree::Place;
 use crate::context::VersionVector;
-use crate::ids::Lsn;
+use crate::ids::{Dot, Lsn};
 use crate::op::Operation;
 
 /// Every entry of a node. See the documentation of [the module](self).
@@ -177,6 +177,22 @@ impl Store {
         }
         self.uncount(&slot);
         true
+    }
+
+    /// Gives the published entry of a key another dot, context and `known`. Content, stamp, version count and LSN stay.
+    ///
+    /// # Panics
+    /// When something is staged.
+    pub fn rename(&mut self, key: &[u8], dot: Dot, context: &VersionVector, known: &VersionVector) {
+        assert!(self.staging.len() == 0, "what is staged comes first");
+        self.replicas.intern(dot.replica);
+        for dot in context.iter().chain(known.iter()) {
+            self.replicas.intern(dot.replica);
+        }
+        let Ok(handle) = self.table.find(key) else { return };
+        let slot = self.table.slot(handle).renamed(&self.replicas, dot, context, known);
+        let old = self.table.replace(handle, slot);
+        self.change_digest(&old, handle);
     }
 
     /// The number of published keys that have a value.

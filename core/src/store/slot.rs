@@ -161,24 +161,35 @@ impl Slot {
 
     /// The same winner, with another `known`, changed at `changed`.
     pub(super) fn with_known(&self, replicas: &Replicas, known: &VersionVector, changed: Lsn) -> Self {
+        let context = self.context(replicas).collect();
+        Self { changed, ..self.renamed(replicas, self.dot(replicas), &context, known) }
+    }
+
+    /// The same content under another dot.
+    pub(super) fn renamed(
+        &self,
+        replicas: &Replicas,
+        dot: Dot,
+        context: &VersionVector,
+        known: &VersionVector,
+    ) -> Self {
         let body = match self.value() {
             Some(_) => Body::Put(self.share_value()),
             None => Body::Delete,
         };
-        let context = self.context(replicas).collect();
         Self::new(
             replicas,
             &Parts {
                 key: self.key(),
                 body: &body,
                 content_hash: self.content_hash,
-                dot: self.dot(replicas),
+                dot,
                 stamp: self.stamp,
                 marks: self.marks(),
-                context: &context,
+                context,
                 known: Some(known),
                 version: self.version,
-                changed,
+                changed: self.changed,
             },
         )
     }

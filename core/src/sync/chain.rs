@@ -69,6 +69,13 @@ impl Ladder {
         told.0.iter().filter(|(seq, chain)| self.get(*seq).is_some_and(|own| own != *chain)).map(|(seq, _)| *seq).min()
     }
 
+    /// Up to where it is certain that a peer was told of this very history.
+    #[must_use]
+    pub fn shared_with(&self, told: &Pairs) -> Seq {
+        let same = told.0.iter().filter(|(seq, chain)| self.get(*seq) == Some(*chain));
+        same.map(|(seq, _)| *seq).max().unwrap_or(0)
+    }
+
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         for kept in &self.levels {
             put_varint(out, kept.len() as u64);

@@ -104,7 +104,8 @@ pub struct Met {
 }
 
 impl Met {
-    /// What `op` will meet in the store, if that is a conflict. Equal resolutions that meet are none.
+    /// What `op` will meet in the store, if that is a conflict. Equal resolutions that meet are none, nor is one write that
+    /// meets itself.
     pub(super) fn before(store: &Store, op: &Operation) -> Option<Self> {
         let entry = store.latest(&op.key)?;
         let sequential = op.context.covers(entry.dot())
@@ -114,7 +115,9 @@ impl Met {
         }
         let local = Version::of(&entry.operation());
         let remote = Version::of(op);
-        let collapse = local.resolution && remote.resolution && local.body == remote.body;
+        // Equal stamps: one write that has come under two names (see `rename`).
+        let alike = local.resolution && remote.resolution || local.stamp == remote.stamp;
+        let collapse = alike && local.body == remote.body;
         (!collapse).then(|| Self { key: copied(&op.key), local, remote })
     }
 
@@ -238,6 +241,12 @@ impl Conflicts {
             (false, false) => None,
         });
         losers.filter(|loser| !vector.covers(loser.dot)).collect()
+    }
+
+    /// Forgets the conflicts for which `keep` does not hold.
+    pub(super) fn retain(&mut self, keep: impl Fn(&Met) -> bool) {
+        self.list.retain(|conflict| keep(&conflict.met));
+        self.bytes = self.list.iter().map(|conflict| size(&conflict.met)).sum();
     }
 
     fn push(&mut self, conflict: Conflict) {

@@ -88,6 +88,11 @@ impl Engine {
         Duration::from_micros(micros / 2 + self.dice.below(micros / 2 + 1))
     }
 
+    /// Somebody knows more of this history than it holds; how much they share is not known.
+    pub(super) fn rolled_back(&self, told: crate::ids::Seq) -> Finding {
+        Finding::Rollback { own: self.own_written, told, common: 0 }
+    }
+
     /// Two histories bear one name, and one of them is this one: nothing is exchanged from here on.
     pub(super) fn halt(&mut self, finding: Finding, out: &mut dyn Sink<Effect>) {
         if self.halted.is_some() {

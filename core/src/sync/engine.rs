@@ -439,8 +439,15 @@ impl Engine {
 
     /// Own writes are stamped above this too: it is the greatest stamp of a tombstone that somebody has collected.
     #[must_use]
-    pub const fn stamp_floor(&self) -> Stamp {
-        self.floor_stamp
+    pub fn stamp_floor(&self) -> Stamp {
+        // A peer may say anything.
+        self.floor_stamp.min(Stamp::from_wall(WallTime(u64::MAX)))
+    }
+
+    /// The log of this replica.
+    #[must_use]
+    pub const fn log(&self) -> crate::ids::LogId {
+        self.me.log
     }
 
     /// What this replica claims: its own operations and others' of which it holds the effect, durably.

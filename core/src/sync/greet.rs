@@ -78,10 +78,6 @@ impl Engine {
                 self.halt(Finding::Clone(self.me.replica), out);
             };
         }
-        let told = hello.vector.get(self.me.replica);
-        if told > self.own_written {
-            return self.halt(Finding::Rollback { own: self.own_written, told }, out);
-        }
         self.watch_runs(&hello, out);
         self.replace_older(peer, hello.replica, out);
 
@@ -153,8 +149,12 @@ impl Engine {
         store: &Store,
         out: &mut dyn Sink<Effect>,
     ) {
-        if let Some(told) = self.state.ladder.contradicted_by(&pairs) {
-            return self.halt(Finding::Rollback { own: self.own_written, told }, out);
+        // Only now, because the pairs say how much of the history is shared.
+        let claimed = self.sessions.get(&peer).map_or(0, |session| session.vector.get(self.me.replica));
+        let claimed = (claimed > self.own_written).then_some(claimed);
+        if let Some(told) = claimed.or(self.state.ladder.contradicted_by(&pairs)) {
+            let common = self.state.ladder.shared_with(&pairs).min(self.own_written);
+            return self.halt(Finding::Rollback { own: self.own_written, told, common }, out);
         }
         let from = match self.state.judge_checkpoint(lsn, boot, self.durable) {
             Judged::From(from) => from,

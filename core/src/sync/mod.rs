@@ -34,6 +34,7 @@ mod progress;
 mod pulse;
 mod receive;
 mod record;
+mod rename;
 mod repair;
 mod send;
 mod session;
@@ -55,6 +56,7 @@ pub use self::members::Member;
 pub use self::message::{Bye, PROTOCOL};
 pub use self::outbox::OutboxStatus;
 pub use self::record::{Checkpoint, SyncRecord};
+pub use self::rename::Renaming;
 pub use self::state::State;
 pub use self::status::{PeerStatus, Phase, Status};
 
@@ -320,6 +322,8 @@ pub enum Finding {
         own: Seq,
         /// What it had issued when the peer heard of it.
         told: Seq,
+        /// Up to here it is certain that both mean the same history.
+        common: Seq,
     },
     /// This log was rolled back: a peer has taken in more of its feed than it ever held.
     LogRollback {
@@ -346,7 +350,7 @@ impl Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Rollback { own, told } => {
+            Self::Rollback { own, told, .. } => {
                 write!(f, "this node's data was rolled back: it has issued {own}, a peer was told {told}")
             }
             Self::LogRollback { durable, told } => {

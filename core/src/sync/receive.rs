@@ -97,7 +97,7 @@ impl Engine {
                     member.forgotten = member.forgotten.min(now.wall);
                     let told = member.vector.get(self.me.replica);
                     if told > self.own_written {
-                        return self.halt(Finding::Rollback { own: self.own_written, told }, out);
+                        return self.halt(self.rolled_back(told), out);
                     }
                     self.report(now, replica, &member, out);
                 }
@@ -250,7 +250,7 @@ impl Engine {
             match part {
                 Part::Entry { op, known } => {
                     if op.dot.replica == self.me.replica && op.dot.seq > self.own_written {
-                        let finding = Finding::Rollback { own: self.own_written, told: op.dot.seq };
+                        let finding = self.rolled_back(op.dot.seq);
                         self.halt(finding, out);
                         return None;
                     }
@@ -275,7 +275,7 @@ impl Engine {
         }
         let own = Dot { replica: self.me.replica, seq: self.own_written + 1 };
         if sorted.cut.covers(own) {
-            let finding = Finding::Rollback { own: self.own_written, told: sorted.cut.get(own.replica) };
+            let finding = self.rolled_back(sorted.cut.get(own.replica));
             self.halt(finding, out);
             return None;
         }

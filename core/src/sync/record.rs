@@ -13,6 +13,7 @@
 //!   9 pairs         replica 16 | pairs
 //!  10 boot          u64 | LSN varint
 //!  11 pruned        seq varint
+//!  12 renamed       from 16 | above seq varint | to 16 | wall u64
 //! pairs = count u8, then per pair: seq varint | chain u64
 //! ```
 //!
@@ -24,6 +25,7 @@ use bytes::Bytes;
 
 use super::chain::Pairs;
 use super::members::Member;
+use super::rename::Renaming;
 use crate::clock::Stamp;
 use crate::codec::{DecodeError, Fault, Reader, put_blob, put_varint};
 use crate::context::VersionVector;
@@ -105,6 +107,8 @@ pub enum SyncRecord {
     },
     /// The bookkeeping of acknowledged operations up to here was given up.
     Pruned(Seq),
+    /// A part of this history has another name from here on, and so has whoever writes.
+    Renamed(Renaming),
     /// A run of this replica begins.
     Boot {
         /// Drawn for it.
@@ -170,6 +174,13 @@ impl SyncRecord {
                 out.extend_from_slice(&boot.to_le_bytes());
                 put_varint(out, after.0);
             }
+            Self::Renamed(Renaming { from, above, to, at }) => {
+                out.push(12);
+                out.extend_from_slice(&from.0);
+                put_varint(out, *above);
+                out.extend_from_slice(&to.0);
+                out.extend_from_slice(&at.0.to_le_bytes());
+            }
             Self::Pruned(seq) => {
                 out.push(11);
                 put_varint(out, *seq);
@@ -213,6 +224,12 @@ impl SyncRecord {
             }
             9 => Self::Pairs { replica: ReplicaId(reader.array("pairs replica")?), pairs: Pairs::decode(reader)? },
             10 => Self::Boot { boot: reader.u64("boot")?, after: Lsn(reader.varint("boot LSN")?) },
+            12 => Self::Renamed(Renaming {
+                from: ReplicaId(reader.array("renamed from")?),
+                above: reader.varint("renamed above")?,
+                to: ReplicaId(reader.array("renamed to")?),
+                at: take_wall(reader)?,
+            }),
             11 => Self::Pruned(reader.varint("pruned seq")?),
             _ => return Err(DecodeError { field: "sync record kind", fault: Fault::FromTheFuture }),
         };

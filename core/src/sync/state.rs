@@ -99,6 +99,7 @@ impl State {
             | SyncRecord::Pruned(_)
             | SyncRecord::Floor { .. }
             | SyncRecord::Pairs { .. }
+            | SyncRecord::Renamed(_)
             | SyncRecord::Boot { .. } => self.apply(record),
         }
     }
@@ -129,7 +130,8 @@ impl State {
                 self.floor.join(dots);
                 self.floor_stamp = self.floor_stamp.max(*stamp);
             }
-            SyncRecord::Dropped { .. } => {}
+            // The first is the store's, the second a matter of the whole node.
+            SyncRecord::Dropped { .. } | SyncRecord::Renamed(_) => {}
             SyncRecord::Boot { boot, after } => {
                 if self.boots.iter().any(|(known, _)| known == boot) {
                     return;

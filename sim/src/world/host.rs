@@ -335,6 +335,7 @@ impl Host {
             | Event::LinkFailed { .. }
             | Event::Distrusted { .. }
             | Event::KeyCloned { .. }
+            | Event::Reborn { .. }
             | Event::Sync(_) => {
                 return stage.see(self.id, &Moment::Untrue(format!("a node alone told of others: {event:?}")));
             }

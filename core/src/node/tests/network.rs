@@ -10,6 +10,8 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use core::net::SocketAddr;
 
+mod rebirth;
+
 /// A connection end: which host, and by which name its node knows it.
 type End = (usize, LinkId);
 

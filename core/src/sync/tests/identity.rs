@@ -24,7 +24,7 @@ fn a_directory_copied_back_is_found_out_by_what_a_peer_knows() {
     world.restart_from(0, old);
     world.connect(0, 1);
     world.settle();
-    assert!(matches!(world.replicas[0].rebirth, Some(Finding::Rollback { own: 1, told: 2 })));
+    assert!(matches!(world.replicas[0].rebirth, Some(Finding::Rollback { own: 1, told: 2, .. })));
     assert!(!world.is_connected(0, 1));
 }
 

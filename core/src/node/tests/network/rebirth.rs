@@ -1,0 +1,167 @@
+//! Histories that were rolled back or doubled, and how they heal.
+
+use super::*;
+
+impl Network {
+    /// What could be copied out of a data directory at this moment.
+    fn copy(&self, host: usize) -> MemDisk {
+        let disk = &self.hosts[host].disk;
+        let mut copy = MemDisk::new();
+        for name in disk.names() {
+            copy.place(&name, disk.bytes(&name).to_vec());
+        }
+        copy
+    }
+
+    fn replace(&mut self, host: usize, disk: MemDisk) {
+        self.crash(host);
+        let (pins, starts) = (self.hosts[host].pins.clone(), self.hosts[host].starts);
+        self.restart_on(host, disk, pins, starts);
+    }
+
+    fn reborn(&self, host: usize) -> Option<sync::Finding> {
+        self.hosts[host].events.iter().find_map(|event| match event {
+            Event::Reborn { finding, .. } => Some(*finding),
+            _ => None,
+        })
+    }
+
+    fn replica(&self, host: usize) -> ReplicaId {
+        self.hosts[host].node.status().replica
+    }
+}
+
+/// What every story of a rolled back node must end with: equal states, no halt, a new name that survives a restart.
+fn assert_healed(network: &mut Network, host: usize, old: ReplicaId) {
+    assert_ne!(network.replica(host), old, "a new name: {:?}", network.hosts[host].events);
+    assert_eq!(network.hosts[host].node.status().halted, None);
+    network.live(20_000);
+    network.assert_converged();
+    let name = network.replica(host);
+    network.put(host, "after the rebirth", "written");
+    network.settle();
+    network.assert_converged();
+    network.crash(host);
+    network.join(host, usize::from(host == 0));
+    network.live(20_000);
+    network.assert_converged();
+    assert_eq!(network.replica(host), name, "it is born once");
+}
+
+#[test]
+fn a_directory_copied_back_gets_a_new_name_and_its_old_history_back() {
+    let mut network = Network::mesh(2);
+    network.put(0, "a", "1");
+    network.settle();
+    let copy = network.copy(0);
+    network.put(0, "a", "2");
+    network.put(0, "b", "2");
+    network.settle();
+    let old = network.replica(0);
+    network.replace(0, copy);
+    assert_eq!(network.value(0, "b"), None);
+    network.live(20_000);
+    assert!(matches!(network.reborn(0), Some(sync::Finding::Rollback { .. } | sync::Finding::LogRollback { .. })));
+    assert_healed(&mut network, 0, old);
+    assert_eq!(network.value(0, "a").as_deref(), Some("2"));
+    assert_eq!(network.value(0, "b").as_deref(), Some("2"), "the old history is back");
+}
+
+#[test]
+fn what_a_rolled_back_node_wrote_on_is_neither_lost_nor_taken_for_what_it_wrote_before() {
+    let mut network = Network::mesh(3);
+    network.put(0, "shared", "1");
+    network.settle();
+    let copy = network.copy(0);
+    network.put(0, "k", "before");
+    network.put(0, "only before", "x");
+    network.settle();
+    let old = network.replica(0);
+    for (a, b) in [(0, 1), (0, 2)] {
+        network.part(a, b);
+    }
+    network.replace(0, copy);
+    // The same dots as the two that were lost, and some more.
+    network.put(0, "k", "after");
+    network.put(0, "only after", "y");
+    for n in 0..20 {
+        network.put(0, &format!("more {n}"), "z");
+    }
+    network.settle();
+    for (a, b) in [(0, 1), (0, 2)] {
+        network.mend(a, b);
+    }
+    network.live(20_000);
+    assert!(matches!(network.reborn(0), Some(sync::Finding::Rollback { .. } | sync::Finding::LogRollback { .. })));
+    assert_healed(&mut network, 0, old);
+    for host in 0..3 {
+        assert_eq!(network.value(host, "only before").as_deref(), Some("x"), "n{host}");
+        assert_eq!(network.value(host, "only after").as_deref(), Some("y"), "n{host}");
+        assert_eq!(network.value(host, "more 19").as_deref(), Some("z"), "n{host}");
+        assert_eq!(network.value(host, "k").as_deref(), Some("after"), "n{host}: the later write stands");
+        let lost = |version: &sync::Version| version.body.value() == Some(&"before".into());
+        let mut conflicts = network.hosts[host].node.conflicts().iter();
+        assert!(conflicts.any(|c| lost(&c.met.local) || lost(&c.met.remote)), "n{host} keeps the other one");
+    }
+}
+
+#[test]
+fn a_copy_of_a_log_that_runs_beside_the_original_gets_a_name_of_its_own() {
+    let mut network = Network::of(2);
+    network.start(0);
+    network.put(0, "a", "1");
+    network.settle();
+    let copy = network.copy(0);
+    // Another identity key, the same history.
+    network.config.node_id = None;
+    let config = Config { node_id: Some(NodeId::new("n0").unwrap()), ..Config::default() };
+    let mut disk = copy;
+    let (node, _) = open(&mut disk, config, 77, Start::OpenOrCreate).unwrap();
+    network.hosts[1].node = node;
+    network.hosts[1].disk = disk;
+    network.hosts[1].asked.clear();
+    network.put(0, "by the original", "x");
+    network.put(1, "by the copy", "y");
+    network.settle();
+    let (first, second) = (network.replica(0), network.replica(1));
+    assert_eq!(first, second);
+    // The operator has given the copy another name to be known by.
+    network.hosts[1].pins.clear();
+    network.start(1);
+    network.hosts[0].pins.clear();
+    network.join(1, 0);
+    network.live(20_000);
+    assert_ne!(network.replica(0), network.replica(1));
+    network.assert_converged();
+    for host in 0..2 {
+        assert_eq!(network.value(host, "by the original").as_deref(), Some("x"), "n{host}");
+        assert_eq!(network.value(host, "by the copy").as_deref(), Some("y"), "n{host}");
+        assert_eq!(network.hosts[host].node.status().conflicts, 0, "one write under two names is no conflict");
+    }
+}
+
+#[test]
+fn writes_during_a_rebirth_are_answered() {
+    let mut network = Network::mesh(2);
+    network.put(0, "a", "1");
+    network.settle();
+    let copy = network.copy(0);
+    network.put(0, "b", "2");
+    network.settle();
+    network.replace(0, copy);
+    let mut requests = Vec::new();
+    for n in 0..400 {
+        requests.push(network.put(0, &format!("w{n}"), "v"));
+        network.step();
+        if n % 4 == 0 {
+            network.advance(20);
+        }
+    }
+    network.live(20_000);
+    assert!(network.reborn(0).is_some(), "{:?}", network.hosts[0].events);
+    for request in requests {
+        assert!(matches!(network.hosts[0].replies.get(&request), Some(Ok(Reply::Written(_)))), "{request:?}");
+    }
+    network.assert_converged();
+    assert_eq!(network.value(1, "w399").as_deref(), Some("v"));
+}
