@@ -275,6 +275,8 @@ impl Opening {
         let born = self.report.created || node.published_reach.seq == 0 && node.published == Lsn::ZERO;
         if born {
             node.write_birth(now)?;
+            // Who it is stays the same from here on, also where writes are synced by a timer.
+            node.flush(now)?;
             // A run that ended before its birth was durable has left nothing.
             self.report.created = true;
         }
@@ -306,10 +308,11 @@ impl Node {
         Ok(())
     }
 
-    /// Whether everything accepted is published and, when founding, the snapshot is durable.
+    /// Whether everything accepted is published, a birth is durable and, when founding, the snapshot is durable.
     fn settled(&self, founding: bool) -> bool {
         self.published == self.journal.accepted()
             && self.health == Health::Ready
+            && self.flushes.is_empty()
             && !(founding && self.journal.log().is_some_and(|log| log.status().snapshot.is_none()))
     }
 }

@@ -484,6 +484,16 @@ fn with_a_sync_interval_answers_come_after_the_write_and_the_timer_syncs() {
 }
 
 #[test]
+fn a_new_node_keeps_its_birth_through_a_power_failure_whatever_its_sync_interval() {
+    let config = Config { durability: Durability::Every(Duration::from_secs(3600)), ..Config::default() };
+    let mut bench = Bench::on(MemDisk::new(), config, 1);
+    let replica = bench.node.status().replica;
+    bench.disk.crash();
+    let bench = bench.reopen(2);
+    assert_eq!(bench.node.status().replica, replica);
+}
+
+#[test]
 fn the_same_inputs_give_the_same_bytes() {
     let run = || {
         let mut bench = Bench::new();

@@ -1,7 +1,6 @@
 //! The store's promise (design, section 6): an answer says what the write did, in a version that only rises.
 
 use super::{Judge, Moment};
-use crate::oracle::Harshness;
 use crate::plan::HostId;
 
 #[derive(Debug)]
@@ -19,9 +18,8 @@ impl Judge for AnswersAreTrue {
     fn see(&mut self, _: HostId, moment: &Moment<'_>) -> Result<(), String> {
         match moment {
             Moment::Untrue(what) => Err(what.clone()),
-            Moment::Opened { report, first, closed, grown, damaged, harshness, node, .. } => {
-                // Without a sync for each answer, a power loss may take the birth itself.
-                if report.created && !first && *harshness != Harshness::Power {
+            Moment::Opened { report, first, closed, grown, damaged, node, .. } => {
+                if report.created && !first {
                     return Err("the report says that the directory was empty, but a node was up there before".into());
                 }
                 if report.keys != node.store().len() {
