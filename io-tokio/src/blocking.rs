@@ -1,5 +1,7 @@
 //! The client for programs without an async runtime.
 
+mod network;
+
 use std::path::Path;
 
 use bytes::Bytes;
@@ -38,7 +40,7 @@ impl BlockingClient {
                 "use softadastra::Client there",
             ));
         }
-        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("softadastra").enable_time().build();
+        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("softadastra").enable_all().build();
         let runtime = runtime.map_err(|error| {
             Error::new(
                 Code::IoError,

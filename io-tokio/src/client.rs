@@ -1,5 +1,8 @@
 //! The async client: a handle on an open node.
 
+mod sync;
+mod transport;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,18 +13,21 @@ use softadastra_core::error::{Code, Error};
 use softadastra_core::ids::Lsn;
 use softadastra_core::node::{Node, Start, Write, Written};
 use softadastra_core::store::Entry;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use softadastra_core::time::Now;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
+use self::transport::Network;
 use crate::batch::Batch;
 use crate::data_dir::{self, Prepared, WAL_DIR};
 use crate::disk::{Disk, FsDisk};
-use crate::driver::{self, Command, Driver, Files, FilesJob, Shared, bring_up, closed};
+use crate::driver::{self, Command, Driver, Files, FilesJob, Reach, bring_up, closed};
 use crate::model::{BackupReport, Item, NodeInfo, Page, RecoveryReport, ScanOptions, SnapshotReport, Status, Value};
+use crate::network::Book;
 use crate::options::ClientOptions;
 use crate::tools::{self, Inspection};
-use crate::watch::Watch;
-use crate::world::{Clock, World};
+use crate::watch::{Events, Watch};
+use crate::world::{Clock, Net, World};
 use crate::{backup, events, off_thread};
 
 /// A handle on an open node. Clones share it.
@@ -37,14 +43,14 @@ pub struct Client {
 }
 
 struct Inner {
-    shared: Arc<Shared>,
-    commands: mpsc::Sender<Command>,
-    published: watch::Receiver<Lsn>,
+    reach: Reach,
     /// One permit per byte of writes under way.
     room: Arc<Semaphore>,
     room_bytes: u32,
     data_dir: Option<PathBuf>,
     report: RecoveryReport,
+    book: Book,
+    network: Network,
     /// Dropping the runtime stops the loop; dropping the client lets it close by itself.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -62,7 +68,7 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// Opens a node on this machine. Needs a tokio runtime with time enabled.
+    /// Opens a node on this machine. Needs a tokio runtime with time enabled, and I/O for links to other nodes.
     ///
     /// # Errors
     /// [`Code::InvalidArgument`] (an option, or a path that is not a directory); [`Code::NotFound`] (no directory, or no
@@ -75,7 +81,12 @@ impl Client {
             None => None,
             Some(dir) => Some(open_disk(dir.clone(), options.create, options.lock_wait).await?),
         };
-        Self::open_with(World::real(disk)?, options).await
+        let mut world = World::real(disk)?;
+        if let Some(dir) = options.dir.clone() {
+            let seed = world.seed;
+            world.book = off_thread(move || Ok(Book::open(&dir, &seed))).await?;
+        }
+        Self::open_with(world, options).await
     }
 
     /// Opens a node in a world of the caller's: a simulated disk, another clock. Of the options, the directory is only
@@ -83,8 +94,11 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::open`], without those about the directory.
-    pub async fn open_with<D: Disk, C: Clock>(world: World<D, C>, options: ClientOptions) -> Result<Self, Error> {
-        let World { disk, clock, seed, mut surroundings } = world;
+    pub async fn open_with<D: Disk, C: Clock, N: Net>(
+        world: World<D, C, N>,
+        options: ClientOptions,
+    ) -> Result<Self, Error> {
+        let World { disk, clock, net, book, seed, mut surroundings } = world;
         if disk.is_none() && options.dir.is_some() {
             return Err(Error::new(
                 Code::InvalidArgument,
@@ -112,12 +126,13 @@ impl Client {
         opened.node_mut().refresh_metadata(surroundings);
         events::started(&NodeInfo::of(opened.node(), clock.now(), report.log_id, dir.as_deref()), &report);
 
-        let (driver, shared, commands, published) = Driver::new(opened, disk, Arc::new(clock));
+        let (driver, reach) = Driver::new(opened, disk, Arc::new(clock), net, book.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(driver.run());
         let room = Arc::new(Semaphore::new(room_bytes as usize));
         let tasks = Mutex::new(tasks);
-        let inner = Inner { shared, commands, published, room, room_bytes, data_dir: dir, report, tasks };
+        let network = Network::default();
+        let inner = Inner { reach, room, room_bytes, data_dir: dir, report, book, network, tasks };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -138,7 +153,7 @@ impl Client {
 
     /// Completes when the node has closed, whoever closed it, or has stopped.
     pub async fn closed(&self) {
-        let mut published = self.inner.published.clone();
+        let mut published = self.inner.reach.published.clone();
         while published.changed().await.is_ok() {}
     }
 
@@ -242,7 +257,18 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub fn watch(&self, prefix: impl Into<Bytes>, after: Lsn) -> Result<Watch, Error> {
-        self.read(|_| Watch::new(self.inner.shared.clone(), self.inner.published.clone(), prefix.into(), after))
+        self.read(|_| {
+            Watch::new(self.inner.reach.shared.clone(), self.inner.reach.published.clone(), prefix.into(), after)
+        })
+    }
+
+    /// What the node tells its operator from now on, link by link and conflict by conflict. The same is logged.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn events(&self) -> Result<Events, Error> {
+        let events = self.inner.reach.events.upgrade().ok_or_else(closed)?;
+        Ok(Events::new(events.subscribe()))
     }
 
     /// Position of the latest visible change.
@@ -258,9 +284,9 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub fn node_info(&self) -> Result<NodeInfo, Error> {
-        let Inner { shared, report, data_dir, .. } = &*self.inner;
-        let now = shared.now();
-        shared.read(|node| NodeInfo::of(node, now, report.log_id, data_dir.as_deref()))
+        let Inner { reach, report, data_dir, .. } = &*self.inner;
+        let now = reach.shared.now();
+        reach.shared.read(|node| NodeInfo::of(node, now, report.log_id, data_dir.as_deref()))
     }
 
     /// How the node does.
@@ -367,7 +393,7 @@ impl Client {
     }
 
     async fn ask<T>(&self, command: Command, reply: oneshot::Receiver<Result<T, Error>>) -> Result<T, Error> {
-        if self.inner.commands.send(command).await.is_ok()
+        if self.inner.reach.commands.send(command).await.is_ok()
             && let Ok(result) = reply.await
         {
             return result;
@@ -378,8 +404,18 @@ impl Client {
         Err(driver::stopped())
     }
 
+    /// Has the loop do something that the node answers at once.
+    async fn act<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Node, Now) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (answer, reply) = oneshot::channel();
+        let act: driver::Act = Box::new(move |node, now| driver::tell(answer, act(node, now)));
+        self.ask(Command::Act(act), reply).await
+    }
+
     fn read<T>(&self, look: impl FnOnce(&Node) -> T) -> Result<T, Error> {
-        self.inner.shared.read(look)
+        self.inner.reach.shared.read(look)
     }
 }
 

@@ -6,6 +6,9 @@
 //! Commands that are at hand together go in together, and share one frame and one sync.
 
 mod command;
+mod commands;
+mod links;
+mod network;
 mod shared;
 mod start;
 mod timer;
@@ -13,26 +16,28 @@ mod timer;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use softadastra_core::disk::{DiskResult, IoToken};
 use softadastra_core::error::{Code, Error};
 use softadastra_core::ids::Lsn;
-use softadastra_core::node::{Health, Input, Node, Output, RequestId};
-use softadastra_core::time::Now;
-use tokio::sync::{mpsc, watch};
+use softadastra_core::node::{Event, Health, Input, Output, RequestId};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
-pub(crate) use self::command::{Answer, Command, Files, FilesJob, tell};
+pub(crate) use self::command::{Act, Answer, Command, Files, FilesJob, StartTransport, tell};
 pub(crate) use self::shared::{Shared, closed, nothing_on_disk, stopped};
 pub(crate) use self::start::{InFlight, Opened, bring_up, submit};
 
 use self::command::Waiting;
+use self::links::{Links, NetFact};
+use self::network::Transport;
 use self::timer::Timer;
 use crate::disk::Disk;
 use crate::events;
-use crate::world::Clock;
+use crate::network::Book;
+use crate::world::{Clock, Net};
 
-/// The most commands handed in under one lock.
+/// The most commands, and the most facts of the network, handed in under one lock.
 const MAX_BATCH: usize = 1024;
 
 /// Up to this many answers are given before the next frame leaves. With more, there is enough for that frame already,
@@ -45,13 +50,30 @@ const JOIN_ROUNDS: usize = 4;
 /// Commands that may wait for the loop. Writers beyond wait to be let in.
 const QUEUE: usize = 2 * MAX_BATCH;
 
+/// Events kept for a slow listener.
+const EVENTS: usize = 1024;
+
+/// What clients need to reach the loop.
+pub(crate) struct Reach {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) published: watch::Receiver<Lsn>,
+    /// Weak, so that listeners learn of the end.
+    pub(crate) events: broadcast::WeakSender<Event>,
+}
+
 /// The loop and all it owns.
-pub(crate) struct Driver<D, C> {
+pub(crate) struct Driver<D, C, N: Net> {
     shared: Arc<Shared>,
     disk: Option<Arc<D>>,
     clock: Arc<C>,
     commands: mpsc::Receiver<Command>,
+    links: Links<N>,
+    net_facts: mpsc::Receiver<NetFact<N>>,
+    transport: Transport,
+    book: Book,
     published: watch::Sender<Lsn>,
+    told: broadcast::Sender<Event>,
     in_flight: InFlight,
     waiting: BTreeMap<RequestId, Waiting>,
     jobs: JoinSet<()>,
@@ -73,33 +95,42 @@ enum Then {
     LetJoin,
 }
 
-/// What there is to hand in.
+/// What there is to hand in, beside what is [`AtHand`].
 enum Fact {
     Completion(IoToken, DiskResult),
-    /// They stand in the batch.
-    Commands,
+    /// Only what is at hand.
+    Gathered,
     ClientsGone,
     JobEnded,
     Timeout,
 }
 
-impl<D: Disk, C: Clock> Driver<D, C> {
+/// What was gathered to be handed in together.
+struct AtHand<N: Net> {
+    commands: Vec<Command>,
+    net: Vec<NetFact<N>>,
+}
+
+impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
     /// A loop around `opened`, to be run by [`Driver::run`], and what clients need to reach it.
-    pub(crate) fn new(
-        opened: Opened,
-        disk: Option<D>,
-        clock: Arc<C>,
-    ) -> (Self, Arc<Shared>, mpsc::Sender<Command>, watch::Receiver<Lsn>) {
+    pub(crate) fn new(opened: Opened, disk: Option<D>, clock: Arc<C>, net: N, book: Book) -> (Self, Reach) {
         let Opened { node, report: _, in_flight } = opened;
         let (sender, commands) = mpsc::channel(QUEUE);
+        let (links, net_facts) = Links::new(Arc::new(net));
         let (published, seen) = watch::channel(node.status().published);
+        let (told, _) = broadcast::channel(EVENTS);
         let shared = Arc::new(Shared::new(node, clock.clone()));
         let driver = Self {
             shared: shared.clone(),
             disk: disk.map(Arc::new),
             clock,
             commands,
+            links,
+            net_facts,
+            transport: Transport::Stopped,
+            book,
             published,
+            told,
             in_flight,
             waiting: BTreeMap::new(),
             jobs: JoinSet::new(),
@@ -111,23 +142,24 @@ impl<D: Disk, C: Clock> Driver<D, C> {
             ended: false,
             outputs: Vec::new(),
         };
-        (driver, shared, sender, seen)
+        let events = driver.told.downgrade();
+        (driver, Reach { shared, commands: sender, published: seen, events })
     }
 
     /// Runs until the node is closed, by a client or because none is left.
     pub(crate) async fn run(mut self) {
-        let mut batch = Vec::with_capacity(MAX_BATCH);
-        let mut fact = Fact::Commands;
+        let mut at_hand = AtHand { commands: Vec::with_capacity(MAX_BATCH), net: Vec::new() };
+        let mut fact = Fact::Gathered;
         loop {
-            if self.hand_in(fact, &mut batch) == Then::LetJoin {
-                self.let_join(&mut batch).await;
-                fact = Fact::Commands;
+            if self.hand_in(fact, &mut at_hand) == Then::LetJoin {
+                self.let_join(&mut at_hand.commands).await;
+                fact = Fact::Gathered;
                 continue;
             }
             if self.ended {
                 break;
             }
-            fact = self.next_fact(&mut batch).await;
+            fact = self.next_fact(&mut at_hand).await;
         }
         self.end().await;
     }
@@ -138,11 +170,7 @@ impl<D: Disk, C: Clock> Driver<D, C> {
         for _ in 0..JOIN_ROUNDS {
             tokio::task::yield_now().await;
             let before = batch.len();
-            while batch.len() < MAX_BATCH
-                && let Ok(command) = self.commands.try_recv()
-            {
-                batch.push(command);
-            }
+            gather(&mut self.commands, batch);
             if batch.len() == before {
                 break;
             }
@@ -150,22 +178,28 @@ impl<D: Disk, C: Clock> Driver<D, C> {
     }
 
     /// Waits for something to hand in. Completions first: they free the disk for the next frame and clients from their
-    /// wait.
-    async fn next_fact(&mut self, batch: &mut Vec<Command>) -> Fact {
-        let Self { in_flight, jobs, commands, timer, clients_gone, .. } = self;
-        tokio::select! {
+    /// wait. Whoever comes first, clients or peers, the others are not left behind.
+    async fn next_fact(&mut self, at_hand: &mut AtHand<N>) -> Fact {
+        let Self { in_flight, jobs, commands, net_facts, timer, clients_gone, .. } = self;
+        let fact = tokio::select! {
             biased;
             Some((token, result)) = in_flight.next(), if !in_flight.is_empty() => Fact::Completion(token, result),
             Some(_) = jobs.join_next(), if !jobs.is_empty() => Fact::JobEnded,
-            count = commands.recv_many(batch, MAX_BATCH), if !*clients_gone => {
-                if count == 0 { Fact::ClientsGone } else { Fact::Commands }
+            count = commands.recv_many(&mut at_hand.commands, MAX_BATCH), if !*clients_gone => {
+                if count == 0 { Fact::ClientsGone } else { Fact::Gathered }
             }
+            1.. = net_facts.recv_many(&mut at_hand.net, MAX_BATCH) => Fact::Gathered,
             () = timer.ring() => Fact::Timeout,
+        };
+        if matches!(fact, Fact::Gathered) {
+            gather(commands, &mut at_hand.commands);
+            gather(net_facts, &mut at_hand.net);
         }
+        fact
     }
 
     /// Hands in what is at hand under one lock, then does what the node asks for.
-    fn hand_in(&mut self, fact: Fact, batch: &mut Vec<Command>) -> Then {
+    fn hand_in(&mut self, fact: Fact, at_hand: &mut AtHand<N>) -> Then {
         let shared = self.shared.clone();
         let mut guard = shared.write();
         let Some(node) = guard.as_deref_mut() else { return Then::Wait };
@@ -183,17 +217,21 @@ impl<D: Disk, C: Clock> Driver<D, C> {
                     then = Then::LetJoin;
                 }
             }
-            Fact::Commands => batch.drain(..).for_each(|command| self.command(node, now, command)),
-            Fact::Timeout if node.poll_timeout().is_some_and(|at| at <= now.mono) => {
-                node.handle(now, Input::Timeout);
+            Fact::Gathered => {
+                at_hand.net.drain(..).for_each(|fact| self.net_fact(node, now, fact));
+                at_hand.commands.drain(..).for_each(|command| self.command(node, now, command));
             }
             Fact::JobEnded => node.unpin_files(now),
             Fact::ClientsGone => {
                 self.clients_gone = true;
                 self.begin_close(node, now);
             }
-            // The alarm was set for a deadline that has moved on since.
             Fact::Timeout => {}
+        }
+        // Whatever came first: a node that is kept busy must not lose the sense of time. An alarm may also ring for a
+        // deadline that has moved on since.
+        if node.poll_timeout().is_some_and(|at| at <= now.mono) {
+            node.handle(now, Input::Timeout);
         }
         if then == Then::Wait {
             while let Some(output) = node.poll_output(now) {
@@ -211,69 +249,6 @@ impl<D: Disk, C: Clock> Driver<D, C> {
         then
     }
 
-    fn command(&mut self, node: &mut Node, now: Now, command: Command) {
-        match command {
-            Command::Write { writes, answer, room } => match node.write(now, writes) {
-                Ok(request) => self.wait(request, Waiting::Write { answer, _room: room }),
-                Err(error) => tell(answer, Err(error)),
-            },
-            Command::Snapshot { answer } => match node.snapshot(now) {
-                Ok(request) => self.wait(request, Waiting::Snapshot(answer)),
-                Err(error) => tell(answer, Err(error)),
-            },
-            Command::Flush { answer } => match node.flush(now) {
-                Ok(request) => self.wait(request, Waiting::Flush(answer)),
-                Err(error) => tell(answer, Err(error)),
-            },
-            Command::WithFiles { job } => self.begin_job(node, now, job),
-            Command::Close { answer } => {
-                self.closers.push(answer);
-                self.begin_close(node, now);
-            }
-        }
-    }
-
-    fn wait(&mut self, request: RequestId, waiting: Waiting) {
-        let before = self.waiting.insert(request, waiting);
-        assert!(before.is_none(), "a node gives out each request id once");
-    }
-
-    fn begin_job(&mut self, node: &mut Node, now: Now, job: FilesJob) {
-        /// The log counts its file ids from 0; this many are out of its reach.
-        const BEYOND_THE_LOG: u64 = 1 << 63;
-        let files = self.disk.clone().ok_or_else(nothing_on_disk).and_then(|disk| {
-            if self.closing {
-                return Err(closed());
-            }
-            let manifest = node.pin_files()?;
-            self.jobs_begun += 1;
-            let status = node.status();
-            Ok(Files {
-                manifest,
-                disk,
-                first_id: BEYOND_THE_LOG | (self.jobs_begun << 32),
-                node_id: status.node_id,
-                replica: status.replica,
-                at: now.wall,
-            })
-        });
-        let pinned = files.is_ok();
-        let work = job(files);
-        if pinned {
-            self.jobs.spawn(work);
-        } else {
-            // Only has bad news to pass on.
-            work.now_or_never();
-        }
-    }
-
-    fn begin_close(&mut self, node: &mut Node, now: Now) {
-        if !self.closing {
-            self.closing = true;
-            node.close(now);
-        }
-    }
-
     fn act(&mut self, output: Output) {
         match output {
             Output::Disk(request) => submit(self.disk.as_deref(), request, &self.in_flight),
@@ -283,8 +258,13 @@ impl<D: Disk, C: Clock> Driver<D, C> {
                 }
             }
             Output::Published(lsn) => drop(self.published.send_replace(lsn)),
-            Output::Event(event) => events::told(&event),
-            Output::Link { .. } | Output::Pin { .. } => unreachable!("no client starts the transport"),
+            Output::Link { link, act } => self.link_act(link, act),
+            Output::Pin { node, key } => self.keep_pin(node, key),
+            Output::Event(event) => {
+                events::told(&event);
+                // Nobody may be listening.
+                drop(self.told.send(event));
+            }
             Output::Closed => self.ended = true,
         }
     }
@@ -293,6 +273,9 @@ impl<D: Disk, C: Clock> Driver<D, C> {
     async fn end(mut self) {
         // A backup that is cut short leaves the one before it whole.
         self.jobs.shutdown().await;
+        // What still waits to be told is dropped, and with it who waits to tell it.
+        drop(self.net_facts);
+        self.links.finish().await;
         while self.in_flight.next().await.is_some() {}
         let node = self.shared.write().take();
         let failure = node.as_deref().and_then(|node| match node.status().health {
@@ -310,6 +293,15 @@ impl<D: Disk, C: Clock> Driver<D, C> {
         for answer in self.closers.drain(..) {
             tell(answer, failure.as_ref().map_or(Ok(()), |what| Err(closed_degraded(what))));
         }
+    }
+}
+
+/// Takes what is there without waiting for more.
+fn gather<T>(from: &mut mpsc::Receiver<T>, into: &mut Vec<T>) {
+    while into.len() < MAX_BATCH
+        && let Ok(item) = from.try_recv()
+    {
+        into.push(item);
     }
 }
 

@@ -1,8 +1,10 @@
 //! What a node tells its operator, as log lines with a name each.
 
+mod network;
+
 use softadastra_core::node::{Event, SnapshotTaken};
-use softadastra_core::sync;
-use softadastra_core::transport::trust::Distrust;
+
+pub(crate) use self::network::*;
 
 use crate::model::{NodeInfo, RecoveryReport};
 
@@ -63,57 +65,13 @@ pub(crate) fn told(event: &Event) {
         Event::SnapshotFailed { error } => {
             tracing::warn!(event = "snapshot_failed", error, "a snapshot was given up; the log goes on without it");
         }
-        Event::LinkUp { node, key } => {
-            tracing::info!(event = "link_up", peer = %node, key = %key.short(), "a link to a peer stands");
-        }
-        Event::LinkDown { node, key, reason, cause } => {
-            let cause = cause.as_ref().map(ToString::to_string);
-            tracing::info!(event = "link_down", peer = %node, key = %key.short(), %reason, cause, "the link has ended");
-        }
-        Event::LinkFailed { peer, reason } => {
-            let direction = if peer.is_some() { "outgoing" } else { "incoming" };
-            tracing::info!(event = "link_failed", direction, %reason, "a link ended before it stood");
-        }
-        Event::Distrusted { node, key, why: why @ Distrust::KeyChanged { .. } } => {
-            tracing::error!(event = "peer_key_changed", peer = %node, %key, %why, "a peer was turned away");
-        }
-        Event::Distrusted { node, key, why } => {
-            tracing::warn!(event = "peer_distrusted", peer = %node, %key, %why, "a peer was turned away");
-        }
-        Event::KeyCloned { key } => {
-            tracing::error!(event = "key_cloned", %key, "two running nodes have this key: a data directory was copied");
-        }
-        Event::Reborn { from, to, finding } => {
-            tracing::warn!(event = "reborn", %from, %to, %finding, "the node goes on under a new replica id");
-        }
-        Event::Sync(event) => told_by_sync(event),
-    }
-}
-
-fn told_by_sync(event: &sync::Event) {
-    match event {
-        sync::Event::Opened { replica, node, .. } => {
-            tracing::info!(event = "sync_opened", peer = %node, %replica, "operations flow");
-        }
-        sync::Event::Conflict { id, key } => {
-            let key = String::from_utf8_lossy(key);
-            tracing::info!(event = "conflict", id, key = ?key, "two writes met that had not seen each other");
-        }
-        sync::Event::ClockSkew { ahead_ms, .. } => {
-            tracing::warn!(event = "clock_skew", ahead_ms, "a peer's clock is off; data flows all the same");
-        }
-        sync::Event::Diverged { .. } => {
-            tracing::error!(event = "diverged", "a peer that holds the same operations has another state; repairing");
-        }
-        sync::Event::Identity(finding) => {
-            tracing::error!(event = finding.as_str(), %finding, "two histories bear one name");
-        }
-        sync::Event::Failed { operations, reason } => {
-            tracing::warn!(event = "delivery_failed", operations, reason, "kept, and tried again when a peer is heard");
-        }
-        sync::Event::Collected { tombstones } => {
-            tracing::debug!(event = "tombstones_collected", tombstones, "every member had seen them");
-        }
+        Event::LinkUp { node, key } => network::link_up(node, key),
+        Event::LinkDown { node, key, reason, cause } => network::link_down(node, key, reason, cause.as_ref()),
+        Event::LinkFailed { peer, reason } => network::link_failed(peer.is_some(), reason),
+        Event::Distrusted { node, key, why } => network::distrusted(node, key, why),
+        Event::KeyCloned { key } => network::key_cloned(key),
+        Event::Reborn { from, to, finding } => network::reborn(*from, *to, finding),
+        Event::Sync(event) => network::of_sync(event),
     }
 }
 

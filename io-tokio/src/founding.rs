@@ -13,7 +13,9 @@ use tokio::sync::oneshot;
 use crate::data_dir::disk_failed;
 use crate::disk::{Disk, FsDisk};
 use crate::driver::{Command, Driver, InFlight, bring_up, stopped, submit};
+use crate::network::Book;
 use crate::off_thread;
+use crate::tcp::Tcp;
 use crate::world::{SystemClock, system_seed};
 
 /// Reads a log directory and changes nothing.
@@ -64,16 +66,25 @@ pub(crate) async fn found(wal: &Path, config: Config, content: Rebuilt) -> Resul
     let disk = off_thread(move || FsDisk::open(&path, None).map_err(|error| disk_failed(&error))).await?;
     let clock = SystemClock::start();
     let start = Start::Found(Box::new(content));
-    let opened = match bring_up(Some(&disk), &clock, system_seed()?, config, start).await {
+    let seed = match system_seed() {
+        Ok(seed) => seed,
+        Err(error) => {
+            disk.finish().await;
+            return Err(error);
+        }
+    };
+    let opened = match bring_up(Some(&disk), &clock, seed, config, start).await {
         Ok(opened) => opened,
         Err(error) => {
             disk.finish().await;
             return Err(error);
         }
     };
-    let (driver, _shared, commands, _published) = Driver::new(opened, Some(disk), Arc::new(clock));
+    // Only to found the log: it opens no links, and the book of the directory is made when it is first opened.
+    let book = Book::in_memory(&seed);
+    let (driver, reach) = Driver::new(opened, Some(disk), Arc::new(clock), Tcp, book);
     let (answer, reply) = oneshot::channel();
-    commands.try_send(Command::Close { answer }).map_err(|_| stopped())?;
+    reach.commands.try_send(Command::Close { answer }).map_err(|_| stopped())?;
     driver.run().await;
     reply.await.map_err(|_| stopped())?
 }

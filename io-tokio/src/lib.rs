@@ -59,8 +59,10 @@ mod founding;
 pub mod lock;
 pub mod model;
 pub mod ndjson;
+pub mod network;
 pub mod options;
 pub mod settings;
+mod tcp;
 #[cfg(test)]
 mod testing;
 pub mod tools;
@@ -72,13 +74,19 @@ pub use batch::Batch;
 pub use blocking::BlockingClient;
 pub use client::Client;
 pub use model::{
-    BackupReport, Change, Item, NodeInfo, NodeState, Outcome, Page, RecoveryReport, RestoreReport, ScanOptions,
-    SnapshotReport, Status, Value, WalStatus, Written,
+    BackupReport, Change, ConflictInfo, Item, NodeInfo, NodeState, Outcome, Page, PeerInfo, PeerState, RecoveryReport,
+    Resolution, RestoreReport, ScanOptions, SnapshotReport, Status, SyncState, Value, WalStatus, Written,
 };
+pub use network::{PeerSpec, TransportOptions};
 pub use options::{ClientOptions, Durability};
 pub use softadastra_core::error::{Code, Error, LocalState};
 pub use softadastra_core::ids::{LogId, Lsn, NodeId, ReplicaId};
-pub use watch::Watch;
+pub use softadastra_core::node::Ticked;
+pub use softadastra_core::transport::address::Address;
+pub use softadastra_core::transport::identity::{NetworkSecret, NodeKey};
+pub use softadastra_core::transport::ticket::Ticket;
+pub use softadastra_core::transport::trust::TrustMode;
+pub use watch::{Event, Events, Watch};
 
 /// Runs a few blocking calls off the async threads.
 pub(crate) async fn off_thread<T: Send + 'static>(

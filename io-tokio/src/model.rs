@@ -1,5 +1,7 @@
 //! What the client takes and gives.
 
+mod peers;
+
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +13,11 @@ use softadastra_core::node::{self, Health, Node};
 pub use softadastra_core::node::{Outcome, Written};
 use softadastra_core::store::Entry;
 use softadastra_core::time::{Now, WallTime};
+
+pub use self::peers::{
+    ConflictInfo, ConflictOutcome, ConflictVersion, LinkError, Member, OutboxStatus, PeerInfo, PeerState, PeerSync,
+    Phase, Resolution, SyncState, Traffic,
+};
 
 /// A value as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]

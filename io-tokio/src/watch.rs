@@ -1,4 +1,4 @@
-//! Watching changes.
+//! Watching changes and events.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -7,7 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use softadastra_core::error::Error;
 use softadastra_core::ids::Lsn;
-use tokio::sync::watch;
+pub use softadastra_core::node::Event;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, watch};
 
 use crate::driver::Shared;
 use crate::model::Change;
@@ -127,5 +129,32 @@ impl Watch {
             self.position = self.looked;
         }
         Ok(end)
+    }
+}
+
+/// What a node tells its operator. Made by [`Client::events`](crate::Client::events).
+///
+/// A listener that is more than 1,024 events behind misses the oldest ones; what they were about stands in the status,
+/// the peers and the conflicts.
+#[derive(Debug)]
+pub struct Events {
+    told: broadcast::Receiver<Event>,
+}
+
+impl Events {
+    pub(crate) const fn new(told: broadcast::Receiver<Event>) -> Self {
+        Self { told }
+    }
+
+    /// The next event, as soon as there is one; `None` when the node has closed. May be dropped in mid-wait without
+    /// losing anything.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            match self.told.recv().await {
+                Ok(event) => return Some(event),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
+        }
     }
 }

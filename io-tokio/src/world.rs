@@ -1,12 +1,18 @@
-//! What surrounds a node: a disk, a clock, a seed. The driver is generic over it, so that the same driver runs on this
-//! machine and inside a simulation.
+//! What surrounds a node: a disk, a clock, a network, a seed. The driver is generic over it, so that the same driver runs
+//! on this machine and inside a simulation.
 
+use std::io;
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use softadastra_core::dice::Seed;
 use softadastra_core::error::{Code, Error};
 use softadastra_core::metadata::Surroundings;
 use softadastra_core::time::{Instant, Now, WallTime};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::network::Book;
+use crate::tcp::Tcp;
 
 /// Tells the time and wakes.
 pub trait Clock: Send + Sync + 'static {
@@ -17,13 +23,44 @@ pub trait Clock: Send + Sync + 'static {
     fn sleep_until(&self, at: Instant) -> impl Future<Output = ()> + Send + 'static;
 }
 
+/// Makes connections and takes them: ordered streams of bytes between two addresses.
+pub trait Net: Send + Sync + 'static {
+    /// Takes connections at one address, until it is dropped.
+    type Listener: Send + 'static;
+    /// What the other side sends. The connection is closed when both halves are dropped.
+    type Reader: AsyncRead + Send + Unpin + 'static;
+    /// What goes to the other side. Shutting it down says that nothing more comes.
+    type Writer: AsyncWrite + Send + Unpin + 'static;
+
+    /// The addresses of a host name, best first.
+    fn resolve(&self, host: &str, port: u16) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static;
+
+    /// Listens, and says where: port 0 asks for any free one.
+    fn listen(&self, at: SocketAddr)
+    -> impl Future<Output = io::Result<(Self::Listener, SocketAddr)>> + Send + 'static;
+
+    /// The next connection that somebody opens, and from where.
+    fn accept(listener: &mut Self::Listener)
+    -> impl Future<Output = io::Result<(Connection<Self>, SocketAddr)>> + Send;
+
+    /// Opens a connection. Dropping the future gives up.
+    fn connect(&self, to: SocketAddr) -> impl Future<Output = io::Result<Connection<Self>>> + Send + 'static;
+}
+
+/// The two halves of a connection.
+pub type Connection<N> = (<N as Net>::Reader, <N as Net>::Writer);
+
 /// Everything a driver needs from outside.
 #[derive(Debug)]
-pub struct World<D, C> {
+pub struct World<D, C, N = Tcp> {
     /// The log directory; `None` keeps everything in memory.
     pub disk: Option<D>,
     /// The time.
     pub clock: C,
+    /// Where other nodes are.
+    pub net: N,
+    /// Who the node is on the network, and whom it knows there. A simulation hands the same one to each start of a node.
+    pub book: Book,
     /// Where all randomness of this run comes from. Never the same twice, outside a simulation.
     pub seed: Seed,
     /// What the node says about the machine it runs on.
@@ -31,12 +68,14 @@ pub struct World<D, C> {
 }
 
 impl<D> World<D, SystemClock> {
-    /// This machine, with this disk.
+    /// This machine, with this disk, and a book of its own that nobody keeps.
     ///
     /// # Errors
     /// [`Code::IoError`] when the operating system has no random bytes.
     pub fn real(disk: Option<D>) -> Result<Self, Error> {
-        Ok(Self { disk, clock: SystemClock::start(), seed: system_seed()?, surroundings: this_machine() })
+        let seed = system_seed()?;
+        let book = Book::in_memory(&seed);
+        Ok(Self { disk, clock: SystemClock::start(), net: Tcp, book, seed, surroundings: this_machine() })
     }
 }
 

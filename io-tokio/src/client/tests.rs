@@ -2,6 +2,7 @@
 
 mod durability;
 mod failures;
+mod network;
 mod reading;
 
 use super::*;
@@ -161,7 +162,7 @@ async fn a_client_dropped_in_mid_write_loses_nothing_that_was_answered() {
     rules.held().await;
     writer.abort();
     assert!(writer.await.unwrap_err().is_cancelled());
-    let closing = client.clone().inner.published.clone();
+    let closing = client.clone().inner.reach.published.clone();
     drop(client);
     rules.release();
     // The loop closes by itself.

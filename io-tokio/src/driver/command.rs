@@ -1,16 +1,19 @@
 //! What clients ask of the loop, and where the answers go.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use softadastra_core::error::Error;
 use softadastra_core::ids::{Lsn, NodeId, ReplicaId};
-use softadastra_core::node::{Reply, SnapshotTaken, Write, Written};
-use softadastra_core::time::WallTime;
+use softadastra_core::node::{Network, Node, Reply, SnapshotTaken, Write, Written};
+use softadastra_core::op::Body;
+use softadastra_core::time::{Now, WallTime};
 use softadastra_core::wal::Manifest;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::disk::DynDisk;
+use crate::network::KnownPeer;
 
 /// Where an answer goes. Whoever asked may have gone meanwhile.
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, Error>>;
@@ -28,6 +31,20 @@ pub(crate) enum Command {
     Flush {
         answer: Answer<Lsn>,
     },
+    Resolve {
+        conflict: u64,
+        body: Option<Body>,
+        answer: Answer<Vec<Written>>,
+    },
+    StartTransport {
+        start: Box<StartTransport>,
+        answer: Answer<Vec<SocketAddr>>,
+    },
+    StopTransport {
+        answer: Answer<()>,
+    },
+    /// Does something that the node answers at once.
+    Act(Act),
     /// Runs `job` beside the loop. No file of the log is removed before it ends; closing cuts it short.
     WithFiles {
         job: FilesJob,
@@ -35,6 +52,21 @@ pub(crate) enum Command {
     Close {
         answer: Answer<()>,
     },
+}
+
+/// Something to do with the node, under the lock: it must be quick.
+pub(crate) type Act = Box<dyn FnOnce(&mut Node, Now) + Send>;
+
+/// How to open links.
+pub(crate) struct StartTransport {
+    /// As whom, with whom.
+    pub(crate) network: Network,
+    /// `HOST:PORT` each.
+    pub(crate) listen: Vec<String>,
+    /// To be dialled from then on.
+    pub(crate) peers: Vec<KnownPeer>,
+    /// Serve beyond loopback without a rule.
+    pub(crate) insecure: bool,
 }
 
 /// Works with the files of the log, or learns why it cannot.
@@ -61,6 +93,7 @@ pub(super) enum Waiting {
     Write { answer: Answer<Vec<Written>>, _room: OwnedSemaphorePermit },
     Snapshot(Answer<SnapshotTaken>),
     Flush(Answer<Lsn>),
+    Resolve(Answer<Vec<Written>>),
 }
 
 impl Waiting {
@@ -73,6 +106,8 @@ impl Waiting {
             (Self::Snapshot(answer), Err(error)) => tell(answer, Err(error)),
             (Self::Flush(answer), Ok(Reply::Flushed(lsn))) => tell(answer, Ok(lsn)),
             (Self::Flush(answer), Err(error)) => tell(answer, Err(error)),
+            (Self::Resolve(answer), Ok(Reply::Written(written))) => tell(answer, Ok(written)),
+            (Self::Resolve(answer), Err(error)) => tell(answer, Err(error)),
             (_, Ok(reply)) => unreachable!("the node answered a command with {reply:?}"),
         }
     }

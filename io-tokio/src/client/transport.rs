@@ -1,0 +1,398 @@
+//! The client: links to other nodes.
+
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use softadastra_core::error::{Code, Error};
+use softadastra_core::node::{Node, Peer};
+use softadastra_core::time::Now;
+use softadastra_core::transport::address::Address;
+use softadastra_core::transport::endpoint::{self, PeerId};
+use softadastra_core::transport::identity::{NetworkSecret, NodeKey};
+use softadastra_core::transport::ticket::Ticket;
+use softadastra_core::transport::trust::TrustMode;
+use tokio::sync::oneshot;
+
+use super::Client;
+use crate::driver::{Command, StartTransport};
+use crate::model::PeerInfo;
+use crate::network::{Content, KnownPeer, PeerSpec, TransportOptions};
+
+/// What the client keeps about links.
+#[derive(Default)]
+pub(super) struct Network {
+    /// Held by whoever changes the book and then tells the node, so that the two do not part.
+    changing: tokio::sync::Mutex<()>,
+    running: Mutex<Option<Running>>,
+}
+
+/// How the transport was started.
+#[derive(Clone)]
+struct Running {
+    addresses: Vec<SocketAddr>,
+    trust: Option<TrustMode>,
+    settings: endpoint::Settings,
+}
+
+impl Running {
+    fn mode(&self, content: &Content) -> TrustMode {
+        self.trust.unwrap_or_else(|| content.mode())
+    }
+
+    fn network(&self, content: &Content) -> softadastra_core::node::Network {
+        let Content { identity, secret, .. } = content.clone();
+        let trust = content.trust(self.mode(content));
+        softadastra_core::node::Network { identity, secret, trust, settings: self.settings }
+    }
+}
+
+impl Client {
+    /// Opens links: listens where the options say, and dials the peers of the options and those that are remembered, for
+    /// ever. Gives the addresses it listens at. Local reads and writes do not depend on it, whatever becomes of it.
+    ///
+    /// # Errors
+    /// [`Code::InvalidState`] when it runs already or the client is closed; [`Code::InvalidArgument`] for an option, and
+    /// for serving beyond loopback without a rule who may come in; [`Code::TransportError`] when an address cannot be
+    /// had, or `network.json` cannot be used.
+    pub async fn start_transport(&self, options: TransportOptions) -> Result<Vec<SocketAddr>, Error> {
+        let _one_at_a_time = self.inner.network.changing.lock().await;
+        if self.transport_running() {
+            return Err(Error::new(
+                Code::InvalidState,
+                "the transport is running already",
+                "stop it first to start it with other options",
+            ));
+        }
+        let TransportOptions { listen, peers, insecure, trust, settings } = options;
+        settings.validate()?;
+        for spec in &peers {
+            if let PeerSpec::Ticket(ticket) = spec {
+                self.enter_ticket(ticket).await?;
+            }
+        }
+        let running = Running { addresses: Vec::new(), trust, settings };
+        let (network, mut peers) = self.inner.book.read(|content| {
+            let named = peers.iter().map(|spec| named_peer(content, spec)).collect::<Result<Vec<_>, _>>()?;
+            Ok::<_, Error>((running.network(content), named))
+        })??;
+        peers.extend(self.inner.book.read(|content| content.peers.clone())?);
+        let start = Box::new(StartTransport { network, listen, peers, insecure });
+        // Before, in case nobody waits for the answer.
+        *self.running() = Some(running);
+        let (answer, reply) = oneshot::channel();
+        let addresses = self.ask(Command::StartTransport { start, answer }, reply).await?;
+        if let Some(running) = &mut *self.running() {
+            running.addresses.clone_from(&addresses);
+        }
+        Ok(addresses)
+    }
+
+    /// Says goodbye on all links, dials no more and gives its addresses free. What has not been delivered waits.
+    /// Stopping what does not run is no error.
+    ///
+    /// # Errors
+    /// [`Code::InvalidState`] once closed.
+    pub async fn stop_transport(&self) -> Result<(), Error> {
+        let _one_at_a_time = self.inner.network.changing.lock().await;
+        let (answer, reply) = oneshot::channel();
+        self.ask(Command::StopTransport { answer }, reply).await?;
+        *self.running() = None;
+        Ok(())
+    }
+
+    /// Whether links are opened and taken.
+    #[must_use]
+    pub fn transport_running(&self) -> bool {
+        self.read(Node::transport_running).unwrap_or(false)
+    }
+
+    /// Where the node listens; empty when it does not.
+    #[must_use]
+    pub fn listening(&self) -> Vec<SocketAddr> {
+        self.present().map(|running| running.addresses).unwrap_or_default()
+    }
+
+    /// The public key of the node.
+    ///
+    /// # Errors
+    /// [`Code::TransportError`] when `network.json` cannot be used.
+    pub fn key(&self) -> Result<NodeKey, Error> {
+        self.inner.book.key()
+    }
+
+    /// All peers: those that are dialled, and those that have come by themselves. Empty while no links are opened.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn peers(&self) -> Result<Vec<PeerInfo>, Error> {
+        let now = self.inner.reach.shared.now();
+        self.read(|node| node.peers(now).into_iter().map(PeerInfo::of).collect())
+    }
+
+    /// Wants a link to a peer from now on and after every restart, and tries at once: a peer named by address or ticket
+    /// (as [`Client::join`]), or one that is known, named by its node id or public key. It answers before there is a
+    /// link; [`Client::peers`] tells what became of it.
+    ///
+    /// # Errors
+    /// [`Code::InvalidState`] while no links are opened; [`Code::InvalidArgument`] for what names no peer;
+    /// [`Code::NotFound`] for a name or key that nobody has; those of writing `network.json`.
+    pub async fn connect(&self, spec: &str) -> Result<(), Error> {
+        let spec: PeerSpec = spec.parse()?;
+        if !self.transport_running() {
+            return Err(not_running());
+        }
+        match spec {
+            PeerSpec::Ticket(ticket) => self.join(&ticket).await,
+            PeerSpec::Address(address) => {
+                let _one_at_a_time = self.inner.network.changing.lock().await;
+                let peer = KnownPeer { key: None, addresses: vec![address] };
+                let kept = peer.clone();
+                self.inner.book.change(move |content| content.remember(kept)).await?;
+                self.act(move |node, now| node.add_peer(now, peer.key, peer.addresses).map(drop)).await
+            }
+            PeerSpec::Key(_) | PeerSpec::Node(_) => {
+                let _one_at_a_time = self.inner.network.changing.lock().await;
+                let peer = self
+                    .act(move |node, now| {
+                        let (id, peer) = find(node, now, &spec)?;
+                        node.connect(now, id)?;
+                        Ok(peer)
+                    })
+                    .await?;
+                if peer.addresses.is_empty() {
+                    return Ok(());
+                }
+                self.inner.book.change(move |content| content.remember(peer)).await
+            }
+        }
+    }
+
+    /// Ends the link to a peer, refuses others until [`Client::connect`], and does not dial it after a restart unless
+    /// the options name it.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub async fn disconnect(&self, spec: &str) -> Result<(), Error> {
+        let spec = spec.parse()?;
+        let _one_at_a_time = self.inner.network.changing.lock().await;
+        let peer = self
+            .act(move |node, now| {
+                if !node.transport_running() {
+                    return Err(not_running());
+                }
+                let (id, peer) = find(node, now, &spec)?;
+                node.disconnect(now, id)?;
+                Ok(peer)
+            })
+            .await?;
+        let forgotten = self.inner.book.change(move |content| {
+            content.drop_peer(&peer);
+            Ok(())
+        });
+        forgotten.await
+    }
+
+    /// Takes a ticket: enters its network if this node is in none, trusts the key that it names, and dials that node
+    /// from now on and after every restart. While no links are opened it is only remembered.
+    ///
+    /// # Errors
+    /// [`Code::InvalidState`] when this node is in another network, and for its own ticket; those of writing
+    /// `network.json`.
+    pub async fn join(&self, ticket: &Ticket) -> Result<(), Error> {
+        let _one_at_a_time = self.inner.network.changing.lock().await;
+        let entered = self.enter_ticket(ticket).await?;
+        let Some(running) = self.present() else { return Ok(()) };
+        if entered {
+            self.renew(&running).await?;
+        }
+        let (key, addresses) = (ticket.key, ticket.addresses.clone());
+        self.act(move |node, now| {
+            node.trust_key(now, key)?;
+            node.add_peer(now, Some(key), addresses).map(drop)
+        })
+        .await
+    }
+
+    /// A ticket with which others join: they dial these addresses, or those the node listens at when there are none
+    /// here, expect its key, and enter its network. The first ticket of a node that is in no network founds one; in
+    /// trust mode `pinned` and `open` it holds no secret. Keep its text like a key.
+    ///
+    /// # Errors
+    /// Those of writing `network.json`.
+    pub async fn ticket(&self, addresses: Vec<Address>) -> Result<Ticket, Error> {
+        let _one_at_a_time = self.inner.network.changing.lock().await;
+        let running = self.present();
+        let chosen = running.as_ref().and_then(|running| running.trust);
+        let fresh = self.inner.book.new_secret();
+        let (ticket, founded) = self
+            .inner
+            .book
+            .change(move |content| {
+                let chosen = chosen.or(content.chosen_mode);
+                let found = content.secret.is_none()
+                    && match chosen {
+                        Some(mode) => mode == TrustMode::Network,
+                        None => content.trusted.is_empty(),
+                    };
+                if found {
+                    content.secret = Some(fresh);
+                }
+                let key = content.identity.key();
+                Ok((Ticket { key, secret: content.secret.clone(), addresses }, found))
+            })
+            .await?;
+        if let Some(running) = &running
+            && founded
+        {
+            self.renew(running).await?;
+        }
+        if !ticket.addresses.is_empty() {
+            return Ok(ticket);
+        }
+        let reachable = self.listening().into_iter().filter(|address| !address.ip().is_unspecified());
+        Ok(Ticket { addresses: reachable.map(Address::from).collect(), ..ticket })
+    }
+
+    /// Replaces the network secret, or founds a network: links end, and only who has the new one comes back. This is how
+    /// a former member is kept out; give the others new tickets.
+    ///
+    /// # Errors
+    /// Those of writing `network.json`.
+    pub async fn set_network_secret(&self, secret: NetworkSecret) -> Result<(), Error> {
+        let _one_at_a_time = self.inner.network.changing.lock().await;
+        let kept = self.inner.book.change(move |content| {
+            content.secret = Some(secret);
+            Ok(())
+        });
+        kept.await?;
+        let Some(running) = self.present() else { return Ok(()) };
+        self.renew(&running).await
+    }
+
+    /// Trusts a key by hand: it is let in whatever the mode, and takes over the name it gives. Gives whether that is
+    /// new.
+    ///
+    /// # Errors
+    /// Those of writing `network.json`.
+    pub async fn trust(&self, key: NodeKey) -> Result<bool, Error> {
+        let _one_at_a_time = self.inner.network.changing.lock().await;
+        let new = self.inner.book.change(move |content| Ok(content.trusted.insert(key))).await?;
+        if self.transport_running() {
+            self.act(move |node, now| node.trust_key(now, key)).await?;
+        }
+        Ok(new)
+    }
+
+    /// Takes a key off the list of those trusted by hand, forgets the names that belong to it, and ends its links.
+    /// Gives whether anything changed. In a network it can come back with the secret: see
+    /// [`Client::set_network_secret`].
+    ///
+    /// # Errors
+    /// Those of writing `network.json`.
+    pub async fn distrust(&self, key: NodeKey) -> Result<bool, Error> {
+        let _one_at_a_time = self.inner.network.changing.lock().await;
+        if self.transport_running() {
+            self.act(move |node, now| node.forget_key(now, &key)).await?;
+            // What the node had pinned until then is noted in the book before the loop comes to the next command.
+            self.act(|_, _| Ok(())).await?;
+        }
+        self.inner.book.change(move |content| Ok(content.forget_key(&key))).await
+    }
+
+    /// Writes down what a ticket says. Gives whether the node has entered a network by it.
+    async fn enter_ticket(&self, ticket: &Ticket) -> Result<bool, Error> {
+        let Ticket { key, secret, addresses } = ticket.clone();
+        self.inner
+            .book
+            .change(move |content| {
+                if content.identity.key() == key {
+                    return Err(Error::new(
+                        Code::InvalidState,
+                        "this is the node's own ticket",
+                        "give it to the node that is to join",
+                    ));
+                }
+                let before = (content.secret.is_some(), content.mode());
+                if let Some(secret) = &secret {
+                    content.join_network(secret)?;
+                }
+                content.trusted.insert(key);
+                content.remember(KnownPeer { key: Some(key), addresses })?;
+                Ok(before != (content.secret.is_some(), content.mode()))
+            })
+            .await
+    }
+
+    /// Goes on under the rules that the book has now, with the same peers at the same addresses.
+    async fn renew(&self, running: &Running) -> Result<(), Error> {
+        let network = self.inner.book.read(|content| running.network(content))?;
+        self.act(move |node, now| {
+            let wanted: Vec<Peer> = node.peers(now).into_iter().filter(|peer| peer.link.wanted).collect();
+            node.stop_transport(now);
+            node.start_transport(now, network)?;
+            for peer in wanted {
+                node.add_peer(now, peer.link.key, peer.link.addresses)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// How the transport was started, while it runs.
+    fn present(&self) -> Option<Running> {
+        let running = self.transport_running();
+        self.running().clone().filter(|_| running)
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+        self.inner.network.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whom an option names: a known peer by its key or name, another one by where it is.
+fn named_peer(content: &Content, spec: &PeerSpec) -> Result<KnownPeer, Error> {
+    let key = match spec {
+        PeerSpec::Ticket(ticket) => {
+            return Ok(KnownPeer { key: Some(ticket.key), addresses: ticket.addresses.clone() });
+        }
+        PeerSpec::Address(address) => return Ok(KnownPeer { key: None, addresses: vec![address.clone()] }),
+        PeerSpec::Key(key) => Some(*key),
+        PeerSpec::Node(node) => content.pins.get(node).copied(),
+    };
+    let known = content.peers.iter().find(|peer| key.is_some() && peer.key == key);
+    known.cloned().ok_or_else(|| {
+        Error::new(
+            Code::NotFound,
+            format!("it is not known where the peer {spec} is"),
+            "name it by HOST:PORT or by a ticket",
+        )
+    })
+}
+
+/// The peer that is meant, and what is to be remembered of it.
+fn find(node: &Node, now: Now, spec: &PeerSpec) -> Result<(PeerId, KnownPeer), Error> {
+    let is_meant = |peer: &Peer| match spec {
+        PeerSpec::Ticket(ticket) => peer.link.key == Some(ticket.key),
+        PeerSpec::Address(address) => peer.link.addresses.contains(address),
+        PeerSpec::Key(key) => peer.link.key == Some(*key),
+        PeerSpec::Node(node) => peer.link.node.as_ref() == Some(node),
+    };
+    let mut meant = node.peers(now).into_iter().filter(is_meant);
+    match (meant.next(), meant.next()) {
+        (Some(peer), None) => Ok((peer.link.id, KnownPeer { key: peer.link.key, addresses: peer.link.addresses })),
+        (Some(_), Some(_)) => Err(Error::new(
+            Code::InvalidArgument,
+            format!("more than one peer is known as {spec}"),
+            "name it by its public key",
+        )),
+        (None, _) => Err(Error::new(
+            Code::NotFound,
+            format!("no peer is known as {spec}"),
+            "list the peers to see which there are, or name it by HOST:PORT or by a ticket",
+        )),
+    }
+}
+
+fn not_running() -> Error {
+    Error::new(Code::InvalidState, "no links are opened at present", "start the transport first")
+}

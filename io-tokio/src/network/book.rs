@@ -1,0 +1,165 @@
+//! What is kept, changed only together with the file.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use softadastra_core::dice::{Secrets, Seed};
+use softadastra_core::error::Error;
+use softadastra_core::ids::NodeId;
+use softadastra_core::transport::identity::{Identity, NetworkSecret, NodeKey};
+
+use super::content::Content;
+use super::file;
+use crate::off_thread;
+
+/// Who a node is on the network, and whom it knows there: the file `network.json` of a data directory. Clones share it.
+///
+/// A file that cannot be used does not keep the node from working locally: every call about the network gives the
+/// reason instead, until the file is mended and the node reopened.
+#[derive(Clone)]
+pub struct Book {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// `None` keeps everything in memory.
+    dir: Option<PathBuf>,
+    /// What the file holds, or why it cannot be used.
+    content: Mutex<Result<Content, Error>>,
+    /// Seen first under way; written with the next change.
+    pins: Mutex<Vec<(NodeId, NodeKey)>>,
+    /// One change at a time, from reading to writing.
+    changing: Mutex<()>,
+    secrets: Mutex<Secrets>,
+}
+
+impl Book {
+    /// A book of a new identity, which no file keeps. The same seed gives the same identity.
+    #[must_use]
+    pub fn in_memory(seed: &Seed) -> Self {
+        Self::holding(None, Ok(Content::of(Identity::generate(&mut seed.secrets("identity")))), seed)
+    }
+
+    /// The book of a data directory; a missing file is made, with a new identity. Blocks; call it off the async threads,
+    /// with the directory locked.
+    pub(crate) fn open(dir: &Path, seed: &Seed) -> Self {
+        let content = file::read(dir).and_then(|found| match found {
+            Some(content) => Ok(content),
+            None => {
+                let content = Content::of(Identity::generate(&mut seed.secrets("identity")));
+                file::write(dir, &content)?;
+                tracing::info!(event = "identity_created", key = %content.identity.key(), "the node has a key now");
+                Ok(content)
+            }
+        });
+        if let Err(error) = &content {
+            tracing::error!(event = "network_book_unusable", %error, "the node works, and opens no links");
+        }
+        Self::holding(Some(dir.to_owned()), content, seed)
+    }
+
+    fn holding(dir: Option<PathBuf>, content: Result<Content, Error>, seed: &Seed) -> Self {
+        let inner = Inner {
+            dir,
+            content: Mutex::new(content),
+            pins: Mutex::default(),
+            changing: Mutex::default(),
+            secrets: Mutex::new(seed.secrets("network")),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The public key of the node.
+    ///
+    /// # Errors
+    /// Why the book cannot be used: [`Code::TransportError`](softadastra_core::error::Code::TransportError) for a file
+    /// that others can read or that is damaged, and those of reading it.
+    pub fn key(&self) -> Result<NodeKey, Error> {
+        self.read(|content| content.identity.key())
+    }
+
+    /// A secret for a new network.
+    pub(crate) fn new_secret(&self) -> NetworkSecret {
+        NetworkSecret::generate(&mut hold(&self.inner.secrets))
+    }
+
+    /// Looks at what is kept.
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&Content) -> T) -> Result<T, Error> {
+        hold(&self.inner.content).as_ref().map(look).map_err(Clone::clone)
+    }
+
+    /// Changes what is kept, all of it or nothing: durable when this returns. Once begun it is carried out even if
+    /// nobody waits for it.
+    ///
+    /// # Errors
+    /// Those of `change`; why the book cannot be used; those of writing the file.
+    pub(crate) async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Content) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let inner = self.inner.clone();
+        off_thread(move || inner.change(change)).await
+    }
+
+    /// Notes a name that was pinned at first sight, without waiting for the disk: it is there for every later change,
+    /// and is written with it or by [`Self::write_pins`].
+    pub(crate) fn note_pin(&self, node: NodeId, key: NodeKey) {
+        hold(&self.inner.pins).push((node, key));
+    }
+
+    /// Writes the pins that were noted. Several at once share one writing.
+    ///
+    /// # Errors
+    /// As [`Self::change`].
+    pub(crate) async fn write_pins(&self) -> Result<(), Error> {
+        let inner = self.inner.clone();
+        off_thread(move || {
+            let written_by_another = hold(&inner.pins).is_empty();
+            if written_by_another { Ok(()) } else { inner.change(|_| Ok(())) }
+        })
+        .await
+    }
+}
+
+impl Inner {
+    fn change<T>(&self, change: impl FnOnce(&mut Content) -> Result<T, Error>) -> Result<T, Error> {
+        let _one_at_a_time = hold(&self.changing);
+        let mut content = hold(&self.content).as_ref().map_err(Clone::clone)?.clone();
+        let pins = std::mem::take(&mut *hold(&self.pins));
+        for (node, key) in pins.iter().cloned() {
+            content.pin(node, key);
+        }
+        let made = change(&mut content).and_then(|given| {
+            if let Some(dir) = &self.dir {
+                file::write(dir, &content)?;
+            }
+            Ok(given)
+        });
+        match made {
+            Ok(given) => {
+                *hold(&self.content) = Ok(content);
+                Ok(given)
+            }
+            Err(error) => {
+                // For the next change.
+                hold(&self.pins).splice(..0, pins);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Nothing panics under these locks; what a panic elsewhere left behind is whole.
+fn hold<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Book {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Book").field("dir", &self.inner.dir).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+//! What there is to keep.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use softadastra_core::error::{Code, Error};
+use softadastra_core::ids::NodeId;
+use softadastra_core::transport::address::Address;
+use softadastra_core::transport::identity::{Identity, NetworkSecret, NodeKey};
+use softadastra_core::transport::trust::{MAX_PINS, Trust, TrustMode};
+
+/// The most peers that are remembered; as many as an endpoint knows at once.
+const MAX_PEERS: usize = 4096;
+
+/// The most addresses of one peer; as many as a ticket has.
+const MAX_ADDRESSES: usize = 16;
+
+/// A peer that is dialled at every start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnownPeer {
+    /// Which key must answer; `None` takes whoever does, by the rules of trust.
+    pub key: Option<NodeKey>,
+    /// Where to dial, best first.
+    pub addresses: Vec<Address>,
+}
+
+impl KnownPeer {
+    /// Whether both are one peer: by their keys, else by an address.
+    fn is(&self, other: &Self) -> bool {
+        match (self.key, other.key) {
+            (Some(mine), Some(theirs)) => mine == theirs,
+            _ => self.addresses.iter().any(|address| other.addresses.contains(address)),
+        }
+    }
+}
+
+/// Everything that a [`super::Book`] keeps.
+#[derive(Debug)]
+pub(crate) struct Content {
+    pub(crate) identity: Identity,
+    pub(crate) secret: Option<NetworkSecret>,
+    /// `None` goes by what is there; see [`Content::mode`].
+    pub(crate) chosen_mode: Option<TrustMode>,
+    pub(crate) trusted: BTreeSet<NodeKey>,
+    pub(crate) pins: BTreeMap<NodeId, NodeKey>,
+    pub(crate) peers: Vec<KnownPeer>,
+}
+
+impl Clone for Content {
+    fn clone(&self) -> Self {
+        Self {
+            identity: Identity::from_seed(&self.identity.seed()),
+            secret: self.secret.clone(),
+            chosen_mode: self.chosen_mode,
+            trusted: self.trusted.clone(),
+            pins: self.pins.clone(),
+            peers: self.peers.clone(),
+        }
+    }
+}
+
+impl Content {
+    /// Of a node that knows nobody yet.
+    pub(crate) const fn of(identity: Identity) -> Self {
+        Self {
+            identity,
+            secret: None,
+            chosen_mode: None,
+            trusted: BTreeSet::new(),
+            pins: BTreeMap::new(),
+            peers: Vec::new(),
+        }
+    }
+
+    /// The rules of trust that apply: those chosen; without a choice the strictest that there is something for, a
+    /// network secret, then a list of keys.
+    pub(crate) fn mode(&self) -> TrustMode {
+        let fitting = match (&self.secret, self.trusted.is_empty()) {
+            (Some(_), _) => TrustMode::Network,
+            (None, false) => TrustMode::Pinned,
+            (None, true) => TrustMode::Open,
+        };
+        self.chosen_mode.unwrap_or(fitting)
+    }
+
+    /// The rules in this mode, with all that was learnt under them.
+    pub(crate) fn trust(&self, mode: TrustMode) -> Trust {
+        let pins = self.pins.iter().map(|(node, key)| (node.clone(), *key));
+        Trust::new(mode, self.trusted.iter().copied(), pins)
+    }
+
+    /// Takes on the secret of a network.
+    ///
+    /// # Errors
+    /// [`Code::InvalidState`] when the node has another one.
+    pub(crate) fn join_network(&mut self, secret: &NetworkSecret) -> Result<(), Error> {
+        match &self.secret {
+            Some(own) if own != secret => Err(Error::new(
+                Code::InvalidState,
+                "this node belongs to another network than the ticket: their secrets differ",
+                "take a ticket of this node's network, or change the secret first, which leaves that network",
+            )),
+            _ => {
+                self.secret = Some(secret.clone());
+                Ok(())
+            }
+        }
+    }
+
+    /// Remembers a peer, or adds to what is known of it.
+    ///
+    /// # Errors
+    /// [`Code::Overloaded`] when there are too many.
+    pub(crate) fn remember(&mut self, peer: KnownPeer) -> Result<(), Error> {
+        if let Some(known) = self.peers.iter_mut().find(|known| known.is(&peer)) {
+            known.key = known.key.or(peer.key);
+            let older = std::mem::replace(&mut known.addresses, peer.addresses);
+            for address in older {
+                if !known.addresses.contains(&address) {
+                    known.addresses.push(address);
+                }
+            }
+            known.addresses.truncate(MAX_ADDRESSES);
+            return Ok(());
+        }
+        if self.peers.len() >= MAX_PEERS {
+            return Err(Error::new(
+                Code::Overloaded,
+                format!("{MAX_PEERS} peers are remembered already"),
+                "disconnect some that are not needed",
+            ));
+        }
+        self.peers.push(peer);
+        Ok(())
+    }
+
+    /// Does not dial a peer at the next start.
+    pub(crate) fn drop_peer(&mut self, peer: &KnownPeer) {
+        self.peers.retain(|known| !known.is(peer));
+    }
+
+    /// Ties a name to a key. In excess of what an endpoint pins, nothing is.
+    pub(crate) fn pin(&mut self, node: NodeId, key: NodeKey) {
+        if self.pins.len() < MAX_PINS || self.pins.contains_key(&node) {
+            self.pins.insert(node, key);
+        }
+    }
+
+    /// Takes a key off the list and forgets the names pinned to it. Gives whether anything changed.
+    pub(crate) fn forget_key(&mut self, key: &NodeKey) -> bool {
+        let before = self.pins.len();
+        self.pins.retain(|_, pinned| pinned != key);
+        self.trusted.remove(key) || self.pins.len() != before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use softadastra_core::dice::Seed;
+
+    fn content() -> Content {
+        Content::of(Identity::generate(&mut Seed::from_number(1).secrets("test")))
+    }
+
+    fn peer(key: Option<u8>, addresses: &[&str]) -> KnownPeer {
+        let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        KnownPeer { key: key.map(|byte| NodeKey([byte; 32])), addresses }
+    }
+
+    #[test]
+    fn a_peer_is_remembered_once_by_key_or_address() {
+        let mut content = content();
+        content.remember(peer(None, &["a:1", "b:1"])).unwrap();
+        content.remember(peer(Some(7), &["b:1"])).unwrap();
+        assert_eq!(content.peers, [peer(Some(7), &["b:1", "a:1"])]);
+        content.remember(peer(Some(7), &["c:1"])).unwrap();
+        assert_eq!(content.peers, [peer(Some(7), &["c:1", "b:1", "a:1"])]);
+        content.remember(peer(Some(8), &["c:1"])).unwrap();
+        assert_eq!(content.peers.len(), 2, "another key is another peer, wherever it answers");
+        content.drop_peer(&peer(Some(7), &[]));
+        assert_eq!(content.peers, [peer(Some(8), &["c:1"])]);
+        for n in 0..40 {
+            content.remember(peer(Some(8), &[&format!("h{n}:1")])).unwrap();
+        }
+        assert_eq!(content.peers[0].addresses.len(), MAX_ADDRESSES);
+        assert_eq!(content.peers[0].addresses[0].as_str(), "h39:1");
+    }
+
+    #[test]
+    fn peers_stop_at_the_bound() {
+        let mut content = content();
+        for n in 0..MAX_PEERS {
+            content.remember(peer(None, &[&format!("h{n}:1")])).unwrap();
+        }
+        assert_eq!(content.remember(peer(None, &["new:1"])).unwrap_err().code(), Code::Overloaded);
+        content.remember(peer(Some(1), &["h7:1"])).unwrap();
+    }
+
+    #[test]
+    fn the_rules_follow_what_is_there_unless_chosen() {
+        let mut content = content();
+        assert_eq!(content.mode(), TrustMode::Open);
+        content.trusted.insert(NodeKey([1; 32]));
+        assert_eq!(content.mode(), TrustMode::Pinned);
+        content.join_network(&NetworkSecret::from_bytes([1; 32])).unwrap();
+        content.join_network(&NetworkSecret::from_bytes([1; 32])).unwrap();
+        assert_eq!(content.mode(), TrustMode::Network);
+        content.chosen_mode = Some(TrustMode::Pinned);
+        assert_eq!(content.mode(), TrustMode::Pinned);
+        let other = content.join_network(&NetworkSecret::from_bytes([2; 32])).unwrap_err();
+        assert_eq!(other.code(), Code::InvalidState);
+        assert_eq!(content.secret, Some(NetworkSecret::from_bytes([1; 32])));
+    }
+
+    #[test]
+    fn forgetting_a_key_frees_its_names() {
+        let mut content = content();
+        let (a, b) = (NodeKey([1; 32]), NodeKey([2; 32]));
+        content.pin(NodeId::new("till").unwrap(), a);
+        content.pin(NodeId::new("desk").unwrap(), b);
+        content.trusted.insert(b);
+        assert!(content.forget_key(&a) && !content.forget_key(&a));
+        assert_eq!(content.pins.len(), 1);
+        assert!(content.forget_key(&b));
+        assert!(content.pins.is_empty() && content.trusted.is_empty());
+    }
+}
