@@ -89,7 +89,6 @@ impl Node {
             ));
         }
         let request = self.write_marked(now, alloc::vec![write_of(&resolution)], true)?;
-        self.engine.mark_resolved(id);
         Ok(request)
     }
 
@@ -236,6 +235,8 @@ impl Node {
             Ok(last) => {
                 forget(&mut self.store, &carried);
                 self.accepted.extend(reaches);
+                self.note_settled(&group);
+                apply.items.iter().for_each(|item| self.engine.settle_conflicts(&item.op));
                 self.engine.applied(now, apply.token, last, carried, &self.store, &mut self.steps);
                 self.settle_memory(now);
                 Ok(())
@@ -244,6 +245,15 @@ impl Node {
                 self.store.discard_staged(first);
                 self.history.reach = before;
                 Err(error)
+            }
+        }
+    }
+
+    /// The log has taken these records: what is own among them may settle conflicts.
+    pub(super) fn note_settled(&mut self, group: &[Record]) {
+        for record in group {
+            if let Record::Own(op) = record {
+                self.engine.settle_conflicts(op);
             }
         }
     }
@@ -282,8 +292,10 @@ impl Node {
         let first = self.journal.accepted().next();
         let op = self.issue(now, write_of(resolution), false, true);
         self.stage(first, &op);
-        match self.journal.append(&[Record::Own(op)]) {
+        let group = [Record::Own(op)];
+        match self.journal.append(&group) {
             Ok(lsn) => {
+                self.note_settled(&group);
                 self.accepted.push_back((lsn, self.history.reach));
                 self.settle_memory(now);
             }

@@ -27,7 +27,7 @@ use crate::disk::{DiskError, DiskErrorKind, DiskRequest, DiskResult, IoToken};
 use crate::error::{Code, Error};
 use crate::ids::{LogId, Lsn, ReplicaId};
 use crate::store::Store;
-use crate::sync::State;
+use crate::sync::{Policy, State};
 use crate::time::Now;
 use crate::wal::SyncMode;
 use crate::wal::format::Record;
@@ -104,7 +104,10 @@ impl Opening {
         } else {
             let mut scan = Scan::new(Purpose::Open);
             scan.start(&mut out);
-            Stage::Scanning { scan: Box::new(scan), rebuild: Rebuild::new(false) }
+            Stage::Scanning {
+                scan: Box::new(scan),
+                rebuild: Rebuild::keeping_both(matches!(config.sync.conflict_policy, Policy::KeepBoth)),
+            }
         };
         let created = config.durability == Durability::Memory;
         let report = RecoveryReport { created, ..RecoveryReport::default() };

@@ -69,6 +69,7 @@ pub(super) struct Rebuild {
     sound: Option<Seq>,
     /// Damage was skipped, so own operations may be missing, come again, or lack their birth.
     gaps_allowed: bool,
+    keeps_both: bool,
     pub(super) snapshot_at: Option<Lsn>,
     pub(super) snapshot_entries: u64,
     pub(super) records: u64,
@@ -77,6 +78,11 @@ pub(super) struct Rebuild {
 impl Rebuild {
     pub(super) fn new(gaps_allowed: bool) -> Self {
         Self { gaps_allowed, ..Self::default() }
+    }
+
+    /// Conflicts of the log stay open under the policy that keeps both versions.
+    pub(super) fn keeping_both(keeps_both: bool) -> Self {
+        Self { keeps_both, state: State::default().keeping_both(keeps_both), ..Self::default() }
     }
 
     /// Ends the replay. `None` when the log held no history.
@@ -106,7 +112,7 @@ impl Replay for Rebuild {
         let (history, state) = History::decode_head(&head)?;
         let replica = history.replica;
         self.history = Some(history);
-        self.state = state;
+        self.state = state.keeping_both(self.keeps_both);
         self.snapshot_at = Some(at);
         self.last_lsn = at;
         Ok(replica)
@@ -150,7 +156,7 @@ impl Replay for Rebuild {
                 }
                 if op.dot.seq > seq {
                     history.reach = Reach { seq: op.dot.seq, chain: chain.extend(&op, op.body.content_hash()) };
-                    self.state.own(op.dot, history.reach.chain);
+                    self.state.replay_own(&op, history.reach.chain);
                 }
                 if !op.marks.lifted && !cfg!(planted = "stamp_not_restored") {
                     history.clock.restore(op.stamp);

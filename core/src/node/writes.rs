@@ -258,6 +258,7 @@ impl Node {
             Ok(last) => {
                 debug_assert_eq!(last, lsn, "the log counts as the node does");
                 self.accepted.extend(reaches);
+                self.note_settled(&group);
                 Ok((last, written))
             }
             Err(error) => {

@@ -127,6 +127,11 @@ impl Met {
         (self.remote.stamp, self.remote.dot.replica) > (self.local.stamp, self.local.dot.replica)
     }
 
+    /// Whether whoever has seen `context` has seen both versions.
+    pub(super) fn is_seen_by(&self, context: &VersionVector) -> bool {
+        context.covers(self.local.dot) && context.covers(self.remote.dot)
+    }
+
     /// What to write so that `policy` is kept; `None` if the merge has done it.
     pub(super) fn resolution(&self, policy: Policy) -> Option<Body> {
         if self.local.resolution && self.remote.resolution {
@@ -184,6 +189,7 @@ pub struct Conflict {
 pub struct Conflicts {
     list: VecDeque<Conflict>,
     bytes: usize,
+    open: usize,
     total: u64,
 }
 
@@ -201,6 +207,16 @@ impl Conflicts {
 
     /// Records a conflict, unless these two versions are on record already, and gives its id.
     pub(super) fn note(&mut self, met: &Met, policy: Policy, at: WallTime) -> Option<u64> {
+        let outcome = match (policy, met.resolution(policy)) {
+            (Policy::KeepBoth, _) => Outcome::Open,
+            (_, Some(_)) => Outcome::Resolved,
+            (_, None) => Outcome::Merged,
+        };
+        self.record(met, outcome, at)
+    }
+
+    /// As [`Self::note`], with what has become of it.
+    pub(super) fn record(&mut self, met: &Met, outcome: Outcome, at: WallTime) -> Option<u64> {
         let same = |conflict: &&Conflict| {
             let (old, new) = (&conflict.met, met);
             (old.local.dot == new.local.dot && old.remote.dot == new.remote.dot)
@@ -209,25 +225,26 @@ impl Conflicts {
         if self.list.iter().rev().find(same).is_some() {
             return None;
         }
-        let outcome = match (policy, met.resolution(policy)) {
-            (Policy::KeepBoth, _) => Outcome::Open,
-            (_, Some(_)) => Outcome::Resolved,
-            (_, None) => Outcome::Merged,
-        };
         self.total += 1;
         self.push(Conflict { id: self.total, met: met.clone(), at, outcome });
         while self.list.len() > MAX_CONFLICTS || (self.bytes > MAX_CONFLICT_BYTES && self.list.len() > 1) {
             if let Some(oldest) = self.list.pop_front() {
                 self.bytes -= size(&oldest.met);
+                self.open -= usize::from(oldest.outcome == Outcome::Open);
             }
         }
         Some(self.total)
     }
 
-    /// Marks a conflict as resolved, if it is on record.
-    pub(super) fn resolve(&mut self, id: u64) {
-        if let Some(conflict) = self.list.iter_mut().find(|conflict| conflict.id == id) {
+    /// Whoever wrote `op` had seen these versions: open conflicts between them are resolved by it.
+    pub(super) fn settle(&mut self, op: &Operation) {
+        if self.open == 0 {
+            return;
+        }
+        let open = self.list.iter_mut().filter(|conflict| conflict.outcome == Outcome::Open);
+        for conflict in open.filter(|conflict| conflict.met.key == op.key && conflict.met.is_seen_by(&op.context)) {
             conflict.outcome = Outcome::Resolved;
+            self.open -= 1;
         }
     }
 
@@ -245,12 +262,13 @@ impl Conflicts {
 
     /// Forgets the conflicts for which `keep` does not hold.
     pub(super) fn retain(&mut self, keep: impl Fn(&Met) -> bool) {
-        self.list.retain(|conflict| keep(&conflict.met));
-        self.bytes = self.list.iter().map(|conflict| size(&conflict.met)).sum();
+        let all = core::mem::replace(self, Self { total: self.total, ..Self::default() });
+        all.list.into_iter().filter(|conflict| keep(&conflict.met)).for_each(|conflict| self.push(conflict));
     }
 
     fn push(&mut self, conflict: Conflict) {
         self.bytes += size(&conflict.met);
+        self.open += usize::from(conflict.outcome == Outcome::Open);
         self.list.push_back(conflict);
     }
 

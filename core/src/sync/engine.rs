@@ -19,7 +19,7 @@ use crate::context::VersionVector;
 use crate::dice::Dice;
 use crate::error::{Code, Error};
 use crate::ids::{Dot, Lsn, ReplicaId, Seq};
-use crate::op::{Body, Chain};
+use crate::op::{Body, Chain, Operation};
 use crate::sink::Sink;
 use crate::store::Store;
 use crate::time::{Instant, Now, WallTime};
@@ -255,7 +255,7 @@ impl Engine {
             claims_more |= self.claims.include(Dot { replica: self.me.replica, seq });
         }
         while let Some(applying) = self.applies.pop_front_if(|first| first.lsn.is_some_and(|at| at <= lsn)) {
-            claims_more |= self.complete(now, applying, out);
+            claims_more |= self.complete(now, applying, store, out);
         }
         if claims_more {
             self.announce(now);
@@ -265,7 +265,7 @@ impl Engine {
     }
 
     /// An [`Effect::Apply`] is durable. Says whether more is claimed now.
-    fn complete(&mut self, now: Now, applying: Applying, out: &mut dyn Sink<Effect>) -> bool {
+    fn complete(&mut self, now: Now, applying: Applying, store: &Store, out: &mut dyn Sink<Effect>) -> bool {
         let mut claims_more = false;
         for record in &applying.records {
             self.state.apply(record);
@@ -275,7 +275,7 @@ impl Engine {
         }
         self.state.met.join(&applying.met);
         for met in &applying.conflicts {
-            self.note_conflict(now, met, out);
+            self.note_conflict(now, met, store, out);
         }
         if let Some(session) = self.sessions.get_mut(&applying.peer) {
             session.applying -= 1;
@@ -299,11 +299,18 @@ impl Engine {
         claims_more
     }
 
-    fn note_conflict(&mut self, now: Now, met: &Met, out: &mut dyn Sink<Effect>) {
+    fn note_conflict(&mut self, now: Now, met: &Met, store: &Store, out: &mut dyn Sink<Effect>) {
         let policy = self.settings.conflict_policy;
-        let Some(id) = self.state.conflicts.note(met, policy, now.wall) else { return };
+        // Somebody may have settled it already, and what he wrote has come along.
+        let settled = store.entry(&met.key).is_some_and(|entry| met.is_seen_by(&entry.context()));
+        let conflicts = &mut self.state.conflicts;
+        let noted = match settled {
+            true => conflicts.record(met, super::conflict::Outcome::Resolved, now.wall),
+            false => conflicts.note(met, policy, now.wall),
+        };
+        let Some(id) = noted else { return };
         out.push(Effect::Event(Event::Conflict { id, key: met.key.clone() }));
-        if let Some(body) = met.resolution(policy) {
+        if !settled && let Some(body) = met.resolution(policy) {
             let winner = if met.remote_wins() { met.remote.dot } else { met.local.dot };
             out.push(Effect::Resolve(Resolution { conflict: id, key: met.key.clone(), winner, body }));
         }
@@ -384,7 +391,7 @@ impl Engine {
     }
 
     /// What is to be written to settle a conflict: its winner again, or another body. The node writes it as a
-    /// resolution, then calls [`Self::mark_resolved`].
+    /// resolution.
     ///
     /// # Errors
     /// [`Code::NotFound`] when no such conflict is on record.
@@ -399,9 +406,10 @@ impl Engine {
         Ok(Resolution { conflict: id, key: met.key.clone(), winner: winner.dot, body })
     }
 
-    /// A resolution of this conflict is on its way into the log.
-    pub fn mark_resolved(&mut self, id: u64) {
-        self.state.conflicts.resolve(id);
+    /// The log has taken an operation, own or foreign: if its writer had seen both versions of an open conflict, that is
+    /// resolved.
+    pub fn settle_conflicts(&mut self, op: &Operation) {
+        self.state.conflicts.settle(op);
     }
 
     /// Entries that crossed links, since the start.

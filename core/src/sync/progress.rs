@@ -6,8 +6,9 @@ use super::Effect;
 use super::engine::{ACKNOWLEDGED_EVERY, Engine};
 use super::members::Member;
 use super::record::SyncRecord;
+use crate::context::VersionVector;
 use crate::error::{Code, Error};
-use crate::ids::ReplicaId;
+use crate::ids::{Dot, ReplicaId};
 use crate::sink::Sink;
 use crate::time::{Now, WallTime};
 
@@ -26,9 +27,25 @@ impl Engine {
         let member = member.clone();
         self.member_changed(replica);
         self.persist(SyncRecord::Member { replica, member }, out);
+        self.adopt(now, replica, out);
         self.spread_members(now);
         self.update_acknowledged(now, out);
         Ok(())
+    }
+
+    /// Closes the history of a replica that is gone for good: what is here of it beyond all claims is claimed as it stands,
+    /// unless another member claims as much and can still say so itself.
+    fn adopt(&mut self, now: Now, replica: ReplicaId, out: &mut dyn Sink<Effect>) {
+        let here = Dot { replica, seq: self.state.met.get(replica) };
+        let others = self.state.members.iter().filter(|(other, member)| *other != replica && !member.is_forgotten());
+        let comes = others.map(|(_, member)| member).any(|member| member.vector.covers(here));
+        let heard = self.sessions.values().any(|session| session.replica() == Some(replica));
+        if here.seq > self.claims.get(replica) && !comes && !heard {
+            let cut: VersionVector = [here].into_iter().collect();
+            self.claims.join(&cut);
+            self.persist(SyncRecord::Cut(cut), out);
+            self.announce(now);
+        }
     }
 
     pub(super) fn member_changed(&mut self, replica: ReplicaId) {
@@ -48,9 +65,14 @@ impl Engine {
         if replica == self.me.replica {
             return;
         }
-        let is_new = self.state.members.get(replica).is_none();
+        let before = self.state.members.get(replica).map(Member::is_forgotten);
         if !self.state.members.join(replica, report) {
             return;
+        }
+        let is_new = before.is_none();
+        let is_forgotten = self.state.members.get(replica).is_some_and(Member::is_forgotten);
+        if is_forgotten && before != Some(true) {
+            self.adopt(now, replica, out);
         }
         self.member_changed(replica);
         self.spread_members(now);

@@ -58,9 +58,22 @@ pub struct State {
     pub(super) pairs: BTreeMap<ReplicaId, Pairs>,
     pub(super) ladder: Ladder,
     pub(super) conflicts: Conflicts,
+    keeps_both: bool,
 }
 
 impl State {
+    /// Conflicts found in the log stay open until somebody resolves them.
+    #[must_use]
+    pub fn keeping_both(self, keeps_both: bool) -> Self {
+        Self { keeps_both, ..self }
+    }
+
+    /// Replays an own operation; `chain` is that of the history up to and including it.
+    pub fn replay_own(&mut self, op: &Operation, chain: Chain) {
+        self.own(op.dot, chain);
+        self.conflicts.settle(op);
+    }
+
     /// Takes in an own operation: its chain, and its dot as met.
     pub fn own(&mut self, dot: Dot, chain: Chain) {
         self.met.include(dot);
@@ -109,8 +122,10 @@ impl State {
         store.apply_entry(lsn, op, known);
         self.meet(op, known);
         if let Some(met) = met {
-            self.conflicts.note(&met, conflict::Policy::LastWriteWins, Stamp::wall(op.stamp));
+            let outcome = if self.keeps_both { conflict::Outcome::Open } else { conflict::Outcome::Merged };
+            self.conflicts.record(&met, outcome, Stamp::wall(op.stamp));
         }
+        self.conflicts.settle(op);
     }
 
     /// Takes in the part of a record that is not the store's.
@@ -291,6 +306,7 @@ impl State {
             pairs,
             ladder,
             conflicts,
+            keeps_both: false,
         })
     }
 }

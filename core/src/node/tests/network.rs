@@ -290,6 +290,10 @@ impl Network {
         self.start(host);
     }
 
+    fn replica(&self, host: usize) -> crate::ids::ReplicaId {
+        self.hosts[host].node.status().replica
+    }
+
     fn assert_converged(&self) {
         let first = &self.hosts[0].node;
         for (number, host) in self.hosts.iter().enumerate() {
@@ -480,6 +484,72 @@ fn by_hand_nothing_is_sent_before_a_tick() {
     let now = network.now(0);
     assert_eq!(network.hosts[0].node.tick(now, true).pruned, 1);
     assert_eq!(network.hosts[0].node.status().outbox.pruned, 1);
+}
+
+#[test]
+fn what_keep_both_keeps_is_kept_across_a_restart_until_it_is_resolved() {
+    let mut config = Config::default();
+    config.sync.conflict_policy = sync::Policy::KeepBoth;
+    let mut network = Network::with(2, config);
+    network.start(0);
+    network.start(1);
+    network.put(0, "k", "zero");
+    network.live(20);
+    network.put(1, "k", "one");
+    network.join(1, 0);
+    network.settle();
+    let open = |network: &Network, host: usize| {
+        let conflicts = network.hosts[host].node.conflicts().iter();
+        conflicts.filter(|conflict| conflict.outcome == sync::Outcome::Open).count()
+    };
+    assert_eq!((open(&network, 0), open(&network, 1)), (1, 1));
+    network.crash(0);
+    network.crash(1);
+    network.join(1, 0);
+    network.live(20_000);
+    assert_eq!((open(&network, 0), open(&network, 1)), (1, 1), "still open");
+    let id = network.hosts[0].node.conflicts().iter().next().unwrap().id;
+    let now = network.now(0);
+    network.hosts[0].node.resolve(now, id, Some(Body::Put("chosen".into()))).unwrap();
+    network.settle();
+    assert_eq!((open(&network, 0), open(&network, 1)), (0, 0), "resolved on both sides");
+    assert_eq!(network.value(1, "k").as_deref(), Some("chosen"));
+    network.crash(0);
+    assert_eq!(open(&network, 0), 0);
+    let now = network.now(0);
+    assert_eq!(network.hosts[0].node.resolve(now, id, None).unwrap_err().code(), Code::InvalidState);
+}
+
+/// 0 gets a part of what 1 has, and 1 is gone for good: nobody can ever say what is missing.
+#[test]
+fn forgetting_a_replica_closes_its_history() {
+    let mut network = Network::of(2);
+    network.start(0);
+    network.start(1);
+    for n in 0..300 {
+        network.put(1, &format!("k{n}"), &"v".repeat(4000));
+    }
+    network.settle();
+    network.join(0, 1);
+    while network.hosts[0].node.store().is_empty() {
+        network.step();
+    }
+    network.part(0, 1);
+    network.settle();
+    assert!(!network.hosts[0].node.sync_status().exact, "the transfer was cut");
+    let gone = network.replica(1);
+    let now = network.now(0);
+    network.hosts[0].node.forget_replica(now, gone).unwrap();
+    network.settle();
+    assert!(network.hosts[0].node.sync_status().exact);
+    network.crash(0);
+    assert!(network.hosts[0].node.sync_status().exact, "also after a restart");
+    // It comes back all the same: what was left out is found by comparing states.
+    network.mend(0, 1);
+    network.join(0, 1);
+    network.live(60_000);
+    assert_eq!(network.hosts[0].node.store().len(), 300);
+    assert_eq!(network.hosts[0].node.store().digest(), network.hosts[1].node.store().digest());
 }
 
 #[test]

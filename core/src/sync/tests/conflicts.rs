@@ -111,7 +111,12 @@ fn a_conflict_stays_open_under_keep_both_until_it_is_resolved() {
     assert_eq!(open.len(), 1);
     let resolution = replica.engine.resolution(open[0].id, Some(crate::op::Body::Put("chosen".into()))).unwrap();
     assert_eq!(resolution.winner, replica.store.entry(b"k").unwrap().dot());
-    replica.engine.mark_resolved(open[0].id);
+    let entry = replica.store.entry(b"k").unwrap();
+    let unseen = crate::op::Operation { context: crate::context::VersionVector::EMPTY, ..entry.operation() };
+    let seen = crate::op::Operation { context: entry.known(), ..entry.operation() };
+    replica.engine.settle_conflicts(&unseen);
+    assert!(replica.engine.conflicts().iter().any(|conflict| conflict.outcome == Outcome::Open));
+    replica.engine.settle_conflicts(&seen);
     assert!(replica.engine.conflicts().iter().all(|conflict| conflict.outcome == Outcome::Resolved));
     assert!(replica.engine.resolution(99, None).is_err());
 }

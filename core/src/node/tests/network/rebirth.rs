@@ -25,10 +25,6 @@ impl Network {
             _ => None,
         })
     }
-
-    fn replica(&self, host: usize) -> ReplicaId {
-        self.hosts[host].node.status().replica
-    }
 }
 
 /// What every story of a rolled back node must end with: equal states, no halt, a new name that survives a restart.
