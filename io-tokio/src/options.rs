@@ -6,6 +6,7 @@ use std::time::Duration;
 use softadastra_core::config::{self, Config};
 use softadastra_core::error::Error;
 use softadastra_core::ids::NodeId;
+use softadastra_core::sync;
 
 /// When a write is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,6 +153,14 @@ impl ClientOptions {
         self
     }
 
+    /// How operations are delivered and conflicts settled: see each field of [`sync::Settings`] for its default and the
+    /// reason. Default: one acknowledgement, last write wins, delivery by itself.
+    #[must_use]
+    pub fn sync(mut self, settings: sync::Settings) -> Self {
+        self.config.sync = settings;
+        self
+    }
+
     /// How long to wait for another process to let go of the directory. Default zero: whoever holds it is likely to
     /// hold it for long, and the error names it.
     #[must_use]
@@ -211,6 +220,10 @@ mod tests {
             ("max_pending_bytes", ClientOptions::local("d").max_pending_bytes(1)),
             ("sync interval", ClientOptions::fast("d").durability(Durability::Interval(Duration::ZERO))),
             ("segments", ClientOptions::local("d").segments(1, 2)),
+            (
+                "required_acks",
+                ClientOptions::local("d").sync(sync::Settings { required_acks: 0, ..sync::Settings::default() }),
+            ),
         ] {
             let error = options.validate().unwrap_err();
             assert_eq!(error.code(), Code::InvalidArgument);

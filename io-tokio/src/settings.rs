@@ -14,8 +14,11 @@ use softadastra_core::ids::NodeId;
 
 use crate::options::Durability;
 
+mod network;
 #[cfg(test)]
 mod tests;
+
+pub use self::network::{ConflictPolicy, NetworkSettings};
 
 /// The prefix of environment variables.
 pub const ENV_PREFIX: &str = "SOFTADASTRA_";
@@ -101,6 +104,8 @@ pub struct Settings {
     pub color: ColorSetting,
     /// JSON instead of tables. Default no.
     pub json: bool,
+    /// Links and sync.
+    pub network: NetworkSettings,
     sources: Vec<(Key, Source)>,
 }
 
@@ -133,6 +138,19 @@ keys! {
     LogFormat = "log_format",
     Color = "color",
     Json = "json",
+    Listen = "listen",
+    Peers = "peers",
+    Trust = "trust",
+    Insecure = "insecure",
+    Compress = "compress",
+    RequiredAcks = "required_acks",
+    AckTimeout = "ack_timeout",
+    MaxRetries = "max_retries",
+    ConflictPolicy = "conflict_policy",
+    ClockPolicy = "clock_policy",
+    MaxClockSkew = "max_clock_skew",
+    MemberLease = "member_lease",
+    AutoTick = "auto_tick",
 }
 
 impl Key {
@@ -276,6 +294,12 @@ fn file_layer(path: &Path, text: &str) -> Result<Vec<Item>, Error> {
                 toml::Value::String(text) => text,
                 toml::Value::Integer(number) => number.to_string(),
                 toml::Value::Boolean(flag) => flag.to_string(),
+                toml::Value::Array(parts) if matches!(key, Key::Listen | Key::Peers) => {
+                    let texts = parts.iter().map(|part| {
+                        part.as_str().ok_or_else(|| refused(&name, &source, &format!("{} is no text", part.type_str())))
+                    });
+                    texts.collect::<Result<Vec<_>, _>>()?.join(",")
+                }
                 other => return Err(refused(&name, &source, &format!("{} is no text or number", other.type_str()))),
             };
             Ok(Item { key, value: value.into(), source: source.clone() })
@@ -306,6 +330,7 @@ impl Settings {
             log_format: LogFormat::Text,
             color: ColorSetting::Auto,
             json: false,
+            network: NetworkSettings::default(),
             sources: Vec::new(),
         }
     }
@@ -326,13 +351,19 @@ impl Settings {
             self.data_dir = PathBuf::from(value);
         } else {
             let text = value.to_str().ok_or_else(|| refused(key.name(), &source, "it is not UTF-8"))?;
-            self.apply_text(key, text).map_err(|reason| refused(key.name(), &source, &reason))?;
+            self.apply_text(key, text, &source).map_err(|reason| refused(key.name(), &source, &reason))?;
         }
         self.sources.push((key, source));
         Ok(())
     }
 
-    fn apply_text(&mut self, key: Key, text: &str) -> Result<(), String> {
+    /// Whether this is a flag that was given before: its values add up, those of other layers take each other's place.
+    fn goes_on(&self, key: Key, source: &Source) -> bool {
+        matches!(source, Source::Flag(_)) && self.source(key.name()) == *source
+    }
+
+    fn apply_text(&mut self, key: Key, text: &str, source: &Source) -> Result<(), String> {
+        let network = &mut self.network;
         match key {
             Key::DataDir => unreachable!("paths need not be text and are applied before"),
             Key::NodeId => self.node_id = Some(NodeId::new(text).map_err(|error| error.to_string())?),
@@ -347,10 +378,7 @@ impl Settings {
             Key::FirstSegment => self.first_segment = Some(size(text)?),
             Key::MaxSegment => self.max_segment = Some(size(text)?),
             Key::SnapshotAfter => self.snapshot_after = Some(size(text)?),
-            Key::LockWait => {
-                let wait = parse_duration(text).ok_or_else(|| format!("{text:?} is not a duration such as \"5s\""))?;
-                self.lock_wait = Some(wait);
-            }
+            Key::LockWait => self.lock_wait = Some(duration(text)?),
             Key::Log => self.log = Some(text.to_owned()),
             Key::LogFormat => {
                 self.log_format = choice(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)])?;
@@ -360,10 +388,43 @@ impl Settings {
                     [("auto", ColorSetting::Auto), ("always", ColorSetting::Always), ("never", ColorSetting::Never)];
                 self.color = choice(text, &all)?;
             }
-            Key::Json => self.json = choice(text, &[("true", true), ("false", false), ("1", true), ("0", false)])?,
+            Key::Json => self.json = yes_or_no(text)?,
+            Key::Listen => {
+                let listen = network::addresses(text)?;
+                if !self.goes_on(key, source) {
+                    self.network.listen.clear();
+                }
+                self.network.listen.extend(listen);
+            }
+            Key::Peers => {
+                let peers = network::peers(text)?;
+                if !self.goes_on(key, source) {
+                    self.network.peers.clear();
+                }
+                self.network.peers.extend(peers);
+            }
+            Key::Trust => network.trust = Some(network::trust_mode(text)?),
+            Key::Insecure => network.insecure = yes_or_no(text)?,
+            Key::Compress => network.compress = Some(yes_or_no(text)?),
+            Key::RequiredAcks => network.required_acks = network::count(text)?,
+            Key::AckTimeout => network.ack_timeout = network::some_duration(text)?,
+            Key::MaxRetries => network.max_retries = network::count(text)?,
+            Key::ConflictPolicy => network.conflict_policy = Some(network::conflict_policy(text)?),
+            Key::ClockPolicy => network.clock_policy = Some(network::clock_policy(text)?),
+            Key::MaxClockSkew => network.max_clock_skew = network::some_duration(text)?,
+            Key::MemberLease => network.member_lease = network::some_duration(text)?,
+            Key::AutoTick => network.auto_tick = Some(yes_or_no(text)?),
         }
         Ok(())
     }
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    choice(text, &[("true", true), ("false", false), ("1", true), ("0", false)])
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| format!("{text:?} is not a duration such as \"5s\""))
 }
 
 fn choice<T: Copy>(text: &str, all: &[(&str, T)]) -> Result<T, String> {
@@ -395,7 +456,7 @@ pub fn parse_size(text: &str) -> Option<u64> {
     number.checked_mul(factor)
 }
 
-/// A duration: a whole number with `ms`, `s`, `m` or `h` behind it.
+/// A duration: a whole number with `ms`, `s`, `m`, `h` or `d` behind it.
 #[must_use]
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = split_number(text)?;
@@ -404,6 +465,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         "s" => Some(Duration::from_secs(number)),
         "m" => number.checked_mul(60).map(Duration::from_secs),
         "h" => number.checked_mul(3600).map(Duration::from_secs),
+        "d" => number.checked_mul(86_400).map(Duration::from_secs),
         _ => None,
     }
 }

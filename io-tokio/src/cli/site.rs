@@ -83,7 +83,8 @@ async fn reach(settings: &Settings) -> Result<Site, Fault> {
 
 /// How the engine is to be opened by these settings.
 pub(super) fn options(settings: &Settings) -> ClientOptions {
-    let mut options = ClientOptions::local(&settings.data_dir).durability(settings.durability);
+    let mut options =
+        ClientOptions::local(&settings.data_dir).durability(settings.durability).sync(settings.network.sync_settings());
     if let Some(node_id) = &settings.node_id {
         options = options.node_id(node_id.clone());
     }

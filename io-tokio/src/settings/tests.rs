@@ -1,4 +1,6 @@
 use super::*;
+use softadastra_core::sync::{self, ClockPolicy};
+use softadastra_core::transport::endpoint;
 
 fn layers(env: &[(&str, &str)], flags: &[(&'static str, &str, &str)]) -> Layers {
     Layers {
@@ -55,6 +57,15 @@ fn values_of_the_wrong_kind_are_refused_with_key_and_place() {
         ("log_format", "xml", "is not one of text, json"),
         ("color", "red", "is not one of auto, always, never"),
         ("json", "yes", "is not one of true, false"),
+        ("listen", "0.0.0.0:4444, localhost", "\"localhost\" is not HOST:PORT"),
+        ("listen", "h:99999", "is not HOST:PORT"),
+        ("peers", "a:1,b:", "an address is HOST:PORT"),
+        ("trust", "all", "is not one of network, pinned, open"),
+        ("required_acks", "two", "is not a whole number"),
+        ("ack_timeout", "5", "is not a duration"),
+        ("conflict_policy", "mine", "is not one of last_write_wins, keep_local, apply_remote, keep_both"),
+        ("clock_policy", "ignore", "is not one of warn, refuse"),
+        ("auto_tick", "no", "is not one of true, false"),
         ("data_dir", "", "it is empty"),
     ];
     for (key, value, reason) in cases {
@@ -117,4 +128,40 @@ fn sizes_and_durations() {
     assert_eq!(parse_duration("2h"), Some(Duration::from_secs(7200)));
     assert_eq!(parse_duration("5"), None);
     assert_eq!(parse_duration("99999999999999999999s"), None);
+}
+
+#[test]
+fn links_and_sync_are_set_like_everything_else() {
+    let file = "listen = [\"0.0.0.0:4444\", \"[::]:4444\"]\npeers = \"a:1, b:2\"\ntrust = \"pinned\"\ncompress = false\n\
+                required_acks = 2\nack_timeout = \"5s\"\nmax_retries = 3\nconflict_policy = \"keep_both\"\n\
+                clock_policy = \"refuse\"\nmax_clock_skew = \"1m\"\nmember_lease = \"7d\"\nauto_tick = false\n";
+    let settings = with_file(file, &[], &[]).unwrap().network;
+    let options = settings.transport_options();
+    assert_eq!(options.listen, ["0.0.0.0:4444", "[::]:4444"]);
+    assert_eq!(options.peers, ["a:1", "b:2"].map(|peer| peer.parse().unwrap()));
+    assert!(!options.settings.link.compress && !options.insecure);
+    assert_eq!(options.trust.unwrap().as_str(), "pinned");
+    let sync = settings.sync_settings();
+    assert_eq!((sync.required_acks, sync.max_retries, sync.auto_tick), (2, 3, false));
+    assert_eq!((sync.ack_timeout, sync.max_clock_skew), (Duration::from_secs(5), Duration::from_secs(60)));
+    assert_eq!(sync.member_lease, Duration::from_secs(7 * 86_400));
+    assert_eq!((sync.conflict_policy.as_str(), sync.clock_policy), ("keep_both", ClockPolicy::Refuse));
+
+    let defaults = layers(&[], &[]).resolve().unwrap().network;
+    assert_eq!(format!("{:?}", defaults.sync_settings()), format!("{:?}", sync::Settings::default()));
+    assert_eq!(defaults.transport_options().settings, endpoint::Settings::default());
+
+    // A flag that is repeated adds up, and takes the place of what the file says.
+    let flags = [("--listen", "listen", "c:3"), ("--listen", "listen", "d:4")];
+    assert_eq!(with_file(file, &[], &flags).unwrap().network.listen, ["c:3", "d:4"]);
+    assert_eq!(with_file(file, &[("SOFTADASTRA_LISTEN", "")], &[]).unwrap().network.listen, [""; 0]);
+    let error = with_file("listen = [1]\n", &[], &[]).unwrap_err();
+    assert!(error.what().contains("setting listen"), "{error}");
+}
+
+#[test]
+fn a_mistyped_ticket_is_refused_without_being_shown() {
+    let ticket = format!("sadticket{}", "a".repeat(100));
+    let error = layers(&[("SOFTADASTRA_PEERS", &ticket)], &[]).resolve().unwrap_err();
+    assert!(error.what().contains("setting peers") && !error.to_string().contains(&ticket[..30]), "{error}");
 }
