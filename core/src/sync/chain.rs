@@ -1,8 +1,10 @@
 //! Telling one history from another that bears the same name.
 //!
-//! Every own operation extends a [`Chain`]. A replica tells its peers pairs (seq, chain); they keep the latest of each
-//! *level* and say them back when they meet again. If the replica finds another chain at one of those seqs, it is not
-//! the one that spoke then: its directory was copied back, or its machine rolled back, and it has written since.
+//! Every own operation extends a [`Chain`]. A replica tells its peers pairs (seq, chain), the latest of each *level*; they
+//! keep the last sixteen of each and say them back when they meet again. If the replica finds another chain at one of those
+//! seqs, it is not the one that spoke then: its directory was copied back, or its machine rolled back, and it has written
+//! since. The greatest seq at which the chains agree is where the two histories part, to within about as many operations as
+//! were lost.
 //!
 //! Levels exist because a replica cannot keep its chain at every seq. Of level 0 it keeps the last 1024 seqs, of level
 //! 1 the last 1024 multiples of 16, and so on up to multiples of 65,536, of which it keeps the last 1024 too. A history
@@ -19,6 +21,12 @@ use crate::op::Chain;
 const LEVELS: usize = 5;
 const LEVEL_SHIFT: u32 = 4;
 const KEPT: usize = 1024;
+/// Pairs of each level that are kept of what another replica said.
+const TOLD: usize = 16;
+
+fn on_level(seq: Seq, level: u32) -> bool {
+    seq.is_multiple_of(1 << (level * LEVEL_SHIFT))
+}
 
 /// A history's chain at some of its seqs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,7 +38,7 @@ impl Ladder {
     /// Adds the chain at the next seq. Seqs that are there already are passed over.
     pub fn push(&mut self, seq: Seq, chain: Chain) {
         for (level, kept) in (0u32..).zip(&mut self.levels) {
-            if !seq.is_multiple_of(1 << (level * LEVEL_SHIFT)) || kept.back().is_some_and(|(last, _)| *last >= seq) {
+            if !on_level(seq, level) || kept.back().is_some_and(|(last, _)| *last >= seq) {
                 break;
             }
             if kept.len() == KEPT {
@@ -116,6 +124,32 @@ impl Pairs {
         self.0.is_empty()
     }
 
+    /// Takes in what the same replica says later. What it had said of the same seqs or of later ones gives way.
+    pub fn absorb(&mut self, told: &Self) {
+        let mut told = told.0.clone();
+        told.sort_unstable_by_key(|(seq, _)| *seq);
+        for (seq, chain) in told {
+            let below = self.0.partition_point(|(at, _)| *at < seq);
+            if self.0.get(below) != Some(&(seq, chain)) {
+                self.0.truncate(below);
+                self.0.push((seq, chain));
+            }
+        }
+        let mut kept = [0; LEVELS];
+        let mut index = self.0.len();
+        while let Some((seq, _)) = index.checked_sub(1).and_then(|at| self.0.get(at)) {
+            index -= 1;
+            let mut wanted = false;
+            for (_, count) in (0u32..).zip(&mut kept).filter(|(level, _)| on_level(*seq, *level)) {
+                *count += 1;
+                wanted |= *count <= TOLD;
+            }
+            if !wanted {
+                self.0.remove(index);
+            }
+        }
+    }
+
     /// Pairs in the order they were told.
     pub fn iter(&self) -> impl Iterator<Item = (Seq, Chain)> + '_ {
         self.0.iter().copied()
@@ -131,7 +165,7 @@ impl Pairs {
 
     pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let count = reader.u8("chain pairs")?;
-        if usize::from(count) > LEVELS {
+        if usize::from(count) > LEVELS * TOLD {
             return Err(DecodeError { field: "chain pairs", fault: Fault::Invalid });
         }
         let mut pairs = Self::default();
@@ -183,6 +217,36 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// Whatever was lost, where the histories part is found to within about as much.
+    #[test]
+    fn where_two_histories_part_is_known_to_within_what_was_lost() {
+        for shared in [5, 100, 4_000, 70_000] {
+            for lost in [1, 3, 50, 900, 20_000] {
+                let before = history(&Ladder::default(), 1..=shared, 0);
+                let mut told = Pairs::default();
+                let mut ladder = before.clone();
+                for seq in (1..=shared).filter(|seq| shared - seq < 300 || seq.is_multiple_of(16)) {
+                    told.absorb(&before.pairs(seq));
+                }
+                for seq in shared + 1..=shared + lost {
+                    ladder.push(seq, chain(seq, 1));
+                    told.absorb(&ladder.pairs(seq));
+                }
+                let rewritten = history(&before, shared + 1..=shared + 10, 2);
+                let common = rewritten.shared_with(&told);
+                assert!(common <= shared && shared - common <= lost.max(15), "{shared} shared, {lost} lost: {common}");
+                assert!(told.0.len() <= LEVELS * TOLD);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_said_later_of_the_same_history_takes_the_place_of_what_was_said_before() {
+        let mut told = Pairs(alloc::vec![(1, Chain(1)), (2, Chain(2)), (3, Chain(3))]);
+        told.absorb(&Pairs(alloc::vec![(2, Chain(9))]));
+        assert_eq!(told.0, [(1, Chain(1)), (2, Chain(9))]);
     }
 
     #[test]

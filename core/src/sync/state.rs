@@ -158,7 +158,7 @@ impl State {
             }
             SyncRecord::Pairs { replica, pairs } => {
                 if self.pairs.contains_key(replica) || self.pairs.len() < MAX_MEMBERS {
-                    self.pairs.insert(*replica, pairs.clone());
+                    self.pairs.entry(*replica).or_default().absorb(pairs);
                 }
             }
         }
