@@ -5,5 +5,6 @@ mod convergence;
 mod cuts;
 mod harness;
 mod identity;
+mod orders;
 mod replica;
 mod sessions;

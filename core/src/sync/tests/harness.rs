@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::replica::{Directory, Logs, Replica};
 use crate::context::VersionVector;
 use crate::dice::{Dice, Seed};
-use crate::ids::{Dot, LogId, Lsn, NodeId, ReplicaId};
+use crate::ids::{Dot, LogId, NodeId, ReplicaId};
 use crate::op::Body;
 use crate::sync::{Effect, Event, Identity, PeerId, Settings};
 use crate::time::{Instant, Now, WallTime};
@@ -210,6 +210,11 @@ impl World {
         self.links.keys().flat_map(|&(a, b)| [(a, b), (b, a)]).collect()
     }
 
+    /// Directions in which a message waits.
+    pub(super) fn waiting(&self) -> Vec<(usize, usize)> {
+        self.directions().into_iter().filter(|&(a, b)| !self.on_the_way(a, b).is_empty()).collect()
+    }
+
     /// Delivers one message on some link.
     pub(super) fn deliver_some(&mut self) -> bool {
         let mut directions = self.directions();
@@ -319,24 +324,7 @@ impl World {
                 }
             }
             Effect::Rebirth(finding) => replica.rebirth = Some(finding),
-            Effect::Event(event) => {
-                if let Event::Diverged { .. } = event {
-                    std::println!("DBG {index} diverged {:?}", replica.engine.status(&replica.store).vector);
-                    for r in &self.replicas {
-                        std::println!(
-                            "DBG {} vec {:?} met {:?} floor {:?}",
-                            r.identity.node,
-                            r.engine.vector(),
-                            r.engine.state_at(Lsn(0)).met,
-                            r.engine.state_at(Lsn(0)).floor
-                        );
-                        for e in r.store.entries(None) {
-                            std::println!("DBG   {e:?}");
-                        }
-                    }
-                }
-                self.replicas[index].events.push(event);
-            }
+            Effect::Event(event) => replica.events.push(event),
         }
     }
 
