@@ -4,6 +4,8 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 use super::history::Reach;
 use super::journal::Journal;
 use super::types::{Event, Output, RequestId, Ticked, Write};
@@ -18,6 +20,9 @@ use crate::sync::{self, Apply, Effect, Logged, Resolution, SyncRecord, carry_out
 use crate::time::Now;
 use crate::wal::AppendError;
 use crate::wal::format::Record;
+
+/// Bytes written again in one group, about.
+const WRITTEN_AGAIN: usize = 4 << 20;
 
 /// What sync waits for.
 #[derive(Debug)]
@@ -214,28 +219,17 @@ impl Node {
     /// Stages foreign operations and gathers them in the log as one group. On refusal everything is as before.
     fn apply(&mut self, now: Now, apply: &Apply) -> Result<(), AppendError> {
         self.begin_run(now)?;
+        self.write_again(now, &apply.reissue)?;
         let first = self.journal.accepted().next();
-        let before = self.history.reach;
         for item in &apply.items {
             self.history.clock.adopt(item.op.stamp, now.wall, self.config.max_clock_drift);
         }
         let carried = carry_out(&mut self.store, first, apply);
-        let mut group: Vec<Record> = carried.logged.iter().map(record).collect();
-        let mut reaches = Vec::new();
-        for key in &apply.reissue {
-            let Some(body) = self.store.latest(key).as_ref().map(Entry::body) else { continue };
-            let lsn = Lsn(first.0 + group.len() as u64);
-            let op = self.issue(now, write(key.clone(), body), false, false);
-            self.stage(lsn, &op);
-            reaches.push((lsn, self.history.reach));
-            group.push(Record::Own(op));
-        }
+        let group: Vec<Record> = carried.logged.iter().map(record).collect();
         let last = if group.is_empty() { Ok(self.journal.accepted()) } else { self.journal.append(&group) };
         match last {
             Ok(last) => {
                 forget(&mut self.store, &carried);
-                self.accepted.extend(reaches);
-                self.note_settled(&group);
                 apply.items.iter().for_each(|item| self.engine.settle_conflicts(&item.op));
                 self.engine.applied(now, apply.token, last, carried, &self.store, &mut self.steps);
                 self.settle_memory(now);
@@ -243,9 +237,39 @@ impl Node {
             }
             Err(error) => {
                 self.store.discard_staged(first);
-                self.history.reach = before;
                 Err(error)
             }
+        }
+    }
+
+    /// Writes the present values of these keys again, as own operations. Doing it twice costs another version of each.
+    fn write_again(&mut self, now: Now, keys: &[Bytes]) -> Result<(), AppendError> {
+        let mut keys = keys.iter();
+        loop {
+            let first = self.journal.accepted().next();
+            let before = self.history.reach;
+            let (mut group, mut reaches, mut bytes) = (Vec::new(), Vec::new(), 0);
+            while bytes < WRITTEN_AGAIN
+                && let Some(key) = keys.next()
+            {
+                let Some(body) = self.store.latest(key).as_ref().map(Entry::body) else { continue };
+                bytes += key.len() + body.value().map_or(0, Bytes::len);
+                let lsn = Lsn(first.0 + group.len() as u64);
+                let op = self.issue(now, write(key.clone(), body), false, false);
+                self.stage(lsn, &op);
+                reaches.push((lsn, self.history.reach));
+                group.push(Record::Own(op));
+            }
+            if group.is_empty() {
+                return Ok(());
+            }
+            if let Err(error) = self.journal.append(&group) {
+                self.store.discard_staged(first);
+                self.history.reach = before;
+                return Err(error);
+            }
+            self.accepted.extend(reaches);
+            self.note_settled(&group);
         }
     }
 
@@ -318,7 +342,7 @@ fn write_of(resolution: &Resolution) -> Write {
     write(resolution.key.clone(), resolution.body.clone())
 }
 
-fn write(key: bytes::Bytes, body: Body) -> Write {
+fn write(key: Bytes, body: Body) -> Write {
     match body {
         Body::Put(value) => Write::Put { key, value, expect: None, touch: true },
         Body::Delete => Write::Delete { key, expect: None },

@@ -238,7 +238,7 @@ pub struct Apply {
     pub items: Vec<Item>,
     /// Versions that a full exchange found deleted.
     pub drops: Vec<(Dot, Bytes)>,
-    /// Keys whose present value is to be written again as an own operation, in the same frame: a full exchange found
+    /// Keys whose present value is to be written again as an own operation, ahead of the rest: a full exchange found
     /// that the others have deleted the key, not having seen this value.
     pub reissue: Vec<Bytes>,
     /// What to log behind the entries, in the same frame.
