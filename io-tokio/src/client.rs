@@ -1,5 +1,6 @@
 //! The async client: a handle on an open node.
 
+mod known;
 mod sync;
 mod transport;
 

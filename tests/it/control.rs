@@ -16,6 +16,9 @@ const BY_NATURE: &[&str] = &[
     "replica_id",
     "old_replica_id",
     "log_id",
+    "public_key",
+    "listening",
+    "transport",
     "digest",
     "started_at_ms",
     "uptime_ms",
@@ -95,6 +98,9 @@ fn mask(line: &str) -> String {
         "Replica ",
         "Log  ",
         "Log id ",
+        "Public key ",
+        "Links ",
+        "History ",
         "Digest ",
         "Log bytes ",
         "Files ",
@@ -112,6 +118,11 @@ fn mask(line: &str) -> String {
         return "How it ends".to_owned();
     }
     let mut cells: Vec<_> = line.split_whitespace().map(without_position).collect();
+    for cell in &mut cells {
+        if cell.len() == 32 && cell.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            *cell = "<id>";
+        }
+    }
     if line.starts_with("SEGMENT ") || line.contains(".seg ") {
         // First and next LSN, frames, records.
         cells.drain(1..5);
@@ -175,6 +186,19 @@ fn every_command_prints_the_same_through_a_node_and_in_process() {
         (&["store", "watch", "greeting", "--from", "0", "--count", "1"], b""),
         (&["store", "size"], b""),
         (&["status"], b""),
+        (&["peers"], b""),
+        (&["peers", "trust", "no key"], b""),
+        (&["peers", "forget", "nobody"], b""),
+        (&["join", "no ticket"], b""),
+        (&["sync", "status"], b""),
+        (&["sync", "outbox"], b""),
+        (&["sync", "tick"], b""),
+        (&["sync", "tick", "--prune"], b""),
+        (&["sync", "retry"], b""),
+        (&["conflicts", "list"], b""),
+        (&["conflicts", "show", "1"], b""),
+        (&["conflicts", "resolve", "1"], b""),
+        (&["conflicts", "resolve", "1", "--value", "v"], b""),
         (&["node", "info"], b""),
         (&["init"], b""),
         (&["wal", "inspect"], b""),
@@ -352,6 +376,18 @@ fn the_socket_speaks_plain_http_and_refuses_nonsense_by_name() {
         ("POST /v1/store/batch\n{\"key\":\"x\",\"value\":\"1\"}\nnot a record\n", "400", "line 2: "),
         ("GET /v1/store/list?limit=0", "400", "\\\"limit\\\" is 0"),
         ("POST /v1/backup?dir=relative", "400", "absolute"),
+        ("POST /v1/sync/tick?prune=maybe", "400", "\\\"prune\\\""),
+        ("POST /v1/ticket?address=nowhere", "400", "HOST:PORT"),
+        ("POST /v1/join\nno ticket", "400", "begins with sadticket"),
+        ("POST /v1/peers/connect\na b", "400", "not a node id"),
+        ("POST /v1/peers/connect\nnobody", "404", "nobody"),
+        ("POST /v1/peers/trust\nno key", "400", "no public key"),
+        ("POST /v1/peers/forget\nnobody", "404", "nobody"),
+        ("GET /v1/conflicts/one", "400", "\\\"id\\\" is missing"),
+        ("GET /v1/conflicts/one?id=7", "404", "no conflict 7"),
+        ("POST /v1/conflicts/resolve?id=7&with=force", "400", "\\\"with\\\""),
+        ("POST /v1/conflicts/resolve?id=7&with=delete\nvalue", "400", "a value is sent"),
+        ("POST /v1/conflicts/resolve?id=7", "404", "no conflict 7"),
         ("GET /v1/nothing", "404", "no such route"),
         ("POST /v1/status", "405", "other methods"),
     ] {

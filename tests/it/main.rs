@@ -7,5 +7,6 @@ mod control_limits;
 mod damage;
 mod fuzz_corpus;
 mod import;
+mod network;
 mod support;
 mod tidy;

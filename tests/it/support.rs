@@ -94,8 +94,13 @@ impl Place {
 
     /// A place with an initialised data directory.
     pub(crate) fn new() -> Self {
+        Self::of("till-1")
+    }
+
+    /// A place with the initialised data directory of a node of this name.
+    pub(crate) fn of(node: &str) -> Self {
         let place = Self::empty();
-        place.run(&["init", "--node-id", "till-1"]).ok();
+        place.run(&["init", "--node-id", node]).ok();
         place
     }
 
@@ -132,8 +137,13 @@ impl Place {
 
     /// Starts a node and waits until it takes commands.
     pub(crate) fn start(&self) -> Node {
+        self.start_with(&[])
+    }
+
+    /// The same, with further arguments.
+    pub(crate) fn start_with(&self, args: &[&str]) -> Node {
         let mut child = self
-            .command(&["--json", "node", "start"])
+            .command(&[&["--json", "node", "start"], args].concat())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -142,10 +152,11 @@ impl Place {
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
         let mut line = String::new();
         stdout.read_line(&mut line).expect("the node speaks");
-        let mut node = Node { child, stdout };
+        let mut node = Node { child, stdout, info: Value::Null };
         if line.is_empty() {
             panic!("the node did not start: {:?}", node.ended());
         }
+        node.info = serde_json::from_str::<Value>(&line).expect("it says who it is")["data"].clone();
         node
     }
 }
@@ -154,9 +165,15 @@ impl Place {
 pub(crate) struct Node {
     child: Child,
     stdout: BufReader<ChildStdout>,
+    info: Value,
 }
 
 impl Node {
+    /// The first address at which it takes links.
+    pub(crate) fn address(&self) -> &str {
+        self.info["listening"][0].as_str().expect("it listens")
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

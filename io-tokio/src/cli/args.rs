@@ -1,9 +1,13 @@
 //! The command line, defined once: parsing, help and completions come from here.
 
+mod network;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(super) use self::network::{ConflictsCommand, PeersCommand, Start, SyncCommand};
 
 /// A local-first key-value node: writes are durable here at once.
 #[derive(Debug, Parser)]
@@ -91,6 +95,43 @@ pub(super) enum Command {
     /// Read and write values
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Print a ticket with which other nodes join this one; the first founds a network. Keep it like a key
+    Ticket {
+        /// Where this node is dialled, HOST:PORT; may be given again [default: where it listens]
+        #[arg(long, value_name = "ADDR")]
+        address: Vec<String>,
+    },
+    /// Join the network of a ticket, and dial the node that gave it, now and at every start
+    Join {
+        /// The ticket; `-` reads it from stdin, so that it stands in no history of a shell
+        #[arg(value_name = "TICKET")]
+        ticket: String,
+    },
+    /// Dial a peer, now and at every start
+    Connect {
+        /// Which: HOST:PORT, a ticket, or the node id or public key of a peer that is known
+        #[arg(value_name = "PEER")]
+        peer: String,
+    },
+    /// End the link to a peer, and refuse others until it is connected again
+    Disconnect {
+        /// Which: its node id, public key, address or ticket
+        #[arg(value_name = "PEER")]
+        peer: String,
+    },
+    /// Show the peers, or say whom to trust and whom to forget
+    #[command(args_conflicts_with_subcommands = true)]
+    Peers {
+        /// What to do about them; nothing: show them
+        #[command(subcommand)]
+        command: Option<PeersCommand>,
+    },
+    /// See to delivery
+    #[command(subcommand)]
+    Sync(SyncCommand),
+    /// See and settle writes to one key that had not seen each other
+    #[command(subcommand)]
+    Conflicts(ConflictsCommand),
     /// Look at the write-ahead log, check it, repair it
     #[command(subcommand)]
     Wal(WalCommand),
@@ -127,11 +168,7 @@ pub(super) enum NodeCommand {
     /// Show who the node is
     Info,
     /// Run the node in the foreground until SIGINT or SIGTERM; creates the data directory when it is missing
-    Start {
-        /// The node's name, 1 to 64 characters of [A-Za-z0-9._-]
-        #[arg(long, value_name = "ID")]
-        node_id: Option<String>,
-    },
+    Start(Start),
 }
 
 /// A key, as text or as base64.

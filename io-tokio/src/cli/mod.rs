@@ -4,8 +4,11 @@
 //! the directory and works in this process. What it prints is the same.
 
 mod args;
+mod delivery;
 mod export;
 mod import;
+mod links;
+mod network;
 mod node;
 mod output;
 mod progress;
@@ -36,7 +39,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return of_clap(&args, &error),
     };
-    let settings = match settings(&cli.global) {
+    let settings = match settings(&cli) {
         Ok(settings) => settings,
         // What needs no settings must not fail by them.
         Err(_) if matches!(cli.command, Some(Command::Version | Command::Completions { .. })) => {
@@ -82,7 +85,7 @@ fn run(cli: Cli, settings: &Settings, out: &mut Output) -> Result<Done, Failure>
         }
         command => {
             site::options(settings).validate().map_err(|error| Failure::Usage(error.into()))?;
-            let serves = matches!(command, Command::Node(NodeCommand::Start { .. }));
+            let serves = matches!(command, Command::Node(NodeCommand::Start(_)));
             start_logging(&cli.global, settings, serves)?;
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
             if !serves {
@@ -102,7 +105,7 @@ fn run(cli: Cli, settings: &Settings, out: &mut Output) -> Result<Done, Failure>
 async fn carry_out(command: Command, settings: &Settings, out: &mut Output) -> Result<Done, Failure> {
     match command {
         Command::Init { node_id } => node::init(settings, node_id, out).await,
-        Command::Node(NodeCommand::Start { node_id }) => node::start(settings, node_id, out).await,
+        Command::Node(NodeCommand::Start(args)) => node::start(settings, args, out).await,
         Command::Node(NodeCommand::Info) => site::run(settings, out, upkeep::NodeInfo).await,
         Command::Status => site::run(settings, out, upkeep::Status).await,
         Command::Snapshot => site::run(settings, out, upkeep::Snapshot).await,
@@ -110,13 +113,21 @@ async fn carry_out(command: Command, settings: &Settings, out: &mut Output) -> R
         Command::Backup { dir, verify: true } => upkeep::verify_backup(&dir, out).await,
         Command::Restore { dir, node_id } => upkeep::restore(settings, &dir, node_id, out).await,
         Command::Wal(command) => upkeep::wal(settings, &command, out).await,
+        Command::Ticket { address } => site::run(settings, out, network::Ticket { addresses: address }).await,
+        Command::Join { ticket } => site::run(settings, out, network::Join::of(ticket)?).await,
+        Command::Connect { peer } => site::run(settings, out, network::Connect { peer }).await,
+        Command::Disconnect { peer } => site::run(settings, out, network::Disconnect { peer }).await,
+        Command::Peers { command } => site::run(settings, out, command).await,
+        Command::Sync(command) => site::run(settings, out, command).await,
+        Command::Conflicts(command) => site::run(settings, out, delivery::Conflicts::of(command)?).await,
         Command::Store(command) => site::run(settings, out, store::Action::of(command)?).await,
         Command::Version | Command::Completions { .. } => unreachable!("carried out without a runtime"),
     }
 }
 
 /// The layers of settings, flags on top.
-fn settings(global: &Global) -> Result<Settings, Fault> {
+fn settings(cli: &Cli) -> Result<Settings, Fault> {
+    let global = &cli.global;
     let mut layers = Layers::from_process();
     layers.config.clone_from(&global.config);
     for item in &global.set {
@@ -133,6 +144,13 @@ fn settings(global: &Global) -> Result<Settings, Fault> {
     }
     if global.json {
         layers.flags.push(("--json", "json".to_owned(), "true".into()));
+    }
+    if let Some(Command::Node(NodeCommand::Start(start))) = &cli.command {
+        layers.flags.extend(start.listen.iter().map(|text| ("--listen", "listen".to_owned(), text.into())));
+        layers.flags.extend(start.peer.iter().map(|text| ("--peer", "peers".to_owned(), text.into())));
+        if start.insecure {
+            layers.flags.push(("--insecure", "insecure".to_owned(), "true".into()));
+        }
     }
     let mut settings = layers.resolve()?;
     // Said in full wherever it is said: who reads it may be in another directory.

@@ -8,9 +8,12 @@ use softadastra_core::ids::NodeId;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::args::Start;
+use super::links;
 use super::output::{Done, Failure, Output};
 use super::site::options;
 use crate::control::answer::Init;
+use crate::control::local::TransportTrouble;
 use crate::control::server::Server;
 use crate::control::{Backend as _, Fault, Local};
 use crate::settings::Settings;
@@ -70,9 +73,9 @@ pub(super) async fn init(settings: &Settings, node_id: Option<String>, out: &mut
 }
 
 /// Runs a node until it is told to stop, or until it cannot go on.
-pub(super) async fn start(settings: &Settings, node_id: Option<String>, out: &mut Output) -> Result<Done, Failure> {
+pub(super) async fn start(settings: &Settings, args: Start, out: &mut Output) -> Result<Done, Failure> {
     let mut wanted = options(settings);
-    if let Some(node_id) = node_id {
+    if let Some(node_id) = args.node_id {
         wanted = wanted.node_id(parse_node_id(node_id)?);
     }
     if let Some(wait) = settings.lock_wait {
@@ -96,9 +99,12 @@ pub(super) async fn start(settings: &Settings, node_id: Option<String>, out: &mu
 
 async fn serve(settings: &Settings, client: &Client, mut signals: Signals, out: &mut Output) -> Result<(), Failure> {
     let server = Server::bind(&settings.data_dir)?;
+    let trouble = TransportTrouble::default();
+    let _trying = links::open(client, settings.network.transport_options(), &trouble).await?;
+    let mut local = Local::for_a_node(client.clone(), trouble);
     let stop = CancellationToken::new();
-    let mut serving = tokio::spawn(server.serve(client.clone(), stop.clone()));
-    let node = Local::for_a_node(client.clone()).node().await?;
+    let mut serving = tokio::spawn(server.serve(local.clone(), stop.clone()));
+    let node = local.node().await?;
     tracing::info!(event = "ready", node = %node.node_id, pid = node.pid, "commands are taken");
     if out.is_json() {
         out.document(&node)?;

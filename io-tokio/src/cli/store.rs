@@ -225,7 +225,8 @@ fn key_bytes(key: Key) -> Result<Bytes, Failure> {
     })
 }
 
-fn value_bytes(value: Option<OsString>, file: Option<PathBuf>) -> Result<Bytes, Failure> {
+/// A value as the arguments give it: literally, from a file, or from stdin.
+pub(super) fn value_bytes(value: Option<OsString>, file: Option<PathBuf>) -> Result<Bytes, Failure> {
     match (value, file) {
         (Some(value), _) if value != "-" => Ok(value.into_vec().into()),
         (None, Some(path)) if path != Path::new("-") => {

@@ -5,7 +5,12 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::Fault;
-use super::answer::{Backup, Batch, Change, Contains, Log, Node, Page, Put, Record, Removed, Size, Snapshot, Status};
+use super::answer::{
+    Backup, Batch, Change, Conflict, Conflicts, Connecting, Contains, Disconnected, Forgotten, Joined, Log, Node,
+    Outbox, Page, Peers, Put, Record, Removed, Resolved, Retried, Size, Snapshot, Status, SyncStatus, Ticked, Ticket,
+    Trusted,
+};
+use crate::model::Resolution;
 
 /// The greatest number of records in one page of a listing.
 pub const PAGE_RECORDS: usize = 1000;
@@ -26,7 +31,7 @@ pub struct Scan {
 
 /// Whoever carries out commands. Each method fails with what the node says, or with what kept it from being asked.
 #[expect(async_fn_in_trait, reason = "both implementations are used by name; nobody needs their futures to be Send")]
-pub trait Backend {
+pub trait Backend: Peering + Delivering {
     /// A running watch.
     type Watch: Changes;
 
@@ -71,6 +76,56 @@ pub trait Backend {
 
     /// Ends the work; what was opened for it is closed cleanly.
     async fn close(self) -> Result<(), Fault>;
+}
+
+/// What a command may ask about links and peers.
+#[expect(async_fn_in_trait, reason = "as for Backend")]
+pub trait Peering {
+    /// The links, and the peers at their other ends.
+    async fn peers(&mut self) -> Result<Peers, Fault>;
+
+    /// A ticket with these addresses; without any, with those at which the node listens.
+    async fn ticket(&mut self, addresses: &[String]) -> Result<Ticket, Fault>;
+
+    /// Takes a ticket.
+    async fn join(&mut self, ticket: &str) -> Result<Joined, Fault>;
+
+    /// Wants a link to a peer.
+    async fn connect(&mut self, spec: &str) -> Result<Connecting, Fault>;
+
+    /// Wants none.
+    async fn disconnect(&mut self, spec: &str) -> Result<Disconnected, Fault>;
+
+    /// Lets a key in, whatever the rules.
+    async fn trust(&mut self, key: &str) -> Result<Trusted, Fault>;
+
+    /// Forgets a node, a key or a history.
+    async fn forget(&mut self, name: &str) -> Result<Forgotten, Fault>;
+}
+
+/// What a command may ask about delivery and conflicts.
+#[expect(async_fn_in_trait, reason = "as for Backend")]
+pub trait Delivering {
+    /// How far everything got.
+    async fn sync_status(&mut self) -> Result<SyncStatus, Fault>;
+
+    /// Own operations by their state, and who holds them.
+    async fn outbox(&mut self) -> Result<Outbox, Fault>;
+
+    /// One round of delivery by hand.
+    async fn tick(&mut self, prune: bool) -> Result<Ticked, Fault>;
+
+    /// Queues again what has failed.
+    async fn retry(&mut self) -> Result<Retried, Fault>;
+
+    /// The conflicts on record.
+    async fn conflicts(&mut self) -> Result<Conflicts, Fault>;
+
+    /// One of them.
+    async fn conflict(&mut self, id: u64) -> Result<Conflict, Fault>;
+
+    /// Settles one.
+    async fn resolve(&mut self, id: u64, resolution: Resolution) -> Result<Resolved, Fault>;
 }
 
 /// The changes of a watch.

@@ -1,5 +1,9 @@
 //! Carries out commands on a client that is open in this process.
 
+mod log;
+mod network;
+mod sync;
+
 use std::path::Path;
 
 use bytes::Bytes;
@@ -7,33 +11,36 @@ use softadastra_core::error::Code;
 use softadastra_core::ids::Lsn;
 
 use super::answer::{
-    Backup, Batch, Change, Contains, Content, Damage, Leftover, Log, Node, Page, Put, Record, Recovery, Removed,
-    Segment, Size, Snapshot, SnapshotFile, Status, Torn, Wal,
+    Backup, Batch, Change, Contains, Log, Node, Page, Put, Record, Recovery, Removed, Size, Snapshot, Status, Wal,
 };
 use super::backend::{Backend, Changes, PAGE_BYTES, PAGE_RECORDS, Scan};
 use super::fault::Fault;
-use crate::model::{self, NodeState, Outcome, ScanOptions};
-use crate::tools::LeftoverKind;
-use crate::{Client, Watch, tools};
+use crate::model::{self, ConflictOutcome, NodeState, Outcome, ScanOptions};
+use crate::{Client, Watch};
+
+pub(crate) use self::log::{backup, damage, log};
+pub use self::network::TransportTrouble;
 
 /// An open client, and whether it is a node that runs for others.
 #[derive(Clone, Debug)]
 pub struct Local {
     client: Client,
     running: bool,
+    trouble: TransportTrouble,
 }
 
 impl Local {
     /// A client that this command has opened for itself.
     #[must_use]
     pub fn for_one_command(client: Client) -> Self {
-        Self { client, running: false }
+        Self { client, running: false, trouble: TransportTrouble::default() }
     }
 
-    /// A client that a running node shares with whoever asks over its control socket.
+    /// A client that a running node shares with whoever asks over its control socket, and what keeps it from opening
+    /// links.
     #[must_use]
-    pub fn for_a_node(client: Client) -> Self {
-        Self { client, running: true }
+    pub fn for_a_node(client: Client, trouble: TransportTrouble) -> Self {
+        Self { client, running: true, trouble }
     }
 }
 
@@ -119,7 +126,9 @@ impl Backend for Local {
     }
 
     async fn status(&mut self) -> Result<Status, Fault> {
-        let status = self.client.status()?;
+        let (status, sync) = (self.client.status()?, self.client.sync_state()?);
+        let own = self.client.node_info()?.replica_id;
+        let open = self.client.conflicts()?.iter().filter(|one| one.outcome == ConflictOutcome::Open).count();
         let (state, reason) = match status.state {
             NodeState::Ready => ("ready", None),
             NodeState::NoRoom => ("no_room", None),
@@ -134,6 +143,13 @@ impl Backend for Local {
             live_bytes: status.live_bytes,
             digest: format!("{:032x}", status.digest),
             outbox: status.outbox,
+            delivery: sync::delivery(&sync.outbox),
+            received: sync.vector.iter().filter(|(replica, _)| *replica != own).map(|(_, seq)| seq).sum(),
+            conflicts: sync.conflicts,
+            open_conflicts: open as u64,
+            transport: self.transport(),
+            connected: sync.connected,
+            halted: sync.halted,
             wal: status.wal.map(|wal| Wal {
                 path: wal.path.display().to_string(),
                 last_lsn: wal.last_lsn.0,
@@ -155,6 +171,8 @@ impl Backend for Local {
             node_id: info.node_id.to_string(),
             replica_id: info.replica_id.to_string(),
             log_id: info.log_id.map(|id| id.to_string()),
+            public_key: self.client.key().ok().map(|key| key.to_string()),
+            listening: self.client.listening().iter().map(ToString::to_string).collect(),
             display_name: info.display_name,
             capabilities: info.capabilities,
             hostname: info.hostname,
@@ -239,89 +257,6 @@ pub(super) fn stopped() -> Fault {
 
 fn record(key: Bytes, value: model::Value) -> Record {
     Record { key, value: value.bytes, version: value.version, stamp: value.stamp.to_string(), lsn: value.lsn.0 }
-}
-
-/// The answer to a backup in this directory.
-pub(crate) fn backup(dir: &Path, report: &model::BackupReport) -> Backup {
-    Backup {
-        dir: dir.display().to_string(),
-        durable_lsn: report.durable_lsn.0,
-        files: report.files,
-        copied_files: report.copied_files,
-        bytes: report.bytes,
-        copied_bytes: report.copied_bytes,
-        verified: false,
-    }
-}
-
-/// The answer to an inspection of a log.
-pub(crate) fn log(inspection: tools::Inspection) -> Log {
-    let report = inspection.report;
-    let doubts = report.doubts();
-    Log {
-        path: inspection.path.display().to_string(),
-        log_id: report.log.map(|id| id.to_string()),
-        segments: report
-            .segments
-            .into_iter()
-            .map(|segment| Segment {
-                number: segment.number,
-                file: segment.name,
-                bytes: segment.len,
-                first_lsn: segment.first_lsn.0,
-                next_lsn: segment.next_lsn.0,
-                frames: segment.frames,
-                records: segment.records,
-                sealed: segment.sealed,
-            })
-            .collect(),
-        snapshot: report.snapshot.map(|snapshot| SnapshotFile {
-            file: snapshot.name,
-            at: snapshot.at.0,
-            reaches: snapshot.reaches.0,
-            items: snapshot.items,
-            bytes: snapshot.bytes,
-        }),
-        damage: report.damage.into_iter().map(damage).collect(),
-        torn: report.torn.map(|torn| Torn { file: torn.file, offset: torn.offset, bytes: torn.bytes }),
-        doubts,
-        next_lsn: report.next_lsn.0,
-        durable_seen: report.durable_seen.0,
-        closed_cleanly: report.closed_cleanly,
-        in_use: false,
-        strangers: report.strangers,
-        leftovers: report.leftovers.into_iter().map(leftover).collect(),
-        too_new: report.too_new,
-        content: inspection.content.map(|content| Content {
-            node_id: content.node_id.to_string(),
-            replica_id: content.replica_id.to_string(),
-            keys: content.keys,
-            tombstones: content.tombstones,
-            live_bytes: content.live_bytes,
-            digest: format!("{:032x}", content.digest),
-        }),
-    }
-}
-
-fn leftover(leftover: tools::Leftover) -> Leftover {
-    let kind = match leftover.kind {
-        LeftoverKind::Spare => "spare",
-        LeftoverKind::Draft => "draft",
-        LeftoverKind::OldSegment => "old_segment",
-        LeftoverKind::OldSnapshot => "old_snapshot",
-    };
-    Leftover { file: leftover.name, bytes: leftover.len, kind: kind.to_owned() }
-}
-
-/// One piece of damage, as an answer.
-pub(crate) fn damage(damage: tools::Damage) -> Damage {
-    Damage {
-        file: damage.file,
-        offset: damage.offset,
-        first_lsn: damage.first_lsn.0,
-        last_lsn: damage.last_lsn.map(|lsn| lsn.0),
-        what: damage.what,
-    }
 }
 
 fn millis(duration: std::time::Duration) -> u64 {

@@ -1,5 +1,7 @@
 //! Asks the node that runs on a data directory, over its control socket.
 
+mod network;
+
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -46,6 +48,8 @@ type Sender = SendRequest<Full<Bytes>>;
 enum Kind {
     Read,
     Write,
+    /// Something about links or delivery: no value depends on it.
+    Order,
 }
 
 impl Remote {
@@ -146,6 +150,7 @@ fn lost(kind: Kind, error: &dyn std::error::Error) -> Fault {
     let message = format!("the node went away before it answered: {error}");
     match kind {
         Kind::Read => Fault::new(Code::IoError, message, "try again"),
+        Kind::Order => Fault::new(Code::IoError, message, "it may have been done: look, and try again"),
         Kind::Write => Fault {
             local_state: LocalState::Unknown.as_str().to_owned(),
             ..Fault::new(Code::Unknown, message, "read the key when the node is back")

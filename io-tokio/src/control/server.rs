@@ -1,6 +1,8 @@
 //! The router that a running node serves on its control socket: HTTP/1.1 and JSON, so that what a person can reach
 //! with `curl --unix-socket DIR/control.sock http://node/v1/status`, a program can. `docs/json.md` lists the routes.
 
+mod network;
+
 use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -28,7 +30,6 @@ use super::local::{Local, LocalWatch};
 use super::query::Query;
 use super::serving::{self, Limits};
 use super::{SOCKET_NAME, socket};
-use crate::Client;
 use crate::ndjson;
 
 /// The most bytes of bodies that are held at once, those of small ones left out.
@@ -57,10 +58,10 @@ impl Server {
     }
 
     /// Serves until `stop` is cancelled; then finishes what is being answered, ends watches, and returns.
-    pub async fn serve(mut self, client: Client, stop: CancellationToken) {
+    pub async fn serve(mut self, local: Local, stop: CancellationToken) {
         let listener = self.listener.take().expect("a server is served once");
         let bodies = Room::new(BODIES, body::MOST, BODY_PATIENCE);
-        let shared = Shared { local: Local::for_a_node(client), stop: stop.clone(), bodies };
+        let shared = Shared { local, stop: stop.clone(), bodies };
         serving::serve(listener, router(shared), too_many(), Limits::default(), stop).await;
     }
 }
@@ -103,6 +104,7 @@ fn router(shared: Shared) -> Router {
         .route("/v1/wal", get(wal))
         .route("/v1/snapshot", post(snapshot))
         .route("/v1/backup", post(backup))
+        .merge(network::routes())
         .fallback(|| async { Refused(Fault::new(Code::NotFound, "no such route", "see docs/json.md")).into_response() })
         .method_not_allowed_fallback(|| async {
             let fault = Fault::new(Code::InvalidArgument, "this route has other methods", "see docs/json.md");

@@ -1,0 +1,54 @@
+//! The links of a node that `softadastra node start` runs.
+
+use std::time::Duration;
+
+use softadastra_core::error::Code;
+use tokio::task::JoinSet;
+
+use super::output::Failure;
+use crate::control::Fault;
+use crate::control::local::TransportTrouble;
+use crate::{Client, Error, TransportOptions};
+
+/// The pause before links are tried to be opened again; each further one doubles it.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Opens links. An address that cannot be had is no reason not to work locally: it is told, and tried again by what is
+/// given back, until that is dropped.
+pub(super) async fn open(
+    client: &Client,
+    options: TransportOptions,
+    trouble: &TransportTrouble,
+) -> Result<JoinSet<()>, Failure> {
+    let mut trying = JoinSet::new();
+    match client.start_transport(options.clone()).await {
+        Ok(_addresses) => {}
+        Err(error) if error.code() == Code::InvalidArgument => return Err(Failure::Usage(error.into())),
+        Err(error) if error.code() == Code::TransportError => {
+            told(&error, trouble);
+            trying.spawn(open_in_time(client.clone(), options, trouble.clone()));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(trying)
+}
+
+async fn open_in_time(client: Client, options: TransportOptions, trouble: TransportTrouble) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        match client.start_transport(options.clone()).await {
+            Ok(_addresses) => return trouble.set(None),
+            Err(error) if error.code() == Code::InvalidState => return,
+            Err(error) => told(&error, &trouble),
+        }
+    }
+}
+
+fn told(error: &Error, trouble: &TransportTrouble) {
+    trouble.set(Some(Fault::from(error.clone()).to_string()));
+}
