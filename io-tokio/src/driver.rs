@@ -261,12 +261,24 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
             Output::Link { link, act } => self.link_act(link, act),
             Output::Pin { node, key } => self.keep_pin(node, key),
             Output::Event(event) => {
-                events::told(&event);
+                self.log(&event);
                 // Nobody may be listening.
                 drop(self.told.send(event));
             }
             Output::Closed => self.ended = true,
         }
+    }
+
+    /// Logs an event. Of a peer that was not reached the event has only the number.
+    fn log(&self, event: &Event) {
+        let peer = match event {
+            Event::LinkFailed { peer: Some(id), .. } => {
+                let now = self.clock.now();
+                self.shared.read(|node| node.peer_link(now, *id)).ok().flatten()
+            }
+            _ => None,
+        };
+        events::told(event, peer.as_ref());
     }
 
     /// Lets go of everything, and only then answers those who asked for it: whoever opens next finds it free.

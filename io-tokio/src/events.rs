@@ -3,6 +3,7 @@
 mod network;
 
 use softadastra_core::node::{Event, SnapshotTaken};
+use softadastra_core::transport::endpoint::PeerStatus;
 
 pub(crate) use self::network::*;
 
@@ -42,7 +43,8 @@ pub(crate) fn started(info: &NodeInfo, report: &RecoveryReport) {
     tracing::info!(event = "runtime_started", node = %info.node_id, replica = %info.replica_id, dir, "the node is up");
 }
 
-pub(crate) fn told(event: &Event) {
+/// `peer`: whom the event is about, where it says so only by number.
+pub(crate) fn told(event: &Event, peer: Option<&PeerStatus>) {
     match event {
         Event::Degraded(degraded) => {
             let (from, to) = degraded.doubtful.map_or((0, 0), |(from, to)| (from.0, to.0));
@@ -67,7 +69,7 @@ pub(crate) fn told(event: &Event) {
         }
         Event::LinkUp { node, key } => network::link_up(node, key),
         Event::LinkDown { node, key, reason, cause } => network::link_down(node, key, reason, cause.as_ref()),
-        Event::LinkFailed { peer, reason } => network::link_failed(peer.is_some(), reason),
+        Event::LinkFailed { peer: _, reason } => network::link_failed(peer, reason),
         Event::Distrusted { node, key, why } => network::distrusted(node, key, why),
         Event::KeyCloned { key } => network::key_cloned(key),
         Event::Reborn { from, to, finding } => network::reborn(*from, *to, finding),

@@ -35,6 +35,32 @@
 //! # }
 //! ```
 //!
+//! Two nodes bring each other to the same state, whenever there is a link between them:
+//!
+//! ```
+//! use softadastra::{Client, ClientOptions, Lsn, TransportOptions};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), softadastra::Error> {
+//! # let top = tempfile::tempdir().expect("a temporary directory");
+//! let shop = Client::open(ClientOptions::local(top.path().join("shop"))).await?;
+//! let till = Client::open(ClientOptions::local(top.path().join("till"))).await?;
+//! till.put("sale/1", "2 x tea").await?;
+//!
+//! // The ticket says where the shop is and which key must answer, and holds the secret of its network.
+//! shop.start_transport(TransportOptions { listen: vec!["127.0.0.1:0".into()], ..Default::default() }).await?;
+//! let ticket = shop.ticket(Vec::new()).await?;
+//! till.start_transport(TransportOptions::default()).await?;
+//! till.join(&ticket).await?;
+//!
+//! let sale = shop.watch("sale/", Lsn::ZERO)?.next().await.expect("the shop is open");
+//! assert_eq!(sale.value.as_deref(), Some(&b"2 x tea"[..]));
+//! # till.close().await?;
+//! # shop.close().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # How it is built
 //!
 //! One task owns the node and feeds it what is at hand (`driver`); the order of everything on disk is decided in the
@@ -62,7 +88,7 @@ pub mod ndjson;
 pub mod network;
 pub mod options;
 pub mod settings;
-mod tcp;
+pub mod tcp;
 #[cfg(test)]
 mod testing;
 pub mod tools;

@@ -1,4 +1,6 @@
-//! Disks that misbehave on command, for the tests of this crate.
+//! Disks that misbehave on command, and a network without sockets, for the tests of this crate.
+
+mod wires;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use softadastra_core::disk::{DiskError, DiskErrorKind, DiskOp, DiskResult, Lane};
 use tokio::sync::watch;
 
+pub(crate) use self::wires::Wires;
 use crate::disk::{Disk, FsDisk};
 use crate::world::{SystemClock, World};
 

@@ -257,6 +257,12 @@ impl Node {
         peers.collect()
     }
 
+    /// One peer and its link, by the number that events give.
+    #[must_use]
+    pub fn peer_link(&self, now: Now, peer: PeerId) -> Option<PeerStatus> {
+        self.links.endpoint.as_ref()?.peers(now.mono).find(|status| status.id == peer)
+    }
+
     pub(super) fn link_fact(&mut self, now: Now, link: LinkId, fact: LinkFact) {
         let Some(endpoint) = &mut self.links.endpoint else { return };
         let (at, out) = (now.mono, &mut self.steps);
@@ -300,7 +306,11 @@ impl Node {
                 let Some(session) = self.links.sessions.remove(&peer) else { return };
                 self.links.keys.remove(&session);
                 self.links.ready.remove(&session);
-                let node = self.engine.name_of(session).unwrap_or_else(|| self.history.node.clone());
+                // The name of the handshake: sync may not have come to names yet.
+                let endpoint = self.links.endpoint.as_ref();
+                let status = endpoint.and_then(|it| it.peers(now.mono).find(|status| status.key == Some(peer)));
+                let named = self.engine.name_of(session).or_else(|| status.and_then(|status| status.node));
+                let node = named.unwrap_or_else(|| self.history.node.clone());
                 let cause = self.links.causes.get(&peer).cloned();
                 self.outputs.push_back(Output::Event(Event::LinkDown { node, key: peer, reason, cause }));
                 self.engine.peer_down(now, session, &self.store, &mut self.steps);

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use softadastra_core::error::Error;
 use softadastra_core::ids::{NodeId, ReplicaId};
 use softadastra_core::sync;
-use softadastra_core::transport::endpoint::TurnedAway;
+use softadastra_core::transport::endpoint::{PeerStatus, TurnedAway};
 use softadastra_core::transport::identity::NodeKey;
 use softadastra_core::transport::reason::CloseReason;
 use softadastra_core::transport::trust::Distrust;
@@ -63,15 +63,25 @@ pub(super) fn link_down(node: &NodeId, key: &NodeKey, reason: &CloseReason, caus
 }
 
 /// Links that strangers open fail at any rate they like; those the node dials fail at its own, slow one.
-pub(super) fn link_failed(dialled: bool, reason: &CloseReason) {
+pub(super) fn link_failed(dialled: Option<&PeerStatus>, reason: &CloseReason) {
     let code = reason.as_str();
-    if !dialled {
+    let Some(status) = dialled else {
         tracing::debug!(event = "link_failed", reason = code, detail = %reason, "somebody opened a link in vain");
-    } else if reason.needs_operator() {
-        tracing::warn!(event = "link_failed", reason = code, detail = %reason, "somebody has to see to this peer");
+        return;
+    };
+    let peer = name(status);
+    if reason.needs_operator() {
+        tracing::warn!(event = "link_failed", peer, reason = code, detail = %reason, "somebody has to see to this peer");
     } else {
-        tracing::info!(event = "link_failed", reason = code, detail = %reason, "a peer was not reached; trying on");
+        tracing::info!(event = "link_failed", peer, reason = code, detail = %reason, "a peer was not reached; trying on");
     }
+}
+
+/// What a person knows a peer by: its name, else where it is, else its key.
+fn name(status: &PeerStatus) -> String {
+    let PeerStatus { node, addresses, key, .. } = status;
+    let named = node.as_ref().map(ToString::to_string).or_else(|| addresses.first().map(ToString::to_string));
+    named.or_else(|| key.map(|key| key.to_string())).unwrap_or_default()
 }
 
 pub(super) fn distrusted(node: &NodeId, key: &NodeKey, why: &Distrust) {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::model::{PeerState, Resolution};
 use crate::network::{FILE_NAME, TransportOptions};
+use crate::testing::Wires;
 use crate::watch::{Event, Events};
 use softadastra_core::transport::ticket::Ticket;
 use std::net::SocketAddr;
@@ -189,7 +190,7 @@ async fn what_was_joined_survives_a_restart_of_either_side() {
 
     let mut of_b = b.events().unwrap();
     a.close().await.unwrap();
-    link_down(&mut of_b).await;
+    assert_eq!(link_down(&mut of_b).await, "upper_layer", "it went without a farewell");
     let a = on_disk(&dir_a, "a").await;
     a.put("k", "3").await.unwrap();
     // It is dialled at its old address until it is there again, and refuses a stranger with a pinned name.
@@ -378,12 +379,15 @@ async fn a_peer_that_reads_slowly_holds_up_nobody_and_gets_everything() {
     let ticket: Ticket = Ticket { addresses: vec![between.into()], ..a.ticket(Vec::new()).await.unwrap() };
     b.start_transport(TransportOptions { listen: Vec::new(), ..loopback() }).await.unwrap();
     b.join(&ticket).await.unwrap();
+    let mut dice = softadastra_core::dice::Seed::from_number(1).stream("values that do not shrink");
     for n in 0..64 {
+        let value: Vec<u8> = (0..8 << 10).flat_map(|_| dice.next_u64().to_le_bytes()).collect();
         let began = std::time::Instant::now();
-        a.put(format!("big/{n:02}"), vec![n; 64 << 10]).await.unwrap();
+        a.put(format!("big/{n:02}"), value).await.unwrap();
         assert!(began.elapsed() < Duration::from_secs(5), "a local write waited for a slow peer");
     }
     a.put("end", "1").await.unwrap();
+    assert!(b.len().unwrap() < 65, "the peer was not slow");
     let mut published = b.inner.reach.published.clone();
     timeout(Duration::from_secs(60), async {
         while b.len().unwrap() < 65 {
@@ -437,4 +441,35 @@ async fn a_backup_holds_no_identity() {
     let restored = Client::open(ClientOptions::durable(to.path().join("restored"))).await.unwrap();
     assert_ne!(restored.key().unwrap(), key);
     restored.close().await.unwrap();
+}
+
+async fn on_wires(name: &str, wires: &Wires) -> Client {
+    let World { disk, clock, book, seed, surroundings, net: _ } = World::real(None::<FsDisk>).unwrap();
+    let options = ClientOptions::memory_only().node_id(softadastra_core::ids::NodeId::new(name).unwrap());
+    let world = World { disk, clock, book, seed, surroundings, net: wires.clone() };
+    Client::open_with(world, options).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_world_brings_its_own_network_and_a_listener_outlasts_a_shortage() {
+    let wires = Wires::default();
+    let (a, b) = (on_wires("a", &wires).await, on_wires("b", &wires).await);
+    let began = tokio::time::Instant::now();
+    wires.fail_to_accept(10);
+    a.ticket(Vec::new()).await.unwrap();
+    let at = a.start_transport(at("wire:0")).await.unwrap();
+    b.start_transport(TransportOptions::default()).await.unwrap();
+    b.join(&a.ticket(Vec::new()).await.unwrap()).await.unwrap();
+    b.put("big", vec![7; 1 << 20]).await.unwrap();
+    let mut published = a.inner.reach.published.clone();
+    while a.get("big").unwrap().is_none() {
+        published.changed().await.unwrap();
+    }
+    // Ten failures: 20 ms doubled six times to the longest pause, then that.
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(20 + 40 + 80 + 160 + 320 + 640 + 4 * 1000), "{took:?}");
+    assert!(wires.asked() < 20, "it was asked {} times without a pause", wires.asked());
+    assert_eq!(a.listening(), at);
+    a.close().await.unwrap();
+    b.close().await.unwrap();
 }
