@@ -18,7 +18,7 @@ use bytes::Bytes;
 use softadastra_core::node::LinkFact;
 use softadastra_core::transport::address::Address;
 use softadastra_core::transport::endpoint::LinkId;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 
 pub(super) use self::bind::{Bound, bind};
@@ -28,6 +28,10 @@ use crate::world::{Connection, Net};
 
 /// Facts that may wait for the loop. Readers, dialers and listeners beyond wait to tell theirs.
 const QUEUE: usize = 1024;
+
+/// Closed connections that may wait to hear that their last words arrived. A flood of strangers must not keep the file
+/// descriptors that the log needs.
+const MOST_LINGERING: usize = 256;
 
 /// What the network has to tell.
 pub(super) enum NetFact<N: Net> {
@@ -53,6 +57,7 @@ pub(super) struct Links<N: Net> {
     tasks: JoinSet<()>,
     listening: JoinSet<()>,
     preparing: Option<GiveUp>,
+    lingering: Arc<Semaphore>,
 }
 
 enum Open {
@@ -82,6 +87,7 @@ impl<N: Net> Links<N> {
             tasks: JoinSet::new(),
             listening: JoinSet::new(),
             preparing: None,
+            lingering: Arc::new(Semaphore::new(MOST_LINGERING)),
         };
         (links, facts)
     }
@@ -122,7 +128,7 @@ impl<N: Net> Links<N> {
 
     /// Begins to read and write.
     pub(super) fn stand(&mut self, link: LinkId, connection: Connection<N>) {
-        let (pipe, reading, writing) = pipe::lay(link, connection, self.told.clone());
+        let (pipe, reading, writing) = pipe::lay(link, connection, self.told.clone(), self.lingering.clone());
         self.spawn(reading);
         self.spawn(writing);
         self.open.insert(link, Open::Standing(pipe));

@@ -45,10 +45,11 @@ pub(super) fn lay<N: Net>(
     link: LinkId,
     (reader, writer): Connection<N>,
     told: mpsc::Sender<NetFact<N>>,
+    lingering: Arc<Semaphore>,
 ) -> (Pipe, impl Future<Output = ()> + Send + 'static, impl Future<Output = ()> + Send + 'static) {
     let (out, queue) = mpsc::unbounded_channel();
     let closing = CancellationToken::new();
-    let reading = read(link, reader, told.clone(), closing.clone());
+    let reading = read(link, reader, told.clone(), closing.clone(), lingering);
     let writing = write(link, writer, queue, told, closing.clone());
     (Pipe { out, _closing: closing.drop_guard() }, reading, writing)
 }
@@ -60,7 +61,13 @@ pub(super) async fn tell<N: Net>(told: &mpsc::Sender<NetFact<N>>, fact: NetFact<
     }
 }
 
-async fn read<N: Net>(link: LinkId, mut reader: N::Reader, told: mpsc::Sender<NetFact<N>>, closing: CancellationToken) {
+async fn read<N: Net>(
+    link: LinkId,
+    mut reader: N::Reader,
+    told: mpsc::Sender<NetFact<N>>,
+    closing: CancellationToken,
+    lingering: Arc<Semaphore>,
+) {
     let tell_end = async {
         let one_chunk = Arc::new(Semaphore::new(1));
         let mut size = LEAST_READ;
@@ -86,6 +93,7 @@ async fn read<N: Net>(link: LinkId, mut reader: N::Reader, told: mpsc::Sender<Ne
         () = closing.cancelled() => {}
         () = tell_end => closing.cancelled().await,
     }
+    let Ok(_place) = lingering.try_acquire() else { return };
     // To close a connection with unread bytes would destroy what was just written: the other side has to read first
     // why this one goes, and ends the connection itself.
     let gone = async {

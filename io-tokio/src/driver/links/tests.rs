@@ -135,6 +135,20 @@ async fn a_peer_that_does_not_read_holds_a_closed_link_for_a_second_at_most() {
 }
 
 #[tokio::test]
+async fn only_so_many_closed_links_linger() {
+    let mut side = Side::new();
+    let mut peer = side.stand(1).await;
+    let _all_places = side.links.lingering.clone().try_acquire_many_owned(MOST_LINGERING as u32).unwrap();
+    let began = tokio::time::Instant::now();
+    side.links.close(LinkId(1));
+    // The answer to the first write makes a later one fail.
+    while peer.write_all(b"x").await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert!(began.elapsed() < Duration::from_millis(900), "it lingered");
+}
+
+#[tokio::test]
 async fn a_dial_that_fails_says_where_and_one_given_up_says_nothing() {
     let mut side = Side::new();
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
