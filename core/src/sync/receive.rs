@@ -249,8 +249,7 @@ impl Engine {
         for part in parts {
             match part {
                 Part::Entry { op, known } => {
-                    if op.dot.replica == self.me.replica && op.dot.seq > self.own_written {
-                        let finding = self.rolled_back(op.dot.seq);
+                    if let Some(finding) = self.never_issued(&op, &known) {
                         self.halt(finding, out);
                         return None;
                     }
@@ -280,6 +279,15 @@ impl Engine {
             return None;
         }
         Some(sorted)
+    }
+
+    /// What it means if an entry names an own operation beyond those there are, be it only as seen by its writer: the
+    /// next own write to the key would have seen itself.
+    pub(super) fn never_issued(&self, op: &Operation, known: &VersionVector) -> Option<Finding> {
+        let own = self.me.replica;
+        let written = if op.dot.replica == own { op.dot.seq } else { 0 };
+        let told = written.max(op.context.get(own)).max(known.get(own));
+        (told > self.own_written).then(|| self.rolled_back(told))
     }
 
     /// Whether an operation and all that was merged with it is in the own state already.

@@ -95,6 +95,9 @@ impl Engine {
         if items.is_empty() {
             return;
         }
+        if let Some(finding) = items.iter().find_map(|item| self.never_issued(&item.op, &item.known)) {
+            return self.halt(finding, out);
+        }
         let token = self.new_token();
         if let Some(session) = self.sessions.get_mut(&peer) {
             session.applying += 1;

@@ -3,12 +3,17 @@
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::harness::World;
+use crate::clock::Stamp;
+use crate::ids::{Dot, Lsn};
+use crate::op::{Body, Marks, Operation};
+use crate::sync::message::{Message, Origins, Part};
 use crate::sync::{CloseReason, Event, Finding, Settings};
 
 const YEAR_MS: i64 = 365 * 24 * 3600 * 1000;
@@ -96,6 +101,36 @@ fn a_rolled_back_log_is_found_out_even_if_only_foreign_operations_were_lost() {
     world.connect(0, 1);
     world.settle();
     assert!(matches!(world.replicas[0].rebirth, Some(Finding::LogRollback { .. })), "{:?}", world.replicas[0].rebirth);
+}
+
+/// What somebody has seen of this history counts like what he holds of it: an own write on top of it would otherwise
+/// have seen itself.
+#[test]
+fn own_operations_that_were_never_issued_are_found_in_what_others_have_seen() {
+    for (kind, seen_by_the_writer) in [(3, true), (3, false), (12, true), (12, false)] {
+        let mut world = World::new(2, 4, &Settings::default());
+        world.connect(0, 1);
+        world.settle();
+        let own = Dot { replica: world.replicas[0].identity.replica, seq: 7 };
+        let (context, known) = if seen_by_the_writer { (vec![own], vec![]) } else { (vec![], vec![own]) };
+        let op = Operation {
+            dot: Dot { replica: world.replicas[1].identity.replica, seq: 1 },
+            stamp: Stamp(1),
+            context: context.into_iter().collect(),
+            key: Bytes::from_static(b"k"),
+            body: Body::Put(Bytes::from_static(b"v")),
+            marks: Marks::default(),
+        };
+        let parts = vec![Part::Entry { op, known: known.into_iter().collect() }];
+        let message = if kind == 3 { Message::Batch(Lsn(1), parts) } else { Message::Repair(parts) };
+        let mut bytes = Vec::new();
+        message.encode(&mut Origins::default(), &mut bytes);
+        world.inject(1, 0, &bytes.into());
+        world.settle();
+        let found = world.replicas[0].rebirth;
+        assert!(matches!(found, Some(Finding::Rollback { own: 0, told: 7, .. })), "{kind}: {found:?}");
+        world.put(0, "k", "w");
+    }
 }
 
 #[test]
