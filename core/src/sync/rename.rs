@@ -60,10 +60,11 @@ impl Renaming {
             let dot = self.dot(entry.dot());
             let (mut context, mut known) = (entry.context(), entry.known());
             self.vector(&mut known);
-            // The context of somebody else's operation never changes.
+            // The context of somebody else's operation never changes, and what it has seen stays known.
             if dot != entry.dot() {
                 self.vector(&mut context);
             }
+            known.join(&context);
             store.rename(&key, dot, &context, &known);
         }
     }
@@ -85,5 +86,43 @@ impl Renaming {
         let retired = Member { node, heard: WallTime(0), forgotten: self.at, vector };
         state.members.join(self.from, &retired);
         state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Stamp;
+    use crate::ids::Lsn;
+    use crate::op::{Body, Marks, Operation};
+    use bytes::Bytes;
+
+    /// What a peer wrote on top of an own operation has seen it under the old name, for ever.
+    #[test]
+    fn an_entry_knows_what_its_writer_had_seen_even_when_that_gets_another_name() {
+        let [own, other, new] = [1, 2, 3].map(|id| ReplicaId([id; 16]));
+        let written = |replica, seq, seen: &[Dot]| Operation {
+            dot: Dot { replica, seq },
+            stamp: Stamp(seq),
+            context: seen.iter().copied().collect(),
+            key: Bytes::from_static(b"k"),
+            body: Body::Put(Bytes::from_static(b"v")),
+            marks: Marks::default(),
+        };
+        let mut store = Store::new();
+        let first = written(own, 3, &[]);
+        store.apply(Lsn(1), &first);
+        store.apply(Lsn(2), &written(other, 9, &[first.dot]));
+        let renaming = Renaming { from: own, above: 1, to: new, at: WallTime(0) };
+        for _again in 0..2 {
+            renaming.rename(&mut store);
+            let entry = store.entry(b"k").unwrap();
+            let dots = [(own, 3), (other, 9), (new, 2)].map(|(replica, seq)| Dot { replica, seq });
+            assert_eq!(entry.known(), dots.into_iter().collect());
+            assert_eq!(entry.context(), [first.dot].into_iter().collect());
+        }
+        let mut block = Vec::new();
+        let walk = store.walk(None, 1000, &mut block);
+        assert_eq!(Store::new().load(walk.items, block.into()), Ok(()), "a snapshot of it is read");
     }
 }
