@@ -3,6 +3,8 @@
 //!
 //! Each body takes any bytes and panics only when a promise is broken.
 
+mod peer;
+
 use bytes::Bytes;
 use softadastra_core::config::Config;
 use softadastra_core::dice::Seed;
@@ -16,6 +18,7 @@ use softadastra_core::wal::format::{
     FRAME_ALIGN, FileName, Frame, FrameKind, FrameSalt, Records, SegmentHeader, decode_frame,
 };
 
+pub use self::peer::sync_session;
 use crate::disk::SimDisk;
 
 const NOW: Now = Now { mono: Instant(1), wall: WallTime(1_700_000_000_000) };
@@ -180,17 +183,25 @@ fn damage(disk: &mut SimDisk, script: &mut impl Iterator<Item = u8>) -> Damage {
     if before == after { Damage::None } else { damage }
 }
 
+/// Small segments: less to fill with zeros, and more of them.
+const SMALL_SEGMENT: u64 = 64 << 10;
+
+fn small_log() -> wal::Settings {
+    wal::Settings { first_segment: SMALL_SEGMENT, max_segment: SMALL_SEGMENT, ..wal::Settings::default() }
+}
+
 fn open(disk: &mut SimDisk, seed: u64) -> Result<Box<Node>, Error> {
-    // Small segments: less to fill with zeros, and more of them.
-    let small = wal::Settings { first_segment: 64 << 10, max_segment: 64 << 10, ..wal::Settings::default() };
-    let mut opening =
-        Opening::new(Config { log: small, ..Config::default() }, Seed::from_number(seed), NOW, Start::OpenOrCreate)?;
+    open_with(disk, Config { log: small_log(), ..Config::default() }, NOW, seed)
+}
+
+fn open_with(disk: &mut SimDisk, config: Config, now: Now, seed: u64) -> Result<Box<Node>, Error> {
+    let mut opening = Opening::new(config, Seed::from_number(seed), now, Start::OpenOrCreate)?;
     loop {
-        while let Some(request) = opening.poll_output(NOW) {
+        while let Some(request) = opening.poll_output(now) {
             let result = disk.execute(&request.op);
-            opening.handle(NOW, request.token, result);
+            opening.handle(now, request.token, result);
         }
-        match opening.advance(NOW) {
+        match opening.advance(now) {
             OpeningState::Working(next) => opening = next,
             OpeningState::Ready(node, _) => return Ok(node),
             OpeningState::Failed(error) => return Err(error),

@@ -56,3 +56,18 @@ fn link_decoded() {
 fn ticket() {
     replay("ticket", softadastra_core::transport::fuzz::ticket);
 }
+
+#[test]
+fn sync_messages() {
+    replay("sync_messages", softadastra_core::sync::fuzz::messages);
+}
+
+#[test]
+fn hello() {
+    replay("hello", softadastra_core::sync::fuzz::hello);
+}
+
+#[test]
+fn sync_session() {
+    replay("sync_session", sim::fuzzing::sync_session);
+}

@@ -26,6 +26,8 @@ mod collect;
 mod conflict;
 mod ending;
 mod engine;
+#[doc(hidden)]
+pub mod fuzz;
 mod greet;
 mod members;
 pub mod message;
