@@ -87,7 +87,7 @@ pub fn this_machine() -> Surroundings {
         hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        capabilities: vec!["store".to_owned(), "wal".to_owned()],
+        capabilities: ["store", "sync", "transport", "wal"].map(str::to_owned).into(),
     }
 }
 
