@@ -132,6 +132,8 @@ pub(super) enum Command {
     /// See and settle writes to one key that had not seen each other
     #[command(subcommand)]
     Conflicts(ConflictsCommand),
+    /// Watch three nodes on this machine part, crash, disagree and come together; leaves nothing behind
+    Demo,
     /// Look at the write-ahead log, check it, repair it
     #[command(subcommand)]
     Wal(WalCommand),

@@ -5,6 +5,7 @@
 
 mod args;
 mod delivery;
+mod demo;
 mod export;
 mod import;
 mod links;
@@ -42,7 +43,7 @@ pub fn main() -> ExitCode {
     let settings = match settings(&cli) {
         Ok(settings) => settings,
         // What needs no settings must not fail by them.
-        Err(_) if matches!(cli.command, Some(Command::Version | Command::Completions { .. })) => {
+        Err(_) if matches!(cli.command, Some(Command::Version | Command::Completions { .. } | Command::Demo)) => {
             let mut unset = Settings::default();
             unset.json = cli.global.json;
             unset
@@ -86,7 +87,9 @@ fn run(cli: Cli, settings: &Settings, out: &mut Output) -> Result<Done, Failure>
         command => {
             site::options(settings).validate().map_err(|error| Failure::Usage(error.into()))?;
             let serves = matches!(command, Command::Node(NodeCommand::Start(_)));
-            start_logging(&cli.global, settings, serves)?;
+            // What goes wrong in the demonstration is meant to.
+            let quiet = cli.global.quiet || matches!(command, Command::Demo);
+            start_logging(&cli.global, settings, quiet, serves)?;
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
             if !serves {
                 // One for the engine, one for the connection: the command itself runs on the main thread.
@@ -120,6 +123,7 @@ async fn carry_out(command: Command, settings: &Settings, out: &mut Output) -> R
         Command::Peers { command } => site::run(settings, out, command).await,
         Command::Sync(command) => site::run(settings, out, command).await,
         Command::Conflicts(command) => site::run(settings, out, delivery::Conflicts::of(command)?).await,
+        Command::Demo => demo::run(out).await,
         Command::Store(command) => site::run(settings, out, store::Action::of(command)?).await,
         Command::Version | Command::Completions { .. } => unreachable!("carried out without a runtime"),
     }
@@ -159,9 +163,9 @@ fn settings(cli: &Cli) -> Result<Settings, Fault> {
     Ok(settings)
 }
 
-fn start_logging(global: &Global, settings: &Settings, serves: bool) -> Result<(), Failure> {
-    let default = match (global.quiet, global.verbose, serves) {
-        (true, ..) => "error",
+fn start_logging(global: &Global, settings: &Settings, quiet: bool, serves: bool) -> Result<(), Failure> {
+    let default = match (quiet, global.verbose, serves) {
+        (true, 0, _) => "error",
         (_, 0, true) => "info",
         (_, 0, false) => "warn",
         (_, 1, _) => "warn,softadastra=debug",

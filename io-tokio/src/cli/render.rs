@@ -1,6 +1,7 @@
 //! Answers as people read them.
 
 mod conflicts;
+mod demo;
 mod log;
 mod network;
 mod node;

@@ -3,6 +3,7 @@
 //! real disk); hashes, ids and stamps are strings.
 
 mod conflicts;
+mod demo;
 mod log;
 mod network;
 mod node;
@@ -12,6 +13,7 @@ mod sync;
 use serde::{Deserialize, Serialize};
 
 pub use self::conflicts::*;
+pub use self::demo::*;
 pub use self::log::*;
 pub use self::network::*;
 pub use self::node::*;
@@ -93,4 +95,5 @@ answers! {
     Conflicts = "conflicts/1",
     Conflict = "conflict/1",
     Resolved = "resolve/1",
+    Demo = "demo/1",
 }

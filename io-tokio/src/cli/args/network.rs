@@ -113,6 +113,7 @@ mod tests {
             &["conflicts", "resolve", "1", "--value", "v", "--file", "f"],
             &["conflicts", "resolve", "1", "--file", "f", "--delete"],
             &["node", "start", "--listen"],
+            &["demo", "now"],
         ];
         for args in cases {
             assert!(is_usage_error(args), "{args:?}");

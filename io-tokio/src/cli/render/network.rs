@@ -33,7 +33,7 @@ impl Human for Peers {
                 }),
                 flow.map_or_else(none, |flow| lag(flow.lag)),
                 peer.round_trip_us.map_or_else(none, round_trip),
-                peer.last_error.as_ref().map_or_else(none, |error| format!("{}: {}", error.code, error.message)),
+                peer.last_error.as_ref().map_or_else(none, |error| format!("{} [{}]", error.message, error.code)),
             ]);
         }
         for column in table.column_iter_mut().skip(3).take(3) {
@@ -54,7 +54,9 @@ fn state(peer: &Peer) -> String {
     match (peer.held, peer.state.as_str(), peer.up_ms, peer.next_dial_ms) {
         (true, ..) => "disconnected".to_owned(),
         (_, "connected", Some(up), _) => format!("connected {}", duration(up)),
-        (_, state, _, Some(next)) if peer.failures > 0 => format!("{state}, dial in {}", duration(next)),
+        (_, state, _, Some(next)) if peer.failures > 0 => {
+            format!("{state}, dial in {}", duration(next.next_multiple_of(1000)))
+        }
         (_, state, ..) => state.to_owned(),
     }
 }
@@ -180,7 +182,7 @@ mod tests {
              \n\
              NODE         ADDRESS        STATE                 PROGRESS  LAG  ROUND TRIP  LAST ERROR\n\
              till-2       10.0.0.2:4444  connected 1 min 1 s     90/100   10      1.2 ms  -\n\
-             abcdefghij…  10.0.0.2:4444  faulted, dial in 9 s         -    -           -  wrong_secret: another network\n"
+             abcdefghij…  10.0.0.2:4444  faulted, dial in 9 s         -    -           -  another network [wrong_secret]\n"
         );
     }
 
