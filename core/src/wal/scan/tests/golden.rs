@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::println;
 
+use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec;
 use core::fmt::Write as _;
@@ -14,12 +15,15 @@ use super::*;
 use crate::codec::{put_blob, put_varint};
 use crate::config::Config;
 use crate::dice::Seed;
-use crate::node::{Opening, OpeningState, Start};
+use crate::node::{Node, Opening, OpeningState, Start};
 use crate::op::Chain;
 use crate::store::Store;
 use crate::testing::hex;
 use crate::time::{Instant, Now};
 
+mod sync;
+
+const NOW: Now = Now { mono: Instant(0), wall: WallTime(1_700_000_001_000) };
 /// The last segment of each variant, and how many records it keeps.
 const VARIANTS: [(&str, u64); 4] = [("clean", 14), ("torn-short", 12), ("torn-zeros", 12), ("torn-garbage", 12)];
 const SNAPSHOT_AT: Lsn = Lsn(5);
@@ -84,6 +88,25 @@ fn head(records: &[Record]) -> Vec<u8> {
     head
 }
 
+/// A snapshot of a store, in small blocks.
+fn snapshot(store: &Store, at: Lsn, reaches: Lsn, head: &[u8]) -> Vec<u8> {
+    let mut snapshot = encode_header(LOG, at, head);
+    let (mut after, mut blocks, mut items) = (None, 0, 0);
+    loop {
+        let mut body = Vec::new();
+        let walk = store.walk(after.as_deref(), 60, &mut body);
+        snapshot.extend(encode_block(LOG, at, blocks, walk.items, &body));
+        blocks += 1;
+        items += u64::from(walk.items);
+        after = walk.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    snapshot.extend(encode_footer(LOG, at, blocks, items, reaches));
+    snapshot
+}
+
 /// What this version of the software writes, by path.
 fn written_now() -> Vec<(String, Vec<u8>)> {
     let records = records();
@@ -109,20 +132,7 @@ fn written_now() -> Vec<(String, Vec<u8>)> {
             Record::Birth { .. } | Record::Sync(_) => {}
         }
     }
-    let mut snapshot = encode_header(LOG, SNAPSHOT_AT, &head(&records));
-    let (mut after, mut blocks, mut items) = (None, 0, 0);
-    loop {
-        let mut body = Vec::new();
-        let walk = store.walk(after.as_deref(), 60, &mut body);
-        snapshot.extend(encode_block(LOG, SNAPSHOT_AT, blocks, walk.items, &body));
-        blocks += 1;
-        items += u64::from(walk.items);
-        after = walk.next;
-        if after.is_none() {
-            break;
-        }
-    }
-    snapshot.extend(encode_footer(LOG, SNAPSHOT_AT, blocks, items, SNAPSHOT_REACHES));
+    let snapshot = snapshot(&store, SNAPSHOT_AT, SNAPSHOT_REACHES, &head(&records));
 
     let garbage = {
         let mut dice = Seed::from_number(1).stream("fixture");
@@ -188,22 +198,24 @@ fn read(version: &str, variant: &str) -> (ScanReport, String) {
     (report, text)
 }
 
-/// Opens a stored directory as a node does and puts in words what its store holds.
-fn open(version: &str, variant: &str) -> String {
-    let mut disk = directory(version, variant);
-    let now = Now { mono: Instant(0), wall: WallTime(1_700_000_001_000) };
-    let mut opening = Opening::new(Config::default(), Seed::from_number(9), now, Start::OpenExisting).unwrap();
-    let node = loop {
-        while let Some(request) = opening.poll_output(now) {
+/// Opens a directory as a node does.
+fn node_on(disk: &mut MemDisk) -> Box<Node> {
+    let mut opening = Opening::new(Config::default(), Seed::from_number(9), NOW, Start::OpenExisting).unwrap();
+    loop {
+        while let Some(request) = opening.poll_output(NOW) {
             let result = disk.run(&request.op);
-            opening.handle(now, request.token, result);
+            opening.handle(NOW, request.token, result);
         }
-        match opening.advance(now) {
+        match opening.advance(NOW) {
             OpeningState::Working(next) => opening = next,
-            OpeningState::Ready(node, _) => break node,
-            OpeningState::Failed(error) => panic!("{version} {variant}: {error}"),
+            OpeningState::Ready(node, _) => return node,
+            OpeningState::Failed(error) => panic!("{error}"),
         }
-    };
+    }
+}
+
+/// Puts in words what a node's store holds.
+fn held(node: &Node) -> String {
     let mut text = String::new();
     for entry in node.store().feed(Lsn::ZERO) {
         let value = entry.value().map_or("deleted".into(), words);
@@ -217,6 +229,10 @@ fn words(bytes: &[u8]) -> String {
     let text: String =
         bytes.iter().take(40).flat_map(|byte| core::ascii::escape_default(*byte)).map(char::from).collect();
     format!("{} bytes '{text}'", bytes.len())
+}
+
+fn open(version: &str, variant: &str) -> String {
+    held(&node_on(&mut directory(version, variant)))
 }
 
 #[test]
@@ -248,6 +264,15 @@ fn the_fixture_shows_every_sort_of_record() {
     assert!(births > 1, "one of them beyond the snapshot");
 }
 
+fn write(path: PathBuf, bytes: &[u8]) {
+    if path.exists() {
+        println!("{} stands and stays", path.display());
+    } else {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+}
+
 /// Writes the fixtures of a new version of the format when `WRITE_FIXTURES` is set; see `docs/wal-format.md`. What
 /// stands already is never touched, so without a new version this changes nothing.
 #[test]
@@ -256,14 +281,6 @@ fn write_the_fixtures() {
         return;
     }
     let version = format!("v{}", crate::wal::format::FORMAT_VERSION);
-    let write = |path: PathBuf, bytes: &[u8]| {
-        if path.exists() {
-            println!("{} stands and stays", path.display());
-        } else {
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, bytes).unwrap();
-        }
-    };
     for (path, bytes) in written_now() {
         write(fixtures(&version).join(path), &bytes);
     }
@@ -271,4 +288,5 @@ fn write_the_fixtures() {
         let text = read(&version, variant).1 + &open(&version, variant);
         write(fixtures(&version).join(variant).join("holds.txt"), text.as_bytes());
     }
+    sync::write_the_fixture();
 }
