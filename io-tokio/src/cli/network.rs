@@ -1,18 +1,37 @@
 //! `softadastra ticket`, `join`, `connect`, `disconnect` and `peers`.
 
+use std::fmt;
 use std::io::{self, Read as _};
 
 use softadastra_core::error::Code;
+use softadastra_core::ids::NodeId;
+use softadastra_core::transport::address::Address;
+use softadastra_core::transport::identity::NodeKey;
 use softadastra_core::transport::ticket::Ticket as AnyTicket;
 
 use super::args::PeersCommand;
 use super::output::{Done, Failure, Output};
 use super::site::Act;
+use crate::PeerSpec;
 use crate::control::{Backend, Fault};
+
+/// An argument that is not what it should be, told before anything is opened or locked.
+fn mistake(what: &impl fmt::Display, next: &str) -> Failure {
+    Failure::Usage(Fault::new(Code::InvalidArgument, what.to_string(), next))
+}
 
 /// `softadastra ticket`.
 pub(super) struct Ticket {
-    pub(super) addresses: Vec<String>,
+    addresses: Vec<String>,
+}
+
+impl Ticket {
+    pub(super) fn of(addresses: Vec<String>) -> Result<Self, Failure> {
+        for text in &addresses {
+            text.parse::<Address>().map_err(|error| mistake(&format!("{text:?}: {error}"), "correct it"))?;
+        }
+        Ok(Self { addresses })
+    }
 }
 
 impl Act for Ticket {
@@ -41,10 +60,7 @@ impl Join {
     /// Reads the ticket, before anything is opened or locked.
     pub(super) fn of(ticket: String) -> Result<Self, Failure> {
         let ticket = if ticket == "-" { read_ticket()? } else { ticket };
-        ticket.parse::<AnyTicket>().map_err(|error| {
-            let next = "copy it whole from `softadastra ticket`";
-            Failure::Usage(Fault::new(Code::InvalidArgument, error.to_string(), next))
-        })?;
+        ticket.parse::<AnyTicket>().map_err(|error| mistake(&error, "copy it whole from `softadastra ticket`"))?;
         Ok(Self { ticket })
     }
 }
@@ -66,7 +82,18 @@ impl Act for Join {
 
 /// `softadastra connect`.
 pub(super) struct Connect {
-    pub(super) peer: String,
+    peer: String,
+}
+
+impl Connect {
+    pub(super) fn of(peer: String) -> Result<Self, Failure> {
+        check_peer(&peer)?;
+        Ok(Self { peer })
+    }
+}
+
+fn check_peer(text: &str) -> Result<(), Failure> {
+    text.parse::<PeerSpec>().map(drop).map_err(|error| Failure::Usage(error.into()))
 }
 
 impl Act for Connect {
@@ -78,7 +105,14 @@ impl Act for Connect {
 
 /// `softadastra disconnect`.
 pub(super) struct Disconnect {
-    pub(super) peer: String,
+    peer: String,
+}
+
+impl Disconnect {
+    pub(super) fn of(peer: String) -> Result<Self, Failure> {
+        check_peer(&peer)?;
+        Ok(Self { peer })
+    }
 }
 
 impl Act for Disconnect {
@@ -88,9 +122,31 @@ impl Act for Disconnect {
     }
 }
 
-impl Act for Option<PeersCommand> {
+/// `softadastra peers`, its arguments checked.
+pub(super) struct Peers(Option<PeersCommand>);
+
+impl Peers {
+    pub(super) fn of(command: Option<PeersCommand>) -> Result<Self, Failure> {
+        match &command {
+            None => {}
+            Some(PeersCommand::Trust { key }) => {
+                let what = format!("{key:?} is no public key: those have 52 letters and digits");
+                let next = "copy it from `softadastra node info` on that node";
+                key.parse::<NodeKey>().map_err(|_| mistake(&what, next))?;
+            }
+            // A public key and a replica id have the form of a node id, too.
+            Some(PeersCommand::Forget { name }) => {
+                let next = "name a node id, a public key or a replica id";
+                NodeId::new(name).map_err(|error| mistake(&error, next))?;
+            }
+        }
+        Ok(Self(command))
+    }
+}
+
+impl Act for Peers {
     async fn act<B: Backend>(self, backend: &mut B, out: &mut Output) -> Result<Done, Failure> {
-        match self {
+        match self.0 {
             None => out.answer(&backend.peers().await?)?,
             Some(PeersCommand::Trust { key }) => out.answer(&backend.trust(&key).await?)?,
             Some(PeersCommand::Forget { name }) => out.answer(&backend.forget(&name).await?)?,
