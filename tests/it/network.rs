@@ -295,6 +295,23 @@ fn a_running_node_joins_and_forgets_who_is_linked() {
 }
 
 #[test]
+fn a_new_secret_keeps_out_who_does_not_join_again() {
+    let (till, first, desk, _second) = pair(&[]);
+    let ticket = till.run(&["ticket", "--new-secret"]).ok();
+    let peers = shows(&desk, &["peers"], "softadastra.peers/1", "the old secret is refused", |data| {
+        data["peers"][0]["last_error"]["code"] == "wrong_secret"
+    });
+    assert_eq!(peers["peers"][0]["state"], "faulted");
+    till.run(&["store", "put", "k", "v"]).ok();
+    let refused = desk.run(&["join", ticket.trim(), "--json"]);
+    assert_eq!((refused.code, &refused.error()["code"]), (1, &json!("invalid_state")), "{refused:?}");
+    desk.run(&["join", "--leave", ticket.trim()]).ok();
+    holds(&desk, "k", "v");
+    connected(&desk);
+    assert_eq!(first.stop().code, 0);
+}
+
+#[test]
 fn mistakes_are_exit_2_and_no_secret_is_repeated() {
     let place = Place::new();
     let ticket = place.run(&["ticket", "--address", "127.0.0.1:4444"]).ok();

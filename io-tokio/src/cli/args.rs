@@ -100,12 +100,18 @@ pub(super) enum Command {
         /// Where this node is dialled, HOST:PORT; may be given again [default: where it listens]
         #[arg(long, value_name = "ADDR")]
         address: Vec<String>,
+        /// Replace the secret of the network first: all links end, and who is to stay joins again by the new ticket
+        #[arg(long)]
+        new_secret: bool,
     },
     /// Join the network of a ticket, and dial the node that gave it, now and at every start
     Join {
         /// The ticket; `-` reads it from stdin, so that it stands in no history of a shell
         #[arg(value_name = "TICKET")]
         ticket: String,
+        /// Leave the network this node is in, if it is another one
+        #[arg(long)]
+        leave: bool,
     },
     /// Dial a peer, now and at every start
     Connect {

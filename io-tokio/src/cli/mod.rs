@@ -116,8 +116,10 @@ async fn carry_out(command: Command, settings: &Settings, out: &mut Output) -> R
         Command::Backup { dir, verify: true } => upkeep::verify_backup(&dir, out).await,
         Command::Restore { dir, node_id } => upkeep::restore(settings, &dir, node_id, out).await,
         Command::Wal(command) => upkeep::wal(settings, &command, out).await,
-        Command::Ticket { address } => site::run(settings, out, network::Ticket::of(address)?).await,
-        Command::Join { ticket } => site::run(settings, out, network::Join::of(ticket)?).await,
+        Command::Ticket { address, new_secret } => {
+            site::run(settings, out, network::Ticket::of(address, new_secret)?).await
+        }
+        Command::Join { ticket, leave } => site::run(settings, out, network::Join::of(ticket, leave)?).await,
         Command::Connect { peer } => site::run(settings, out, network::Connect::of(peer)?).await,
         Command::Disconnect { peer } => site::run(settings, out, network::Disconnect::of(peer)?).await,
         Command::Peers { command } => site::run(settings, out, network::Peers::of(command)?).await,

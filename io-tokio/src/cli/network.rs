@@ -23,20 +23,21 @@ fn mistake(what: &impl fmt::Display, next: &str) -> Failure {
 /// `softadastra ticket`.
 pub(super) struct Ticket {
     addresses: Vec<String>,
+    new_secret: bool,
 }
 
 impl Ticket {
-    pub(super) fn of(addresses: Vec<String>) -> Result<Self, Failure> {
+    pub(super) fn of(addresses: Vec<String>, new_secret: bool) -> Result<Self, Failure> {
         for text in &addresses {
             text.parse::<Address>().map_err(|error| mistake(&format!("{text:?}: {error}"), "correct it"))?;
         }
-        Ok(Self { addresses })
+        Ok(Self { addresses, new_secret })
     }
 }
 
 impl Act for Ticket {
     async fn act<B: Backend>(self, backend: &mut B, out: &mut Output) -> Result<Done, Failure> {
-        let ticket = backend.ticket(&self.addresses).await?;
+        let ticket = backend.ticket(&self.addresses, self.new_secret).await?;
         out.answer(&ticket)?;
         if ticket.addresses.is_empty() {
             out.note(
@@ -54,14 +55,15 @@ impl Act for Ticket {
 /// `softadastra join`.
 pub(super) struct Join {
     ticket: String,
+    leave: bool,
 }
 
 impl Join {
     /// Reads the ticket, before anything is opened or locked.
-    pub(super) fn of(ticket: String) -> Result<Self, Failure> {
+    pub(super) fn of(ticket: String, leave: bool) -> Result<Self, Failure> {
         let ticket = if ticket == "-" { read_ticket()? } else { ticket };
         ticket.parse::<AnyTicket>().map_err(|error| mistake(&error, "copy it whole from `softadastra ticket`"))?;
-        Ok(Self { ticket })
+        Ok(Self { ticket, leave })
     }
 }
 
@@ -75,7 +77,7 @@ fn read_ticket() -> Result<String, Failure> {
 
 impl Act for Join {
     async fn act<B: Backend>(self, backend: &mut B, out: &mut Output) -> Result<Done, Failure> {
-        out.answer(&backend.join(&self.ticket).await?)?;
+        out.answer(&backend.join(&self.ticket, self.leave).await?)?;
         Ok(Done::Yes)
     }
 }

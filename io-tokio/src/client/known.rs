@@ -27,6 +27,14 @@ impl Client {
         self.inner.book.read(|content| content.pins.get(node).copied())
     }
 
+    /// Replaces the secret of the network by a new one, or founds a network: as [`Client::set_network_secret`].
+    ///
+    /// # Errors
+    /// Those of writing `network.json`.
+    pub async fn renew_network(&self) -> Result<(), Error> {
+        self.set_network_secret(self.inner.book.new_secret()).await
+    }
+
     /// Ends the links of a key, dials it no more, and takes away what trust was given to it. Gives whether anything was
     /// known of it. In a network it can come back with the secret: see [`Client::set_network_secret`].
     ///

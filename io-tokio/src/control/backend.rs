@@ -84,11 +84,12 @@ pub trait Peering {
     /// The links, and the peers at their other ends.
     async fn peers(&mut self) -> Result<Peers, Fault>;
 
-    /// A ticket with these addresses; without any, with those at which the node listens.
-    async fn ticket(&mut self, addresses: &[String]) -> Result<Ticket, Fault>;
+    /// A ticket with these addresses; without any, with those at which the node listens. The secret of the network is
+    /// replaced before if `new_secret` says so.
+    async fn ticket(&mut self, addresses: &[String], new_secret: bool) -> Result<Ticket, Fault>;
 
-    /// Takes a ticket.
-    async fn join(&mut self, ticket: &str) -> Result<Joined, Fault>;
+    /// Takes a ticket; that of another network only if `leave` says so.
+    async fn join(&mut self, ticket: &str, leave: bool) -> Result<Joined, Fault>;
 
     /// Wants a link to a peer.
     async fn connect(&mut self, spec: &str) -> Result<Connecting, Fault>;

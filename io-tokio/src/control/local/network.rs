@@ -50,9 +50,12 @@ impl Peering for Local {
         Ok(Peers { transport, accepted: sync.outbox.last, peers })
     }
 
-    async fn ticket(&mut self, addresses: &[String]) -> Result<TicketAnswer, Fault> {
+    async fn ticket(&mut self, addresses: &[String], new_secret: bool) -> Result<TicketAnswer, Fault> {
         let addresses = addresses.iter().map(|text| address(text)).collect::<Result<Vec<_>, _>>()?;
         let given = !addresses.is_empty();
+        if new_secret {
+            self.client.renew_network().await?;
+        }
         let mut ticket = self.client.ticket(addresses).await?;
         if !given {
             ticket.addresses.extend(own_addresses(&self.client.listening()));
@@ -65,10 +68,13 @@ impl Peering for Local {
         })
     }
 
-    async fn join(&mut self, ticket: &str) -> Result<Joined, Fault> {
+    async fn join(&mut self, ticket: &str, leave: bool) -> Result<Joined, Fault> {
         let ticket: Ticket = ticket.parse().map_err(|error| {
             Fault::new(Code::InvalidArgument, format!("{error}"), "copy it whole from `softadastra ticket`")
         })?;
+        if leave && let Some(secret) = &ticket.secret {
+            self.client.set_network_secret(secret.clone()).await?;
+        }
         self.client.join(&ticket).await?;
         Ok(Joined {
             public_key: ticket.key.to_string(),

@@ -18,15 +18,17 @@ impl Peering for Remote {
         self.call(Kind::Read, Method::GET, &Target::new("/v1/peers"), Bytes::new()).await
     }
 
-    async fn ticket(&mut self, addresses: &[String]) -> Result<Ticket, Fault> {
+    async fn ticket(&mut self, addresses: &[String], new_secret: bool) -> Result<Ticket, Fault> {
         let target = addresses
             .iter()
             .fold(Target::new("/v1/ticket"), |target, address| target.with("address", address.as_bytes()));
+        let target = target.with("new_secret", yes_or_no(new_secret));
         self.call(Kind::Order, Method::POST, &target, Bytes::new()).await
     }
 
-    async fn join(&mut self, ticket: &str) -> Result<Joined, Fault> {
-        self.call(Kind::Order, Method::POST, &Target::new("/v1/join"), text(ticket)).await
+    async fn join(&mut self, ticket: &str, leave: bool) -> Result<Joined, Fault> {
+        let target = Target::new("/v1/join").with("leave", yes_or_no(leave));
+        self.call(Kind::Order, Method::POST, &target, text(ticket)).await
     }
 
     async fn connect(&mut self, spec: &str) -> Result<Connecting, Fault> {
@@ -56,7 +58,7 @@ impl Delivering for Remote {
     }
 
     async fn tick(&mut self, prune: bool) -> Result<Ticked, Fault> {
-        let target = Target::new("/v1/sync/tick").with("prune", if prune { b"true" } else { b"false" });
+        let target = Target::new("/v1/sync/tick").with("prune", yes_or_no(prune));
         self.call(Kind::Order, Method::POST, &target, Bytes::new()).await
     }
 
@@ -82,6 +84,10 @@ impl Delivering for Remote {
         let target = Target::new("/v1/conflicts/resolve").with_number("id", Some(id)).with("with", with.as_bytes());
         self.call(Kind::Write, Method::POST, &target, value).await
     }
+}
+
+const fn yes_or_no(yes: bool) -> &'static [u8] {
+    if yes { b"true" } else { b"false" }
 }
 
 fn text(text: &str) -> Bytes {

@@ -47,13 +47,16 @@ async fn ticket(State(mut shared): State<Shared>, RawQuery(query): RawQuery) -> 
     while let Some(address) = query.take("address") {
         addresses.push(text(&address)?.to_owned());
     }
+    let new_secret = yes_or_no(&mut query, "new_secret")?;
     query.finish()?;
-    Ok(Answered(shared.local.ticket(&addresses).await?))
+    Ok(Answered(shared.local.ticket(&addresses, new_secret).await?))
 }
 
 async fn join(State(mut shared): State<Shared>, RawQuery(query): RawQuery, body: Whole) -> Answers<Joined> {
-    Query::parse(query.as_deref()).finish()?;
-    Ok(Answered(shared.local.join(text(&body.bytes)?).await?))
+    let mut query = Query::parse(query.as_deref());
+    let leave = yes_or_no(&mut query, "leave")?;
+    query.finish()?;
+    Ok(Answered(shared.local.join(text(&body.bytes)?, leave).await?))
 }
 
 async fn connect(State(mut shared): State<Shared>, RawQuery(query): RawQuery, body: Whole) -> Answers<Connecting> {
@@ -88,11 +91,7 @@ async fn outbox(State(mut shared): State<Shared>, RawQuery(query): RawQuery) -> 
 
 async fn tick(State(mut shared): State<Shared>, RawQuery(query): RawQuery) -> Answers<Ticked> {
     let mut query = Query::parse(query.as_deref());
-    let prune = match query.take("prune").as_deref() {
-        None | Some(b"false") => false,
-        Some(b"true") => true,
-        Some(_) => return Err(bad("the parameter \"prune\" is neither true nor false").into()),
-    };
+    let prune = yes_or_no(&mut query, "prune")?;
     query.finish()?;
     Ok(Answered(shared.local.tick(prune).await?))
 }
@@ -129,6 +128,14 @@ async fn resolve(State(mut shared): State<Shared>, RawQuery(query): RawQuery, bo
         return Err(bad("a value is sent, but the parameter \"with\" is not value").into());
     }
     Ok(Answered(shared.local.resolve(id, resolution).await?))
+}
+
+fn yes_or_no(query: &mut Query, name: &str) -> Result<bool, Fault> {
+    match query.take(name).as_deref() {
+        None | Some(b"false") => Ok(false),
+        Some(b"true") => Ok(true),
+        Some(_) => Err(bad(&format!("the parameter {name:?} is neither true nor false"))),
+    }
 }
 
 fn id(query: &mut Query) -> Result<u64, Fault> {
