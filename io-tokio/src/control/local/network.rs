@@ -130,10 +130,11 @@ impl Peering for Local {
 impl Local {
     /// The links as a whole.
     pub(super) fn transport(&self) -> Transport {
+        let running = self.client.transport_running();
         Transport {
-            running: self.client.transport_running(),
+            running,
             listening: self.client.listening().iter().map(ToString::to_string).collect(),
-            error: self.trouble.get(),
+            error: if running { None } else { self.trouble.get() },
         }
     }
 
@@ -260,6 +261,19 @@ fn micros(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Client, ClientOptions, TransportOptions};
+
+    #[tokio::test]
+    async fn links_that_are_open_have_no_trouble() {
+        let trouble = TransportTrouble::default();
+        trouble.set(Some("the port is taken".to_owned()));
+        let client = Client::open(ClientOptions::memory_only()).await.unwrap();
+        let local = Local::for_a_node(client.clone(), trouble);
+        assert_eq!(local.transport().error.as_deref(), Some("the port is taken"));
+        // Whoever asks may come between the opening and the word of it.
+        client.start_transport(TransportOptions::default()).await.unwrap();
+        assert_eq!(local.transport(), Transport { running: true, ..Transport::default() });
+    }
 
     #[test]
     fn only_who_listens_everywhere_is_found_on_the_way_out() {
