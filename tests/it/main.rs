@@ -10,5 +10,6 @@ mod fuzz_corpus;
 mod guides;
 mod import;
 mod network;
+mod noise_peer;
 mod support;
 mod tidy;
