@@ -48,13 +48,13 @@ fn it_is_told_step_by_step() {
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
 }
 
-/// A line without its blanks and without the words that are other ones each time: those with digits.
-fn masked(line: &str) -> String {
-    let words = line.split_whitespace();
-    words
-        .map(|word| if word.bytes().any(|byte| byte.is_ascii_digit()) { "#" } else { word })
-        .collect::<Vec<_>>()
-        .join(" ")
+/// A text without its blanks and without the words that are other ones each time: numbers, ids and tickets.
+fn masked(text: &str) -> Vec<String> {
+    let mask = |word| {
+        let varies = str::starts_with(word, "sadticket") || word.bytes().any(|byte| byte.is_ascii_digit());
+        if varies { "#" } else { word }
+    };
+    text.trim().lines().map(|line| line.split_whitespace().map(mask).collect::<Vec<_>>().join(" ")).collect()
 }
 
 #[test]
@@ -62,10 +62,7 @@ fn the_readme_shows_what_it_prints() {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
     let picture = readme.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
     let text = run(demo(&Place::empty(), &[]), b"").ok();
-    let tickets = |text: &str| {
-        text.lines().map(masked).map(|line| line.split("sadticket").next().unwrap().to_owned()).collect::<Vec<_>>()
-    };
-    assert_eq!(tickets(picture.trim()), tickets(text.trim()));
+    assert_eq!(masked(picture), masked(&text));
 }
 
 #[test]
