@@ -1,9 +1,10 @@
 //! A node whose control socket is used without care: too many connections, connections kept for nothing, no file
 //! descriptors left.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
+use std::time::Duration;
 
 use crate::support::Place;
 
@@ -59,7 +60,7 @@ fn a_node_without_file_descriptors_takes_commands_again_as_soon_as_it_can() {
     let before = node.descriptors().len();
     let held = hold(&place, 3);
     while node.descriptors().len() != before + 3 {}
-    node.limit_descriptors(true);
+    node.limit_descriptors(Some(0));
     // Every further connection needs the place of another one.
     for _ in 0..3 {
         assert_eq!(place.run(&["store", "size"]).ok(), "0\n");
@@ -72,13 +73,27 @@ fn a_node_without_file_descriptors_takes_commands_again_as_soon_as_it_can() {
 
 #[cfg(target_os = "linux")]
 #[test]
+fn who_took_the_last_file_descriptor_keeps_it_while_nobody_else_comes() {
+    let place = Place::new();
+    let node = place.start();
+    node.limit_descriptors(Some(1));
+    let mut last = UnixStream::connect(place.data().join("control.sock")).unwrap();
+    last.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    let ended = last.read(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(ended, Err(ErrorKind::WouldBlock), "nobody needs its place");
+    let ended = node.stop();
+    assert!(!ended.stderr.contains("control_accept_failed"), "{ended:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
 fn a_log_that_cannot_open_its_next_segment_refuses_writes_until_it_can() {
     let place = Place::new();
     let node = place.start();
     let before = node.descriptors().len();
     let mut socket = UnixStream::connect(place.data().join("control.sock")).unwrap();
     while node.descriptors().len() != before + 1 {}
-    node.limit_descriptors(true);
+    node.limit_descriptors(Some(0));
     let mut put = |n: u32| {
         let value = "x".repeat(100_000);
         let len = value.len();
@@ -99,7 +114,7 @@ fn a_log_that_cannot_open_its_next_segment_refuses_writes_until_it_can() {
         "{refused}"
     );
     assert!(put(kept).contains("\"io_error\""), "and again");
-    node.limit_descriptors(false);
+    node.limit_descriptors(None);
     assert!(put(kept).contains("200 OK"));
     let status = place.run(&["status", "--json"]).data("softadastra.status/1");
     assert_eq!((status["state"].as_str(), status["keys"].as_u64()), (Some("ready"), Some(u64::from(kept) + 1)));

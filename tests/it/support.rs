@@ -186,13 +186,15 @@ impl Node {
         names.map(|name| name.to_str().and_then(|name| name.parse().ok()).expect("they are numbers")).collect()
     }
 
-    /// Lets it have no more file descriptors than it has, or as many as this process.
+    /// Lets it have so many more file descriptors than it has; or as many as this process.
     #[cfg(target_os = "linux")]
-    pub(crate) fn limit_descriptors(&self, limited: bool) {
+    pub(crate) fn limit_descriptors(&self, more: Option<usize>) {
         let ours = getrlimit(Resource::Nofile);
         let used = self.descriptors();
-        let free = (0..).find(|fd| !used.contains(fd));
-        let limit = if limited { Rlimit { current: free, ..ours } } else { ours };
+        let limit = match more {
+            Some(more) => Rlimit { current: (0..).filter(|fd| !used.contains(fd)).nth(more), ..ours },
+            None => ours,
+        };
         prlimit(Pid::from_raw(self.pid().cast_signed()), Resource::Nofile, limit).expect("our own child");
     }
 

@@ -15,6 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -83,6 +84,10 @@ pub(super) async fn serve(
                     }
                 }
             },
+            // Without descriptors the system says so even when nobody has come.
+            Err(_) if !somebody_waits(&listener) => {
+                stop.run_until_cancelled(sleep(PAUSE)).await;
+            }
             Err(error) => {
                 let makes_way = connections.make_way();
                 tracing::warn!(event = "control_accept_failed", %error, makes_way, "a connection was not taken");
@@ -93,6 +98,13 @@ pub(super) async fn serve(
     }
     drop(listener);
     while tasks.join_next().await.is_some() {}
+}
+
+/// Whether a connection waits to be taken.
+fn somebody_waits(listener: &UnixListener) -> bool {
+    let mut listener = [PollFd::new(listener, PollFlags::IN)];
+    // A question that fails is answered as if somebody did: then the error is told.
+    poll(&mut listener, Some(&Timespec::default())).map_or(true, |ready| ready > 0)
 }
 
 async fn serve_one(stream: UnixStream, router: Router, place: Arc<Place>, limits: Limits, stop: CancellationToken) {
