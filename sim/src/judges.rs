@@ -3,25 +3,35 @@
 //! To add one: a file with a type that implements [`Judge`], a line in [`Court::new`], and a way to break the promise
 //! in [`crate::planted`], or else nobody knows that the judge is awake.
 
+mod acknowledged_is_held;
+mod all_converge;
 mod answered_survives;
 mod answers_are_true;
 mod bounded_queues;
+mod claims_are_true;
 mod clock_never_back;
+mod conflicts_complete;
 mod damage_never_passes;
+mod deleted_stays_deleted;
 mod failed_never_visible;
 mod life_goes_on;
+mod local_goes_on;
 mod no_dot_twice;
+mod outbox_adds_up;
 mod reads_while_degraded;
 mod same_log_same_store;
 
 use std::fmt;
 
 use softadastra_core::error::Error;
-use softadastra_core::ids::Lsn;
+use softadastra_core::ids::{Lsn, ReplicaId};
 use softadastra_core::node::{Health, Node, RecoveryReport};
 use softadastra_core::op::Operation;
+use softadastra_core::sync::OutboxStatus;
 
 use crate::disk::SimDisk;
+use crate::oracle::ledger::Breach;
+use crate::oracle::witness::Witness;
 use crate::oracle::{Harshness, Oracle, State, Verdict};
 use crate::plan::{HostId, Knobs};
 
@@ -58,7 +68,43 @@ pub enum Moment<'a> {
         changed: bool,
         /// Disk operations asked for and not yet completed.
         in_flight: usize,
+        /// Its history.
+        replica: ReplicaId,
+        /// Its outbox.
+        outbox: &'a OutboxStatus,
+        /// What the logs of all nodes say; `None` for a node alone.
+        witness: Option<&'a Witness>,
+        /// For how long the oldest unanswered batch has waited, in microseconds.
+        waited: Option<u64>,
+        /// Something hinders the disk, or did lately.
+        hindered: bool,
+        /// What its content is different in from what its log says.
+        wrong: Option<&'a str>,
     },
+    /// One look at all that a node keeps for its peers.
+    Weighed {
+        /// Bytes sent to a peer and not acknowledged, at most.
+        in_flight: u64,
+        /// Links of all kinds.
+        links: usize,
+        /// Nodes in this run.
+        nodes: usize,
+        /// The greatest window that any node may have.
+        window: u64,
+        /// Bytes of conflicts on record, and their number.
+        conflicts: (usize, usize),
+    },
+    /// A node gave its system more than it takes.
+    Unwritten {
+        /// Bytes of one connection that were given and not taken.
+        bytes: usize,
+        /// How many there may be.
+        most: usize,
+    },
+    /// A record was written that should not be there.
+    Breach(&'a Breach),
+    /// Nodes are not the same.
+    Apart(String),
     /// The node answered a batch with something that is not so.
     Untrue(String),
     /// The node refused a batch at once.
@@ -168,6 +214,13 @@ impl Court {
             Box::new(bounded_queues::BoundedQueues),
             Box::new(answers_are_true::AnswersAreTrue),
             Box::new(life_goes_on::LifeGoesOn),
+            Box::new(claims_are_true::ClaimsAreTrue::default()),
+            Box::new(all_converge::AllConverge),
+            Box::new(deleted_stays_deleted::DeletedStaysDeleted),
+            Box::new(outbox_adds_up::OutboxAddsUp),
+            Box::new(acknowledged_is_held::AcknowledgedIsHeld::default()),
+            Box::new(conflicts_complete::ConflictsComplete::default()),
+            Box::new(local_goes_on::LocalGoesOn),
         ])
     }
 

@@ -7,6 +7,7 @@ pub mod disk;
 pub mod fuzzing;
 pub mod judges;
 pub mod logview;
+pub mod network;
 pub mod oracle;
 pub mod plan;
 pub mod planted;

@@ -6,7 +6,9 @@
 //! whose
 //! survival was promised. That covers single keys, batches and the order of writes at once.
 
+pub mod ledger;
 mod model;
+pub mod witness;
 
 use std::collections::BTreeMap;
 
@@ -37,6 +39,8 @@ pub struct Asked {
     pub number: u32,
     writes: Vec<Write>,
     told: Told,
+    /// When it was asked for, in microseconds.
+    since: u64,
     /// When the answer came, in microseconds.
     at: u64,
     /// LSN of its last record, once it was answered.
@@ -82,9 +86,9 @@ pub struct Oracle {
 
 impl Oracle {
     /// A client asked for a batch, and the node took it.
-    pub fn asked(&mut self, number: u32, request: RequestId, writes: Vec<Write>) {
+    pub fn asked(&mut self, since: u64, number: u32, request: RequestId, writes: Vec<Write>) {
         self.by_request.insert(request, self.asked.len());
-        self.asked.push(Asked { number, writes, told: Told::Waiting, at: 0, lsn: None });
+        self.asked.push(Asked { number, writes, told: Told::Waiting, since, at: 0, lsn: None });
     }
 
     /// The node answered. Gives the number of the batch.
@@ -146,6 +150,56 @@ impl Oracle {
         }
     }
 
+    /// The node answered a batch, and what it says is judged elsewhere. Gives the number of the batch, its writes, and
+    /// what the client knows now.
+    ///
+    /// # Errors
+    /// A sentence, when nobody asked.
+    pub fn told(&mut self, request: RequestId, error: Option<&Error>) -> Result<(u32, Vec<Write>, Told), String> {
+        let unasked = || format!("an answer to {request:?}, which nobody waits for");
+        let index = self.by_request.remove(&request).ok_or_else(unasked)?;
+        let asked = self.asked.get_mut(index).ok_or_else(unasked)?;
+        asked.told = match error.map(Error::local) {
+            None => Told::Done,
+            Some(LocalState::Valid) => Told::Failed,
+            Some(LocalState::Unknown | LocalState::Damaged) => Told::Unknown,
+        };
+        Ok((asked.number, asked.writes.clone(), asked.told))
+    }
+
+    /// Whether somebody asked for this value of a key, `None` for its deletion, and was not refused.
+    #[must_use]
+    pub fn wrote(&self, key: &Bytes, value: Option<&Bytes>) -> bool {
+        self.asked.iter().any(|asked| asked.told != Told::Failed && writes_value(asked, key, value))
+    }
+
+    /// Whether somebody asked for it, and everybody who did was refused.
+    #[must_use]
+    pub fn asked_and_refused(&self, key: &Bytes, value: Option<&Bytes>) -> bool {
+        self.asked.iter().any(|asked| writes_value(asked, key, value)) && !self.wrote(key, value)
+    }
+
+    /// When the batch that has waited longest was asked for.
+    #[must_use]
+    pub fn waiting_since(&self) -> Option<u64> {
+        self.by_request.values().filter_map(|index| self.asked.get(*index)).map(|asked| asked.since).min()
+    }
+
+    /// The value that a batch not yet answered gives a key, if one does.
+    #[must_use]
+    pub fn waiting_value(&self, key: &[u8]) -> Option<Option<Bytes>> {
+        let waiting = self.asked.iter().rev().filter(|asked| asked.told == Told::Waiting);
+        waiting.flat_map(|asked| asked.writes.iter().rev()).find(|write| write.key() == key).map(|write| match write {
+            Write::Put { value, .. } => Some(value.clone()),
+            Write::Delete { .. } => None,
+        })
+    }
+
+    /// The node is up again, and what it shows is judged elsewhere.
+    pub fn forget(&mut self) {
+        *self = Self::default();
+    }
+
     /// What a batch found: everything visible, and what was accepted before it and not yet answered.
     fn state_before(&self, index: usize) -> State {
         let mut state = self.shown.clone();
@@ -184,12 +238,8 @@ impl Oracle {
     /// repeat.
     #[must_use]
     pub fn value_to_come(&self, key: &[u8]) -> Option<Bytes> {
-        let waiting = self.asked.iter().rev().filter(|asked| asked.told == Told::Waiting);
-        match waiting.flat_map(|asked| asked.writes.iter().rev()).find(|write| write.key() == key) {
-            Some(Write::Put { value, .. }) => Some(value.clone()),
-            Some(Write::Delete { .. }) => None,
-            None => self.shown.get(key).and_then(|cell| cell.value.clone()),
-        }
+        let shown = || self.shown.get(key).and_then(|cell| cell.value.clone());
+        self.waiting_value(key).unwrap_or_else(shown)
     }
 
     /// What a reader must see now.

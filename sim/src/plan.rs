@@ -3,6 +3,7 @@
 //! the rest.
 
 mod draw;
+mod fleet;
 
 use std::fmt;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use softadastra_core::config::{Config, Durability};
 use softadastra_core::wal;
 
+pub use self::fleet::{Climate, Exchange, Fleet, Manners, Policy, Seat};
 use crate::disk::{Fault, Loss};
 
 /// Everything that decides a run.
@@ -21,6 +23,8 @@ pub struct Plan {
     pub knobs: Knobs,
     /// How fast the disks are.
     pub pace: Pace,
+    /// The nodes. The first one's configuration is `knobs`.
+    pub fleet: Fleet,
     /// What happens, in order of time.
     pub items: Vec<Item>,
 }
@@ -103,6 +107,46 @@ pub enum What {
     },
     /// From its next start on the node is configured like this.
     Configure(Knobs),
+    /// Nothing comes through from this node to another, for `window` microseconds.
+    Block {
+        /// To whom.
+        to: HostId,
+        /// For how long.
+        window: u64,
+    },
+    /// What this node sends to another takes `extra` microseconds longer and is read slowly, for `window` microseconds.
+    Slow {
+        /// To whom.
+        to: HostId,
+        /// How much longer.
+        extra: u64,
+        /// For how long.
+        window: u64,
+    },
+    /// The connections between this node and another break; what is on its way is lost.
+    Cut {
+        /// With whom.
+        with: HostId,
+        /// This node hears nothing of it.
+        deaf: bool,
+        /// The other one hears nothing of it.
+        other_deaf: bool,
+    },
+    /// Whoever dials this node is refused, for `window` microseconds.
+    Refuse {
+        /// For how long.
+        window: u64,
+    },
+    /// The node stops its transport, for `window` microseconds.
+    Offline {
+        /// For how long.
+        window: u64,
+    },
+    /// One round of delivery by hand.
+    Tick {
+        /// Whether to prune as well.
+        prune: bool,
+    },
 }
 
 /// One write of a planned batch.
@@ -170,6 +214,8 @@ pub struct Knobs {
     pub mark_after: u64,
     /// Bytes of writes that may wait.
     pub max_pending: usize,
+    /// How it exchanges operations with others.
+    pub exchange: Exchange,
 }
 
 impl Knobs {
@@ -181,6 +227,7 @@ impl Knobs {
         snapshot_min: 96 << 10,
         mark_after: 200_000,
         max_pending: 1 << 20,
+        exchange: Exchange::DEFAULT,
     };
 
     /// Whether an answer promises to survive a power loss.
@@ -208,6 +255,7 @@ impl Knobs {
                 mark_after: Duration::from_micros(self.mark_after),
                 ..wal::Settings::default()
             },
+            sync: self.exchange.settings(),
             ..Config::default()
         }
     }
@@ -238,6 +286,9 @@ impl fmt::Display for Plan {
         writeln!(f, "seed {}", self.seed)?;
         writeln!(f, "{:?}", self.knobs)?;
         writeln!(f, "{:?}", self.pace)?;
+        if self.fleet.size() > 1 {
+            write!(f, "{}", self.fleet)?;
+        }
         for item in &self.items {
             writeln!(f, "{item}")?;
         }
@@ -294,6 +345,20 @@ impl fmt::Display for What {
             Self::Clock(ms) => write!(f, "wall clock jumps {ms:+} ms"),
             Self::Stall { extra, window } => write!(f, "disk slower by {extra} us for {window} us"),
             Self::Configure(knobs) => write!(f, "next start with {knobs:?}"),
+            Self::Block { to, window } => write!(f, "nothing reaches n{} for {window} us", to.0),
+            Self::Slow { to, extra, window } => write!(f, "the way to n{} takes {extra} us more for {window} us", to.0),
+            Self::Cut { with, deaf, other_deaf } => {
+                let who = match (deaf, other_deaf) {
+                    (false, false) => "",
+                    (true, false) => ", unheard here",
+                    (false, true) => ", unheard there",
+                    (true, true) => ", unheard by both",
+                };
+                write!(f, "connections with n{} are cut{who}", with.0)
+            }
+            Self::Refuse { window } => write!(f, "refuses connections for {window} us"),
+            Self::Offline { window } => write!(f, "transport stopped for {window} us"),
+            Self::Tick { prune } => write!(f, "tick{}", if *prune { " and prune" } else { "" }),
         }
     }
 }

@@ -8,9 +8,12 @@
 //! watch
 //! a random run; [`Story::end`] demands besides that the node heals, closes cleanly and opens again.
 
+mod several;
+
 use softadastra_core::error::Code;
 use softadastra_core::node::Write;
 
+pub use self::several::{Several, host};
 use crate::disk::{Fault, Harm, Loss, OpKind, SimDisk};
 use crate::judges::Failure;
 use crate::oracle::Told;

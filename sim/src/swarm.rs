@@ -149,7 +149,13 @@ fn simpler(item: &Item) -> Vec<Item> {
         | What::Rot { .. }
         | What::Clock(_)
         | What::Stall { .. }
-        | What::Configure(_) => Vec::new(),
+        | What::Configure(_)
+        | What::Block { .. }
+        | What::Slow { .. }
+        | What::Cut { .. }
+        | What::Refuse { .. }
+        | What::Offline { .. }
+        | What::Tick { .. } => Vec::new(),
     }
 }
 

@@ -53,11 +53,23 @@ pub enum Mark {
     ClockSetBack,
     /// A start was hindered by a fault of the disk, and a later one was not.
     StartHindered,
+    /// A link stood.
+    LinkUp,
+    /// A foreign operation was taken in.
+    TakenIn,
+    /// Two concurrent writes met.
+    ConflictMet,
+    /// Tombstones were collected.
+    Collected,
+    /// A node from below another's floor was met with a full exchange.
+    FullExchange,
+    /// Operations showed as failed after many tries.
+    DeliveryFailed,
 }
 
 impl Mark {
     /// Every mark.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 29] = [
         Self::TornTailCut,
         Self::Roll,
         Self::SnapshotDone,
@@ -81,6 +93,12 @@ impl Mark {
         Self::BackupOpened,
         Self::ClockSetBack,
         Self::StartHindered,
+        Self::LinkUp,
+        Self::TakenIn,
+        Self::ConflictMet,
+        Self::Collected,
+        Self::FullExchange,
+        Self::DeliveryFailed,
     ];
 }
 
@@ -97,6 +115,8 @@ pub struct Tally {
     pub done: u64,
     /// Disk operations begun.
     pub disk_ops: u64,
+    /// Bytes that crossed connections.
+    pub bytes: u64,
     /// Simulated microseconds.
     pub time: u64,
 }
@@ -123,6 +143,7 @@ impl Tally {
         self.batches += other.batches;
         self.done += other.done;
         self.disk_ops += other.disk_ops;
+        self.bytes += other.bytes;
         self.time += other.time;
     }
 
@@ -137,6 +158,7 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hours = self.time as f64 / 3.6e9;
         writeln!(f, "{} batches ({} carried out), {} disk operations", self.batches, self.done, self.disk_ops)?;
+        writeln!(f, "{} KiB between nodes", self.bytes >> 10)?;
         writeln!(f, "{hours:.2} simulated hours")?;
         writeln!(f, "faults:")?;
         for (kind, count) in &self.faults {

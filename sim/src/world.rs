@@ -8,8 +8,10 @@
 
 mod backup;
 mod crash;
+mod fleet;
 mod flight;
 mod host;
+mod links;
 mod opening;
 mod perform;
 
@@ -22,7 +24,9 @@ use softadastra_core::time::{Instant, Now, WallTime};
 use self::host::Host;
 use crate::disk::SimDisk;
 use crate::judges::{Court, Failure, Moment};
-use crate::plan::{Change, Crash, Expect, HostId, Knobs, Pace, Plan, PlannedWrite, What};
+use crate::network::{Due, Network, Signal};
+use crate::oracle::witness::Witness;
+use crate::plan::{Change, Climate, Crash, Expect, Fleet, HostId, Knobs, Pace, Plan, PlannedWrite, What};
 use crate::tally::Tally;
 use crate::trace::Trace;
 
@@ -51,7 +55,7 @@ pub struct Outcome {
 /// Runs a plan: its items, then the healing, then a clean close and a last look.
 #[must_use]
 pub fn run(plan: &Plan, keep_trace: bool) -> Outcome {
-    let mut world = World::new(plan.seed, plan.knobs, plan.pace, keep_trace);
+    let mut world = World::with(plan.seed, &plan.fleet, plan.pace, keep_trace);
     for item in &plan.items {
         world.schedule(item.at, item.host, item.what.clone());
     }
@@ -73,6 +77,7 @@ fn panicked(at: u64, panic: &(dyn Any + Send)) -> Failure {
 pub struct World {
     stage: Stage,
     hosts: Vec<Host>,
+    last_item: u64,
 }
 
 /// What all nodes share.
@@ -86,6 +91,12 @@ struct Stage {
     trace: Trace,
     court: Court,
     tally: Tally,
+    climate: Climate,
+    network: Network,
+    /// What the logs of all nodes say; `None` for a node alone.
+    witness: Option<Witness>,
+    /// The present life of each host.
+    lives: Vec<u32>,
 }
 
 /// Something that will happen to a node.
@@ -107,6 +118,11 @@ enum Kind {
     RoomBack,
     StallEnds,
     CopyNext,
+    Net(Signal),
+    Unblock(HostId),
+    Quick(HostId, u64),
+    LetIn,
+    Online,
 }
 
 impl Stage {
@@ -123,10 +139,25 @@ impl Stage {
         self.court.see(self.now, host, moment)
     }
 
-    /// The time as a node with this error of its wall clock reads it.
-    fn read_clocks(&self, skew_ms: i64) -> Now {
-        let wall = (EPOCH_MS + self.now / 1000).saturating_add_signed(skew_ms);
+    /// The time as a node with these errors of its wall clock reads it.
+    fn read_clocks(&self, skew_ms: i64, drift_ppm: i64) -> Now {
+        let drift_ms = (self.now / 1000) as i64 * drift_ppm / 1_000_000;
+        let wall = (EPOCH_MS + self.now / 1000).saturating_add_signed(skew_ms + drift_ms);
         Now { mono: Instant(self.now), wall: WallTime(wall) }
+    }
+
+    /// What the network says is to happen.
+    fn expect(&mut self, due: impl IntoIterator<Item = Due>) {
+        for (delay, host, signal) in due {
+            // Names of links mean something only in the life that gave them.
+            let life = match &signal {
+                Signal::Knock(_) | Signal::Arrive(_) | Signal::Linger(_) => None,
+                Signal::Connected(_) | Signal::Refused(..) | Signal::Written(..) | Signal::Ended(..) => {
+                    self.lives.get(usize::from(host.0)).copied()
+                }
+            };
+            self.schedule(delay, host, life, Kind::Net(signal));
+        }
     }
 }
 
@@ -134,6 +165,12 @@ impl World {
     /// A world of one node that starts at once on an empty directory.
     #[must_use]
     pub fn new(seed: u64, knobs: Knobs, pace: Pace, keep_trace: bool) -> Self {
+        Self::with(seed, &Fleet::alone(knobs), pace, keep_trace)
+    }
+
+    /// A world of several nodes that start at once on empty directories.
+    #[must_use]
+    pub fn with(seed: u64, fleet: &Fleet, pace: Pace, keep_trace: bool) -> Self {
         let mut stage = Stage {
             now: 0,
             seed,
@@ -144,17 +181,30 @@ impl World {
             trace: Trace::new(keep_trace),
             court: Court::new(),
             tally: Tally::default(),
+            climate: fleet.climate,
+            network: Network::new(fleet.climate),
+            witness: (fleet.size() > 1).then(|| Witness::new(fleet.size())),
+            lives: vec![0; fleet.size()],
         };
-        let hosts = vec![Host::new(HostId(0), knobs)];
+        let hosts: Vec<Host> = fleet
+            .seats
+            .iter()
+            .zip(0..)
+            .map(|(seat, number)| {
+                let roads = fleet.roads.iter().filter(|(from, _)| from.0 == number).map(|(_, to)| *to);
+                Host::new(HostId(number), *seat, roads.collect())
+            })
+            .collect();
         for host in &hosts {
             stage.schedule(0, host.id(), None, Kind::Open);
         }
-        Self { stage, hosts }
+        Self { stage, hosts, last_item: 0 }
     }
 
     /// Lets an item happen at a time, in microseconds.
     pub fn schedule(&mut self, at: u64, host: HostId, what: What) {
         let delay = at.saturating_sub(self.stage.now);
+        self.last_item = self.last_item.max(at);
         self.stage.schedule(delay, host, None, Kind::Item(what));
     }
 
@@ -168,7 +218,7 @@ impl World {
         number: u32,
         writes: Vec<softadastra_core::node::Write>,
     ) -> Result<(), Failure> {
-        let Self { stage, hosts } = self;
+        let Self { stage, hosts, .. } = self;
         match hosts.get_mut(usize::from(host.0)) {
             Some(host) => {
                 host.send(stage, number, writes)?;
@@ -206,6 +256,24 @@ impl World {
         Some(self.host(host).node()?.status().health)
     }
 
+    /// The whole state of the node, if it is up.
+    #[must_use]
+    pub fn status(&mut self, host: HostId) -> Option<softadastra_core::node::Status> {
+        Some(self.host(host).node()?.status())
+    }
+
+    /// One partition less on the way from one host to another.
+    pub fn unblock(&mut self, from: HostId, to: HostId) {
+        let due = self.stage.network.unblock(self.stage.now, from, to);
+        self.stage.expect(due);
+    }
+
+    /// Starts a node that is down.
+    pub fn start(&mut self, host: HostId) {
+        let life = self.host(host).life();
+        self.stage.schedule(0, host, Some(life), Kind::Open);
+    }
+
     /// How the node's last start ended, if that was badly.
     #[must_use]
     pub fn refusal(&mut self, host: HostId) -> Option<softadastra_core::error::Error> {
@@ -229,6 +297,10 @@ impl World {
     /// # Errors
     /// The first promise found broken.
     pub fn play(&mut self) -> Result<(), Failure> {
+        if self.stage.witness.is_some() {
+            // Nodes that greet each other for ever leave always something to happen.
+            return self.run_for(self.last_item.saturating_sub(self.stage.now) + fleet::SETTLE);
+        }
         while !self.stage.queue.is_empty() {
             self.step()?;
         }
@@ -240,6 +312,9 @@ impl World {
     /// # Errors
     /// The first promise found broken, or that the world does not come to rest.
     pub fn rest(&mut self) -> Result<(), Failure> {
+        if self.stage.witness.is_some() {
+            return self.run_for(fleet::SETTLE);
+        }
         let until = self.stage.now + HEALING;
         while self.next_at().is_some_and(|at| at <= self.stage.now + IDLE) {
             self.step()?;
@@ -288,6 +363,9 @@ impl World {
     /// # Errors
     /// The first promise found broken.
     pub fn heal(&mut self) -> Result<(), Failure> {
+        if self.stage.witness.is_some() {
+            return self.heal_together();
+        }
         self.stage.trace.note(self.stage.now, format_args!("faults stop"));
         for host in &mut self.hosts {
             host.heal(&mut self.stage)?;
@@ -313,6 +391,9 @@ impl World {
     /// # Errors
     /// The first promise found broken.
     pub fn finish(&mut self) -> Result<(), Failure> {
+        if self.stage.witness.is_some() {
+            return self.finish_together();
+        }
         for index in 0..self.hosts.len() {
             let host = HostId(index as u8);
             self.host(host).look_closely();

@@ -71,6 +71,12 @@ impl Node {
         self.engine.status(&self.store)
     }
 
+    /// What this node claims to hold durably: operations, or what superseded them.
+    #[must_use]
+    pub const fn claims(&self) -> &crate::context::VersionVector {
+        self.engine.vector()
+    }
+
     /// The conflicts on record.
     #[must_use]
     pub const fn conflicts(&self) -> &sync::Conflicts {

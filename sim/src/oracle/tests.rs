@@ -7,13 +7,13 @@ fn put(key: &str, value: &str) -> Write {
 
 fn done(oracle: &mut Oracle, number: u32, write: Write, outcome: Outcome, version: u64) {
     let request = RequestId(u64::from(number));
-    oracle.asked(number, request, vec![write]);
+    oracle.asked(0, number, request, vec![write]);
     let written = [Written { outcome, version, lsn: Lsn(u64::from(number)) }];
     oracle.answered(0, request, Ok(&written), true).unwrap();
 }
 
 fn pending(oracle: &mut Oracle, number: u32, write: Write) {
-    oracle.asked(number, RequestId(u64::from(number)), vec![write]);
+    oracle.asked(0, number, RequestId(u64::from(number)), vec![write]);
 }
 
 fn failed(oracle: &mut Oracle, number: u32, write: Write) {
@@ -61,7 +61,7 @@ fn what_failed_must_not_be_there() {
 #[test]
 fn what_was_only_written_may_go_with_the_power() {
     let mut oracle = Oracle::default();
-    oracle.asked(1, RequestId(1), vec![put("a", "1")]);
+    oracle.asked(0, 1, RequestId(1), vec![put("a", "1")]);
     let written = [Written { outcome: Outcome::Created, version: 1, lsn: Lsn(5) }];
     oracle.answered(7, RequestId(1), Ok(&written), false).unwrap();
     assert_eq!((oracle.floor(Harshness::Kill), oracle.floor(Harshness::Power)), (1, 0));

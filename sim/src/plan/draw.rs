@@ -1,9 +1,11 @@
 //! Drawing a plan from a seed. The only place where randomness is drawn.
 
+mod fleet;
+
 use softadastra_core::dice::{Dice, Seed};
 use softadastra_core::disk::DiskErrorKind;
 
-use super::{Change, Crash, Expect, HostId, Item, Knobs, Pace, Plan, PlannedWrite, What};
+use super::{Change, Crash, Exchange, Expect, Fleet, HostId, Item, Knobs, Pace, Plan, PlannedWrite, What};
 use crate::disk::{Fate, Fault, Harm, Loss, OpKind};
 
 /// How much a plan does.
@@ -47,6 +49,11 @@ impl Plan {
     #[must_use]
     pub fn draw(seed: u64) -> Self {
         let streams = Seed::from_number(seed);
+        let mut fleet = Draw(streams.stream("fleet"));
+        if fleet.chance(50) { fleet.plan_of_several(seed) } else { Self::of_one(seed, &streams) }
+    }
+
+    fn of_one(seed: u64, streams: &Seed) -> Self {
         let mut setup = Draw(streams.stream("setup"));
         let knobs = setup.knobs();
         let pace = setup.pace();
@@ -64,10 +71,10 @@ impl Plan {
             items.push(Item { at, host: HostId(0), what: draw.write(number, keys, sizes) });
             if draw.chance(12) {
                 at += draw.gap(busy);
-                draw.trouble(&sorts, &mut at, &mut items);
+                draw.trouble(HostId(0), &sorts, &mut at, &mut items);
             }
         }
-        Self { seed, knobs, pace, items }
+        Self { seed, knobs, pace, fleet: Fleet::alone(knobs), items }
     }
 }
 
@@ -120,6 +127,7 @@ impl Draw {
             snapshot_min: self.pick(&[8 << 10, 32 << 10, 128 << 10, 1 << 20]),
             mark_after: self.magnitude(1_000, 1_000_000),
             max_pending: self.pick(&[256 << 10, 256 << 10, 1 << 20, 64 << 20]),
+            exchange: Exchange::DEFAULT,
         }
     }
 
@@ -160,7 +168,7 @@ impl Draw {
         PlannedWrite { key: self.0.below(keys) as u16, change, expect }
     }
 
-    fn trouble(&mut self, sorts: &[(Sort, u64)], at: &mut u64, items: &mut Vec<Item>) {
+    fn trouble(&mut self, host: HostId, sorts: &[(Sort, u64)], at: &mut u64, items: &mut Vec<Item>) {
         let total = sorts.iter().map(|(_, weight)| weight).sum();
         let mut roll = self.0.below(total);
         let Some((sort, _)) = sorts.iter().find(|(_, weight)| match roll.checked_sub(*weight) {
@@ -172,7 +180,7 @@ impl Draw {
         }) else {
             return;
         };
-        let mut add = |at: u64, what: What| items.push(Item { at, host: HostId(0), what });
+        let mut add = |at: u64, what: What| items.push(Item { at, host, what });
         match sort {
             Sort::Kill | Sort::Power => {
                 let crash = |draw: &mut Self| {
@@ -323,6 +331,12 @@ const fn down_of(what: &What) -> u64 {
         | What::Rot { .. }
         | What::Clock(_)
         | What::Stall { .. }
-        | What::Configure(_) => 0,
+        | What::Configure(_)
+        | What::Block { .. }
+        | What::Slow { .. }
+        | What::Cut { .. }
+        | What::Refuse { .. }
+        | What::Offline { .. }
+        | What::Tick { .. } => 0,
     }
 }

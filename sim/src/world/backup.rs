@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use softadastra_core::ids::Lsn;
 use softadastra_core::wal::ManifestFile;
 
 use super::host::{Host, Machine};
@@ -21,6 +22,8 @@ pub(super) struct Backup {
     copy: SimDisk,
     /// So many batches must be in it.
     floor: usize,
+    /// And every record up to here.
+    durable: Lsn,
 }
 
 impl Host {
@@ -34,7 +37,8 @@ impl Host {
         let mut promised = self.oracle.clone();
         promised.durable_through(manifest.durable);
         let floor = promised.floor(Harshness::Power);
-        self.backup = Some(Backup { files: manifest.files.into(), copy: SimDisk::new(), floor });
+        let durable = manifest.durable;
+        self.backup = Some(Backup { files: manifest.files.into(), copy: SimDisk::new(), floor, durable });
         stage.schedule(PER_FILE, self.id, Some(self.life), Kind::CopyNext);
     }
 
@@ -54,12 +58,13 @@ impl Host {
         if let Machine::Up(node) = &mut self.machine {
             node.unpin_files(now);
         }
-        let Some(Backup { mut copy, floor, .. }) = self.backup.take() else { return Ok(()) };
+        let Some(Backup { mut copy, floor, durable, .. }) = self.backup.take() else { return Ok(()) };
         if self.damage.any {
             return Ok(());
         }
         let seed = chance::mix(stage.seed, u64::from(self.life), 6);
         let verdict = match replay::open(&mut copy, &self.knobs, now, seed) {
+            Ok(node) if stage.witness.is_some() => Ok(self.judge_copy(stage, &node, durable)),
             Ok(node) => Ok(self.oracle.judge(&state_of(&node), floor)),
             Err(error) => Err(error.to_string()),
         };

@@ -63,6 +63,7 @@ impl Host {
         if !self.flights.is_empty() {
             self.closed = None;
         }
+        self.look_at_what_is_on_its_way(stage)?;
         self.spill(salt);
         let (sectors, names) = self.disk.unsynced();
         stage.note(self.id, format_args!("CRASH {:?}; unsynced: {sectors} sectors, {names} names", doom.crash));
@@ -82,14 +83,19 @@ impl Host {
                 self.harshness = Harshness::Power;
             }
         }
+        let due = stage.network.host_ended(self.id, matches!(doom.crash, Crash::Power(_)));
+        stage.expect(due);
         self.go_down(stage, doom.down);
         Ok(())
     }
 
     /// The process is gone, and starts again after `down` microseconds.
     pub(super) fn go_down(&mut self, stage: &mut Stage, down: u64) {
+        let due = stage.network.host_ended(self.id, false);
+        stage.expect(due);
         self.machine = Machine::Down;
         self.life += 1;
+        stage.follow(self.id, self.life);
         self.flights.clear();
         self.busy.clear();
         self.chores.clear();
@@ -166,6 +172,8 @@ impl Host {
         self.stall = 0;
         self.doom = None;
         self.rot = None;
+        self.refusing = 0;
+        self.offline = 0;
         let degraded = |node: &softadastra_core::node::Node| {
             matches!(node.status().health, softadastra_core::node::Health::Degraded(_))
         };

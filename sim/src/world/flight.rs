@@ -152,6 +152,7 @@ impl Host {
                         batches += u32::from(!op.marks.batch_continues);
                     }
                 }
+                self.enter(stage, &records)?;
                 self.unpublished.extend(records);
             }
             Err(what) => stage.see(self.id, &Moment::Nonsense(what))?,
@@ -160,6 +161,20 @@ impl Host {
             stage.tally.mark(Mark::GroupCommit);
         }
         Ok(Some(frame))
+    }
+
+    /// A crash comes, and what was asked for may still be carried out.
+    pub(super) fn look_at_what_is_on_its_way(&mut self, stage: &mut Stage) -> Result<(), Failure> {
+        if stage.witness.is_none() {
+            return Ok(());
+        }
+        let waiting = self.flights.values().filter(|flight| !flight.begun).map(|flight| flight.request.op.clone());
+        for op in waiting.collect::<Vec<_>>() {
+            if !self.writes_what_is_there(&op) {
+                self.look_at_write(stage, &op)?;
+            }
+        }
+        Ok(())
     }
 
     fn look_at_faults(&mut self, stage: &mut Stage, result: &DiskResult, frame: Option<&Frame>, again: bool) {

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use softadastra_core::disk::{FileId, IoToken};
 use softadastra_core::error::Error;
-use softadastra_core::ids::{Lsn, ReplicaId};
+use softadastra_core::ids::{Lsn, NodeId, ReplicaId};
 use softadastra_core::node::{Event, Input, Node, Opening, Output, Reply, RequestId};
 use softadastra_core::time::Now;
+use softadastra_core::transport::identity::NodeKey;
 use softadastra_core::wal::format::Record;
 
 use super::backup::Backup;
@@ -16,7 +17,7 @@ use super::{Kind, Stage};
 use crate::disk::SimDisk;
 use crate::judges::{Failure, Moment};
 use crate::oracle::{Harshness, Oracle, Told};
-use crate::plan::{HostId, Knobs};
+use crate::plan::{HostId, Knobs, Seat};
 use crate::tally::Mark;
 
 /// The program on a machine.
@@ -35,6 +36,15 @@ pub(super) struct Host {
     pub(super) knobs: Knobs,
     pub(super) next_knobs: Option<Knobs>,
     pub(super) skew_ms: i64,
+    drift_ppm: i64,
+    /// To whom it wants links.
+    pub(super) roads: Vec<HostId>,
+    /// Whom it has met, and by which key it knows them.
+    pub(super) pins: BTreeMap<NodeId, NodeKey>,
+    /// So many times it refuses connections at present, and so many times its transport was stopped.
+    pub(super) refusing: u32,
+    pub(super) offline: u32,
+    steps: u64,
     /// Further delay of disk operations, in microseconds.
     pub(super) stall: u64,
     /// Until when an operation may still be late because of it.
@@ -88,7 +98,8 @@ pub(super) struct Damage {
 }
 
 impl Host {
-    pub(super) fn new(id: HostId, knobs: Knobs) -> Self {
+    pub(super) fn new(id: HostId, seat: Seat, roads: Vec<HostId>) -> Self {
+        let Seat { knobs, skew_ms, drift_ppm } = seat;
         Self {
             id,
             disk: SimDisk::new(),
@@ -96,7 +107,13 @@ impl Host {
             life: 0,
             knobs,
             next_knobs: None,
-            skew_ms: 0,
+            skew_ms,
+            drift_ppm,
+            roads,
+            pins: BTreeMap::new(),
+            refusing: 0,
+            offline: 0,
+            steps: 0,
             stall: 0,
             late_until: 0,
             flights: BTreeMap::new(),
@@ -165,7 +182,7 @@ impl Host {
     }
 
     pub(super) fn now(&self, stage: &Stage) -> Now {
-        stage.read_clocks(self.skew_ms)
+        stage.read_clocks(self.skew_ms, self.drift_ppm)
     }
 
     pub(super) fn timer(&self) -> Option<u64> {
@@ -205,6 +222,26 @@ impl Host {
                 Ok(())
             }
             Kind::CopyNext => self.copy_next(stage),
+            Kind::Net(signal) => self.hear(stage, signal),
+            Kind::Unblock(to) => {
+                stage.note(self.id, format_args!("the way to n{} is open again", to.0));
+                let due = stage.network.unblock(stage.now, self.id, to);
+                stage.expect(due);
+                Ok(())
+            }
+            Kind::Quick(to, extra) => {
+                let due = stage.network.quick(stage.now, self.id, to, extra);
+                stage.expect(due);
+                Ok(())
+            }
+            Kind::LetIn => {
+                self.refusing = self.refusing.saturating_sub(1);
+                Ok(())
+            }
+            Kind::Online => {
+                self.offline = self.offline.saturating_sub(1);
+                self.go_online(stage)
+            }
         }
     }
 
@@ -245,12 +282,35 @@ impl Host {
     fn show(&mut self, stage: &mut Stage) -> Result<(), Failure> {
         self.issue_what_is_durable(stage)?;
         let changed = std::mem::take(&mut self.changed);
-        let in_flight = self.flights.len();
-        if let Machine::Up(node) = &self.machine {
-            let moment = Moment::Stepped { node, oracle: &self.oracle, knobs: &self.knobs, changed, in_flight };
-            stage.see(self.id, &moment)?;
+        self.steps += 1;
+        if self.steps.is_multiple_of(16) {
+            self.weigh(stage)?;
         }
-        Ok(())
+        let Machine::Up(node) = &self.machine else { return Ok(()) };
+        let mut wrong = None;
+        if let Some(ledger) = stage.ledger(self.id) {
+            if let Some(log) = node.log() {
+                ledger.endure(log.progress().durable);
+            }
+            if changed {
+                wrong = ledger.compare(node.store(), false).err();
+            }
+        }
+        let (status, now) = (node.status(), stage.now);
+        let moment = Moment::Stepped {
+            node,
+            oracle: &self.oracle,
+            knobs: &self.knobs,
+            changed,
+            in_flight: self.flights.len(),
+            replica: status.replica,
+            outbox: &status.outbox,
+            witness: stage.witness.as_ref(),
+            waited: self.oracle.waiting_since().map(|since| now - since),
+            hindered: self.struck || self.disk.is_limited() || self.stall > 0 || now < self.late_until,
+            wrong: wrong.as_deref(),
+        };
+        stage.court.see(now, self.id, &moment)
     }
 
     fn carry_out(&mut self, stage: &mut Stage, output: Output) -> Result<(), Failure> {
@@ -263,9 +323,14 @@ impl Host {
             Output::Published(through) => {
                 stage.note(self.id, format_args!("visible up to {through}"));
                 self.changed = true;
-                Ok(())
+                self.shown(stage, through)
             }
             Output::Event(event) => self.heard(stage, &event),
+            Output::Link { link, act } if stage.witness.is_some() => self.act(stage, link, act),
+            Output::Pin { node, key } if stage.witness.is_some() => {
+                self.pins.insert(node, key);
+                Ok(())
+            }
             Output::Link { .. } | Output::Pin { .. } => {
                 stage.see(self.id, &Moment::Untrue("a node without a transport asked for a connection".to_owned()))
             }
@@ -290,6 +355,9 @@ impl Host {
             }
             Err(error) => Err(error),
         };
+        if stage.witness.is_some() {
+            return self.answered_among_others(stage, request, written);
+        }
         match self.oracle.answered(stage.now, request, written, synced) {
             Ok((number, told)) => {
                 stage.note(self.id, format_args!("#{number} {told:?}: {}", outcome(&result)));
@@ -315,7 +383,7 @@ impl Host {
                 break;
             }
             if let Record::Own(op) = &record {
-                stage.see(self.id, &Moment::Issued { lsn, op })?;
+                stage.issue(self.id, lsn, op)?;
             }
         }
         Ok(())
@@ -329,7 +397,17 @@ impl Host {
             Event::DiskRoom => Mark::RoomAgain,
             Event::SnapshotDone(_) => Mark::SnapshotDone,
             Event::SnapshotFailed { .. } => Mark::SnapshotFailed,
-            Event::Sync(softadastra_core::sync::Event::Collected { .. }) => return Ok(()),
+            Event::Sync(softadastra_core::sync::Event::Collected { .. }) => Mark::Collected,
+            Event::LinkUp { .. }
+            | Event::LinkDown { .. }
+            | Event::LinkFailed { .. }
+            | Event::Distrusted { .. }
+            | Event::KeyCloned { .. }
+            | Event::Sync(_)
+                if stage.witness.is_some() =>
+            {
+                return self.heard_of_others(stage, event);
+            }
             Event::LinkUp { .. }
             | Event::LinkDown { .. }
             | Event::LinkFailed { .. }

@@ -2,7 +2,7 @@
 
 use softadastra_core::dice::Seed;
 use softadastra_core::error::Error;
-use softadastra_core::ids::Lsn;
+use softadastra_core::ids::{Lsn, NodeId};
 use softadastra_core::node::{Node, Opening, OpeningState, RecoveryReport, Start};
 use softadastra_core::wal::format::Record;
 
@@ -24,12 +24,17 @@ impl Host {
             return Ok(());
         }
         self.life += 1;
+        stage.follow(self.id, self.life);
         self.struck = false;
         self.knobs = self.next_knobs.take().unwrap_or(self.knobs);
         self.let_rot(stage);
         stage.note(self.id, format_args!("start {}", self.life));
         let seed = Seed::from_number(chance::mix(stage.seed, u64::from(self.id.0), u64::from(self.life)));
-        match Opening::new(self.knobs.config(), seed, self.now(stage), Start::OpenOrCreate) {
+        let mut config = self.knobs.config();
+        if stage.witness.is_some() {
+            config.node_id = NodeId::new(format!("n{}", self.id.0)).ok();
+        }
+        match Opening::new(config, seed, self.now(stage), Start::OpenOrCreate) {
             Ok(opening) => {
                 self.machine = Machine::Opening(Box::new(opening));
                 Ok(())
@@ -87,6 +92,9 @@ impl Host {
                 stage.see(self.id, &Moment::Forgiven(lost))?;
             }
         }
+        if stage.witness.is_some() {
+            verdict = Some(self.judge_among_others(stage, &node, report));
+        }
         let verdict = verdict.unwrap_or_else(|| self.oracle.judge(&found, self.oracle.floor(self.harshness)));
         let salt = if self.close_look { 0 } else { chance::mix(stage.pace.salt, u64::from(self.life), 5) };
         let moment = Moment::Opened {
@@ -104,7 +112,7 @@ impl Host {
         };
         stage.see(self.id, &moment)?;
         self.count_marks(stage, report);
-        if let Verdict::Cut(cut) = verdict {
+        if let (Verdict::Cut(cut), None) = (verdict, &stage.witness) {
             let (kept, gone) = self.oracle.undecided(cut);
             if !(kept.is_empty() && gone.is_empty()) {
                 stage.note(self.id, format_args!("of the undecided, kept: {kept:?}; gone: {gone:?}"));
@@ -127,7 +135,7 @@ impl Host {
         self.unpublished.clear();
         self.changed = true;
         self.machine = Machine::Up(node);
-        Ok(())
+        self.go_online(stage)
     }
 
     fn count_marks(&self, stage: &mut Stage, report: &RecoveryReport) {
@@ -151,7 +159,7 @@ impl Host {
                 };
                 for (lsn, record) in &records {
                     if let Record::Own(op) = record {
-                        stage.see(self.id, &Moment::Issued { lsn: *lsn, op })?;
+                        stage.issue(self.id, *lsn, op)?;
                     }
                 }
             }

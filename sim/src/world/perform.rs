@@ -66,6 +66,12 @@ impl Host {
                 stage.schedule(window, self.id, None, Kind::StallEnds);
             }
             What::Configure(knobs) => self.next_knobs = Some(knobs),
+            What::Block { .. }
+            | What::Slow { .. }
+            | What::Cut { .. }
+            | What::Refuse { .. }
+            | What::Offline { .. }
+            | What::Tick { .. } => self.quarrel(stage, &what),
         }
         Ok(())
     }
@@ -94,7 +100,7 @@ impl Host {
             let value = |value, touch| Write::Put { key: key.clone(), value, expect, touch };
             writes.push(match plan.change {
                 Change::Put(len) => value(value_of(number, index, len), false),
-                Change::Repeat(touch) => value(self.oracle.value_to_come(&key).unwrap_or_default(), touch),
+                Change::Repeat(touch) => value(self.value_to_come(stage, &key).unwrap_or_default(), touch),
                 Change::Delete => Write::Delete { key: key.clone(), expect },
             });
         }
@@ -108,7 +114,7 @@ impl Host {
         stage.tally.batches += 1;
         match node.write(now, writes.clone()) {
             Ok(request) => {
-                self.oracle.asked(number, request, writes);
+                self.oracle.asked(stage.now, number, request, writes);
                 Ok(())
             }
             Err(error) => {

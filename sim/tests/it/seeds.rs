@@ -5,7 +5,7 @@ use sim::tally::Tally;
 use sim::world;
 
 /// The same ones in every run of the tests.
-const FIXED: std::ops::Range<u64> = 1..60;
+const FIXED: std::ops::Range<u64> = 1..80;
 /// New ones in every run; printed, so that they can be replayed.
 const FRESH: u64 = 8;
 

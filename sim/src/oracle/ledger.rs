@@ -1,0 +1,423 @@
+//! What the log of one node of several says, read as it is written, and what therefore must be shown.
+//!
+//! Between several nodes a log holds more than what clients asked for here, so the oracle of one node does not suffice:
+//! its beginnings are those of the *records* here. Own records must still be what clients asked for, foreign ones what
+//! somebody issued. The merge is written down here once more, in its simplest form.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use softadastra_core::clock::Stamp;
+use softadastra_core::context::VersionVector;
+use softadastra_core::ids::{Dot, Lsn, ReplicaId, Seq};
+use softadastra_core::node::{Outcome, Write, Written};
+use softadastra_core::op::Operation;
+use softadastra_core::store::{Entry, Store};
+use softadastra_core::sync::SyncRecord;
+use softadastra_core::wal::format::Record;
+
+use super::Oracle;
+use super::witness::Registry;
+
+/// What one node holds of a key after one of its records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// The operation that stands.
+    pub op: Operation,
+    /// Every operation of the key that was merged.
+    pub known: VersionVector,
+    /// How often another operation came to stand.
+    pub count: u64,
+    /// The last record that changed anything.
+    pub changed: Lsn,
+}
+
+/// Two concurrent writes met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meeting {
+    /// In this record.
+    pub lsn: Lsn,
+    /// What was here.
+    pub local: Dot,
+    /// What came in.
+    pub remote: Dot,
+}
+
+/// A record that should not be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Breach {
+    /// What was superseded or deleted here stands again.
+    Returned(String),
+    /// Nobody asked for it, or somebody else issued something else.
+    Forged(String),
+    /// Its stamp or its context is not above what it overwrites.
+    Disordered(String),
+}
+
+/// The log of one node.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    me: Option<ReplicaId>,
+    keys: BTreeMap<Bytes, Vec<(Lsn, Option<Version>)>>,
+    own: Vec<(Lsn, Dot, Bytes)>,
+    /// What stood here once and does not any more, and since when.
+    gone: BTreeMap<Dot, Lsn>,
+    /// The last record written, or on its way.
+    last: Lsn,
+    /// What a reader was shown.
+    shown: Lsn,
+    /// What the node says survives a power loss.
+    durable: Lsn,
+    /// Concurrent pairs that met since the last start, and are not yet known to be on record.
+    pub meetings: Vec<Meeting>,
+    /// Keys that are not shown any more although no record that was seen takes them away.
+    vanished: BTreeMap<Bytes, Dot>,
+}
+
+impl Ledger {
+    /// What the node holds of a key in the beginning of the log up to `lsn`.
+    #[must_use]
+    pub fn version_at(&self, key: &[u8], lsn: Lsn) -> Option<&Version> {
+        let history = self.keys.get(key)?;
+        history.iter().rev().find(|(at, _)| *at <= lsn)?.1.as_ref()
+    }
+
+    /// What survives a power loss.
+    #[must_use]
+    pub const fn durable(&self) -> Lsn {
+        self.durable
+    }
+
+    /// What a reader was shown.
+    #[must_use]
+    pub const fn shown(&self) -> Lsn {
+        self.shown
+    }
+
+    /// The last own operation in the beginning of the log up to `lsn`.
+    #[must_use]
+    pub fn own_at(&self, lsn: Lsn) -> Seq {
+        self.own.iter().rev().find(|(at, dot, _)| *at <= lsn && Some(dot.replica) == self.me).map_or(0, |own| own.1.seq)
+    }
+
+    /// Whose log it is.
+    #[must_use]
+    pub const fn replica(&self) -> Option<ReplicaId> {
+        self.me
+    }
+
+    /// Records that are being written, and perhaps never will be.
+    ///
+    /// # Errors
+    /// The first that should not be there.
+    pub fn take(&mut self, lsn: Lsn, record: &Record, registry: &mut Registry, clients: &Oracle) -> Result<(), Breach> {
+        if lsn <= self.last {
+            // What was on its way before was given up.
+            self.forget_from(lsn);
+        }
+        self.last = lsn;
+        match record {
+            Record::Birth { replica, .. } => self.me = Some(*replica),
+            Record::Own(op) => {
+                self.judge_own(lsn, op, registry, clients)?;
+                self.own.push((lsn, op.dot, op.key.clone()));
+                self.merge(lsn, op, &VersionVector::EMPTY, registry)?;
+            }
+            Record::Foreign(op) => self.merge_foreign(lsn, op, &VersionVector::EMPTY, registry)?,
+            Record::Sync(bytes) => match SyncRecord::decode(bytes) {
+                Ok(SyncRecord::Entry { op, known }) => self.merge_foreign(lsn, &op, &known, registry)?,
+                Ok(SyncRecord::Collected { stable, before, .. }) => self.collect(lsn, &stable, before, registry),
+                Ok(SyncRecord::Dropped { dot, key }) => {
+                    self.vanished.remove(&key);
+                    if let Some(version) = self.version_at(&key, lsn).filter(|version| version.op.dot == dot) {
+                        // What it superseded here, it supersedes everywhere, those included who have forgotten it.
+                        if registry.is_collected(dot) {
+                            registry.collect(&key, &version.known);
+                        }
+                        self.remove(lsn, key);
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => return Err(Breach::Forged(format!("a record of sync does not read: {error}"))),
+            },
+        }
+        Ok(())
+    }
+
+    fn forget_from(&mut self, lsn: Lsn) {
+        for history in self.keys.values_mut() {
+            history.truncate(history.iter().position(|(at, _)| *at >= lsn).unwrap_or(history.len()));
+        }
+        self.keys.retain(|_, history| !history.is_empty());
+        self.own.retain(|(at, ..)| *at < lsn);
+        self.gone.retain(|_, at| *at < lsn);
+        self.meetings.retain(|meeting| meeting.lsn < lsn);
+        self.last = Lsn(lsn.0.saturating_sub(1));
+    }
+
+    /// An own operation has seen all that is here, follows its predecessor, and was asked for by somebody.
+    fn judge_own(&self, lsn: Lsn, op: &Operation, registry: &Registry, clients: &Oracle) -> Result<(), Breach> {
+        let key = String::from_utf8_lossy(&op.key);
+        let before = self.version_at(&op.key, lsn);
+        let seen = before.map(|version| version.known.clone()).unwrap_or_default();
+        if op.context != seen {
+            return Err(Breach::Disordered(format!(
+                "{} to {key} says it has seen {:?}, not {seen:?}",
+                op.dot, op.context
+            )));
+        }
+        if before.is_some_and(|version| version.op.stamp >= op.stamp) {
+            return Err(Breach::Disordered(format!("{} to {key} is not stamped above what it overwrites", op.dot)));
+        }
+        if Some(op.dot.replica) == self.me && op.dot.seq != self.own_at(lsn) + 1 {
+            return Err(Breach::Disordered(format!("{} follows seq {}", op.dot, self.own_at(lsn))));
+        }
+        if op.marks.resolution || clients.wrote(&op.key, op.body.value()) {
+            return Ok(());
+        }
+        // A full exchange makes a node write again what others have forgotten without having seen it.
+        let again = before.filter(|version| version.op.body == op.body && op.body.value().is_some());
+        match again {
+            Some(version) if registry.is_collected(version.op.dot) => {
+                let what = format!("{key} was deleted as {} and everybody had seen that", version.op.dot);
+                Err(Breach::Returned(format!("{what}, but {} writes it again", op.dot)))
+            }
+            Some(_) => Ok(()),
+            None => Err(Breach::Forged(format!("nobody asked for {}, which writes {key}", op.dot))),
+        }
+    }
+
+    fn merge_foreign(
+        &mut self,
+        lsn: Lsn,
+        op: &Operation,
+        known: &VersionVector,
+        registry: &mut Registry,
+    ) -> Result<(), Breach> {
+        registry.check(op).map_err(Breach::Forged)?;
+        self.merge(lsn, op, known, registry)
+    }
+
+    fn merge(&mut self, lsn: Lsn, op: &Operation, known: &VersionVector, registry: &Registry) -> Result<(), Breach> {
+        let before = self.version_at(&op.key, lsn).cloned();
+        let mut all = before.as_ref().map(|version| version.known.clone()).unwrap_or_default();
+        let knew = all.covers(op.dot);
+        all.join(&op.context);
+        all.include(op.dot);
+        all.join(known);
+        let after = match &before {
+            None => Version { op: op.clone(), known: all, count: 1, changed: lsn },
+            Some(old) if knew && all == old.known => return Ok(()),
+            Some(old) if knew => Version { known: all, changed: lsn, ..old.clone() },
+            Some(old) => {
+                let newer = op.context.covers(old.op.dot);
+                let alike = op.marks.resolution && old.op.marks.resolution || op.stamp == old.op.stamp;
+                let equal = alike && op.body == old.op.body;
+                if !newer && !equal {
+                    self.meetings.push(Meeting { lsn, local: old.op.dot, remote: op.dot });
+                }
+                let rank = |op: &Operation| (op.stamp, op.dot.replica);
+                if newer || rank(op) > rank(&old.op) {
+                    self.gone.entry(old.op.dot).or_insert(lsn);
+                    Version { op: op.clone(), known: all, count: old.count + 1, changed: lsn }
+                } else {
+                    self.gone.entry(op.dot).or_insert(lsn);
+                    Version { known: all, changed: lsn, ..old.clone() }
+                }
+            }
+        };
+        if after.op.dot == op.dot && after.changed == lsn && op.body.value().is_some() && !knew {
+            let key = String::from_utf8_lossy(&op.key);
+            if self.gone.get(&op.dot).is_some_and(|at| *at < lsn) {
+                return Err(Breach::Returned(format!("{key} shows {} again, which was superseded here", op.dot)));
+            }
+            if before.is_none() && registry.is_collected(op.dot) && self.gone.contains_key(&op.dot) {
+                return Err(Breach::Returned(format!("{key} shows {} again, whose deletion was forgotten", op.dot)));
+            }
+        }
+        self.keys.entry(op.key.clone()).or_default().push((lsn, Some(after)));
+        Ok(())
+    }
+
+    fn collect(&mut self, lsn: Lsn, stable: &VersionVector, before: Stamp, registry: &mut Registry) {
+        let mut swept = Vec::new();
+        for (key, history) in &self.keys {
+            if let Some((_, Some(version))) = history.last()
+                && version.op.body.value().is_none()
+                && version.op.stamp < before
+                && stable.covers_all(&version.known)
+            {
+                swept.push((key.clone(), version.known.clone()));
+            }
+        }
+        for (key, known) in swept {
+            registry.collect(&key, &known);
+            self.remove(lsn, key);
+        }
+    }
+
+    fn remove(&mut self, lsn: Lsn, key: Bytes) {
+        if let Some(version) = self.version_at(&key, lsn) {
+            self.gone.entry(version.op.dot).or_insert(lsn);
+            self.keys.entry(key).or_default().push((lsn, None));
+        }
+    }
+
+    /// The node shows everything up to here.
+    pub fn show(&mut self, through: Lsn) {
+        self.shown = self.shown.max(through);
+    }
+
+    /// The node says that everything up to here survives.
+    pub fn endure(&mut self, through: Lsn) {
+        self.durable = self.durable.max(through);
+    }
+
+    /// Whether what the node shows is what its log says. A key may go before the record that takes it away is shown.
+    ///
+    /// # Errors
+    /// A sentence, when it is not.
+    pub fn compare(&mut self, store: &Store, exactly: bool) -> Result<(), String> {
+        let at = self.shown;
+        let mut vanished = BTreeMap::new();
+        for key in self.keys.keys() {
+            let said = self.version_at(key, at);
+            let found = store.entry(key);
+            match (said, found) {
+                (None, None) => {}
+                (Some(said), Some(found)) => {
+                    if let Some(what) = difference(said, &found) {
+                        return Err(format!("{} {what}", String::from_utf8_lossy(key)));
+                    }
+                }
+                (Some(said), None) if !exactly => {
+                    let taken_away =
+                        self.keys.get(key).is_some_and(|h| h.iter().any(|(lsn, v)| *lsn > at && v.is_none()));
+                    if said.op.body.value().is_some() && !taken_away {
+                        vanished.insert(key.clone(), said.op.dot);
+                    }
+                }
+                (Some(said), None) => {
+                    return Err(format!("{} is absent, but must show {}", String::from_utf8_lossy(key), said.op.dot));
+                }
+                (None, Some(found)) => {
+                    let key = String::from_utf8_lossy(key);
+                    return Err(format!("{key} shows {}, which no record up to {at} says", found.dot()));
+                }
+            }
+        }
+        self.vanished = vanished;
+        let stranger = store.feed(Lsn::ZERO).find(|entry| !self.keys.contains_key(entry.key()));
+        match stranger {
+            Some(entry) => Err(format!("{} is shown, but stands in no record", String::from_utf8_lossy(entry.key()))),
+            None => Ok(()),
+        }
+    }
+
+    /// Looks at the log as it was when it ended at `last`.
+    pub fn look_back_to(&mut self, last: Lsn) {
+        self.forget_from(last.next());
+        self.shown = last;
+    }
+
+    /// A key that went without a record that says so.
+    #[must_use]
+    pub fn vanished(&self) -> Option<String> {
+        let (key, dot) = self.vanished.first_key_value()?;
+        Some(format!("{} showed {dot} and is gone, but no record takes it away", String::from_utf8_lossy(key)))
+    }
+
+    /// Whether the log up to `last`, which a start has found, holds all that was promised: `floor` at least. From here
+    /// on that is what must survive.
+    ///
+    /// # Errors
+    /// A sentence, when something is missing, or stands there that was said to have failed.
+    pub fn reopened(&mut self, last: Lsn, floor: Lsn, clients: &Oracle) -> Result<(), (bool, String)> {
+        if last < floor {
+            return Err((true, format!("the log ends at {last}, but everything up to {floor} was promised")));
+        }
+        for (lsn, dot, key) in self.own.iter().filter(|(lsn, ..)| *lsn > self.shown && *lsn <= last) {
+            if let Some(version) = self.version_at(key, *lsn)
+                && version.op.dot == *dot
+                && !version.op.marks.resolution
+                && clients.asked_and_refused(key, version.op.body.value())
+            {
+                let key = String::from_utf8_lossy(key);
+                return Err((false, format!("{key} shows {dot}, which was said to have failed")));
+            }
+        }
+        self.forget_from(last.next());
+        self.last = last;
+        self.shown = last;
+        self.durable = last;
+        self.meetings.clear();
+        self.vanished.clear();
+        Ok(())
+    }
+
+    /// Whether an answer says what the records say.
+    ///
+    /// # Errors
+    /// A sentence, when it does not.
+    pub fn check_answer(&self, writes: &[Write], written: &[Written]) -> Result<(), String> {
+        let changes = |w: &&Written| matches!(w.outcome, Outcome::Created | Outcome::Updated | Outcome::Deleted);
+        let first = written.iter().filter(changes).map(|w| w.lsn).min();
+        for (write, said) in writes.iter().zip(written) {
+            let (key, expect) = match write {
+                Write::Put { key, expect, .. } | Write::Delete { key, expect } => (key, expect),
+            };
+            let name = String::from_utf8_lossy(key);
+            let visible = |version: Option<&Version>| version.is_some_and(|version| version.op.body.value().is_some());
+            if let (Some(expect), Some(first)) = (expect, first) {
+                let before = self.version_at(key, Lsn(first.0.saturating_sub(1)));
+                let found = before.filter(|version| visible(Some(version))).map_or(0, |version| version.count);
+                if found != *expect {
+                    return Err(format!("{name} had version {found} and was written on condition of {expect}"));
+                }
+            }
+            let Some(now) = self.version_at(key, said.lsn).filter(|version| version.changed == said.lsn) else {
+                if said.lsn == Lsn::ZERO && said.outcome == Outcome::Absent || !changes(&said) {
+                    continue;
+                }
+                return Err(format!("{name} was answered {said:?}, but no such record was written"));
+            };
+            let before = self.version_at(key, Lsn(said.lsn.0.saturating_sub(1)));
+            let is = match (write, said.outcome) {
+                (Write::Put { value, .. }, Outcome::Created) => now.op.body.value() == Some(value) && !visible(before),
+                (Write::Put { value, .. }, Outcome::Updated) => now.op.body.value() == Some(value) && visible(before),
+                (Write::Put { value, .. }, Outcome::Unchanged) => now.op.body.value() == Some(value),
+                (Write::Delete { .. }, Outcome::Deleted) => now.op.body.value().is_none() && visible(before),
+                (Write::Delete { .. }, Outcome::Absent) => now.op.body.value().is_none(),
+                (Write::Put { .. }, Outcome::Deleted | Outcome::Absent)
+                | (Write::Delete { .. }, Outcome::Created | Outcome::Updated | Outcome::Unchanged) => false,
+            };
+            if !is || now.count != said.version {
+                return Err(format!(
+                    "{name} was answered {said:?}, but the log says version {} by {}",
+                    now.count, now.op.dot
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn difference(said: &Version, found: &Entry<'_>) -> Option<String> {
+    let dots = (said.op.dot, found.dot());
+    if dots.0 != dots.1 || said.op.stamp != found.stamp() {
+        return Some(format!("shows {} of {}, not {} of {}", dots.1, found.stamp(), dots.0, said.op.stamp));
+    }
+    if said.op.body != found.body() {
+        return Some(format!("shows another value of {}", dots.0));
+    }
+    if said.known != found.known() {
+        return Some(format!("has merged {:?}, not {:?}", found.known(), said.known));
+    }
+    if said.op.context != found.context() {
+        return Some(format!("gives {} the context {:?}, not {:?}", dots.0, found.context(), said.op.context));
+    }
+    if said.count != found.version() {
+        return Some(format!("is shown in version {}, not {}", found.version(), said.count));
+    }
+    (said.changed != found.changed()).then(|| format!("changed at {}, not {}", found.changed(), said.changed))
+}

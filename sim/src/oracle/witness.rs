@@ -1,0 +1,129 @@
+//! What all nodes together have issued, and who holds it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use softadastra_core::clock::Stamp;
+use softadastra_core::context::VersionVector;
+use softadastra_core::ids::{Dot, ReplicaId};
+use softadastra_core::op::{Body, Operation};
+
+use super::ledger::Ledger;
+use crate::plan::HostId;
+
+/// An operation as it was issued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issued {
+    /// Its key.
+    pub key: Bytes,
+    /// What its writer had seen of it.
+    pub context: VersionVector,
+    stamp: Stamp,
+    body: Body,
+    resolution: bool,
+}
+
+/// Everything that was ever issued anywhere, durably.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    issued: BTreeMap<Dot, Issued>,
+    collected: BTreeSet<Dot>,
+}
+
+impl Registry {
+    /// An own operation is durable where it was issued.
+    pub fn issue(&mut self, op: &Operation) {
+        self.issued.entry(op.dot).or_insert_with(|| Issued {
+            key: op.key.clone(),
+            context: op.context.clone(),
+            stamp: op.stamp,
+            body: op.body.clone(),
+            resolution: op.marks.resolution,
+        });
+    }
+
+    /// An operation as it was issued.
+    #[must_use]
+    pub fn issued(&self, dot: Dot) -> Option<&Issued> {
+        self.issued.get(&dot)
+    }
+
+    /// Whether a deletion of this operation was collected somewhere.
+    #[must_use]
+    pub fn is_collected(&self, dot: Dot) -> bool {
+        self.collected.contains(&dot)
+    }
+
+    /// A foreign operation is what somebody issued.
+    pub(super) fn check(&self, op: &Operation) -> Result<(), String> {
+        let Some(issued) = self.issued.get(&op.dot) else {
+            return Err(format!("{} was taken in, but is durable nowhere else", op.dot));
+        };
+        let same = issued.key == op.key
+            && issued.context == op.context
+            && issued.stamp == op.stamp
+            && issued.body == op.body
+            && issued.resolution == op.marks.resolution;
+        if same { Ok(()) } else { Err(format!("{} was taken in with another content than it was issued with", op.dot)) }
+    }
+
+    /// A tombstone goes, and with it every operation of its key that it had merged.
+    pub(super) fn collect(&mut self, key: &Bytes, known: &VersionVector) {
+        for limit in known.iter() {
+            let first = Dot { replica: limit.replica, seq: 0 };
+            let of_key = self.issued.range(first..=limit).filter(|(_, issued)| issued.key == *key);
+            self.collected.extend(of_key.map(|(dot, _)| *dot));
+        }
+    }
+}
+
+/// What the logs of all nodes say.
+#[derive(Clone, Debug, Default)]
+pub struct Witness {
+    /// Everything issued.
+    pub registry: Registry,
+    /// One for each node.
+    pub ledgers: Vec<Ledger>,
+}
+
+impl Witness {
+    /// Of so many nodes.
+    #[must_use]
+    pub fn new(nodes: usize) -> Self {
+        Self { registry: Registry::default(), ledgers: vec![Ledger::default(); nodes] }
+    }
+
+    /// The log of a node.
+    #[must_use]
+    pub fn ledger(&self, host: HostId) -> Option<&Ledger> {
+        self.ledgers.get(usize::from(host.0))
+    }
+
+    /// Whether a node holds an operation, or what superseded it, so that it survives a power loss.
+    #[must_use]
+    pub fn holds(&self, host: HostId, dot: Dot) -> bool {
+        let Some(ledger) = self.ledger(host) else { return false };
+        let Some(issued) = self.registry.issued(dot) else { return false };
+        let merged = ledger.version_at(&issued.key, ledger.durable()).is_some_and(|version| version.known.covers(dot));
+        merged || self.registry.is_collected(dot)
+    }
+
+    /// How many nodes other than this one hold an operation.
+    #[must_use]
+    pub fn copies_beside(&self, host: HostId, dot: Dot) -> usize {
+        (0..self.ledgers.len())
+            .map(|n| HostId(n as u8))
+            .filter(|other| *other != host && self.holds(*other, dot))
+            .count()
+    }
+
+    /// The first operation of a vector, above what was looked at before, that a node does not hold.
+    #[must_use]
+    pub fn first_not_held(&self, host: HostId, before: &VersionVector, vector: &VersionVector) -> Option<Dot> {
+        let news = |limit: Dot| {
+            let replica: ReplicaId = limit.replica;
+            (before.get(replica) + 1..=limit.seq).map(move |seq| Dot { replica, seq })
+        };
+        vector.iter().flat_map(news).find(|dot| !self.holds(host, *dot))
+    }
+}

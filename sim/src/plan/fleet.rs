@@ -1,0 +1,225 @@
+//! Several nodes: where they sit, whom they call, what their network is like.
+
+use std::fmt;
+use std::time::Duration;
+
+use softadastra_core::op::Body;
+use softadastra_core::sync::{self, Met};
+use softadastra_core::transport::{endpoint, session};
+
+use super::{HostId, Knobs};
+use crate::chance;
+
+/// The nodes of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fleet {
+    /// One for each node. A node alone has no transport.
+    pub seats: Vec<Seat>,
+    /// Who wants a link to whom.
+    pub roads: Vec<(HostId, HostId)>,
+    /// What the network is like.
+    pub climate: Climate,
+}
+
+/// Where one node runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seat {
+    /// How it is configured at first.
+    pub knobs: Knobs,
+    /// How far its wall clock is ahead at first, in milliseconds.
+    pub skew_ms: i64,
+    /// How much too fast its wall clock goes, in millionths.
+    pub drift_ppm: i64,
+}
+
+/// What the network is like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Climate {
+    /// Decides everything that happens on the way.
+    pub salt: u64,
+    /// The longest way, in microseconds; each way of each pair has a length of its own.
+    pub latency: u64,
+    /// Microseconds for each KiB.
+    pub per_kib: u64,
+    /// Bytes that the systems at both ends keep between them.
+    pub buffer: usize,
+    /// How links behave.
+    pub manners: Manners,
+}
+
+/// How links behave: patience, sizes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Manners {
+    /// As by default.
+    #[default]
+    Calm,
+    /// Short timeouts, small records, keys that change often.
+    Hasty,
+}
+
+/// What a plan varies in how a node exchanges operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// Copies elsewhere that make an operation acknowledged.
+    pub required_acks: u8,
+    /// Bytes of batches not acknowledged.
+    pub window: u64,
+    /// Milliseconds.
+    pub ack_timeout_ms: u64,
+    /// Broken links before operations show as failed.
+    pub max_retries: u32,
+    /// Milliseconds; a hundred times that is the longest pause.
+    pub backoff_ms: u64,
+    /// Milliseconds.
+    pub ping_ms: u64,
+    /// Milliseconds.
+    pub collect_ms: u64,
+    /// Hours.
+    pub lease_hours: u64,
+    /// What to do about conflicts.
+    pub policy: Policy,
+    /// Whether operations are sent without a tick.
+    pub auto_tick: bool,
+}
+
+/// Conflict policies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// The merge decides.
+    Last,
+    /// What was here stands.
+    Local,
+    /// What came stands.
+    Remote,
+    /// Both are kept.
+    Both,
+    /// The longer value stands.
+    Longer,
+}
+
+impl Exchange {
+    /// As by default.
+    pub const DEFAULT: Self = Self {
+        required_acks: 1,
+        window: 1 << 20,
+        ack_timeout_ms: 15_000,
+        max_retries: 8,
+        backoff_ms: 500,
+        ping_ms: 10_000,
+        collect_ms: 600_000,
+        lease_hours: 720,
+        policy: Policy::Last,
+        auto_tick: true,
+    };
+
+    pub(super) fn settings(&self) -> sync::Settings {
+        sync::Settings {
+            required_acks: usize::from(self.required_acks),
+            window: self.window,
+            ack_timeout: Duration::from_millis(self.ack_timeout_ms),
+            max_retries: self.max_retries,
+            backoff_first: Duration::from_millis(self.backoff_ms),
+            backoff_max: Duration::from_millis(self.backoff_ms * 100),
+            ping_every: Duration::from_millis(self.ping_ms),
+            collect_every: Duration::from_millis(self.collect_ms),
+            member_lease: Duration::from_secs(3600 * self.lease_hours),
+            conflict_policy: match self.policy {
+                Policy::Last => sync::Policy::LastWriteWins,
+                Policy::Local => sync::Policy::KeepLocal,
+                Policy::Remote => sync::Policy::ApplyRemote,
+                Policy::Both => sync::Policy::KeepBoth,
+                Policy::Longer => sync::Policy::Custom(longer),
+            },
+            auto_tick: self.auto_tick,
+            ..sync::Settings::default()
+        }
+    }
+}
+
+fn longer(met: &Met) -> Option<Body> {
+    let rank = |body: &Body| body.value().map(|value| (value.len(), value.clone()));
+    let (local, remote) = (&met.local.body, &met.remote.body);
+    Some(if rank(local) >= rank(remote) { local.clone() } else { remote.clone() })
+}
+
+impl Climate {
+    /// A quick network without surprises.
+    pub const QUICK: Self = Self { salt: 0, latency: 300, per_kib: 10, buffer: 64 << 10, manners: Manners::Calm };
+
+    /// How long `len` bytes take from one host to another.
+    #[must_use]
+    pub fn crossing(&self, from: HostId, to: HostId, name: u64, len: usize) -> u64 {
+        let pair = u64::from(from.0) << 8 | u64::from(to.0);
+        let way = 1 + chance::below(chance::mix(self.salt, pair, 11), self.latency + 1);
+        let bits = chance::mix(self.salt, name, 12);
+        // Now and then something is sent twice or more before it comes through.
+        let again = if chance::percent(bits, 2) { 3 } else { 1 };
+        (way + chance::below(bits, way / 4 + 1)) * again + self.per_kib * len as u64 / 1024
+    }
+
+    /// How the nodes' endpoints are set.
+    #[must_use]
+    pub fn endpoint(&self) -> endpoint::Settings {
+        match self.manners {
+            Manners::Calm => endpoint::Settings::default(),
+            Manners::Hasty => endpoint::Settings {
+                link: session::Settings {
+                    handshake_timeout: Duration::from_secs(3),
+                    idle_timeout: Duration::from_secs(3),
+                    keep_alive: Duration::from_secs(1),
+                    write_timeout: Duration::from_secs(3),
+                    record_size: 2 << 10,
+                    send_window: 8 << 10,
+                    bulk_queue: 16 << 10,
+                    rekey_records: 50,
+                    ..session::Settings::default()
+                },
+                dial_timeout: Duration::from_secs(3),
+                first_pause: Duration::from_millis(50),
+                longest_pause: Duration::from_secs(5),
+                steady_after: Duration::from_secs(1),
+                ..endpoint::Settings::default()
+            },
+        }
+    }
+}
+
+impl Fleet {
+    /// One node.
+    #[must_use]
+    pub fn alone(knobs: Knobs) -> Self {
+        Self::of(1, knobs)
+    }
+
+    /// Nodes that are alike, each of which wants a link to each one before it.
+    #[must_use]
+    pub fn of(count: u8, knobs: Knobs) -> Self {
+        let roads = (0..count).flat_map(|from| (0..from).map(move |to| (HostId(from), HostId(to)))).collect();
+        let seat = Seat { knobs, skew_ms: 0, drift_ppm: 0 };
+        Self { seats: vec![seat; usize::from(count)], roads, climate: Climate::QUICK }
+    }
+
+    /// Nodes that are alike, each linked with the next.
+    #[must_use]
+    pub fn chain(count: u8, knobs: Knobs) -> Self {
+        let roads = (1..count).map(|from| (HostId(from), HostId(from - 1))).collect();
+        Self { roads, ..Self::of(count, knobs) }
+    }
+
+    /// How many nodes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.seats.len()
+    }
+}
+
+impl fmt::Display for Fleet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let roads: Vec<String> = self.roads.iter().map(|(from, to)| format!("n{}>n{}", from.0, to.0)).collect();
+        writeln!(f, "{} nodes, links {}", self.size(), roads.join(" "))?;
+        for (number, seat) in self.seats.iter().enumerate() {
+            writeln!(f, "n{number} {seat:?}")?;
+        }
+        writeln!(f, "{:?}", self.climate)
+    }
+}

@@ -1,0 +1,321 @@
+//! Readable stories about several nodes, named A, B, C …: write, part, crash, meet again, expect.
+//!
+//! ```text
+//! Several::mesh("two nodes converge", 2).put("A", "till", "open").converge().expect("B", "till", "open").end();
+//! ```
+
+use softadastra_core::node::Write;
+use softadastra_core::sync::OutboxStatus;
+
+use super::put;
+use crate::disk::Loss;
+use crate::judges::Failure;
+use crate::oracle::Told;
+use crate::plan::{Crash, Fleet, HostId, Knobs, Pace, What};
+use crate::tally::Mark;
+use crate::world::World;
+
+/// Nobody waits for so long.
+const FOR_EVER: u64 = 1 << 60;
+/// The most steps a story waits for something.
+const PATIENCE: u32 = 60_000;
+
+/// A story of several nodes as it goes on.
+pub struct Several {
+    name: &'static str,
+    world: World,
+    nodes: u8,
+    batches: u32,
+}
+
+impl Several {
+    /// So many nodes, all linked with all.
+    #[must_use]
+    pub fn mesh(name: &'static str, nodes: u8) -> Self {
+        Self::of(name, &Fleet::of(nodes, Knobs::SMALL)).settle()
+    }
+
+    /// So many nodes that cannot reach each other yet.
+    #[must_use]
+    pub fn apart(name: &'static str, nodes: u8) -> Self {
+        Self::apart_with(name, &Fleet::of(nodes, Knobs::SMALL))
+    }
+
+    /// The same, configured otherwise.
+    #[must_use]
+    pub fn apart_with(name: &'static str, fleet: &Fleet) -> Self {
+        let mut story = Self::of(name, fleet);
+        for one in 0..story.nodes {
+            for other in 0..one {
+                story.block(HostId(one), HostId(other));
+            }
+        }
+        story.settle()
+    }
+
+    /// Nodes that have just begun their first start.
+    #[must_use]
+    pub fn of(name: &'static str, fleet: &Fleet) -> Self {
+        let world = World::with(1, fleet, Pace::QUICK, true);
+        Self { name, world, nodes: fleet.size() as u8, batches: 0 }
+    }
+
+    /// Lets the world go on for so many microseconds.
+    #[must_use]
+    pub fn run_for(mut self, time: u64) -> Self {
+        let result = self.world.run_for(time);
+        self.check(result)
+    }
+
+    /// Lets the world go on for some seconds.
+    #[must_use]
+    pub fn settle(mut self) -> Self {
+        let result = self.world.rest();
+        self.check(result)
+    }
+
+    /// Waits until all nodes are the same.
+    #[must_use]
+    pub fn converge(mut self) -> Self {
+        let result = self.world.come_together();
+        self.check(result)
+    }
+
+    /// Lets the world go on in small steps until something is so.
+    #[must_use]
+    pub fn until(mut self, what: &str, mut is: impl FnMut(&mut World) -> bool) -> Self {
+        for _ in 0..PATIENCE {
+            if is(&mut self.world) {
+                return self;
+            }
+            self = self.run_for(5_000);
+        }
+        panic!("{}: {what} never comes", self.name);
+    }
+
+    /// Writes one value at a node, and demands that it is answered.
+    #[must_use]
+    pub fn put(self, at: &str, key: &str, value: &str) -> Self {
+        self.send(at, put(key, value)).answered(at)
+    }
+
+    /// Deletes one key at a node, and demands that it is answered.
+    #[must_use]
+    pub fn delete(self, at: &str, key: &str) -> Self {
+        self.send(at, Write::Delete { key: key.to_owned().into(), expect: None }).answered(at)
+    }
+
+    /// Writes `count` keys of `len` bytes each at a node, and demands that all are answered.
+    #[must_use]
+    pub fn fill(mut self, at: &str, count: u32, len: usize) -> Self {
+        for index in 0..count {
+            self = self.put(at, &format!("fill{index}"), &format!("{index:0len$}"));
+        }
+        self
+    }
+
+    /// Sends one write to a node, and waits for nothing.
+    #[must_use]
+    pub fn send(mut self, at: &str, write: Write) -> Self {
+        self.batches += 1;
+        let result = self.world.send(host(at), self.batches, vec![write]);
+        self.check(result)
+    }
+
+    fn answered(self, at: &str) -> Self {
+        let batch = self.batches;
+        let story = self.until("an answer", |world| world.told(host(at), batch).is_some());
+        let told = story.world.told(host(at), batch);
+        assert!(told == Some(Told::Done), "{}: batch #{batch} was told {told:?}", story.name);
+        story
+    }
+
+    /// Demands that the last write was refused, or not, when all has come to rest.
+    #[must_use]
+    pub fn told(self, at: &str, told: Told) -> Self {
+        let was = self.world.told(host(at), self.batches);
+        assert!(was == Some(told), "{}: batch #{} was told {was:?}, not {told:?}", self.name, self.batches);
+        self
+    }
+
+    /// Nothing comes through between two nodes, and their connections break.
+    #[must_use]
+    pub fn part(mut self, one: &str, other: &str) -> Self {
+        self.block(host(one), host(other));
+        self.happens(one, What::Cut { with: host(other), deaf: false, other_deaf: false })
+    }
+
+    fn block(&mut self, one: HostId, other: HostId) {
+        for (from, to) in [(one, other), (other, one)] {
+            self.world.schedule(self.world.now(), from, What::Block { to, window: FOR_EVER });
+        }
+    }
+
+    /// Nothing comes from one node to another, and no connection breaks.
+    #[must_use]
+    pub fn block_one_way(self, from: &str, to: &str) -> Self {
+        self.happens(from, What::Block { to: host(to), window: FOR_EVER })
+    }
+
+    /// Everything comes through between two nodes.
+    #[must_use]
+    pub fn connect(mut self, one: &str, other: &str) -> Self {
+        for (from, to) in [(one, other), (other, one)] {
+            self.world.unblock(host(from), host(to));
+        }
+        self
+    }
+
+    /// The process dies now, and starts again.
+    #[must_use]
+    pub fn kill(self, at: &str) -> Self {
+        let crash = Crash::Kill { salt: 1, evict: false };
+        self.happens(at, What::Crash { crash, after: 0, down: 1_000 })
+    }
+
+    /// The power goes when so many more effects were carried out, and comes back at once.
+    #[must_use]
+    pub fn power_loss_after(self, at: &str, after: u16) -> Self {
+        self.happens(at, What::Crash { crash: Crash::Power(Loss::TOTAL), after, down: 1_000 })
+    }
+
+    /// The power goes now, until somebody starts the node.
+    #[must_use]
+    pub fn power_off(self, at: &str) -> Self {
+        let crash = Crash::Power(Loss::TOTAL);
+        self.happens(at, What::Crash { crash, after: 0, down: FOR_EVER }).run_for(1)
+    }
+
+    /// Starts a node that is down.
+    #[must_use]
+    pub fn start(mut self, at: &str) -> Self {
+        self.world.start(host(at));
+        self.settle()
+    }
+
+    /// A clean close and a new start.
+    #[must_use]
+    pub fn close_and_open(self, at: &str) -> Self {
+        self.happens(at, What::Close { down: 1_000 }).settle()
+    }
+
+    /// An item of a plan happens at a node now; waits for nothing.
+    #[must_use]
+    pub fn happens(mut self, at: &str, what: What) -> Self {
+        self.world.schedule(self.world.now(), host(at), what);
+        self.run_for(0)
+    }
+
+    /// The disk of a node is full but for so many bytes.
+    #[must_use]
+    pub fn full_but(mut self, at: &str, room: u64) -> Self {
+        let used = self.world.disk(host(at)).used();
+        self.world.disk(host(at)).set_room(Some(used + room));
+        self
+    }
+
+    /// There is room again.
+    #[must_use]
+    pub fn room_again(mut self, at: &str) -> Self {
+        self.world.disk(host(at)).set_room(None);
+        self
+    }
+
+    /// Demands that a read at a node shows this value.
+    #[must_use]
+    pub fn expect(mut self, at: &str, key: &str, value: &str) -> Self {
+        let found = self.read(at, key);
+        assert!(found.as_deref() == Some(value), "{}: {key} at {at} is {found:?}, not {value:?}", self.name);
+        self
+    }
+
+    /// Waits until a read at a node shows this value.
+    #[must_use]
+    pub fn wait_for(self, at: &str, key: &str, value: &str) -> Self {
+        let shows = |world: &mut World| {
+            world.read(host(at), key.as_bytes()).is_some_and(|(found, _)| found == value.as_bytes())
+        };
+        self.until(&format!("{key} at {at}"), shows)
+    }
+
+    /// Demands that a read at a node shows nothing.
+    #[must_use]
+    pub fn expect_absent(mut self, at: &str, key: &str) -> Self {
+        let found = self.read(at, key);
+        assert!(found.is_none(), "{}: {key} at {at} is {found:?}, not absent", self.name);
+        self
+    }
+
+    /// Demands that a node has so many conflicts on record.
+    #[must_use]
+    pub fn expect_conflicts(mut self, at: &str, count: u64) -> Self {
+        let found = self.world.status(host(at)).map(|status| status.conflicts);
+        assert!(found == Some(count), "{}: {at} has {found:?} conflicts on record, not {count}", self.name);
+        self
+    }
+
+    /// Demands that a node has so many tombstones.
+    #[must_use]
+    pub fn expect_tombstones(mut self, at: &str, count: usize) -> Self {
+        let found = self.world.status(host(at)).map(|status| status.store.tombstones);
+        assert!(found == Some(count), "{}: {at} has {found:?} tombstones, not {count}", self.name);
+        self
+    }
+
+    /// Demands something of a node's outbox.
+    #[must_use]
+    pub fn expect_outbox(mut self, at: &str, is: impl FnOnce(&OutboxStatus) -> bool) -> Self {
+        let outbox = self.world.status(host(at)).map(|status| status.outbox);
+        assert!(outbox.as_ref().is_some_and(is), "{}: the outbox of {at} is {outbox:?}", self.name);
+        self
+    }
+
+    /// Demands that a node has so many links to peers.
+    #[must_use]
+    pub fn expect_links(mut self, at: &str, count: usize) -> Self {
+        let found = self.world.status(host(at)).map(|status| status.connected);
+        assert!(found == Some(count), "{}: {at} has {found:?} links, not {count}", self.name);
+        self
+    }
+
+    /// Demands that a mark was hit.
+    #[must_use]
+    pub fn expect_mark(self, mark: Mark) -> Self {
+        let hits = self.world.tally().marks.get(&mark).copied().unwrap_or(0);
+        assert!(hits > 0, "{}: {mark:?} was not hit", self.name);
+        self
+    }
+
+    /// Ends the story: everything heals, all nodes become the same, close and open again. Gives the hash of the trace.
+    ///
+    /// # Panics
+    /// When a promise was broken.
+    pub fn end(mut self) -> u64 {
+        let result = self.world.heal();
+        let mut story = self.check(result);
+        let result = story.world.finish();
+        story.check(result).world.end(None).trace.hash()
+    }
+
+    fn read(&mut self, at: &str, key: &str) -> Option<String> {
+        let (value, _) = self.world.read(host(at), key.as_bytes())?;
+        Some(String::from_utf8_lossy(&value).into_owned())
+    }
+
+    fn check(self, result: Result<(), Failure>) -> Self {
+        match result {
+            Ok(()) => self,
+            Err(failure) => {
+                let name = self.name;
+                let outcome = self.world.end(Some(failure.clone()));
+                panic!("{name}: {failure}\n{}", outcome.trace.lines().join("\n"));
+            }
+        }
+    }
+}
+
+/// The host of a name.
+#[must_use]
+pub fn host(name: &str) -> HostId {
+    HostId(name.bytes().next().map_or(0, |letter| letter.saturating_sub(b'A')))
+}
