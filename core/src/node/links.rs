@@ -16,15 +16,26 @@ use crate::time::Now;
 use crate::transport::address::Address;
 use crate::transport::endpoint::{self, Effect, Endpoint, LinkId, Notice, PeerId, PeerStatus, TurnedAway};
 use crate::transport::identity::{Identity, NetworkSecret, NodeKey};
-use crate::transport::reason::Farewell;
+use crate::transport::reason::{CloseReason, Farewell};
 use crate::transport::session::Lane;
 use crate::transport::trust::Trust;
 
 /// Bytes of one bulk message, about: large enough that the peer syncs seldom, small enough that the next cut is near.
 const MESSAGE: usize = 256 << 10;
 
-/// What a link is told when sync ends it; the farewell of sync itself has gone ahead.
-const ENDED_BY_SYNC: Farewell = Farewell::Above(0x80);
+/// What a link is told when sync ends it: the farewell of sync, which has gone ahead and may not have been taken in yet
+/// when the link is gone.
+const fn farewell_of(reason: &sync::CloseReason) -> Farewell {
+    Farewell::Above(reason.bye().code() | 0x80)
+}
+
+/// What sync at the other end had against a link, as far as the end of the link tells.
+const fn told_by(reason: &CloseReason) -> Option<sync::CloseReason> {
+    match reason {
+        CloseReason::Peer(Farewell::Above(byte)) => Some(sync::CloseReason::Told(sync::Bye::from_code(*byte & 0x7f))),
+        _ => None,
+    }
+}
 
 /// As whom a node links, and with whom.
 #[derive(Debug)]
@@ -311,6 +322,9 @@ impl Node {
                 let status = endpoint.and_then(|it| it.peers(now.mono).find(|status| status.key == Some(peer)));
                 let named = self.engine.name_of(session).or_else(|| status.and_then(|status| status.node));
                 let node = named.unwrap_or_else(|| self.history.node.clone());
+                if let Some(told) = told_by(&reason) {
+                    self.links.causes.entry(peer).or_insert(told);
+                }
                 let cause = self.links.causes.get(&peer).cloned();
                 self.outputs.push_back(Output::Event(Event::LinkDown { node, key: peer, reason, cause }));
                 self.engine.peer_down(now, session, &self.store, &mut self.steps);
@@ -337,11 +351,12 @@ impl Node {
     /// Sync ends a session: its last word goes out, then the link ends.
     pub(super) fn end_session(&mut self, now: Now, session: sync::PeerId, reason: sync::CloseReason, pause: Duration) {
         let Some(key) = self.links.keys.get(&session).copied() else { return };
+        let farewell = farewell_of(&reason);
         self.links.causes.insert(key, reason);
         self.write_to(now, session, 0);
         if let Some(endpoint) = &mut self.links.endpoint {
             endpoint.flush(now.mono, &mut self.steps);
-            endpoint.close_peer(now.mono, &key, ENDED_BY_SYNC, pause, &mut self.steps);
+            endpoint.close_peer(now.mono, &key, farewell, pause, &mut self.steps);
         }
     }
 

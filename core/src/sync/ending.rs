@@ -34,19 +34,7 @@ impl Engine {
     }
 
     pub(super) fn close(&mut self, peer: PeerId, reason: CloseReason, out: &mut dyn Sink<Effect>) {
-        let bye = match &reason {
-            CloseReason::Protocol(_) => Bye::Protocol,
-            CloseReason::WrongNetwork => Bye::WrongNetwork,
-            CloseReason::NoCommonProtocol => Bye::NoCommonProtocol,
-            CloseReason::Silent | CloseReason::FloorRose => Bye::Leaving,
-            CloseReason::ClockSkew => Bye::ClockSkew,
-            CloseReason::Replaced => Bye::Replaced,
-            CloseReason::NoRoom => Bye::NoRoom,
-            CloseReason::Degraded => Bye::Degraded,
-            CloseReason::Identity(_) => Bye::Identity,
-            CloseReason::Told(bye) => *bye,
-        };
-        self.say_bye(peer, bye, reason, out);
+        self.say_bye(peer, reason.bye(), reason, out);
     }
 
     fn say_bye(&mut self, peer: PeerId, bye: Bye, reason: CloseReason, out: &mut dyn Sink<Effect>) {

@@ -152,7 +152,9 @@ pub enum Bye {
 }
 
 impl Bye {
-    const fn code(self) -> u8 {
+    /// The byte on the wire; the known ones are below 128.
+    #[must_use]
+    pub const fn code(self) -> u8 {
         match self {
             Self::Leaving => 0,
             Self::NoRoom => 1,
@@ -167,7 +169,9 @@ impl Bye {
         }
     }
 
-    const fn from_code(code: u8) -> Self {
+    /// The reason of a byte from the wire.
+    #[must_use]
+    pub const fn from_code(code: u8) -> Self {
         match code {
             0 => Self::Leaving,
             1 => Self::NoRoom,

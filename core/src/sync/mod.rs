@@ -297,6 +297,25 @@ pub enum CloseReason {
     Told(Bye),
 }
 
+impl CloseReason {
+    /// What the peer is told.
+    #[must_use]
+    pub const fn bye(&self) -> Bye {
+        match self {
+            Self::Protocol(_) => Bye::Protocol,
+            Self::WrongNetwork => Bye::WrongNetwork,
+            Self::NoCommonProtocol => Bye::NoCommonProtocol,
+            Self::Silent | Self::FloorRose => Bye::Leaving,
+            Self::ClockSkew => Bye::ClockSkew,
+            Self::Replaced => Bye::Replaced,
+            Self::NoRoom => Bye::NoRoom,
+            Self::Degraded => Bye::Degraded,
+            Self::Identity(_) => Bye::Identity,
+            Self::Told(bye) => *bye,
+        }
+    }
+}
+
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

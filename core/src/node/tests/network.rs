@@ -176,8 +176,10 @@ impl Network {
                         let (mine, rest) = self.moving.drain(..).partition(|(end, _)| *end == other);
                         self.moving = rest;
                         let mine: VecDeque<(End, Bytes)> = mine;
-                        for (end, bytes) in mine {
-                            self.fact(end, LinkFact::Bytes(bytes));
+                        // All at once, as a connection gives it to a reader who comes late.
+                        let bytes: Vec<u8> = mine.iter().flat_map(|(_, bytes)| bytes.iter().copied()).collect();
+                        if !bytes.is_empty() {
+                            self.fact(other, LinkFact::Bytes(bytes.into()));
                         }
                         self.wires.remove(&other);
                         self.fact(other, LinkFact::Ended { error: None });
@@ -453,6 +455,8 @@ fn a_peer_without_room_refuses_by_name_and_goes_on_when_there_is_room() {
         matches!(event, Event::LinkDown { cause: Some(sync::CloseReason::Told(sync::Bye::NoRoom)), .. })
     };
     assert!(network.hosts[0].events.iter().any(refused), "{:?}", network.hosts[0].events);
+    let unexplained = |event: &Event| matches!(event, Event::LinkDown { cause: None, .. });
+    assert!(!network.hosts[0].events.iter().any(unexplained), "{:?}", network.hosts[0].events);
     network.put(0, "local", "still works");
     network.hosts[1].full = false;
     network.live(90_000);
