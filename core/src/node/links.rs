@@ -277,6 +277,12 @@ impl Node {
     pub(super) fn link_fact(&mut self, now: Now, link: LinkId, fact: LinkFact) {
         let Some(endpoint) = &mut self.links.endpoint else { return };
         let (at, out) = (now.mono, &mut self.steps);
+        if let LinkFact::Bytes(bytes) = &fact
+            && let Some(peer) = endpoint.peer_of_standing(link)
+            && let Some(session) = self.links.sessions.get(&peer)
+        {
+            self.engine.heard(*session, bytes.len());
+        }
         match fact {
             LinkFact::Connected => endpoint.handle_connected(at, link, out),
             LinkFact::DialFailed { error } => endpoint.handle_dial_failed(at, link, error, out),

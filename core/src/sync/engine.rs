@@ -336,14 +336,12 @@ impl Engine {
         let sessions = self.sessions.values().filter(|session| session.phase != Phase::Closing);
         let due = sessions.flat_map(|session| {
             let open = session.is_open();
-            let unanswered = session.waiting.into_iter().chain(session.ping.map(|(_, at)| at)).min();
-            let suspect = if open { unanswered } else { Some(session.since) };
             let stall = open && session.mid_walk && self.is_relied_on(session);
             [
                 session.ack_at.filter(|_| !session.announced),
                 session.members_at.filter(|_| !session.announced),
                 (open && !session.announced).then_some(session.ping_at),
-                suspect.map(|at| at + self.settings.ack_timeout),
+                session.suspect_at(self.settings.ack_timeout),
                 stall.then(|| session.last_batch + self.settings.stall_after),
             ]
         });
@@ -357,9 +355,7 @@ impl Engine {
         let peers: Vec<PeerId> = self.sessions.keys().copied().collect();
         for peer in peers {
             let Some(session) = self.sessions.get(&peer) else { continue };
-            let unanswered = session.waiting.into_iter().chain(session.ping.map(|(_, at)| at)).min();
-            let suspect = if session.is_open() { unanswered } else { Some(session.since) };
-            if session.phase != Phase::Closing && due(suspect.map(|at| at + self.settings.ack_timeout)) {
+            if session.phase != Phase::Closing && due(session.suspect_at(self.settings.ack_timeout)) {
                 self.close(peer, CloseReason::Silent, out);
             } else if due(session.ack_at) || due(session.members_at) || due(Some(session.ping_at)) {
                 self.wake(peer, out);

@@ -31,6 +31,15 @@ struct Sorted {
 }
 
 impl Engine {
+    /// Bytes of a peer have come in, be it only a part of a message. What it was asked for may be behind them.
+    pub fn heard(&mut self, peer: PeerId, bytes: usize) {
+        if let Some(session) = self.sessions.get_mut(&peer) {
+            let asked = session.waiting.is_some() || session.ping.is_some();
+            let bytes = if asked { session.ahead_of_answer + bytes as u64 } else { 0 };
+            session.ahead_of_answer = bytes.min(self.settings.window);
+        }
+    }
+
     /// Takes messages of a peer: any number of whole ones. Whatever the bytes are, nothing but this session suffers.
     pub fn handle_message(&mut self, now: Now, peer: PeerId, bytes: &Bytes, store: &Store, out: &mut dyn Sink<Effect>) {
         let mut rest = bytes.clone();
@@ -38,7 +47,6 @@ impl Engine {
             let Some(session) = self.sessions.get_mut(&peer).filter(|session| session.phase != Phase::Closing) else {
                 break;
             };
-            session.heard = now.mono;
             match Message::take(&mut rest, &mut session.origins_in) {
                 Ok((message, len)) => self.take_message(now, peer, message, len, store, out),
                 Err(error) => self.close(peer, CloseReason::Protocol(error.to_string()), out),
@@ -80,6 +88,7 @@ impl Engine {
             (Phase::Open, Message::Pong(pulse)) => {
                 if let Some((_, at)) = session.ping.take_if(|(number, _)| *number == pulse.number) {
                     session.round_trip = Some(now.mono.since(at));
+                    session.ahead_of_answer = 0;
                 }
                 self.take_pulse(now, peer, pulse, store, out);
             }
@@ -344,6 +353,7 @@ impl Engine {
         if bytes > session.acked_bytes {
             session.acked_bytes = bytes;
             session.waiting = (session.in_flight() > 0).then_some(now.mono);
+            session.ahead_of_answer = 0;
         }
         session.acked_lsn = session.acked_lsn.max(lsn);
         session.vector.join(vector);

@@ -1,6 +1,7 @@
 //! One link's worth of state: what the peer said, how far the walk over the own feed has come, what is under way.
 
 use alloc::collections::{BTreeSet, VecDeque};
+use core::time::Duration;
 
 use bytes::Bytes;
 
@@ -41,6 +42,9 @@ pub(super) enum FullIn {
     Closing { durable: bool },
 }
 
+/// The slowest line on which silence is told from slowness, in bytes a second.
+const SLOWEST_LINE: u64 = 8 << 10;
+
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) phase: Phase,
@@ -54,7 +58,8 @@ pub(super) struct Session {
     /// `PeerReady` was said and not yet used up.
     pub(super) announced: bool,
     pub(super) since: Instant,
-    pub(super) heard: Instant,
+    /// Bytes of the peer that came in while an answer was waited for; at most a window.
+    pub(super) ahead_of_answer: u64,
     /// How far the peer's wall clock is ahead, in milliseconds.
     pub(super) ahead_ms: i64,
     /// An operation stamped too far ahead was reported.
@@ -114,7 +119,7 @@ pub(super) struct Session {
     pub(super) ping_at: Instant,
     pub(super) ping: Option<(u64, Instant)>,
     pub(super) pong_due: Option<u64>,
-    pub(super) round_trip: Option<core::time::Duration>,
+    pub(super) round_trip: Option<Duration>,
     pub(super) ranges_out: VecDeque<Range>,
     pub(super) repairs_out: VecDeque<Repair>,
 }
@@ -138,7 +143,7 @@ impl Session {
             bye: None,
             announced: false,
             since: now,
-            heard: now,
+            ahead_of_answer: 0,
             ahead_ms: 0,
             skew_reported: false,
             vector: VersionVector::EMPTY,
@@ -180,6 +185,17 @@ impl Session {
             ranges_out: VecDeque::new(),
             repairs_out: VecDeque::new(),
         }
+    }
+
+    /// When the peer is suspect of being gone: it was asked for something, and has had the time to answer, that of what is
+    /// on the way in either direction on the slowest line included.
+    pub(super) fn suspect_at(&self, ack_timeout: Duration) -> Option<Instant> {
+        if !self.is_open() {
+            return Some(self.since + ack_timeout);
+        }
+        let asked = self.waiting.into_iter().chain(self.ping.map(|(_, at)| at)).min()?;
+        let seconds = (self.in_flight() + self.ahead_of_answer) / SLOWEST_LINE;
+        Some(asked + ack_timeout + Duration::from_secs(seconds))
     }
 
     pub(super) fn is_open(&self) -> bool {

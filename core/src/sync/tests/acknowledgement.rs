@@ -127,6 +127,42 @@ fn tries_without_progress_fail_and_are_queued_again_when_the_peer_is_heard() {
 }
 
 #[test]
+fn what_is_on_its_way_is_given_the_time_of_a_slow_line() {
+    let mut world = World::new(2, 4, &Settings::default());
+    world.replicas[1].auto_commit = false;
+    world.connect(0, 1);
+    world.settle_for(Duration::from_secs(1));
+    // 64 seconds at 64 kbit/s.
+    world.put(0, "k", &"v".repeat(512 << 10));
+    world.settle_for(Duration::from_secs(1));
+    world.settle_for(Duration::from_secs(60));
+    assert!(world.is_connected(0, 1), "{:?}", world.replicas[0].closes);
+    world.settle_for(Duration::from_secs(30));
+    assert_eq!(world.replicas[0].closes.last(), Some(&CloseReason::Silent));
+}
+
+#[test]
+fn an_answer_behind_what_is_coming_in_is_waited_for_within_bounds() {
+    // A pong would say that nothing is in its way.
+    let settings = Settings { ping_every: Duration::from_secs(3600), ..Settings::default() };
+    let mut world = World::new(2, 4, &settings);
+    world.replicas[1].auto_commit = false;
+    world.connect(0, 1);
+    world.settle_for(Duration::from_secs(1));
+    world.put(0, "k", "v");
+    world.settle_for(Duration::from_secs(1));
+    let peer = world.replicas[0].engine.peers(&world.replicas[0].store)[0].peer;
+    for _ in 0..100 {
+        world.replicas[0].engine.heard(peer, 64 << 10);
+    }
+    // Of all that came in a window counts: 128 seconds.
+    world.settle_for(Duration::from_secs(120));
+    assert!(world.is_connected(0, 1), "{:?}", world.replicas[0].closes);
+    world.settle_for(Duration::from_secs(30));
+    assert_eq!(world.replicas[0].closes.last(), Some(&CloseReason::Silent));
+}
+
+#[test]
 fn a_full_disk_there_leaves_everything_queued_here() {
     let mut world = World::new(2, 5, &Settings::default());
     world.connect(0, 1);

@@ -318,7 +318,9 @@ impl Endpoint {
         }
     }
 
-    fn peer_of_standing(&self, link: LinkId) -> Option<NodeKey> {
+    /// Whom a link leads to, once it stands and while it is the one in use.
+    #[must_use]
+    pub fn peer_of_standing(&self, link: LinkId) -> Option<NodeKey> {
         let peer = self.peers.get(self.links.get(link)?.peer?)?;
         (peer.link == Some(link)).then_some(peer.key).flatten()
     }
