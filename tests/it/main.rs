@@ -12,4 +12,5 @@ mod import;
 mod network;
 mod noise_peer;
 mod support;
+mod sync;
 mod tidy;

@@ -3,6 +3,8 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use rustix::process::{Pid, Signal, kill_process};
 #[cfg(target_os = "linux")]
@@ -84,12 +86,20 @@ fn code_of(status: ExitStatus) -> i32 {
 /// A place for one data directory and what belongs to it.
 pub(crate) struct Place {
     dir: tempfile::TempDir,
+    data: PathBuf,
 }
 
 impl Place {
     /// A place without a data directory.
     pub(crate) fn empty() -> Self {
-        Self { dir: tempfile::tempdir().expect("there is room for a directory") }
+        let dir = tempfile::tempdir().expect("there is room for a directory");
+        let data = dir.path().join("data");
+        Self { dir, data }
+    }
+
+    /// A place whose data directory, not there yet, lies elsewhere.
+    pub(crate) fn with_data_in(dir: &Path) -> Self {
+        Self { data: dir.join("data"), ..Self::empty() }
     }
 
     /// A place with an initialised data directory.
@@ -110,7 +120,7 @@ impl Place {
 
     /// The data directory.
     pub(crate) fn data(&self) -> PathBuf {
-        self.dir.path().join("data")
+        self.data.clone()
     }
 
     /// A file beside the data directory.
@@ -140,24 +150,11 @@ impl Place {
         self.start_with(&[])
     }
 
-    /// The same, with further arguments.
-    pub(crate) fn start_with(&self, args: &[&str]) -> Node {
-        let mut child = self
-            .command(&[&["--json", "node", "start"], args].concat())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
-        let mut line = String::new();
-        stdout.read_line(&mut line).expect("the node speaks");
-        let mut node = Node { child, stdout, info: Value::Null };
-        if line.is_empty() {
-            panic!("the node did not start: {:?}", node.ended());
-        }
-        node.info = serde_json::from_str::<Value>(&line).expect("it says who it is")["data"].clone();
-        node
+    /// Starts a node with these options of `node start`, and waits until it takes commands.
+    pub(crate) fn start_with(&self, options: &[&str]) -> Node {
+        let mut command = self.command(&["--json", "node", "start"]);
+        command.args(options);
+        Node::of(command)
     }
 }
 
@@ -166,12 +163,49 @@ pub(crate) struct Node {
     child: Child,
     stdout: BufReader<ChildStdout>,
     info: Value,
+    log: Arc<Mutex<String>>,
+    logging: Option<JoinHandle<()>>,
 }
 
 impl Node {
+    /// Runs a command that starts a node, and waits until the node takes commands.
+    pub(crate) fn of(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+        // Read all the time: a node must never wait for somebody to read its log.
+        let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
+        let log = Arc::new(Mutex::new(String::new()));
+        let logged = log.clone();
+        let logging = std::thread::spawn(move || {
+            let mut line = String::new();
+            while stderr.read_line(&mut line).expect("logs are text") > 0 {
+                logged.lock().unwrap().push_str(&line);
+                line.clear();
+            }
+        });
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("the node speaks");
+        let mut node = Self { child, stdout, info: Value::Null, log, logging: Some(logging) };
+        if line.is_empty() {
+            panic!("the node did not start: {:?}", node.ended());
+        }
+        node.info = serde_json::from_str::<Value>(&line).expect("it says who it is")["data"].clone();
+        node
+    }
+
     /// The first address at which it takes links.
     pub(crate) fn address(&self) -> &str {
         self.info["listening"][0].as_str().expect("it listens")
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -207,10 +241,9 @@ impl Node {
     pub(crate) fn ended(&mut self) -> Ran {
         let mut stdout = Vec::new();
         self.stdout.read_to_end(&mut stdout).expect("a pipe can be read");
-        let mut stderr = String::new();
-        let mut pipe = self.child.stderr.take().expect("waited for once");
-        pipe.read_to_string(&mut stderr).expect("logs are text");
-        Ran { code: code_of(self.child.wait().expect("our own child")), stdout, stderr }
+        let code = code_of(self.child.wait().expect("our own child"));
+        self.logging.take().expect("waited for once").join().expect("logs are text");
+        Ran { code, stdout, stderr: self.log() }
     }
 
     /// Stops it cleanly.
