@@ -77,11 +77,11 @@ pub async fn restore(backup: &Path, data_dir: &Path, node_id: Option<NodeId>) ->
         Error::new(Code::WalCorrupt, "the backup holds the history of no node", "choose another backup")
     })?;
 
-    let (old_replica_id, digest) = (content.replica(), content.store().digest());
+    let (old_replica_id, wanted) = (content.replica(), content.content_hash());
     let config = Config { node_id, ..Config::default() };
     let wal = partial.join(WAL_DIR);
     found(&wal, config, content).await?;
-    let built = check_equal(&wal, digest).await?;
+    let built = check_equal(&wal, wanted).await?;
     let report = RestoreReport {
         node_id: built.node_id().clone(),
         replica_id: built.replica(),

@@ -7,7 +7,6 @@ use futures_util::StreamExt;
 use softadastra_core::config::Config;
 use softadastra_core::error::{Code, Error};
 use softadastra_core::node::{Inspected, Inspection, Rebuilt, Start};
-use softadastra_core::store::Digest;
 use tokio::sync::oneshot;
 
 use crate::data_dir::disk_failed;
@@ -93,10 +92,10 @@ pub(crate) async fn found(wal: &Path, config: Config, content: Rebuilt) -> Resul
 ///
 /// # Errors
 /// [`Code::InternalError`] when it differs; nothing of the new log may be used then.
-pub(crate) async fn check_equal(wal: &Path, digest: Digest) -> Result<Rebuilt, Error> {
+pub(crate) async fn check_equal(wal: &Path, wanted: [u8; 32]) -> Result<Rebuilt, Error> {
     let Inspected { report, content } = inspect_dir(wal).await?;
     let whole = report.refusal().is_none();
-    content.filter(|content| whole && content.store().digest() == digest).ok_or_else(|| {
+    content.filter(|content| whole && content.content_hash() == wanted).ok_or_else(|| {
         Error::new(
             Code::InternalError,
             format!("the new log in {} does not hold what was written to it", wal.display()),

@@ -116,10 +116,12 @@ pub async fn verify(data_dir: &Path) -> Result<Inspection, Error> {
 /// The new log is built beside the old one, read back and compared before the old one is touched. A repair that is cut
 /// short leaves the damaged log in its place, or is finished by the next opening.
 ///
+/// `node_id` names the node anew; where the damage took its name, it is `node-00000000` otherwise.
+///
 /// # Errors
 /// [`Code::NotFound`]; [`Code::Locked`]; [`Code::InvalidState`] when there is no damage; [`Code::WalCorrupt`] when
 /// nothing could be salvaged; [`Code::FormatTooNew`]; [`Code::DiskFull`]; [`Code::IoError`].
-pub async fn repair(data_dir: &Path) -> Result<RepairReport, Error> {
+pub async fn repair(data_dir: &Path, node_id: Option<NodeId>) -> Result<RepairReport, Error> {
     let dir = data_dir.to_owned();
     let Prepared { lock, wal } = off_thread({
         let dir = dir.clone();
@@ -152,9 +154,9 @@ pub async fn repair(data_dir: &Path) -> Result<RepairReport, Error> {
         move || data_dir::make_empty_dir(&built)
     })
     .await?;
-    let digest = content.store().digest();
-    found(&built, Config::default(), content).await?;
-    let rebuilt = check_equal(&built, digest).await?;
+    let wanted = content.content_hash();
+    found(&built, Config { node_id, ..Config::default() }, content).await?;
+    let rebuilt = check_equal(&built, wanted).await?;
     let kept_aside = off_thread(move || swap(&dir, &wal, &built)).await?;
     drop(lock);
     tracing::warn!(

@@ -182,7 +182,7 @@ impl Opening {
             Stage::Scanning { mut scan, rebuild } => match scan.take_outcome() {
                 None => Stage::Scanning { scan, rebuild },
                 Some(Err(error)) => Stage::Failed(open_failed(&error)),
-                Some(Ok(report)) => self.mount(report, rebuild).unwrap_or_else(Stage::Failed),
+                Some(Ok(report)) => self.mount(now, report, rebuild).unwrap_or_else(Stage::Failed),
             },
             Stage::Mounting { mut mount, rebuilt } => match mount.take_outcome() {
                 None => Stage::Mounting { mount, rebuilt },
@@ -202,7 +202,7 @@ impl Opening {
         }
     }
 
-    fn mount(&mut self, report: ScanReport, rebuild: Rebuild) -> Result<Stage, Error> {
+    fn mount(&mut self, now: Now, report: ScanReport, rebuild: Rebuild) -> Result<Stage, Error> {
         if let Some(refusal) = report.refusal() {
             return Err(refusal);
         }
@@ -238,7 +238,7 @@ impl Opening {
             }
             (Start::Found(content), None) => {
                 let content = core::mem::replace(&mut **content, Rebuilt::nothing());
-                content.reborn(&self.config, replica)
+                content.reborn(&self.config, replica, now.wall)
             }
             (Start::OpenOrCreate | Start::CreateNew, None) => Rebuilt {
                 history: History::born(self.config.node_id.clone(), replica, Hlc::default()),

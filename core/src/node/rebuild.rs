@@ -10,6 +10,7 @@ use crate::ids::{Lsn, ReplicaId, Seq};
 use crate::op::Chain;
 use crate::store::Store;
 use crate::sync::{Renaming, State, SyncRecord};
+use crate::time::WallTime;
 use crate::wal::format::Record;
 use crate::wal::scan::Replay;
 
@@ -49,12 +50,36 @@ impl Rebuilt {
         self.last_lsn
     }
 
-    /// The same content under a new history: what a restored backup and a repaired log become.
-    pub(super) fn reborn(self, config: &Config, replica: ReplicaId) -> Self {
+    /// A hash over keys, contents, stamps and version counts: equal for equal content, whatever the histories are called.
+    #[must_use]
+    pub fn content_hash(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        for entry in self.store.entries(None) {
+            hasher.update(&(entry.key().len() as u64).to_le_bytes()).update(entry.key());
+            let numbers = [entry.content_hash(), u64::from(entry.is_tombstone()), entry.stamp().0, entry.version()];
+            for number in numbers {
+                hasher.update(&number.to_le_bytes());
+            }
+        }
+        *hasher.finalize().as_bytes()
+    }
+
+    /// The same content under a new history: what a restored backup and a repaired log become. Own operations behind the
+    /// first one that is missing become operations of the new history: nobody could ever say what stood between them.
+    pub(super) fn reborn(mut self, config: &Config, replica: ReplicaId, at: WallTime) -> Self {
         let node = config.node_id.clone().unwrap_or(self.history.node);
-        let whole = self.sound.unwrap_or(self.history.reach.seq);
-        let state = self.state.reborn(self.history.replica, whole);
-        Self { history: History::born(Some(node), replica, self.history.clock), state, ..self }
+        let (from, seq) = (self.history.replica, self.history.reach.seq);
+        let mut history = History::born(Some(node.clone()), replica, self.history.clock);
+        let state = match self.sound {
+            None => self.state.reborn(from, seq),
+            Some(above) => {
+                let renaming = Renaming { from, above, to: replica, at };
+                renaming.rename(&mut self.store);
+                history.reach.seq = seq.saturating_sub(above);
+                renaming.rename_state(node, self.state)
+            }
+        };
+        Self { history, state, sound: None, ..self }
     }
 }
 
@@ -209,7 +234,12 @@ mod tests {
         assert_eq!(keys, [[1], [4], [7]]);
         assert_eq!((rebuilt.last_lsn, rebuilt.history.reach.seq), (Lsn(8), 7));
         let (old, new) = (ReplicaId([1; 16]), ReplicaId([2; 16]));
-        let reborn = rebuilt.reborn(&Config::default(), new);
+        let content = rebuilt.content_hash();
+        let reborn = rebuilt.reborn(&Config::default(), new, WallTime(1));
         assert_eq!(reborn.state.vector().get(old), 0, "the beginning is missing, so nothing is claimed");
+        let dots: Vec<Dot> = reborn.store.entries(None).map(|entry| entry.dot()).collect();
+        assert_eq!(dots, [1, 4, 7].map(|seq| Dot { replica: new, seq }), "nobody else can speak for them");
+        assert_eq!(reborn.history.reach.seq, 7);
+        assert_eq!(reborn.content_hash(), content);
     }
 }

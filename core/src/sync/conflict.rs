@@ -237,15 +237,22 @@ impl Conflicts {
         Some(self.total)
     }
 
-    /// Whoever wrote `op` had seen these versions: open conflicts between them are resolved by it.
+    /// Whoever wrote `op` had seen these versions: open conflicts between them are resolved by it; merged ones too, if it
+    /// says that this was meant.
     pub(super) fn settle(&mut self, op: &Operation) {
-        if self.open == 0 {
+        if self.open == 0 && !op.marks.resolution {
             return;
         }
-        let open = self.list.iter_mut().filter(|conflict| conflict.outcome == Outcome::Open);
-        for conflict in open.filter(|conflict| conflict.met.key == op.key && conflict.met.is_seen_by(&op.context)) {
-            conflict.outcome = Outcome::Resolved;
-            self.open -= 1;
+        for conflict in self.list.iter_mut().filter(|conflict| conflict.met.key == op.key) {
+            let settles = match conflict.outcome {
+                Outcome::Open => true,
+                Outcome::Merged => op.marks.resolution,
+                Outcome::Resolved => false,
+            };
+            if settles && conflict.met.is_seen_by(&op.context) {
+                self.open -= usize::from(conflict.outcome == Outcome::Open);
+                conflict.outcome = Outcome::Resolved;
+            }
         }
     }
 

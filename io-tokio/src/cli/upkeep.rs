@@ -101,7 +101,7 @@ pub(super) async fn wal(settings: &Settings, command: &WalCommand, out: &mut Out
             }
         }
         WalCommand::Repair => {
-            let report = tools::repair(&settings.data_dir).await?;
+            let report = tools::repair(&settings.data_dir, settings.node_id.clone()).await?;
             out.answer(&Repaired {
                 kept_aside: report.kept_aside.display().to_string(),
                 damage: report.damage.into_iter().map(local::damage).collect(),

@@ -85,7 +85,7 @@ async fn damage_is_named_and_repaired_only_on_demand() {
     assert_eq!((refused.code(), refused.what()), (Code::WalCorrupt, error.what()));
     assert_eq!(snapshot_of(dir.path()), damaged, "a refusal must not touch anything");
 
-    let report = repair(dir.path()).await.unwrap();
+    let report = repair(dir.path(), None).await.unwrap();
     assert_eq!(report.kept_aside, dir.path().join("wal.damaged-1"));
     assert_eq!((report.damage.len(), report.keys), (1, 199), "one frame of one write was hit");
     assert_ne!(report.replica_id, old.replica_id);
@@ -98,10 +98,12 @@ async fn damage_is_named_and_repaired_only_on_demand() {
     let info = client.node_info().unwrap();
     assert_eq!((&info.node_id, info.replica_id), (&old.node_id, report.replica_id));
     assert_eq!(client.len().unwrap(), 199);
+    let sync = client.sync_state().unwrap();
+    assert!(sync.exact, "what was salvaged is claimed by the new history: {sync:?}");
     client.put("after", "repair").await.unwrap();
     client.close().await.unwrap();
 
-    let error = repair(dir.path()).await.unwrap_err();
+    let error = repair(dir.path(), None).await.unwrap_err();
     assert_eq!(error.code(), Code::InvalidState, "nothing is damaged any more: {error}");
     assert_eq!(data_dir::set_aside(dir.path()).unwrap(), [1]);
 }
@@ -114,9 +116,11 @@ async fn a_second_repair_keeps_the_first_one_s_log_and_takes_up_an_unfinished_on
     // Left by a repair that was cut short while it built.
     std::fs::create_dir(dir.path().join(NEW_WAL_DIR)).unwrap();
     std::fs::write(dir.path().join(NEW_WAL_DIR).join("0000000000000001.seg"), "half").unwrap();
-    let report = repair(dir.path()).await.unwrap();
+    let name = NodeId::new("till-9").unwrap();
+    let report = repair(dir.path(), Some(name.clone())).await.unwrap();
     assert_eq!(report.kept_aside, dir.path().join("wal.damaged-8"));
     let client = open(dir.path()).await;
-    assert_eq!(repair(dir.path()).await.unwrap_err().code(), Code::Locked);
+    assert_eq!(client.node_info().unwrap().node_id, name);
+    assert_eq!(repair(dir.path(), None).await.unwrap_err().code(), Code::Locked);
     client.close().await.unwrap();
 }

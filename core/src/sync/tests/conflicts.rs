@@ -121,6 +121,23 @@ fn a_conflict_stays_open_under_keep_both_until_it_is_resolved() {
     assert!(replica.engine.resolution(99, None).is_err());
 }
 
+#[test]
+fn a_conflict_that_the_merge_has_settled_is_resolved_by_who_says_so() {
+    let mut world = contest(Policy::LastWriteWins);
+    let replica = &mut world.replicas[0];
+    let entry = replica.store.entry(b"k").unwrap();
+    let plain = crate::op::Operation { context: entry.known(), ..entry.operation() };
+    let marks = crate::op::Marks { resolution: true, ..plain.marks };
+    let meant = crate::op::Operation { marks, ..plain.clone() };
+    let outcomes = |replica: &super::replica::Replica| {
+        replica.engine.conflicts().iter().map(|conflict| conflict.outcome).collect::<Vec<_>>()
+    };
+    replica.engine.settle_conflicts(&plain);
+    assert_eq!(outcomes(replica), [Outcome::Merged], "a later write is no word about the conflict");
+    replica.engine.settle_conflicts(&meant);
+    assert_eq!(outcomes(replica), [Outcome::Resolved]);
+}
+
 /// The winner reached the loser's side before the loser got out: the loser is sent along, so that the conflict is known
 /// on the winner's side too.
 #[test]
