@@ -34,9 +34,9 @@
 //! | [`node`] | the composition that drivers and simulators embed |
 //! | [`wal`] | the write-ahead log: frames, group commit, recovery, snapshots |
 //! | [`store`] | the ordered map of entries, their merge, the feed of changes, the digest |
-//! | [`transport`] | identity, authenticated links, trust, tickets |
+//! | [`transport`] | authenticated links, trust, tickets |
 //! | [`disk`] | the contract with a directory on disk |
-//! | [`op`], [`context`], [`clock`], [`ids`] | operations, causality, time, names |
+//! | [`op`], [`context`], [`clock`], [`ids`], [`identity`] | operations, causality, time, names, keys |
 //! | [`config`], [`limits`], [`error`] | settings, bounds, the one error shape |
 #![no_std]
 #![forbid(unsafe_code)]
@@ -44,6 +44,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod base32;
 pub mod clock;
 pub mod codec;
 pub mod config;
@@ -51,6 +52,7 @@ pub mod context;
 pub mod dice;
 pub mod disk;
 pub mod error;
+pub mod identity;
 pub mod ids;
 pub mod limits;
 pub mod metadata;

@@ -10,12 +10,10 @@
 //! | [`reason`] | why a link ended |
 
 pub mod address;
-mod base32;
 pub mod endpoint;
 #[doc(hidden)]
 pub mod fuzz;
 mod hello;
-pub mod identity;
 mod noise;
 pub mod reason;
 pub mod session;
@@ -23,3 +21,4 @@ pub mod ticket;
 pub mod trust;
 
 pub use self::hello::{VERSIONS, Versions};
+pub use crate::identity;

@@ -14,8 +14,8 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use super::address::Address;
-use super::base32;
 use super::identity::{NetworkSecret, NodeKey};
+use crate::base32;
 use crate::codec::{DecodeError, Fault, Reader, put_blob};
 
 const PREFIX: &str = "sadticket";

@@ -10,7 +10,7 @@ use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::base32;
+use crate::base32;
 use crate::dice::Secrets;
 
 /// The public key that names a node to other nodes. Shown as 52 characters of base32.

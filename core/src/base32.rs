@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// The text of `bytes`.
-pub(super) fn encode(bytes: &[u8]) -> String {
+pub(crate) fn encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity((bytes.len() * 8).div_ceil(5));
     let (mut bits, mut held) = (0_u32, 0_u32);
     for byte in bytes {
@@ -31,7 +31,7 @@ fn push(text: &mut String, bits: u32) {
 
 /// The bytes of `text`; capitals are read like small letters. `None` when a character is not of the alphabet or the
 /// last one holds bits that no byte string gives.
-pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len() * 5 / 8);
     let (mut bits, mut held) = (0_u32, 0_u32);
     for symbol in text.bytes() {
