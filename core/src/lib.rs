@@ -35,6 +35,7 @@
 //! | [`wal`] | the write-ahead log: frames, group commit, recovery, snapshots |
 //! | [`store`] | the ordered map of entries, their merge, the feed of changes, the digest |
 //! | [`transport`] | authenticated links, trust, tickets |
+//! | [`discovery`] | announcements over UDP, and the registry of who was heard |
 //! | [`disk`] | the contract with a directory on disk |
 //! | [`op`], [`context`], [`clock`], [`ids`], [`identity`] | operations, causality, time, names, keys |
 //! | [`config`], [`limits`], [`error`] | settings, bounds, the one error shape |
@@ -50,6 +51,7 @@ pub mod codec;
 pub mod config;
 pub mod context;
 pub mod dice;
+pub mod discovery;
 pub mod disk;
 pub mod error;
 pub mod identity;

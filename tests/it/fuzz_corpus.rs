@@ -71,3 +71,13 @@ fn hello() {
 fn sync_session() {
     replay("sync_session", sim::fuzzing::sync_session);
 }
+
+#[test]
+fn discovery_datagram() {
+    replay("discovery_datagram", softadastra_core::discovery::fuzz::datagram);
+}
+
+#[test]
+fn discovery_script() {
+    replay("discovery_script", softadastra_core::discovery::fuzz::script);
+}

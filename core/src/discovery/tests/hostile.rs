@@ -1,0 +1,205 @@
+//! Strangers, forgers, and members that mean harm.
+
+use super::message::{About, Body, Message};
+use super::seal::Network;
+use super::*;
+use crate::identity::Purpose;
+
+fn network(secret: u8) -> Network {
+    Network::new(Some(&NetworkSecret::from_bytes([secret; 32])))
+}
+
+fn about(number: usize) -> About {
+    About {
+        node: described(number).node,
+        interval: seconds(30),
+        ways: reach::ways(&described(number).listeners, false),
+        capabilities: vec![],
+    }
+}
+
+fn said(number: usize, now: Now, count: u64, body: Body) -> Message {
+    Message { key: key(number), boot: 7, count, wall: now.wall, body }
+}
+
+fn probe(number: usize, now: Now, count: u64) -> Message {
+    said(number, now, count, Body::Probe { question: [5; 16], spread: Duration::ZERO, about: about(number) })
+}
+
+#[test]
+fn other_networks_are_not_heard_and_that_is_told_once_a_minute() {
+    for secrets in [[Some(1), Some(2)], [Some(1), None], [None, Some(1)]] {
+        let nodes = secrets.iter().enumerate().map(|(number, secret)| discovery_with(number, 0, *secret, |_| ()));
+        let mut world = World::of(nodes.collect());
+        world.start_all();
+        world.run(seconds(59));
+        for by in 0..2 {
+            assert_eq!(world.state(1 - by, by), "unknown");
+            let told = Notice::Ignored { why: Ignored::Unauthenticated, from: address(1 - by) };
+            assert_eq!(world.nodes[by].notices(), [&told]);
+            assert_eq!(world.sent.iter().filter(|(_, _, to, _)| *to != group()).count(), 0, "and not answered");
+        }
+    }
+}
+
+#[test]
+fn a_network_without_a_secret_works_by_signatures_alone() {
+    let mut world = World::of((0..2).map(|number| discovery_with(number, 0, None, |_| ())).collect());
+    world.start_all();
+    world.run(seconds(2));
+    assert_eq!(world.state(1, 0), "available");
+}
+
+#[test]
+fn a_member_cannot_speak_in_the_name_of_another() {
+    let mut world = World::running(3);
+    let message = said(1, world.now, 1 << 40, Body::Announce(about(1)));
+    let goodbye = said(1, world.now, 1 << 40, Body::Goodbye);
+    let before = world.sighting(1, 0).unwrap();
+    for message in [message, goodbye] {
+        // Signed by node 2, though it names node 1.
+        let forged = network(SECRET).seal(&identity(2), &message);
+        world.inject(0, address(2), &forged);
+        // Signed by node 1, for another network.
+        let mut bytes = message.encode();
+        let elsewhere = identity(1).sign(Purpose::Discovery, &[&bytes[..], network(4).tag()].concat());
+        bytes.extend(elsewhere.0);
+        world.inject(0, address(2), &network(SECRET).seal_bytes(bytes));
+    }
+    assert_eq!(world.nodes[0].ignored(Ignored::Forged), 4);
+    assert_eq!(world.sighting(1, 0).unwrap(), before);
+    assert_eq!(world.nodes[0].notices(), [&Notice::Ignored { why: Ignored::Forged, from: address(2) }]);
+}
+
+#[test]
+fn every_bit_of_a_datagram_counts() {
+    let mut world = World::of(vec![discovery(0, 0), discovery(1, 0)]);
+    world.start_all();
+    world.wire.clear();
+    world.act(1, |discovery, now, out| discovery.announce(now, out));
+    let (.., good) = world.sent.last().cloned().unwrap();
+    world.wire.clear();
+    for bit in 0..good.len() * 8 {
+        let mut bytes = good.to_vec();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        world.inject(0, address(1), &bytes);
+    }
+    for len in 0..good.len() {
+        world.inject(0, address(1), &good[..len]);
+    }
+    assert_eq!((world.state(1, 0), world.nodes[0].discovery.counters.believed), ("unknown", 0));
+    world.inject(0, address(1), &good);
+    assert_eq!(world.state(1, 0), "available");
+}
+
+/// Everything that could grow with what is sent. (What is kept for each reason to drop a datagram cannot.)
+fn held(node: &Discovery) -> [usize; 3] {
+    [node.registry.len(), node.replies.len(), node.asked.len()]
+}
+
+#[test]
+fn a_flood_of_forged_datagrams_is_neither_remembered_nor_answered() {
+    let mut world = World::running(2);
+    let checks_before = world.nodes[0].discovery.checks;
+    let good = network(SECRET).seal(&identity(1), &probe(1, world.now, 1 << 40));
+    let before = held(&world.nodes[0].discovery);
+    let mut dice = Seed::from_number(1).stream("flood");
+    let node = &mut world.nodes[0];
+    for number in 0..100_000_u32 {
+        let mut bytes = good.to_vec();
+        bytes[dice.below(good.len() as u64) as usize] ^= 1 + dice.below(255) as u8;
+        let from = SocketAddr::from((number.to_be_bytes(), 1 + dice.below(60_000) as u16));
+        node.discovery.handle_datagram(world.now, from, &bytes, &mut node.told);
+    }
+    let node = &world.nodes[0];
+    assert_eq!(held(&node.discovery), before);
+    let reasons = [Ignored::NotDiscovery, Ignored::OtherVersion, Ignored::Unauthenticated];
+    assert_eq!(reasons.map(|why| node.ignored(why)).iter().sum::<u64>(), 100_000);
+    assert_eq!(node.told.len(), 2, "one notice for each reason that is news: {:?}", node.told);
+    assert!(node.told.iter().all(|effect| matches!(effect, Effect::Notice(Notice::Ignored { .. }))));
+    assert_eq!(format!("{:?}", node.discovery.checks), format!("{checks_before:?}"), "no signature was checked");
+    world.run(seconds(10));
+    assert_eq!(world.state(1, 0), "available", "friends are heard as ever");
+}
+
+#[test]
+fn signatures_are_checked_at_a_limited_rate() {
+    let mut world = World::of(vec![discovery_with(0, 0, Some(SECRET), |settings| settings.checks_per_second = 10)]);
+    world.start_all();
+    for count in 0..100 {
+        let forged = network(SECRET).seal(&identity(2), &said(1, world.now, count, Body::Announce(about(1))));
+        world.inject(0, address(2), &forged);
+    }
+    assert_eq!(world.nodes[0].ignored(Ignored::Forged), 20);
+    assert_eq!(world.nodes[0].ignored(Ignored::Overload), 80);
+}
+
+#[test]
+fn no_answer_is_longer_than_its_question_and_answers_are_limited() {
+    let mut world = World::running(2);
+    let mut out = Vec::new();
+    let now = world.now;
+    let mut ask = |member: usize, count: u64, from: usize| {
+        let bytes = network(SECRET).seal(&identity(member), &probe(member, now, count));
+        let before = out.len();
+        world.nodes[0].discovery.handle_datagram(now, address(from), &bytes, &mut out);
+        let sends: Vec<_> = out[before..].iter().filter(|effect| matches!(effect, Effect::Send { .. })).collect();
+        assert!(sends.len() <= 1);
+        for effect in &sends {
+            let Effect::Send { to, bytes: answer } = effect else { unreachable!() };
+            assert!(answer.len() <= bytes.len() && *to == Target::Unicast(address(from)));
+        }
+        sends.len()
+    };
+    let of_one: usize = (1..100).map(|count| ask(5, count, 5)).sum();
+    assert_eq!(of_one, 16, "the first is answered before its sender is known, and then there is a limit for each");
+    let of_many: usize = (10..250).map(|member| ask(member, 1, 6)).sum();
+    assert_eq!(of_many, 128 - 16);
+    assert_eq!(world.nodes[0].discovery.counters.unanswered, 99 - 16 + 240 - 112);
+}
+
+#[test]
+fn questions_and_answers_do_not_go_round_for_ever() {
+    let mut world = World::of(vec![discovery(0, 0), discovery(1, 0)]);
+    world.nodes[0].ahead = 10_000_000;
+    world.start_all();
+    world.run(seconds(600));
+    let single = world.sent.iter().filter(|(_, _, to, _)| *to != group()).count();
+    assert!(single <= 8, "{single} datagrams to settle that both are there");
+}
+
+#[test]
+fn members_without_number_do_not_push_out_those_who_are_there() {
+    let settings = |settings: &mut Settings| settings.max_nodes = 4;
+    let mut world = World::of(vec![discovery_with(0, 0, Some(SECRET), settings), discovery(1, 0)]);
+    world.start_all();
+    world.run(seconds(1));
+    for member in 100..200 {
+        let bytes = network(SECRET).seal(&identity(member), &said(member, world.now, 1, Body::Announce(about(member))));
+        world.inject(0, address(9), &bytes);
+    }
+    assert_eq!((world.state(1, 0), world.nodes[0].discovery.registry.len()), ("available", 4));
+    assert_eq!(world.nodes[0].ignored(Ignored::Full), 97);
+    // The invented ones fall silent, and give way.
+    world.run(seconds(301));
+    let bytes = network(SECRET).seal(&identity(200), &said(200, world.now, 1, Body::Announce(about(200))));
+    world.inject(0, address(9), &bytes);
+    assert_eq!((world.state(1, 0), world.state(200, 0)), ("available", "available"));
+    assert_eq!(world.nodes[0].discovery.registry.len(), 4);
+    world.run(seconds(8000));
+    assert_eq!(world.nodes[0].discovery.registry.len(), 1);
+}
+
+#[test]
+fn nothing_is_heard_or_said_while_stopped() {
+    let mut world = World::running(2);
+    world.act(0, |discovery, now, out| discovery.stop(now, out));
+    world.deliver();
+    world.sent.clear();
+    let received = world.nodes[0].discovery.counters.received;
+    world.run(seconds(4000));
+    assert!(!world.sent.iter().any(|(_, by, ..)| *by == 0));
+    assert_eq!(world.nodes[0].discovery.counters.received, received);
+    assert_eq!(world.nodes[0].news(), [("silent", "node-1")], "what was found grows old");
+    assert_eq!(world.nodes[0].discovery.poll_timeout(), None);
+}
