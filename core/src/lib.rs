@@ -22,6 +22,7 @@
 //!         Output::Reply { request: answered, result } => assert!(answered == request && result.is_ok()),
 //!         // With a log, a driver carries out the operation and hands its completion to `Node::handle`.
 //!         Output::Disk(_) => unreachable!("a memory-only node has no disk"),
+//!         Output::Link { .. } | Output::Pin { .. } => unreachable!("its transport was not started"),
 //!         Output::Published(_) | Output::Event(_) | Output::Closed => {}
 //!     }
 //! }
