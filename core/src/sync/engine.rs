@@ -479,6 +479,12 @@ impl Engine {
         state
     }
 
+    /// Groups of foreign entries on their way to durability.
+    #[must_use]
+    pub fn applying(&self) -> usize {
+        self.applies.len()
+    }
+
     /// Whether nothing is here that the vector does not claim.
     #[must_use]
     pub fn is_exact(&self, store: &Store) -> bool {

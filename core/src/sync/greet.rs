@@ -16,6 +16,7 @@ use super::session::{FullIn, FullOut, Phase};
 use super::state::Judged;
 use super::{ClockPolicy, CloseReason, Effect, Event, Finding, PeerId};
 use crate::ids::{Lsn, ReplicaId};
+use crate::limits::MAX_MEMBERS;
 use crate::sink::Sink;
 use crate::store::Store;
 use crate::time::{Now, WallTime};
@@ -117,6 +118,10 @@ impl Engine {
     /// A node restarts and its run changes; a run that comes back after another was seen means that there are two
     /// nodes.
     fn watch_runs(&mut self, hello: &Hello, out: &mut dyn Sink<Effect>) {
+        // Under ever new names anybody may come.
+        if self.runs.len() >= MAX_MEMBERS && !self.runs.contains_key(&hello.replica) {
+            self.runs.pop_first();
+        }
         let runs = self.runs.entry(hello.replica).or_default();
         if runs.back() == Some(&hello.boot) {
             return;

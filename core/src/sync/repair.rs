@@ -25,6 +25,9 @@ const SPLIT: u64 = 16;
 /// Ranges that wait to be sent or answered at most; what does not fit is found again by the next pulse.
 const MAX_WAITING: usize = 4096;
 
+/// Messages of one peer that may be on their way to durability.
+const REPAIRS: usize = 8;
+
 impl Engine {
     pub(super) fn begin_repair(&mut self, peer: PeerId, store: &Store) {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
@@ -86,13 +89,16 @@ impl Engine {
         true
     }
 
+    /// Takes in entries that make up a difference. They are not bound by the window, so few messages of them may wait for
+    /// the disk; what is left out is still a difference, and comes again with a later pulse.
     pub(super) fn take_repair(&mut self, peer: PeerId, parts: Vec<Part>, out: &mut dyn Sink<Effect>) {
         let entries = parts.into_iter().filter_map(|part| match part {
             Part::Entry { op, known } => Some(Item { op, known }),
             _ => None,
         });
         let items: Vec<Item> = entries.collect();
-        if items.is_empty() {
+        let under_way = self.applies.iter().filter(|applying| applying.peer == peer && applying.bytes == 0).count();
+        if items.is_empty() || under_way >= REPAIRS {
             return;
         }
         if let Some(finding) = items.iter().find_map(|item| self.never_issued(&item.op, &item.known)) {

@@ -290,3 +290,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn repairs_that_the_disk_cannot_keep_up_with_are_left_out_and_asked_for_again() {
+    let mut world = World::new(2, 12, &Settings::default());
+    for number in 0..400 {
+        world.put(0, &format!("key{number:03}"), "value");
+    }
+    world.connect(0, 1);
+    world.settle();
+    for number in 0..400 {
+        assert!(world.replicas[1].store.remove(format!("key{number:03}").as_bytes()));
+    }
+    // The disk of the one that is mended stands still.
+    world.room = 100;
+    world.replicas[1].auto_commit = false;
+    for _ in 0..40 {
+        world.settle_for(Duration::from_millis(500));
+        assert!(world.replicas[1].engine.applying() <= 8, "{}", world.replicas[1].engine.applying());
+    }
+    assert!(world.replicas[1].engine.applying() > 0, "some wait");
+    world.replicas[1].auto_commit = true;
+    world.route(1);
+    world.settle_for(Duration::from_secs(300));
+    assert_eq!(world.replicas[0].store.digest(), world.replicas[1].store.digest());
+}
