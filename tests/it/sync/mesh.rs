@@ -8,7 +8,7 @@ const NODES: u32 = 8;
 
 #[test]
 fn a_full_mesh_agrees_and_does_not_flood() {
-    let writes = sized(1_600, 20_000);
+    let writes = sized(4_000, 20_000);
     let names: Vec<_> = (0..NODES).map(|n| format!("node-{n}")).collect();
     let mut peers: Vec<_> = names.iter().map(|name| Peer::new(name)).collect();
     for peer in &mut peers {
