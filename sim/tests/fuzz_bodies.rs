@@ -21,3 +21,9 @@ proptest! {
         fuzzing::damaged_log(&data);
     }
 }
+
+/// Fifteen bytes across the border of the last two frames of a log that was not closed: nothing is left to prove either.
+#[test]
+fn one_damage_may_take_the_last_two_frames_of_a_log_that_was_not_closed() {
+    fuzzing::damaged_log(&[159, 128, 118, 38, 129, 46, 189, 6, 117, 148, 131, 19, 0, 180, 129, 14]);
+}
