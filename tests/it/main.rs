@@ -6,6 +6,7 @@ mod control;
 mod control_limits;
 mod damage;
 mod demo;
+mod file_size;
 mod fuzz_corpus;
 mod guides;
 mod import;

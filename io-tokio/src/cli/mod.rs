@@ -24,6 +24,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 use softadastra_core::error::Code;
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use self::args::{Cli, Command, Global, NodeCommand};
@@ -96,13 +97,23 @@ fn run(cli: Cli, settings: &Settings, out: &mut Output) -> Result<Done, Failure>
                 runtime.worker_threads(2);
             }
             let runtime = runtime.enable_all().build().map_err(|error| Fault::io("start the runtime", &error))?;
-            let done = runtime.block_on(carry_out(command, settings, out));
+            let done = runtime.block_on(async {
+                survive_file_size_limit()?;
+                carry_out(command, settings, out).await
+            });
             // A thread that waits for input that nobody needs any more must not hold up the end.
             runtime.shutdown_background();
             return done;
         }
     }
     Ok(Done::Yes)
+}
+
+/// Beyond the file size limit (`ulimit -f`, `LimitFSIZE=`) a write raises SIGXFSZ, whose default is to kill. With any
+/// handler the write fails with EFBIG instead, which is treated as a full disk. The handler stays when this returns.
+fn survive_file_size_limit() -> Result<(), Failure> {
+    let number = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    signal(number).map(drop).map_err(|error| Fault::io("take the signal SIGXFSZ", &error).into())
 }
 
 async fn carry_out(command: Command, settings: &Settings, out: &mut Output) -> Result<Done, Failure> {

@@ -42,7 +42,7 @@ impl Fault {
         let code = match error.kind() {
             io::ErrorKind::NotFound => Code::NotFound,
             io::ErrorKind::AlreadyExists => Code::AlreadyExists,
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Code::DiskFull,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Code::DiskFull,
             _ => Code::IoError,
         };
         Self::new(code, format!("cannot {doing}: {error}"), "")

@@ -298,13 +298,16 @@ pub fn disk_error(doing: &str, error: &io::Error) -> DiskError {
     let too_many_files = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
     let kind = match error.kind() {
         _ if error.raw_os_error().is_some_and(|code| too_many_files.contains(&code)) => DiskErrorKind::TooManyFiles,
-        K::StorageFull | K::QuotaExceeded => DiskErrorKind::NoSpace,
+        // A limit of this process on files (`ulimit -f`, `LimitFSIZE=`): as a full disk, more room mends it.
+        K::StorageFull | K::QuotaExceeded | K::FileTooLarge => DiskErrorKind::NoSpace,
         K::NotFound => DiskErrorKind::NotFound,
         K::AlreadyExists => DiskErrorKind::AlreadyExists,
         K::PermissionDenied | K::ReadOnlyFilesystem => DiskErrorKind::Denied,
         _ => DiskErrorKind::Io,
     };
-    DiskError { kind, message: format!("{doing}: {error}") }
+    let hint =
+        if error.kind() == K::FileTooLarge { ", the file size limit of this process or file system" } else { "" };
+    DiskError { kind, message: format!("{doing}: {error}{hint}") }
 }
 
 #[cfg(test)]

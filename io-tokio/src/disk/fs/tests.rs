@@ -87,6 +87,7 @@ fn system_errors_have_their_kinds() {
         (Errno::DQUOT, DiskErrorKind::NoSpace),
         (Errno::ACCESS, DiskErrorKind::Denied),
         (Errno::PERM, DiskErrorKind::Denied),
+        (Errno::FBIG, DiskErrorKind::NoSpace),
         (Errno::ROFS, DiskErrorKind::Denied),
         (Errno::NOENT, DiskErrorKind::NotFound),
         (Errno::EXIST, DiskErrorKind::AlreadyExists),
