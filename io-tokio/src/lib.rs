@@ -82,6 +82,7 @@ pub mod disk;
 mod driver;
 mod events;
 mod founding;
+mod link_end;
 pub mod lock;
 pub mod model;
 pub mod ndjson;

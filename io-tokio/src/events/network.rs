@@ -11,6 +11,8 @@ use softadastra_core::transport::identity::NodeKey;
 use softadastra_core::transport::reason::CloseReason;
 use softadastra_core::transport::trust::Distrust;
 
+use crate::link_end;
+
 pub(crate) fn transport_started(key: &NodeKey, addresses: &[SocketAddr]) {
     let listening: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     tracing::info!(event = "transport_started", %key, listening = listening.join(" "), "links are opened and taken");
@@ -58,22 +60,22 @@ pub(super) fn link_up(node: &NodeId, key: &NodeKey) {
 }
 
 pub(super) fn link_down(node: &NodeId, key: &NodeKey, reason: &CloseReason, cause: Option<&sync::CloseReason>) {
-    let (code, cause) = (reason.as_str(), cause.map(ToString::to_string).unwrap_or_default());
-    tracing::info!(event = "link_down", peer = %node, %key, reason = code, detail = %reason, cause, "the link has ended");
+    let (code, detail) = (reason.as_str(), link_end::sentence(reason, cause));
+    tracing::info!(event = "link_down", peer = %node, %key, reason = code, detail, "the link has ended");
 }
 
 /// Links that strangers open fail at any rate they like; those the node dials fail at its own, slow one.
 pub(super) fn link_failed(dialled: Option<&PeerStatus>, reason: &CloseReason) {
-    let code = reason.as_str();
+    let (code, detail) = (reason.as_str(), link_end::sentence(reason, None));
     let Some(status) = dialled else {
-        tracing::debug!(event = "link_failed", reason = code, detail = %reason, "somebody opened a link in vain");
+        tracing::debug!(event = "link_failed", reason = code, detail, "somebody opened a link in vain");
         return;
     };
     let peer = name(status);
     if reason.needs_operator() {
-        tracing::warn!(event = "link_failed", peer, reason = code, detail = %reason, "somebody has to see to this peer");
+        tracing::warn!(event = "link_failed", peer, reason = code, detail, "somebody has to see to this peer");
     } else {
-        tracing::info!(event = "link_failed", peer, reason = code, detail = %reason, "a peer was not reached; trying on");
+        tracing::info!(event = "link_failed", peer, reason = code, detail, "a peer was not reached; trying on");
     }
 }
 

@@ -14,6 +14,8 @@ use softadastra_core::transport::address::Address;
 pub use softadastra_core::transport::endpoint::PeerState;
 use softadastra_core::transport::identity::NodeKey;
 
+use crate::link_end;
+
 /// A peer: the link to it, and what flows over it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerInfo {
@@ -79,10 +81,7 @@ impl PeerInfo {
     pub(crate) fn of(Peer { link, sync, cause }: Peer) -> Self {
         let last_error = link.last_end.map(|reason| LinkError {
             code: reason.as_str(),
-            text: match cause {
-                Some(cause) => cause.to_string(),
-                None => reason.to_string(),
-            },
+            text: link_end::sentence(&reason, cause.as_ref()),
             needs_operator: reason.needs_operator(),
         });
         let flow = sync.as_ref().and_then(|sync| sync.round_trip);
