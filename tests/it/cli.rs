@@ -225,12 +225,13 @@ fn keys_and_values_out_of_bounds_are_refused_by_name() {
     let long = "k".repeat(1025);
     let great = vec![b'v'; (1 << 20) + 1];
     let cases = [
-        (place.run(&["store", "put", "", "v", "--json"]), "key"),
-        (place.run(&["store", "put", &long, "v", "--json"]), "1025"),
-        (place.run_with(&["store", "put", "k", "-", "--json"], &great), "1048577"),
+        (place.run(&["store", "put", "", "v", "--json"]), 2, "key"),
+        (place.run(&["store", "get", "", "--json"]), 2, "key is empty"),
+        (place.run(&["store", "put", &long, "v", "--json"]), 2, "1025"),
+        (place.run_with(&["store", "put", "k", "-", "--json"], &great), 1, "1048577"),
     ];
-    for (ran, named) in cases {
-        assert_eq!((ran.code, &ran.error()["code"]), (1, &json!("invalid_argument")), "{ran:?}");
+    for (ran, code, named) in cases {
+        assert_eq!((ran.code, &ran.error()["code"]), (code, &json!("invalid_argument")), "{ran:?}");
         assert!(ran.error()["message"].as_str().unwrap().contains(named), "{ran:?}");
     }
     assert_eq!(place.run(&["store", "size"]).ok(), "0\n");

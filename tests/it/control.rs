@@ -213,6 +213,10 @@ fn every_command_prints_the_same_through_a_node_and_in_process() {
             if json && (args.contains(&"--raw") || args.contains(&"--keys")) {
                 continue;
             }
+            // Only a node takes links, so only there nobody can be missing for want of one.
+            if !json && *args == ["peers"] {
+                continue;
+            }
             let [served, alone] = [&served, &alone].map(|place| {
                 let backup = place.path().join("backup");
                 let args = args.iter().map(|arg| if *arg == "BACKUP" { backup.to_str().unwrap() } else { *arg });
@@ -271,12 +275,12 @@ fn a_key_too_long_for_a_request_is_refused_by_name() {
     let node = place.start();
     let long = "k".repeat(70_000);
     let runs = [
-        place.run(&["--json", "store", "put", &long, "v"]),
-        place.run(&["--json", "store", "get", &long]),
-        place.run(&["--json", "store", "list", "--prefix", &long]),
+        (place.run(&["--json", "store", "put", &long, "v"]), 2),
+        (place.run(&["--json", "store", "get", &long]), 2),
+        (place.run(&["--json", "store", "list", "--prefix", &long]), 1),
     ];
-    for ran in runs {
-        assert_eq!((ran.code, &ran.error()["code"]), (1, &json!("invalid_argument")), "{ran:?}");
+    for (ran, code) in runs {
+        assert_eq!((ran.code, &ran.error()["code"]), (code, &json!("invalid_argument")), "{ran:?}");
     }
     node.stop();
 }

@@ -58,7 +58,7 @@ fn records_count_as_created_updated_or_unchanged_and_the_last_of_a_key_wins() {
     assert_eq!(place.run(&["store", "get", "a"]).ok(), "2\n");
     let ran = place.run_with(&["store", "import"], b"{\"key\":\"b\",\"value\":\"1\"}");
     let out = ran.ok();
-    assert!(out.starts_with("Imported 1 records in ") && out.contains(" records/s): 1 created"), "{out}");
+    assert!(out.starts_with("Imported 1 record in ") && out.contains(" records/s): 1 created"), "{out}");
 }
 
 #[test]

@@ -219,7 +219,7 @@ fn without_a_node_what_needs_links_says_so_and_the_rest_works() {
         let error = till.run(&[&args[..], &["--json"]].concat()).error();
         assert_eq!(error["code"], "invalid_state");
     }
-    assert!(till.run(&["peers"]).ok().contains("No peers are known"));
+    assert!(till.run(&["peers"]).ok().contains("None are remembered; peers that dial in"));
 
     let bare = till.run(&["ticket"]);
     assert!(bare.stderr.contains("nowhere to dial"), "{bare:?}");
@@ -242,7 +242,7 @@ fn without_a_node_what_needs_links_says_so_and_the_rest_works() {
     assert_eq!(desk.run(&["peers", "trust", key, "--json"]).data("softadastra.trust/1")["new"], false);
     let forgotten = desk.run(&["peers", "forget", key, "--json"]).data("softadastra.forget/1");
     assert_eq!(forgotten, json!({"public_keys": [key], "replica_ids": []}));
-    assert!(desk.run(&["peers"]).ok().contains("No peers are known"));
+    assert!(desk.run(&["peers"]).ok().contains("None are remembered"));
     assert_eq!(desk.run(&["peers", "trust", key, "--json"]).data("softadastra.trust/1")["new"], true);
     for name in [&"a".repeat(32)[..], "nobody"] {
         let ran = desk.run(&["peers", "forget", name, "--json"]);
@@ -344,6 +344,11 @@ fn mistakes_are_exit_2_and_no_secret_is_repeated() {
 
 #[test]
 fn nothing_is_served_to_other_machines_without_a_rule() {
+    let fresh = Place::empty();
+    for args in [&["--listen", "0.0.0.0:0"][..], &["--listen", "127.0.0.1:0", "--set", "trust=network"]] {
+        let ran = fresh.run(&[&["node", "start"], args].concat());
+        assert!(ran.code == 2 && !fresh.data().exists(), "refused before anything is created: {ran:?}");
+    }
     let place = Place::new();
     let ran = place.run(&["node", "start", "--listen", "0.0.0.0:0"]);
     assert_eq!(ran.code, 2, "{ran:?}");
@@ -370,4 +375,21 @@ fn an_address_that_cannot_be_had_holds_up_nothing_and_is_tried_again() {
     });
     assert_eq!(status["transport"], json!({"running": true, "listening": [address]}));
     assert_eq!(node.stop().code, 0);
+}
+
+#[test]
+fn a_remembered_address_is_forgotten_with_or_without_a_node() {
+    let place = Place::new();
+    let (nobody, nowhere) = ("127.0.0.1:1", "127.0.0.1:2");
+    let node = place.start();
+    place.run(&["connect", nobody]).ok();
+    place.run(&["connect", nowhere]).ok();
+    let forgotten = place.run(&["peers", "forget", nobody, "--json"]).data("softadastra.forget/1");
+    assert_eq!(forgotten, json!({"public_keys": [], "replica_ids": [], "addresses": [nobody]}));
+    assert_eq!(node.stop().code, 0);
+    let peers = place.run(&["peers", "--json"]).data("softadastra.peers/1");
+    assert_eq!(peers["peers"][0]["addresses"], json!([nowhere]), "{peers}");
+    assert!(place.run(&["peers", "forget", nowhere]).ok().contains("127.0.0.1:2: dialled no more"));
+    let again = place.run(&["peers", "forget", nowhere, "--json"]);
+    assert_eq!((again.code, &again.error()["code"]), (1, &json!("not_found")), "{again:?}");
 }

@@ -119,7 +119,7 @@ pub(super) enum Command {
         #[arg(value_name = "PEER")]
         peer: String,
     },
-    /// End the link to a peer, and refuse others until it is connected again
+    /// End the link to a peer, and refuse its links until `connect`
     Disconnect {
         /// Which: its node id, public key, address or ticket
         #[arg(value_name = "PEER")]

@@ -62,7 +62,7 @@ impl Join {
     /// Reads the ticket, before anything is opened or locked.
     pub(super) fn of(ticket: String, leave: bool) -> Result<Self, Failure> {
         let ticket = if ticket == "-" { read_ticket()? } else { ticket };
-        ticket.parse::<AnyTicket>().map_err(|error| mistake(&error, "copy it whole from `softadastra ticket`"))?;
+        ticket.parse::<AnyTicket>().map_err(|error| mistake(&error, "`softadastra ticket` there prints it"))?;
         Ok(Self { ticket, leave })
     }
 }
@@ -136,9 +136,13 @@ impl Peers {
                 let next = "copy it from `softadastra node info` on that node";
                 key.parse::<NodeKey>().map_err(|_| mistake(&what, next))?;
             }
+            Some(PeersCommand::Forget { name }) if name.contains(':') => {
+                let next = "name a node id, a public key, a replica id or HOST:PORT";
+                name.parse::<Address>().map_err(|error| mistake(&error, next))?;
+            }
             // A public key and a replica id have the form of a node id, too.
             Some(PeersCommand::Forget { name }) => {
-                let next = "name a node id, a public key or a replica id";
+                let next = "name a node id, a public key, a replica id or HOST:PORT";
                 NodeId::new(name).map_err(|error| mistake(&error, next))?;
             }
         }

@@ -1,10 +1,12 @@
 //! `softadastra init` and `softadastra node start`.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use softadastra_core::error::Code;
 use softadastra_core::ids::NodeId;
+use softadastra_core::transport::trust::Trust;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +19,7 @@ use crate::control::local::TransportTrouble;
 use crate::control::server::Server;
 use crate::control::{Backend as _, Fault, Local};
 use crate::settings::Settings;
-use crate::{Client, data_dir};
+use crate::{Client, PeerSpec, TrustMode, data_dir, network};
 
 /// How long a stopping node waits for those it is answering.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -81,6 +83,7 @@ pub(super) async fn start(settings: &Settings, args: Start, out: &mut Output) ->
     if let Some(wait) = settings.lock_wait {
         wanted = wanted.lock_wait(wait);
     }
+    refuse_strangers(settings)?;
     // From here on a signal is a request to stop cleanly, even one that comes while the log is being read.
     let mut signals = Signals::new()?;
     let client = tokio::select! {
@@ -95,6 +98,21 @@ pub(super) async fn start(settings: &Settings, args: Start, out: &mut Output) ->
     served?;
     closed?;
     Ok(Done::Yes)
+}
+
+/// A node that has no rule yet whom to let in, and is to listen beyond loopback, is refused before anything is created.
+/// Names are not resolved here: they, and nodes that have a `network.json`, are judged when links are opened.
+fn refuse_strangers(settings: &Settings) -> Result<(), Failure> {
+    let network = &settings.network;
+    let has_rules = settings.data_dir.join(network::FILE_NAME).exists()
+        || network.peers.iter().any(|peer| matches!(peer, PeerSpec::Ticket(_)));
+    if has_rules {
+        return Ok(());
+    }
+    let addresses = network.listen.iter().filter_map(|text| text.parse::<SocketAddr>().ok());
+    let beyond_loopback = addresses.into_iter().any(|address| !address.ip().to_canonical().is_loopback());
+    let trust = Trust::new(network.trust.unwrap_or(TrustMode::Open), [], []);
+    trust.check(false, beyond_loopback, network.insecure).map_err(|error| Failure::Usage(error.into()))
 }
 
 async fn serve(settings: &Settings, client: &Client, mut signals: Signals, out: &mut Output) -> Result<(), Failure> {

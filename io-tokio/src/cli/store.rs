@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use comfy_table::{CellAlignment, ColumnConstraint, Width};
 use softadastra_core::error::Code;
-use softadastra_core::limits::MAX_VALUE_LEN;
+use softadastra_core::limits::{MAX_KEY_LEN, MAX_VALUE_LEN};
 
 use super::args::{Key, StoreCommand};
 use super::export::Export;
@@ -216,13 +216,19 @@ fn page_table(page: &Page, widths: &mut Option<Vec<u16>>) -> String {
 }
 
 fn key_bytes(key: Key) -> Result<Bytes, Failure> {
-    if !key.key_base64 {
-        return Ok(key.key.into_bytes().into());
+    let mistake = |what| Failure::Usage(Fault::new(Code::InvalidArgument, what, "correct it"));
+    let bytes = match key.key_base64 {
+        false => Bytes::from(key.key.into_bytes()),
+        true => match BASE64.decode(&key.key) {
+            Ok(bytes) => bytes.into(),
+            Err(error) => return Err(mistake(format!("the key {:?} is not base64: {error}", key.key))),
+        },
+    };
+    match bytes.len() {
+        0 => Err(mistake("the key is empty".to_owned())),
+        1..=MAX_KEY_LEN => Ok(bytes),
+        len => Err(mistake(format!("the key has {len} bytes, more than {MAX_KEY_LEN}"))),
     }
-    BASE64.decode(&key.key).map(Bytes::from).map_err(|error| {
-        let what = format!("the key {:?} is not base64: {error}", key.key);
-        Failure::Usage(Fault::new(Code::InvalidArgument, what, "correct it"))
-    })
 }
 
 /// A value as the arguments give it: literally, from a file, or from stdin.

@@ -2,6 +2,7 @@
 
 use softadastra_core::error::{Code, Error};
 use softadastra_core::ids::NodeId;
+use softadastra_core::transport::address::Address;
 use softadastra_core::transport::identity::NodeKey;
 
 use super::Client;
@@ -33,6 +34,33 @@ impl Client {
     /// Those of writing `network.json`.
     pub async fn renew_network(&self) -> Result<(), Error> {
         self.set_network_secret(self.inner.book.new_secret()).await
+    }
+
+    /// Ends the link to the peer at an address, and dials it no more. Gives the keys of those that were remembered
+    /// there; `None` when nobody was.
+    ///
+    /// # Errors
+    /// Those of writing `network.json`.
+    pub async fn forget_address(&self, address: &Address) -> Result<Option<Vec<NodeKey>>, Error> {
+        let peers = self.remembered_peers()?;
+        let there: Vec<KnownPeer> =
+            peers.into_iter().map(|(_, peer)| peer).filter(|peer| peer.addresses.contains(address)).collect();
+        let dialled = match self.transport_running() {
+            true => match self.disconnect(address.as_str()).await {
+                Ok(()) => true,
+                Err(error) if error.code() == Code::NotFound => false,
+                Err(error) => return Err(error),
+            },
+            false => false,
+        };
+        let gone = there.clone();
+        let dropped = self.inner.book.change(move |content| {
+            content.peers.retain(|peer| !gone.contains(peer));
+            Ok(())
+        });
+        dropped.await?;
+        let known = dialled || !there.is_empty();
+        Ok(known.then(|| there.into_iter().filter_map(|peer| peer.key).collect()))
     }
 
     /// Ends the links of a key, dials it no more, and takes away what trust was given to it. Gives whether anything was

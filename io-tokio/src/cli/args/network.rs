@@ -33,8 +33,8 @@ pub(in crate::cli) enum PeersCommand {
     },
     /// Give up a peer for good: no links, no trust; of a node or a history, it no longer counts for delivery either
     Forget {
-        /// Which: a node id, a public key, or a replica id
-        #[arg(value_name = "NODE|KEY|REPLICA")]
+        /// Which: a node id, a public key, a replica id, or the HOST:PORT of a peer that is remembered
+        #[arg(value_name = "NODE|KEY|REPLICA|ADDR")]
         name: String,
     },
 }

@@ -15,7 +15,10 @@ impl Human for Peers {
     fn human(&self, paint: Paint) -> String {
         let mut text = format!("{}  {}\n", paint.bold("Links"), links(&self.transport, paint));
         if self.peers.is_empty() {
-            text.push_str("No peers are known. `softadastra ticket` here and `softadastra join` there make some.\n");
+            text.push_str(match self.transport.running {
+                true => "No peers are known. `softadastra ticket` here and `softadastra join` there make some.\n",
+                false => "None are remembered; peers that dial in are shown while the node runs.\n",
+            });
             return text;
         }
         let mut table = plain_table();
@@ -54,6 +57,7 @@ fn state(peer: &Peer) -> String {
     match (peer.held, peer.state.as_str(), peer.up_ms, peer.next_dial_ms) {
         (true, ..) => "disconnected".to_owned(),
         (_, "connected", Some(up), _) => format!("connected {}", duration(up)),
+        (_, "available", ..) if !peer.wanted || peer.addresses.is_empty() => "away, dials us".to_owned(),
         (_, state, _, Some(next)) if peer.failures > 0 => {
             format!("{state}, dial in {}", duration(next.next_multiple_of(1000)))
         }
@@ -117,10 +121,11 @@ impl Human for Forgotten {
         for replica in &self.replica_ids {
             text.push_str(&format!("{}: counts no longer for delivery\n", paint.bold(replica)));
         }
-        text.push_str(&format!(
-            "{} forgotten\n",
-            counted((self.public_keys.len() + self.replica_ids.len()) as u64, "name", "names")
-        ));
+        for address in &self.addresses {
+            text.push_str(&format!("{}: dialled no more\n", paint.bold(address)));
+        }
+        let names = self.public_keys.len() + self.replica_ids.len() + self.addresses.len();
+        text.push_str(&format!("{} forgotten\n", counted(names as u64, "name", "names")));
         text
     }
 }
@@ -189,6 +194,11 @@ mod tests {
     #[test]
     fn a_peer_that_was_disconnected_by_hand_says_so() {
         assert_eq!(state(&Peer { held: true, ..peer() }), "disconnected");
+        let away =
+            Peer { state: "available".into(), up_ms: None, failures: 1, next_dial_ms: Some(3_600_000), ..peer() };
+        assert_eq!(state(&away), "available, dial in 1 h 0 min");
+        assert_eq!(state(&Peer { addresses: Vec::new(), ..away.clone() }), "away, dials us");
+        assert_eq!(state(&Peer { wanted: false, ..away }), "away, dials us");
         assert_eq!(lag(10_000), "10000 or more");
         assert_eq!(round_trip(25_000), "25 ms");
     }

@@ -1,6 +1,6 @@
 //! Answers about keys and values, as people read them.
 
-use super::{bytes, preview};
+use super::{bytes, counted, preview};
 use crate::cli::output::{Human, Paint};
 use crate::control::answer::{Change, Contains, Exported, Imported, Put, Removed, Size};
 use crate::control::fault::readable;
@@ -42,8 +42,13 @@ impl Human for Change {
 impl Human for Imported {
     fn human(&self, _: Paint) -> String {
         format!(
-            "Imported {} records in {:.2} s ({} records/s): {} created, {} updated, {} unchanged\n",
-            self.records, self.seconds, self.records_per_second, self.created, self.updated, self.unchanged
+            "Imported {} in {:.2} s ({} records/s): {} created, {} updated, {} unchanged\n",
+            counted(self.records, "record", "records"),
+            self.seconds,
+            self.records_per_second,
+            self.created,
+            self.updated,
+            self.unchanged
         )
     }
 }
@@ -51,8 +56,8 @@ impl Human for Imported {
 impl Human for Exported {
     fn human(&self, _: Paint) -> String {
         format!(
-            "Exported {} records in {:.2} s ({} records/s), {}\n",
-            self.records,
+            "Exported {} in {:.2} s ({} records/s), {}\n",
+            counted(self.records, "record", "records"),
             self.seconds,
             self.records_per_second,
             bytes(self.bytes)

@@ -136,10 +136,13 @@ pub struct Trusted {
 }
 
 /// What `peers forget` did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forgotten {
     /// Public keys that are no longer trusted by hand, pinned to a name, or dialled.
     pub public_keys: Vec<String>,
     /// Histories that no longer count: 32 hex digits each.
     pub replica_ids: Vec<String>,
+    /// Addresses that are no longer dialled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
 }

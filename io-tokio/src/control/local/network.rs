@@ -70,7 +70,7 @@ impl Peering for Local {
 
     async fn join(&mut self, ticket: &str, leave: bool) -> Result<Joined, Fault> {
         let ticket: Ticket = ticket.parse().map_err(|error| {
-            Fault::new(Code::InvalidArgument, format!("{error}"), "copy it whole from `softadastra ticket`")
+            Fault::new(Code::InvalidArgument, format!("{error}"), "`softadastra ticket` there prints it")
         })?;
         if leave && let Some(secret) = &ticket.secret {
             self.client.set_network_secret(secret.clone()).await?;
@@ -102,12 +102,15 @@ impl Peering for Local {
     }
 
     async fn forget(&mut self, name: &str) -> Result<Forgotten, Fault> {
+        if name.contains(':') {
+            return self.forget_address(name).await;
+        }
         let key = match (name.parse::<NodeKey>(), NodeId::new(name)) {
             (Ok(key), _) => Some(key),
             (Err(_), Ok(node)) => self.client.key_of(&node)?,
             (Err(_), Err(_)) => None,
         };
-        let mut forgotten = Forgotten { public_keys: Vec::new(), replica_ids: Vec::new() };
+        let mut forgotten = Forgotten::default();
         if let Some(key) = key
             && self.client.forget_peer(key).await?
         {
@@ -136,6 +139,21 @@ impl Local {
             listening: self.client.listening().iter().map(ToString::to_string).collect(),
             error: if running { None } else { self.trouble.get() },
         }
+    }
+
+    /// Forgets a peer that is remembered by where it is, and with it the key that answers there, if that is known.
+    async fn forget_address(&self, text: &str) -> Result<Forgotten, Fault> {
+        let at = address(text)?;
+        let keys = self.client.forget_address(&at).await?.ok_or_else(|| {
+            let what = format!("no peer is remembered at {at}");
+            Fault::new(Code::NotFound, what, "see `softadastra peers` for those there are")
+        })?;
+        let mut forgotten = Forgotten { addresses: vec![at.to_string()], ..Forgotten::default() };
+        for key in keys {
+            self.client.forget_peer(key).await?;
+            forgotten.public_keys.push(key.to_string());
+        }
+        Ok(forgotten)
     }
 
     /// A peer as it may be shown, if there are links that it could have.
