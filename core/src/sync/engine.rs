@@ -119,7 +119,7 @@ impl Engine {
         let mut engine = Self {
             collect_at: now.mono + settings.collect_every,
             acknowledged_logged: (state.acknowledged, now.mono),
-            floor_stamp: if cfg!(planted = "collected_stamp_forgotten") { Stamp::default() } else { state.floor_stamp },
+            floor_stamp: state.floor_stamp,
             settings,
             me,
             state,
