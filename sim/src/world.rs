@@ -38,6 +38,8 @@ const HEALING: u64 = 600_000_000;
 const IDLE: u64 = 300_000_000;
 /// More steps than any run needs: beyond them, something spins.
 const MAX_STEPS: u64 = 3_000_000;
+/// More steps than any one moment needs.
+const MAX_STILL: u64 = 20_000;
 /// The batch that a healed node must accept.
 const PROBE: u32 = u32::MAX;
 
@@ -88,6 +90,8 @@ struct Stage {
     queue: BTreeMap<(u64, u64), Event>,
     next_event: u64,
     steps: u64,
+    /// Steps since the time last went on.
+    still: u64,
     trace: Trace,
     court: Court,
     tally: Tally,
@@ -178,6 +182,7 @@ impl World {
             queue: BTreeMap::new(),
             next_event: 0,
             steps: 0,
+            still: 0,
             trace: Trace::new(keep_trace),
             court: Court::new(),
             tally: Tally::default(),
@@ -260,6 +265,12 @@ impl World {
     #[must_use]
     pub fn status(&mut self, host: HostId) -> Option<softadastra_core::node::Status> {
         Some(self.host(host).node()?.status())
+    }
+
+    /// Sync as the node sees it, if it is up.
+    #[must_use]
+    pub fn sync_status(&mut self, host: HostId) -> Option<softadastra_core::sync::Status> {
+        Some(self.host(host).node()?.sync_status())
     }
 
     /// One partition less on the way from one host to another.
@@ -419,9 +430,10 @@ impl World {
     /// Goes to the next time at which something happens, and lets all of it happen. Says whether there was any.
     fn step(&mut self) -> Result<bool, Failure> {
         let Some(at) = self.next_at() else { return Ok(false) };
+        self.stage.still = if at > self.stage.now { 0 } else { self.stage.still + 1 };
         self.stage.now = self.stage.now.max(at);
         self.stage.steps += 1;
-        if self.stage.steps > MAX_STEPS {
+        if self.stage.steps > MAX_STEPS || self.stage.still > MAX_STILL {
             let stuck = Moment::Stuck("the world spins: more steps than any run needs".into());
             self.stage.see(HostId(0), &stuck)?;
         }

@@ -336,7 +336,7 @@ impl Engine {
         let sessions = self.sessions.values().filter(|session| session.phase != Phase::Closing);
         let due = sessions.flat_map(|session| {
             let open = session.is_open();
-            let stall = open && session.mid_walk && self.is_relied_on(session);
+            let stall = open && session.mid_walk && session.is_idle() && self.is_relied_on(session);
             [
                 session.ack_at.filter(|_| !session.announced),
                 session.members_at.filter(|_| !session.announced),
@@ -543,8 +543,8 @@ impl Engine {
     /// Tells every peer whom else this replica hears at first hand, where that has changed.
     pub(super) fn refresh_direct(&mut self, now: Now, out: &mut dyn Sink<Effect>) {
         for session in self.sessions.values_mut() {
-            let idle = session.applying == 0 && session.held.is_empty();
-            session.stalled = session.mid_walk && idle && now.mono >= session.last_batch + self.settings.stall_after;
+            session.stalled =
+                session.mid_walk && session.is_idle() && now.mono >= session.last_batch + self.settings.stall_after;
         }
         let relied: Vec<(PeerId, ReplicaId)> = self
             .sessions

@@ -202,6 +202,11 @@ impl Session {
         self.phase == Phase::Open
     }
 
+    /// Whether everything it sent has been taken in: what comes next is up to the peer.
+    pub(super) fn is_idle(&self) -> bool {
+        self.applying == 0 && self.held.is_empty()
+    }
+
     pub(super) fn replica(&self) -> Option<ReplicaId> {
         self.them.as_ref().map(|them| them.replica)
     }

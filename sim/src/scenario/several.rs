@@ -17,8 +17,8 @@ use crate::world::World;
 
 /// Nobody waits for so long.
 const FOR_EVER: u64 = 1 << 60;
-/// The most steps a story waits for something.
-const PATIENCE: u32 = 60_000;
+/// So long a story waits for something, in microseconds.
+const PATIENCE: u64 = 300_000_000;
 
 /// A story of several nodes as it goes on.
 pub struct Several {
@@ -83,12 +83,18 @@ impl Several {
 
     /// Lets the world go on in small steps until something is so.
     #[must_use]
-    pub fn until(mut self, what: &str, mut is: impl FnMut(&mut World) -> bool) -> Self {
-        for _ in 0..PATIENCE {
+    pub fn until(self, what: &str, is: impl FnMut(&mut World) -> bool) -> Self {
+        self.until_looked(5_000, what, is)
+    }
+
+    /// The same, with a look every so many microseconds.
+    #[must_use]
+    pub fn until_looked(mut self, every: u64, what: &str, mut is: impl FnMut(&mut World) -> bool) -> Self {
+        for _ in 0..PATIENCE / every {
             if is(&mut self.world) {
                 return self;
             }
-            self = self.run_for(5_000);
+            self = self.run_for(every);
         }
         panic!("{}: {what} never comes", self.name);
     }

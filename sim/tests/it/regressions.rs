@@ -1,8 +1,9 @@
 //! Seeds and stories that failed once. They stay.
 
-use sim::plan::{Knobs, What};
+use sim::plan::{Exchange, Fleet, Knobs, What};
 use sim::scenario::{Several, Story, host, put};
 use sim::tally::Mark;
+use softadastra_core::sync::Phase;
 
 /// Seed 648: a first segment for which there was no room is born without room for a record, and was left out of
 /// backups,
@@ -29,4 +30,24 @@ fn what_was_pruned_stays_acknowledged() {
     let story = story.put("A", "y", "2").run_for(15_000).send("A", put("z", "3")).until("two are", acknowledged(2));
     let story = story.happens("A", What::Tick { prune: true }).run_for(5_000).kill("A").converge();
     story.expect_outbox("A", |outbox| outbox.pruned == 2 && outbox.acknowledged == 3).end();
+}
+
+/// Seed 20545: a full exchange hung, what another peer sent had to wait for it, and a deadline that had passed for that peer
+/// was asked for again and again: the node span.
+#[test]
+fn a_peer_that_has_to_wait_for_a_full_exchange_does_not_make_the_node_spin() {
+    let exchange = Exchange { collect_ms: 1_000, lease_hours: 1, ..Exchange::DEFAULT };
+    let fleet = Fleet::of(4, Knobs { exchange, ..Knobs::SMALL });
+    let story = Several::apart_with("spin", &fleet).connect("A", "B").connect("A", "C").put("A", "gone", "1").settle();
+    let story = story.wait_for("C", "gone", "1").wait_for("B", "gone", "1").part("A", "C").put("D", "other", "2");
+    let days = What::Clock(48 * 3_600_000);
+    let story = story.happens("A", days.clone()).happens("B", days.clone()).happens("C", days).delete("A", "gone");
+    let story = story.run_for(10_000_000).expect_tombstones("A", 0);
+    let story = story.connect("A", "C");
+    let compares = |world: &mut sim::world::World| {
+        let status = world.sync_status(host("C"));
+        status.is_some_and(|status| status.peers.iter().any(|peer| peer.phase == Phase::FullExchange))
+    };
+    let story = story.until_looked(100, "a full exchange", compares).block_one_way("A", "C").connect("C", "D");
+    story.run_for(12_000_000).connect("A", "C").end();
 }
