@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
+use super::history::History;
 use super::journal::Journal;
 use super::types::{Event, Output, Reply, RequestId, SnapshotTaken};
 use super::{Health, Node};
@@ -13,6 +14,7 @@ use crate::disk::{DiskError, DiskErrorKind};
 use crate::error::{Code, Error};
 use crate::ids::Lsn;
 use crate::time::{Instant, Now};
+use crate::wal::snapshot::MAX_PART_BODY;
 use crate::wal::{SnapshotBlock, SnapshotRefused};
 
 /// Content of one block. Large enough for long writes, small enough that composing one delays nobody.
@@ -73,6 +75,12 @@ impl Node {
             return;
         }
         let head = self.history.encode_head(self.published_reach, &self.engine.state_at(self.published));
+        // Whatever peers have said: the log is removed in favour of nothing that cannot be read again.
+        if head.len() > MAX_PART_BODY || History::decode_head(&Bytes::copy_from_slice(&head)).is_err() {
+            self.snapshots.not_before = now.mono + PAUSE_AFTER_FAILURE;
+            self.fail_snapshot_requests("what peers have said of themselves does not fit into a snapshot");
+            return;
+        }
         match log.begin_snapshot(now.mono, self.published, &head, &mut self.steps) {
             Ok(_) => {
                 self.snapshots.running = true;

@@ -144,7 +144,12 @@ impl Backend for Local {
             digest: format!("{:032x}", status.digest),
             outbox: status.outbox,
             delivery: sync::delivery(&sync.outbox),
-            received: sync.vector.iter().filter(|(replica, _)| *replica != own).map(|(_, seq)| seq).sum(),
+            // A peer may claim anything.
+            received: sync
+                .vector
+                .iter()
+                .filter(|(replica, _)| *replica != own)
+                .fold(0, |all, (_, seq)| all.saturating_add(*seq)),
             conflicts: sync.conflicts,
             open_conflicts: open as u64,
             transport: self.transport(),

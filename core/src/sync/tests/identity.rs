@@ -315,3 +315,38 @@ fn repairs_that_the_disk_cannot_keep_up_with_are_left_out_and_asked_for_again() 
     world.settle_for(Duration::from_secs(300));
     assert_eq!(world.replicas[0].store.digest(), world.replicas[1].store.digest());
 }
+
+/// A member invents replicas with long vectors: what is kept of them is bounded, and the state still fits into a snapshot.
+#[test]
+fn invented_replicas_fill_neither_memory_nor_snapshots() {
+    let mut world = World::new(2, 13, &Settings::default());
+    world.connect(0, 1);
+    world.settle();
+    let vector = |salt: u64| {
+        let dots = (0..20_000_u64).map(|n| crate::ids::Dot {
+            replica: crate::ids::ReplicaId((u128::from(salt) << 64 | u128::from(n) + 1).to_be_bytes()),
+            seq: 1,
+        });
+        dots.collect::<crate::context::VersionVector>()
+    };
+    for rumour in 1..30 {
+        let member = crate::sync::Member {
+            node: crate::ids::NodeId::new("invented").unwrap(),
+            heard: crate::time::WallTime(1),
+            forgotten: crate::time::WallTime(0),
+            vector: vector(rumour),
+        };
+        let told = vec![(crate::ids::ReplicaId([rumour as u8; 16]), member)];
+        let mut bytes = vec::Vec::new();
+        crate::sync::message::Message::Members(told).encode(&mut Default::default(), &mut bytes);
+        world.inject(0, 1, &bytes.into());
+        world.settle();
+    }
+    let mut head = vec::Vec::new();
+    world.replicas[1].engine.state_at(crate::ids::Lsn(0)).encode(&mut head);
+    assert!(head.len() < 4 << 20, "{} bytes", head.len());
+    assert!(world.is_connected(0, 1), "nobody is to blame for what others are said to claim");
+    world.put(0, "k", "v");
+    world.settle();
+    assert_eq!(world.values("k"), vec![Some("v".to_string()); 2]);
+}
