@@ -324,7 +324,7 @@ fn invented_replicas_fill_neither_memory_nor_snapshots() {
     world.settle();
     let vector = |salt: u64| {
         let dots = (0..20_000_u64).map(|n| crate::ids::Dot {
-            replica: crate::ids::ReplicaId((u128::from(salt) << 64 | u128::from(n) + 1).to_be_bytes()),
+            replica: crate::ids::ReplicaId(((u128::from(salt) << 64) + u128::from(n) + 1).to_be_bytes()),
             seq: 1,
         });
         dots.collect::<crate::context::VersionVector>()
