@@ -50,10 +50,10 @@ impl Engine {
         store: &Store,
         out: &mut Vec<u8>,
     ) -> Option<Urgency> {
-        if self.write_control(now, peer, store, out) {
+        if self.write_control(now, peer, store, out) || self.write_gossip(now, peer, out) {
             return Some(Urgency::Urgent);
         }
-        if room > 0 && (self.write_gossip(now, peer, out) || self.write_repair_or_data(now, peer, room, store, out)) {
+        if room > 0 && self.write_repair_or_data(now, peer, room, store, out) {
             return Some(Urgency::Bulk);
         }
         if let Some(session) = self.sessions.get_mut(&peer) {
