@@ -90,7 +90,7 @@ impl Book {
     }
 
     /// Changes what is kept, all of it or nothing: durable when this returns. Once begun it is carried out even if
-    /// nobody waits for it.
+    /// nobody waits for it. A book without a file changes at once, and asks for no thread: a simulation has none.
     ///
     /// # Errors
     /// Those of `change`; why the book cannot be used; those of writing the file.
@@ -98,8 +98,7 @@ impl Book {
         &self,
         change: impl FnOnce(&mut Content) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let inner = self.inner.clone();
-        off_thread(move || inner.change(change)).await
+        self.inner.clone().off_thread(move |inner| inner.change(change)).await
     }
 
     /// Notes a name that was pinned at first sight, without waiting for the disk: it is there for every later change,
@@ -113,16 +112,26 @@ impl Book {
     /// # Errors
     /// As [`Self::change`].
     pub(crate) async fn write_pins(&self) -> Result<(), Error> {
-        let inner = self.inner.clone();
-        off_thread(move || {
+        let write = |inner: &Inner| {
             let written_by_another = hold(&inner.pins).is_empty();
             if written_by_another { Ok(()) } else { inner.change(|_| Ok(())) }
-        })
-        .await
+        };
+        self.inner.clone().off_thread(write).await
     }
 }
 
 impl Inner {
+    /// Blocks a thread of its own if there is a file to block on.
+    async fn off_thread<T: Send + 'static>(
+        self: Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        match self.dir {
+            Some(_) => off_thread(move || work(&self)).await,
+            None => work(&self),
+        }
+    }
+
     fn change<T>(&self, change: impl FnOnce(&mut Content) -> Result<T, Error>) -> Result<T, Error> {
         let _one_at_a_time = hold(&self.changing);
         let mut content = hold(&self.content).as_ref().map_err(Clone::clone)?.clone();

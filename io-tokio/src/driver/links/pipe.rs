@@ -148,6 +148,7 @@ async fn write<N: Net>(
         tokio::time::sleep(CLOSE_WITHIN).await;
     };
     let result: io::Result<()> = tokio::select! {
+        biased;
         result = all => result,
         () = too_late => Ok(()),
     };

@@ -1,4 +1,5 @@
 use super::*;
+use futures_util::FutureExt;
 use softadastra_core::error::Code;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -25,6 +26,17 @@ async fn an_identity_is_made_once_and_kept() {
     let memory = Book::in_memory(&Seed::from_number(1));
     assert_eq!(memory.key(), Book::in_memory(&Seed::from_number(1)).key());
     assert_ne!(memory.key(), Book::in_memory(&Seed::from_number(2)).key());
+}
+
+#[test]
+fn a_book_without_a_file_changes_at_once_and_without_a_thread() {
+    let book = Book::in_memory(&Seed::from_number(1));
+    book.note_pin(node("a"), NodeKey([1; 32]));
+    book.write_pins().now_or_never().expect("it waited").unwrap();
+    let key = NodeKey([5; 32]);
+    let change = book.change(move |content| Ok(content.trusted.insert(key)));
+    assert!(change.now_or_never().expect("it waited").unwrap());
+    assert_eq!(book.read(|content| (content.pins.len(), content.trusted.len())).unwrap(), (1, 1));
 }
 
 #[tokio::test]
