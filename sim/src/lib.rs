@@ -17,4 +17,6 @@ pub mod shrink;
 pub mod swarm;
 pub mod tally;
 pub mod trace;
+#[cfg(feature = "turmoil")]
+pub mod turmoil;
 pub mod world;

@@ -1,4 +1,5 @@
-//! `cargo run -p sim -- replay SEED [--trace] | swarm [--minutes N] [--seeds N] [--from SEED] | planted [NAME …]`
+//! `cargo run -p sim -- replay SEED [--trace] | turmoil SEED [STORY] | swarm [--minutes N] [--seeds N] [--from SEED] |
+//! planted [NAME …]`
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,6 +11,7 @@ const USAGE: &str = "\
 usage: sim replay SEED [--trace]            run one seed again; print its story
        sim swarm [--minutes N] [--seeds N] [--from SEED]
                                             run many seeds; stop at the first that fails
+       sim turmoil SEED [STORY]              tell one seed of the world of hosts; STORY is storm unless said
        sim hunt --seconds N                 count the seeds until one fails
        sim planted [NAME ...] [--seconds N] plant each known bug and see that it is caught";
 
@@ -35,6 +37,14 @@ fn run(words: &[&str]) -> Result<bool, String> {
                 _ => return Err(format!("replay does not know {rest:?}")),
             };
             Ok(replay(number(seed)?, trace))
+        }
+        ["turmoil", seed, rest @ ..] => {
+            let story = match rest {
+                [] => "storm",
+                [story] => story,
+                _ => return Err(format!("turmoil does not know {rest:?}")),
+            };
+            turmoil(number(seed)?, story)
         }
         ["swarm", rest @ ..] => {
             let (mut minutes, mut seeds, mut from) = (None, None, fresh_seed());
@@ -102,6 +112,38 @@ fn replay(seed: u64, trace: bool) -> bool {
             false
         }
     }
+}
+
+#[cfg(feature = "turmoil")]
+fn turmoil(seed: u64, story: &str) -> Result<bool, String> {
+    use sim::turmoil::{play, stories::STORIES};
+    let names = || STORIES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    let draw = STORIES.iter().find(|(name, _)| *name == story);
+    let (_, draw) = draw.ok_or_else(|| format!("no story is called {story}; there are {}", names()))?;
+    let outcome = play(&draw(seed), true);
+    for line in outcome.trace.lines() {
+        println!("{line}");
+    }
+    for (mark, count) in &outcome.marks {
+        println!("{count:>6} {mark}");
+    }
+    println!("{story} {seed}: digest {:016x}", outcome.digest);
+    match &outcome.failure {
+        None => println!("every promise was kept; at rest after {} ms", outcome.rest_at),
+        Some(failure) => println!("BROKEN {failure}"),
+    }
+    Ok(outcome.failure.is_none())
+}
+
+/// This was built without the driver: builds it in, and lets that tell the story.
+#[cfg(not(feature = "turmoil"))]
+fn turmoil(seed: u64, story: &str) -> Result<bool, String> {
+    let status = std::process::Command::new(env!("CARGO"))
+        .args(["run", "-q", "-p", "sim", "--features", "turmoil", "--", "turmoil", &seed.to_string(), story])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .map_err(|error| format!("cargo does not run: {error}"))?;
+    Ok(status.success())
 }
 
 /// The minimiser runs a failing plan many times; one panic message is enough.

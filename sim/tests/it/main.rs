@@ -7,3 +7,4 @@ mod protocols;
 mod regressions;
 mod seeds;
 mod stories;
+mod turmoil;
