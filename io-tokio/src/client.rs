@@ -73,21 +73,24 @@ impl Client {
     ///
     /// # Errors
     /// [`Code::InvalidArgument`] (an option, or a path that is not a directory); [`Code::NotFound`] (no directory, or no
-    /// data in it, and `create` is off); [`Code::InvalidState`] (another user's directory); [`Code::Locked`] naming the
+    /// data in it, and `create` is off); [`Code::InvalidState`] (another user's directory, or one whose log was lost); [`Code::Locked`] naming the
     /// holder; [`Code::WalCorrupt`] naming file, offset and LSN range; [`Code::FormatTooNew`]; [`Code::DiskFull`];
     /// [`Code::IoError`]. After each of them the directory is as it was, or can be opened again.
     pub async fn open(options: ClientOptions) -> Result<Self, Error> {
         options.validate()?;
-        let disk = match &options.dir {
-            None => None,
-            Some(dir) => Some(open_disk(dir.clone(), options.create, options.lock_wait).await?),
+        let Some(dir) = options.dir.clone() else {
+            return Self::open_with(World::real(None::<FsDisk>)?, options).await;
         };
-        let mut world = World::real(disk)?;
-        if let Some(dir) = options.dir.clone() {
-            let seed = world.seed;
-            world.book = off_thread(move || Ok(Book::open(&dir, &seed))).await?;
+        let has_run = !options.new_history && data_dir::has_run(&dir);
+        let create = options.create && !has_run;
+        let opened = match open_disk(dir.clone(), create, options.lock_wait).await {
+            Ok(disk) => Self::open_in(World::real(Some(disk))?, options.create(create), Some(&dir)).await,
+            Err(error) => Err(error),
+        };
+        match opened {
+            Err(error) if has_run && error.code() == Code::NotFound => Err(data_dir::lost_log(&dir)),
+            opened => opened,
         }
-        Self::open_with(world, options).await
     }
 
     /// Opens a node in a world of the caller's: a simulated disk, another clock. Of the options, the directory is only
@@ -99,7 +102,16 @@ impl Client {
         world: World<D, C, N>,
         options: ClientOptions,
     ) -> Result<Self, Error> {
-        let World { disk, clock, net, book, seed, mut surroundings } = world;
+        Self::open_in(world, options, None).await
+    }
+
+    /// As [`Self::open_with`]; the book of `book_dir` takes the place of the world's.
+    async fn open_in<D: Disk, C: Clock, N: Net>(
+        world: World<D, C, N>,
+        options: ClientOptions,
+        book_dir: Option<&Path>,
+    ) -> Result<Self, Error> {
+        let World { disk, clock, net, mut book, seed, mut surroundings } = world;
         if disk.is_none() && options.dir.is_some() {
             return Err(Error::new(
                 Code::InvalidArgument,
@@ -107,7 +119,7 @@ impl Client {
                 "give the world a disk, or use ClientOptions::memory_only",
             ));
         }
-        let ClientOptions { dir, create, display_name, config, lock_wait: _ } = options;
+        let ClientOptions { dir, create, display_name, config, lock_wait: _, new_history: _ } = options;
         let room_bytes = u32::try_from(config.max_pending_bytes.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
         let start = if create || dir.is_none() { Start::OpenOrCreate } else { Start::OpenExisting };
         let began = clock.now().mono;
@@ -120,6 +132,10 @@ impl Client {
                 return Err(error);
             }
         };
+        // Only now: where there is a book there must have been a log.
+        if let Some(dir) = book_dir.map(Path::to_owned) {
+            book = off_thread(move || Ok(Book::open(&dir, &seed))).await?;
+        }
         let report = RecoveryReport::new(opened.report.clone(), clock.now().mono.since(began));
         if !display_name.is_empty() {
             surroundings.display_name = display_name;

@@ -3,6 +3,7 @@
 //! ```text
 //! <dir>/LOCK               one process at a time
 //! <dir>/wal/               the log: the one directory that a disk serves
+//! <dir>/network.json       who the node is to others; made when the log was founded, so never without one
 //! <dir>/wal.damaged-<n>/   logs set aside by a repair
 //! <dir>/wal.new/           a log that a repair is building
 //! ```
@@ -13,9 +14,10 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use softadastra_core::disk::{DiskError, DiskErrorKind};
-use softadastra_core::error::{Code, Error};
+use softadastra_core::error::{Code, Error, LocalState};
 
 use crate::lock::DirLock;
+use crate::network;
 
 /// Name of the log directory.
 pub(crate) const WAL_DIR: &str = "wal";
@@ -75,6 +77,28 @@ pub(crate) fn prepare(dir: &Path, create: bool) -> Result<Prepared, Error> {
         ));
     }
     Ok(Prepared { lock, wal })
+}
+
+/// Whether a node has come up in `dir` before: it left its book there. A `dir` that cannot be looked at is for
+/// [`prepare`] to judge.
+pub(crate) fn has_run(dir: &Path) -> bool {
+    exists(&dir.join(network::FILE_NAME)).unwrap_or(false)
+}
+
+/// Why a directory in which a node has run is not opened without its log.
+pub(crate) fn lost_log(dir: &Path) -> Error {
+    Error::new(
+        Code::InvalidState,
+        format!(
+            "a node has run in {}, which holds its {}, but its log in {WAL_DIR}/ is missing or empty",
+            dir.display(),
+            network::FILE_NAME
+        ),
+        "if a volume was not mounted, mount it; else restore a backup into another directory and put network.json there, \
+         or have the node begin anew with `softadastra init --new-history --node-id NAME`: it keeps its key, and takes \
+         back what its peers hold",
+    )
+    .with_local(LocalState::Damaged)
 }
 
 /// Refuses what is not a directory, and what belongs to another user than `me`: files made there now could not be

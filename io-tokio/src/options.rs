@@ -31,6 +31,7 @@ pub enum Durability {
 pub struct ClientOptions {
     pub(crate) dir: Option<PathBuf>,
     pub(crate) create: bool,
+    pub(crate) new_history: bool,
     pub(crate) lock_wait: Duration,
     pub(crate) display_name: String,
     pub(crate) config: Config,
@@ -46,6 +47,7 @@ impl ClientOptions {
         Self {
             dir: Some(dir.into()),
             create: true,
+            new_history: false,
             lock_wait: Duration::ZERO,
             display_name: String::new(),
             config: Config::default(),
@@ -104,6 +106,14 @@ impl ClientOptions {
     #[must_use]
     pub fn create(self, create: bool) -> Self {
         Self { create, ..self }
+    }
+
+    /// Whether to begin a new history in a directory whose log was lost, known by the `network.json` that is left. The node
+    /// keeps its key and its peers, and takes back what these hold. Default: false, because a log that is not there may
+    /// be a disk that was not mounted.
+    #[must_use]
+    pub fn new_history(self, new_history: bool) -> Self {
+        Self { new_history, ..self }
     }
 
     /// When a write is answered. Default: [`Durability::Always`], except in [`Self::fast`]: an answer is a promise.

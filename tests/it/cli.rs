@@ -225,13 +225,13 @@ fn keys_and_values_out_of_bounds_are_refused_by_name() {
     let long = "k".repeat(1025);
     let great = vec![b'v'; (1 << 20) + 1];
     let cases = [
-        (place.run(&["store", "put", "", "v", "--json"]), 2, "key"),
-        (place.run(&["store", "get", "", "--json"]), 2, "key is empty"),
-        (place.run(&["store", "put", &long, "v", "--json"]), 2, "1025"),
-        (place.run_with(&["store", "put", "k", "-", "--json"], &great), 1, "1048577"),
+        (place.run(&["store", "put", "", "v", "--json"]), "key"),
+        (place.run(&["store", "get", "", "--json"]), "key is empty"),
+        (place.run(&["store", "put", &long, "v", "--json"]), "1025"),
+        (place.run_with(&["store", "put", "k", "-", "--json"], &great), "1048577"),
     ];
-    for (ran, code, named) in cases {
-        assert_eq!((ran.code, &ran.error()["code"]), (code, &json!("invalid_argument")), "{ran:?}");
+    for (ran, named) in cases {
+        assert_eq!((ran.code, &ran.error()["code"]), (2, &json!("invalid_argument")), "{ran:?}");
         assert!(ran.error()["message"].as_str().unwrap().contains(named), "{ran:?}");
     }
     assert_eq!(place.run(&["store", "size"]).ok(), "0\n");
@@ -490,4 +490,67 @@ fn an_export_does_not_replace_what_is_no_plain_file() {
     let ran = place.run(&["--json", "store", "export", &link.display().to_string()]);
     assert_eq!((ran.code, &ran.error()["code"]), (1, &json!("invalid_argument")), "{ran:?}");
     assert!(link.is_symlink());
+}
+
+#[test]
+fn a_lost_log_is_refused_with_both_ways_on() {
+    let place = Place::new();
+    let name = || place.run(&["node", "info", "--json"]).data("softadastra.node/1");
+    let before = name();
+    std::fs::remove_dir_all(place.data().join("wal")).unwrap();
+    for command in [&["node", "start"][..], &["status"], &["store", "put", "k", "v"], &["init"]] {
+        let ran = place.run(&[&["--json"], command].concat());
+        assert_eq!((ran.code, &ran.error()["code"]), (1, &json!("invalid_state")), "{ran:?}");
+        assert_eq!(ran.error()["local_state"], "damaged");
+        let next = ran.error()["next"].as_str().unwrap().to_owned();
+        assert!(next.contains("restore a backup") && next.contains("init --new-history"), "{next}");
+        assert!(!place.data().join("wal").exists(), "nothing was founded");
+    }
+    place.run(&["init", "--new-history", "--node-id", "till-1"]).ok();
+    let after = name();
+    assert_eq!(after["public_key"], before["public_key"]);
+    assert_ne!(after["replica_id"], before["replica_id"]);
+    let again = place.run(&["--json", "init", "--new-history"]);
+    assert_eq!((again.code, &again.error()["code"]), (1, &json!("already_exists")));
+}
+
+#[test]
+fn a_value_beyond_the_limit_is_a_mistake_in_the_arguments() {
+    let place = Place::new();
+    let great = vec![b'x'; (1 << 20) + 1];
+    let refused = |ran: crate::support::Ran| {
+        assert_eq!((ran.code, &ran.error()["code"]), (2, &json!("invalid_argument")), "{ran:?}");
+        assert_eq!(ran.error()["local_state"], "valid");
+        let message = ran.error()["message"].as_str().unwrap().to_owned();
+        assert_eq!(message, "the value has 1048577 bytes, more than the 1048576 that this node takes");
+        assert!(ran.error()["next"].as_str().unwrap().contains("max_value_len"));
+    };
+    refused(place.run_with(&["--json", "store", "put", "k", "-"], &great));
+    let node = place.start();
+    refused(place.run_with(&["--json", "store", "put", "k", "-"], &great));
+    assert_eq!(place.run(&["store", "contains", "k"]).code, 1);
+    node.stop();
+}
+
+#[test]
+fn an_absent_key_is_exit_1_and_a_document_on_standard_error() {
+    let place = Place::new();
+    let absent = || {
+        for command in ["get", "remove"] {
+            let ran = place.run(&["--json", "store", command, "K"]);
+            assert!(ran.code == 1 && ran.stdout.is_empty(), "{ran:?}");
+            let wanted =
+                json!({"code": "not_found", "message": "Key not found: K", "local_state": "valid", "next": ""});
+            assert_eq!(ran.error(), wanted);
+            let ran = place.run(&["store", command, "K"]);
+            assert_eq!((ran.code, ran.stdout.len(), ran.stderr.as_str()), (1, 0, "Key not found: K\n"));
+        }
+        let ran = place.run(&["--json", "store", "contains", "K"]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (1, ""));
+        assert_eq!(ran.data("softadastra.contains/1"), json!({"key": "K", "contains": false}));
+    };
+    absent();
+    let node = place.start();
+    absent();
+    node.stop();
 }

@@ -256,7 +256,7 @@ fn bad_arguments_are_refused_by_name_and_change_nothing() {
         (vec![], "batch is empty"),
         (vec![put("", "v")], "key is empty"),
         (vec![put(&long_key, "v")], "1025 bytes, more than 1024"),
-        (vec![put("good", "v"), put("k", &long_value)], "1048577 bytes, more than the limit of 1048576"),
+        (vec![put("good", "v"), put("k", &long_value)], "1048577 bytes, more than the 1048576 that this node takes"),
         (vec![delete("")], "key is empty"),
     ];
     for (writes, words) in cases {

@@ -135,10 +135,11 @@ impl Node {
             if let Write::Put { value, .. } = write
                 && value.len() > self.config.max_value_len
             {
-                return refuse(format!(
-                    "the value has {} bytes, more than the limit of {}",
-                    value.len(),
-                    self.config.max_value_len
+                let most = self.config.max_value_len;
+                return Err(Error::new(
+                    Code::InvalidArgument,
+                    format!("the value has {} bytes, more than the {most} that this node takes", value.len()),
+                    "store it in parts, or open the node with a greater max_value_len",
                 ));
             }
         }

@@ -86,6 +86,9 @@ pub(super) enum Command {
         /// The node's name, 1 to 64 characters of [A-Za-z0-9._-]
         #[arg(long, value_name = "ID")]
         node_id: Option<String>,
+        /// Begin a new history where the log of a node was lost; the node keeps its key and its peers
+        #[arg(long)]
+        new_history: bool,
     },
     /// Show how the node does
     Status,

@@ -48,7 +48,9 @@ impl Act for Conflicts {
         match self {
             Self::List => out.answer(&backend.conflicts().await?)?,
             Self::Show(id) => out.answer(&backend.conflict(id).await?)?,
-            Self::Resolve(id, resolution) => out.answer(&backend.resolve(id, resolution).await?)?,
+            Self::Resolve(id, resolution) => {
+                out.answer(&backend.resolve(id, resolution).await.map_err(Failure::of_arguments)?)?;
+            }
         }
         Ok(Done::Yes)
     }

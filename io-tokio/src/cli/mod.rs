@@ -118,7 +118,7 @@ fn survive_file_size_limit() -> Result<(), Failure> {
 
 async fn carry_out(command: Command, settings: &Settings, out: &mut Output) -> Result<Done, Failure> {
     match command {
-        Command::Init { node_id } => node::init(settings, node_id, out).await,
+        Command::Init { node_id, new_history } => node::init(settings, node_id, new_history, out).await,
         Command::Node(NodeCommand::Start(args)) => node::start(settings, args, out).await,
         Command::Node(NodeCommand::Info) => site::run(settings, out, upkeep::NodeInfo).await,
         Command::Status => site::run(settings, out, upkeep::Status).await,

@@ -37,9 +37,14 @@ fn holds_files(dir: &Path) -> Result<bool, Fault> {
 }
 
 /// Creates a data directory; one that is there already is left alone.
-pub(super) async fn init(settings: &Settings, node_id: Option<String>, out: &mut Output) -> Result<Done, Failure> {
+pub(super) async fn init(
+    settings: &Settings,
+    node_id: Option<String>,
+    new_history: bool,
+    out: &mut Output,
+) -> Result<Done, Failure> {
     let dir = &settings.data_dir;
-    let mut wanted = options(settings);
+    let mut wanted = options(settings).new_history(new_history);
     if let Some(node_id) = node_id {
         wanted = wanted.node_id(parse_node_id(node_id)?);
     }

@@ -34,6 +34,11 @@ impl From<softadastra_core::error::Error> for Failure {
 }
 
 impl Failure {
+    /// What a node says to the arguments of a command: one that it finds wrong in themselves is a mistake of the caller.
+    pub(super) fn of_arguments(fault: Fault) -> Self {
+        if fault.is(Code::InvalidArgument) { Self::Usage(fault) } else { Self::Fault(fault) }
+    }
+
     /// A failure of writing output.
     pub(super) fn of_output(error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {

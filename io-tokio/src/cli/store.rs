@@ -73,7 +73,10 @@ impl Action {
 impl Act for Action {
     async fn act<B: Backend>(self, backend: &mut B, out: &mut Output) -> Result<Done, Failure> {
         match self {
-            Self::Put { key, value, if_version } => out.answer(&backend.put(key, value, if_version).await?)?,
+            Self::Put { key, value, if_version } => {
+                let put = backend.put(key, value, if_version).await.map_err(Failure::of_arguments)?;
+                out.answer(&put)?;
+            }
             Self::Get { key, raw } => get(&backend.get(key).await?, raw, out)?,
             Self::Remove { key } => out.answer(&backend.remove(key).await?)?,
             Self::Contains { key } => {
@@ -251,7 +254,7 @@ fn read_value(source: impl Read, doing: &str) -> Result<Bytes, Failure> {
     source.take(most).read_to_end(&mut value).map_err(|error| Fault::io(doing, &error))?;
     if value.len() > MAX_VALUE_LEN {
         let what = format!("the value has more than {MAX_VALUE_LEN} bytes");
-        return Err(Fault::new(Code::InvalidArgument, what, "store it in parts").into());
+        return Err(Failure::Usage(Fault::new(Code::InvalidArgument, what, "store it in parts")));
     }
     Ok(value.into())
 }

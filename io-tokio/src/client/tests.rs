@@ -2,6 +2,7 @@
 
 mod durability;
 mod failures;
+mod lost_log;
 mod network;
 mod reading;
 
