@@ -9,6 +9,7 @@ mod command;
 mod commands;
 mod links;
 mod network;
+mod refusals;
 mod shared;
 mod start;
 mod timer;
@@ -31,6 +32,7 @@ pub(crate) use self::start::{InFlight, Opened, bring_up, submit};
 use self::command::Waiting;
 use self::links::{Links, NetFact};
 use self::network::Transport;
+use self::refusals::Arrivals;
 use self::timer::Timer;
 use crate::disk::Disk;
 use crate::events;
@@ -71,6 +73,7 @@ pub(crate) struct Driver<D, C, N: Net> {
     links: Links<N>,
     net_facts: mpsc::Receiver<NetFact<N>>,
     transport: Transport,
+    arrivals: Arrivals,
     book: Book,
     published: watch::Sender<Lsn>,
     told: broadcast::Sender<Event>,
@@ -128,6 +131,7 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
             links,
             net_facts,
             transport: Transport::Stopped,
+            arrivals: Arrivals::default(),
             book,
             published,
             told,
@@ -262,6 +266,9 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
             Output::Pin { node, key } => self.keep_pin(node, key),
             Output::Event(event) => {
                 self.log(&event);
+                if let Event::LinkFailed { link, reason, .. } = &event {
+                    self.arrivals.failed(*link, reason, self.clock.now().wall, &self.shared.refusals);
+                }
                 // Nobody may be listening.
                 drop(self.told.send(event));
             }

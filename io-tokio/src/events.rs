@@ -27,7 +27,8 @@ pub(crate) fn started(info: &NodeInfo, report: &RecoveryReport) {
         tracing::warn!(
             event = "torn_tail_cut",
             bytes = report.torn_bytes,
-            "the end of the log was unfinished and was dropped; every write before it is kept"
+            "the end of the log was no whole frame and was cut, most likely a write that was cut short and never answered; every \
+             write before it is kept"
         );
     }
     for doubt in &report.doubts {
@@ -69,7 +70,7 @@ pub(crate) fn told(event: &Event, peer: Option<&PeerStatus>) {
         }
         Event::LinkUp { node, key } => network::link_up(node, key),
         Event::LinkDown { node, key, reason, cause } => network::link_down(node, key, reason, cause.as_ref()),
-        Event::LinkFailed { peer: _, reason } => network::link_failed(peer, reason),
+        Event::LinkFailed { link: _, peer: _, reason } => network::link_failed(peer, reason),
         Event::Distrusted { node, key, why } => network::distrusted(node, key, why),
         Event::KeyCloned { key } => network::key_cloned(key),
         Event::Reborn { from, to, finding } => network::reborn(*from, *to, finding),

@@ -102,7 +102,7 @@ pub use blocking::BlockingClient;
 pub use client::Client;
 pub use model::{
     BackupReport, Change, ConflictInfo, Item, NodeInfo, NodeState, Outcome, Page, PeerInfo, PeerState, RecoveryReport,
-    Resolution, RestoreReport, ScanOptions, SnapshotReport, Status, SyncState, Value, WalStatus, Written,
+    Refusal, Resolution, RestoreReport, ScanOptions, SnapshotReport, Status, SyncState, Value, WalStatus, Written,
 };
 pub use network::{PeerSpec, TransportOptions};
 pub use options::{ClientOptions, Durability};

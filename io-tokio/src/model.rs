@@ -16,7 +16,7 @@ use softadastra_core::time::{Now, WallTime};
 
 pub use self::peers::{
     ConflictInfo, ConflictOutcome, ConflictVersion, LinkError, Member, OutboxStatus, PeerInfo, PeerState, PeerSync,
-    Phase, Resolution, SyncState, Traffic,
+    Phase, Refusal, Resolution, SyncState, Traffic,
 };
 
 /// A value as it is stored.
@@ -279,7 +279,7 @@ pub struct RecoveryReport {
     pub records: u64,
     /// Where the snapshot it started from began; [`Lsn::ZERO`] when there was none.
     pub snapshot_lsn: Lsn,
-    /// Bytes of an unfinished write that nobody was promised, cut from the end.
+    /// Bytes at the end that were no whole frame and were cut: a write that was cut short, or damage to the very last one.
     pub torn_bytes: u64,
     /// Signs of somebody else at work in the log that prove no loss, and cannot exclude one.
     pub doubts: Vec<String>,

@@ -393,3 +393,23 @@ fn a_remembered_address_is_forgotten_with_or_without_a_node() {
     let again = place.run(&["peers", "forget", nowhere, "--json"]);
     assert_eq!((again.code, &again.error()["code"]), (1, &json!("not_found")), "{again:?}");
 }
+
+#[test]
+fn who_is_refused_is_shown_with_the_reason() {
+    let (till, stranger) = (Place::of("till"), Place::of("stranger"));
+    till.run(&["ticket"]).ok();
+    stranger.run(&["ticket"]).ok();
+    let node = till.start_with(&["--listen", "127.0.0.1:0"]);
+    let other = stranger.start_with(&["--peer", node.address()]);
+    let peers = shows(&till, &["peers"], "softadastra.peers/1", "the stranger is told", |data| {
+        data["refused"][0]["code"] == "wrong_secret"
+    });
+    let refused = &peers["refused"][0];
+    assert_eq!(refused["address"], "127.0.0.1");
+    assert!(refused["count"].as_u64() >= Some(1) && refused["last_at_ms"].as_u64() > Some(1_700_000_000_000));
+    assert!(peers["peers"].as_array().unwrap().is_empty(), "{peers}");
+    let text = till.run(&["peers"]).ok();
+    assert!(text.contains("REFUSED") && text.contains("[wrong_secret]"), "{text}");
+    other.stop();
+    node.stop();
+}

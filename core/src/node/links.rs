@@ -347,7 +347,7 @@ impl Node {
             }
             Effect::Pin { node, key } => self.outputs.push_back(Output::Pin { node, key }),
             Effect::Notice(notice) => self.outputs.push_back(Output::Event(match notice {
-                Notice::Failed { link: _, peer, reason } => Event::LinkFailed { peer, reason },
+                Notice::Failed { link, peer, reason } => Event::LinkFailed { link, peer, reason },
                 Notice::Distrusted { node, key, why } => Event::Distrusted { node, key, why },
                 Notice::IdentityClone { key } => Event::KeyCloned { key },
             })),

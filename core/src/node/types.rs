@@ -269,6 +269,8 @@ pub enum Event {
     },
     /// A link ended before it stood.
     LinkFailed {
+        /// Which.
+        link: LinkId,
         /// For whom it was dialled; `None` if somebody else opened it.
         peer: Option<PeerId>,
         /// Why.

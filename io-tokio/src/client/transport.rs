@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::Client;
 use crate::driver::{Command, StartTransport};
-use crate::model::PeerInfo;
+use crate::model::{PeerInfo, Refusal};
 use crate::network::{Content, KnownPeer, PeerSpec, TransportOptions};
 
 /// What the client keeps about links.
@@ -127,6 +127,12 @@ impl Client {
     pub fn peers(&self) -> Result<Vec<PeerInfo>, Error> {
         let now = self.inner.reach.shared.now();
         self.read(|node| node.peers(now).into_iter().map(PeerInfo::of).collect())
+    }
+
+    /// Links of others that were refused lately, the latest first; a bounded number of addresses and reasons.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<Refusal> {
+        self.inner.reach.shared.refusals.latest()
     }
 
     /// Wants a link to a peer from now on and after every restart, and tries at once: a peer named by address or ticket

@@ -12,6 +12,7 @@ use softadastra_core::transport::identity::NodeKey;
 
 use super::command::{Answer, StartTransport, tell};
 use super::links::{Bound, NetFact, bind};
+use super::refusals::Arrivals;
 use super::{Driver, closed};
 use crate::disk::Disk;
 use crate::events;
@@ -128,8 +129,14 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
                 }
             }
             NetFact::Arrived { connection, from } => match node.incoming(now, from) {
-                Ok(link) => self.links.stand(link, connection),
-                Err(why) => events::turned_away(from, why),
+                Ok(link) => {
+                    self.arrivals.came(link, from);
+                    self.links.stand(link, connection);
+                }
+                Err(why) => {
+                    events::turned_away(from, why);
+                    Arrivals::turned_away(from, why, now.wall, &self.shared.refusals);
+                }
             },
             NetFact::Prepared(prepared) => self.prepared(node, now, *prepared),
         }
@@ -139,7 +146,10 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
         match act {
             LinkAct::Dial { address } => self.links.dial(link, address),
             LinkAct::Send(bytes) => self.links.send(link, bytes),
-            LinkAct::Close(_) => self.links.close(link),
+            LinkAct::Close(_) => {
+                self.arrivals.closed(link);
+                self.links.close(link);
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use softadastra_core::error::{Code, Error};
 use softadastra_core::node::Node;
 use softadastra_core::time::Now;
 
+use super::refusals::Refusals;
 use crate::world::Clock;
 
 /// A node that many read and one changes.
@@ -13,11 +14,13 @@ pub(crate) struct Shared {
     /// `None` once closed.
     node: RwLock<Option<Box<Node>>>,
     now: Box<dyn Fn() -> Now + Send + Sync>,
+    /// Links of others that were refused.
+    pub(crate) refusals: Refusals,
 }
 
 impl Shared {
     pub(super) fn new<C: Clock>(node: Box<Node>, clock: std::sync::Arc<C>) -> Self {
-        Self { node: RwLock::new(Some(node)), now: Box::new(move || clock.now()) }
+        Self { node: RwLock::new(Some(node)), now: Box::new(move || clock.now()), refusals: Refusals::default() }
     }
 
     /// The time by the node's clocks.

@@ -1,5 +1,6 @@
 //! What the client gives about peers and about what flows to and from them.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -56,6 +57,21 @@ pub struct LinkError {
     pub text: String,
     /// Trying again is useless before somebody has changed something.
     pub needs_operator: bool,
+}
+
+/// Links from one address that were refused for one reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Where they came from.
+    pub from: IpAddr,
+    /// The stable name of the reason, such as `wrong_secret`.
+    pub code: &'static str,
+    /// The reason in words.
+    pub text: String,
+    /// How many there were.
+    pub count: u64,
+    /// When the last one was refused.
+    pub last: WallTime,
 }
 
 /// What flows between this node and a peer.

@@ -4,7 +4,7 @@ use comfy_table::CellAlignment;
 
 use super::{bytes, fields, lines_of, plain_table};
 use crate::cli::output::{Human, Paint};
-use crate::control::answer::{Backup, Damage, Log, Repaired, Restored, Snapshot, SnapshotFile};
+use crate::control::answer::{Backup, Damage, Log, Repaired, Restored, Snapshot, SnapshotFile, Torn};
 
 impl Human for Snapshot {
     fn human(&self, _: Paint) -> String {
@@ -62,7 +62,9 @@ impl Human for Log {
             rows.push(("Snapshot", format!("{file}, at LSN {at}, {items} entries, {}", bytes(*len))));
         }
         if let Some(torn) = &self.torn {
-            rows.push(("Torn tail", format!("{}, at {} of {}", bytes(torn.bytes), torn.offset, torn.file)));
+            let Torn { file, offset, bytes: len } = torn;
+            let is = "a write that was cut short, or damage to the very last one";
+            rows.push(("Torn tail", format!("{}, at {offset} of {file}: {is}", bytes(*len))));
         }
         for doubt in &self.doubts {
             rows.push(("Doubt", paint.red(doubt)));

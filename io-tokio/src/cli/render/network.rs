@@ -3,9 +3,9 @@
 use comfy_table::CellAlignment;
 
 use super::node::links;
-use super::{counted, duration, fields, lines_of, plain_table};
+use super::{counted, duration, fields, lines_of, moment, plain_table};
 use crate::cli::output::{Human, Paint};
-use crate::control::answer::{Connecting, Disconnected, Forgotten, Joined, Peer, Peers, Ticket, Trusted};
+use crate::control::answer::{Connecting, Disconnected, Forgotten, Joined, Peer, Peers, Refused, Ticket, Trusted};
 use crate::control::fault::readable;
 
 /// The most changes of a lag that are counted.
@@ -19,6 +19,7 @@ impl Human for Peers {
                 true => "No peers are known. `softadastra ticket` here and `softadastra join` there make some.\n",
                 false => "None are remembered; peers that dial in are shown while the node runs.\n",
             });
+            text.push_str(&refused(&self.refused));
             return text;
         }
         let mut table = plain_table();
@@ -44,8 +45,30 @@ impl Human for Peers {
         }
         text.push('\n');
         text.push_str(&lines_of(&table));
+        text.push_str(&refused(&self.refused));
         text
     }
+}
+
+/// Whose links were refused.
+fn refused(all: &[Refused]) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
+    let mut table = plain_table();
+    table.set_header(["REFUSED", "TIMES", "LAST", "WHY"]);
+    for one in all {
+        table.add_row([
+            one.address.clone(),
+            one.count.to_string(),
+            moment(one.last_at_ms),
+            format!("{} [{}]", one.message, one.code),
+        ]);
+    }
+    if let Some(times) = table.column_mut(1) {
+        times.set_cell_alignment(CellAlignment::Right);
+    }
+    format!("\n{}", lines_of(&table))
 }
 
 /// The beginning of a key: enough to tell the nodes of one network apart.
@@ -179,15 +202,25 @@ mod tests {
             sync: None,
             ..peer()
         };
+        let stranger = Refused {
+            address: "10.0.0.9".into(),
+            code: "wrong_secret".into(),
+            message: "two networks".into(),
+            count: 12,
+            last_at_ms: 951_782_400_000,
+        };
         let transport = Transport { running: true, listening: vec!["0.0.0.0:4444".into()], error: None };
-        let peers = Peers { transport, accepted: 100, peers: vec![peer(), faulted] };
+        let peers = Peers { transport, accepted: 100, peers: vec![peer(), faulted], refused: vec![stranger] };
         assert_eq!(
             peers.human(Paint::PLAIN),
             "Links  taken at 0.0.0.0:4444\n\
              \n\
              NODE         ADDRESS        STATE                 PROGRESS  LAG  ROUND TRIP  LAST ERROR\n\
              till-2       10.0.0.2:4444  connected 1 min 1 s     90/100   10      1.2 ms  -\n\
-             abcdefghij…  10.0.0.2:4444  faulted, dial in 9 s         -    -           -  another network [wrong_secret]\n"
+             abcdefghij…  10.0.0.2:4444  faulted, dial in 9 s         -    -           -  another network [wrong_secret]\n\
+             \n\
+             REFUSED   TIMES  LAST                  WHY\n\
+             10.0.0.9     12  2000-02-29 00:00:00Z  two networks [wrong_secret]\n"
         );
     }
 

@@ -99,7 +99,7 @@ impl Human for Node {
             (false, false) => format!("not closed cleanly, recovered to LSN {}", found.last_lsn),
         };
         if found.torn_bytes > 0 {
-            opening.push_str(&format!(", {} of an unfinished write cut", bytes(found.torn_bytes)));
+            opening.push_str(&format!(", {} at the end were no whole frame and were cut", bytes(found.torn_bytes)));
         }
         rows.push(("Opening found", opening));
         fields(paint, &rows)

@@ -61,7 +61,7 @@ pub struct Log {
     pub snapshot: Option<SnapshotFile>,
     /// Damage to acknowledged data.
     pub damage: Vec<Damage>,
-    /// An unfinished write at the end that nobody was promised.
+    /// What is no whole frame at the end: a write that was cut short, or damage to the very last one.
     pub torn: Option<Torn>,
     /// Signs of somebody else at work that prove no loss, and cannot exclude one.
     #[serde(default)]

@@ -23,6 +23,24 @@ pub struct Peers {
     pub accepted: u64,
     /// All that are dialled, and all that came by themselves.
     pub peers: Vec<Peer>,
+    /// Links of others that were refused since the node started, the latest first; a bounded number.
+    #[serde(default)]
+    pub refused: Vec<Refused>,
+}
+
+/// Links from one address that were refused for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Where they came from.
+    pub address: String,
+    /// The stable name of the reason, such as `wrong_secret`.
+    pub code: String,
+    /// The reason in words.
+    pub message: String,
+    /// How many there were.
+    pub count: u64,
+    /// When the last one was refused, in milliseconds since 1970.
+    pub last_at_ms: u64,
 }
 
 /// A peer.

@@ -113,7 +113,7 @@ pub struct Recovery {
     pub snapshot_lsn: u64,
     /// Entries of that snapshot.
     pub snapshot_entries: u64,
-    /// Bytes of an unfinished write that nobody was promised, cut from the end.
+    /// Bytes at the end that were no whole frame and were cut.
     pub torn_bytes: u64,
     /// The last record.
     pub last_lsn: u64,

@@ -12,12 +12,12 @@ use softadastra_core::transport::ticket::Ticket;
 
 use super::{Local, millis};
 use crate::control::answer::{
-    Connecting, Disconnected, Flow, Forgotten, Joined, Peer, PeerError, Peers, Ticket as TicketAnswer, Transport,
-    Trusted,
+    Connecting, Disconnected, Flow, Forgotten, Joined, Peer, PeerError, Peers, Refused, Ticket as TicketAnswer,
+    Transport, Trusted,
 };
 use crate::control::backend::Peering;
 use crate::control::fault::Fault;
-use crate::model::{PeerInfo, PeerSync, Phase};
+use crate::model::{PeerInfo, PeerSync, Phase, Refusal};
 use crate::network::{KnownPeer, PeerSpec};
 
 /// Why links are not opened although they should be: told by whoever tries, shown to whoever asks.
@@ -47,7 +47,8 @@ impl Peering for Local {
         } else {
             self.client.remembered_peers()?.into_iter().map(remembered).collect()
         };
-        Ok(Peers { transport, accepted: sync.outbox.last, peers })
+        let refused = self.client.refusals().into_iter().map(refused).collect();
+        Ok(Peers { transport, accepted: sync.outbox.last, peers, refused })
     }
 
     async fn ticket(&mut self, addresses: &[String], new_secret: bool) -> Result<TicketAnswer, Fault> {
@@ -231,6 +232,16 @@ fn peer(info: PeerInfo, held: impl Fn(ReplicaId) -> u64) -> Peer {
         failures: info.failures,
         next_dial_ms: info.next_dial_in.map(millis),
         sync: info.sync.map(|sync| flow(sync, held)),
+    }
+}
+
+fn refused(refusal: Refusal) -> Refused {
+    Refused {
+        address: refusal.from.to_string(),
+        code: refusal.code.to_owned(),
+        message: refusal.text,
+        count: refusal.count,
+        last_at_ms: refusal.last.0,
     }
 }
 
