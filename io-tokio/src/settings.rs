@@ -12,12 +12,15 @@ use std::{env, fmt, fs, io};
 use softadastra_core::error::{Code, Error};
 use softadastra_core::ids::NodeId;
 
+use self::catalog::Key;
 use crate::options::Durability;
 
+mod catalog;
 mod network;
 #[cfg(test)]
 mod tests;
 
+pub use self::catalog::{CATALOG, Preset, Setting, commented_file, names};
 pub use self::network::{ConflictPolicy, NetworkSettings};
 
 /// The prefix of environment variables.
@@ -106,62 +109,17 @@ pub struct Settings {
     pub json: bool,
     /// Links and sync.
     pub network: NetworkSettings,
-    sources: Vec<(Key, Source)>,
+    /// The configuration file that was read.
+    pub file: Option<PathBuf>,
+    chosen: Vec<Chosen>,
 }
 
-macro_rules! keys {
-    ($($key:ident = $name:literal),+ $(,)?) => {
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        enum Key { $($key),+ }
-
-        impl Key {
-            const ALL: &'static [Self] = &[$(Self::$key),+];
-
-            const fn name(self) -> &'static str {
-                match self { $(Self::$key => $name),+ }
-            }
-        }
-    };
-}
-
-keys! {
-    DataDir = "data_dir",
-    NodeId = "node_id",
-    Durability = "durability",
-    MaxValueLen = "max_value_len",
-    MaxPendingBytes = "max_pending_bytes",
-    FirstSegment = "first_segment",
-    MaxSegment = "max_segment",
-    SnapshotAfter = "snapshot_after",
-    LockWait = "lock_wait",
-    Log = "log",
-    LogFormat = "log_format",
-    Color = "color",
-    Json = "json",
-    Listen = "listen",
-    Peers = "peers",
-    Trust = "trust",
-    Insecure = "insecure",
-    Compress = "compress",
-    RequiredAcks = "required_acks",
-    AckTimeout = "ack_timeout",
-    MaxRetries = "max_retries",
-    ConflictPolicy = "conflict_policy",
-    ClockPolicy = "clock_policy",
-    MaxClockSkew = "max_clock_skew",
-    MemberLease = "member_lease",
-    AutoTick = "auto_tick",
-}
-
-impl Key {
-    fn find(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|key| key.name() == name)
-    }
-}
-
-/// The names of all settings, for messages and documentation.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    Key::ALL.iter().map(|key| key.name())
+/// A setting that somebody has set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Chosen {
+    key: Key,
+    text: String,
+    source: Source,
 }
 
 /// What the settings are made from, before any of it is read.
@@ -200,6 +158,7 @@ impl Layers {
             for item in file_layer(&path, &text)? {
                 settings.apply(item)?;
             }
+            settings.file = Some(path);
         } else {
             if let Some(item) = set_above {
                 settings.apply(item.clone())?;
@@ -217,6 +176,7 @@ impl Layers {
                         }
                         settings.apply(item)?;
                     }
+                    settings.file = Some(path);
                 }
                 // No file, or no such directory: whoever opens the directory says what is wrong with it.
                 Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
@@ -331,15 +291,32 @@ impl Settings {
             color: ColorSetting::Auto,
             json: false,
             network: NetworkSettings::default(),
-            sources: Vec::new(),
+            file: None,
+            chosen: Vec::new(),
         }
     }
 
     /// Where the value of the setting of this name came from.
     #[must_use]
     pub fn source(&self, name: &str) -> Source {
-        let found = self.sources.iter().rev().find(|(key, _)| key.name() == name);
-        found.map_or(Source::Default, |(_, source)| source.clone())
+        self.chosen(name).map_or(Source::Default, |chosen| chosen.source.clone())
+    }
+
+    /// The value of a setting for people; tickets, which hold secrets, only by whose they are.
+    #[must_use]
+    pub fn shown(&self, setting: &Setting) -> String {
+        let list = |items: Vec<String>| if items.is_empty() { "none".to_owned() } else { items.join(", ") };
+        match (setting.key, self.chosen(setting.name)) {
+            (Key::DataDir, _) => self.data_dir.display().to_string(),
+            (_, None) => setting.default.text().to_owned(),
+            (Key::Peers, Some(_)) => list(self.network.peers.iter().map(ToString::to_string).collect()),
+            (Key::Listen, Some(_)) => list(self.network.listen.clone()),
+            (_, Some(chosen)) => chosen.text.clone(),
+        }
+    }
+
+    fn chosen(&self, name: &str) -> Option<&Chosen> {
+        self.chosen.iter().rev().find(|chosen| chosen.key.name() == name)
     }
 
     fn apply(&mut self, item: Item) -> Result<(), Error> {
@@ -348,12 +325,14 @@ impl Settings {
             if value.is_empty() {
                 return Err(refused(key.name(), &source, "it is empty"));
             }
-            self.data_dir = PathBuf::from(value);
+            self.data_dir = PathBuf::from(&value);
         } else {
             let text = value.to_str().ok_or_else(|| refused(key.name(), &source, "it is not UTF-8"))?;
             self.apply_text(key, text, &source).map_err(|reason| refused(key.name(), &source, &reason))?;
         }
-        self.sources.push((key, source));
+        // Of a peer, which may be a ticket, only what was made of it is kept.
+        let text = if key == Key::Peers { String::new() } else { value.to_string_lossy().into_owned() };
+        self.chosen.push(Chosen { key, text, source });
         Ok(())
     }
 

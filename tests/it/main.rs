@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "all of this is test code")]
 
 mod cli;
+mod config;
 mod control;
 mod control_limits;
 mod damage;

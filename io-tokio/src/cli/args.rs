@@ -164,6 +164,9 @@ pub(super) enum Command {
         #[arg(long, value_name = "ID")]
         node_id: Option<String>,
     },
+    /// Show, check or write the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Print a completion script
     Completions {
         /// For which shell
@@ -292,6 +295,20 @@ pub(super) enum StoreCommand {
         /// End after this many changes
         #[arg(long, value_name = "N")]
         count: Option<u64>,
+    },
+}
+
+/// `softadastra config`
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Show every setting as it holds, and where it comes from; secrets are left out
+    Show,
+    /// Check file, environment and flags, by themselves and together; a mistake is exit 2
+    Check,
+    /// Write a file with every setting in it, commented out
+    Init {
+        /// Where to; `-` is stdout [default: softadastra.toml in the data directory]
+        file: Option<PathBuf>,
     },
 }
 

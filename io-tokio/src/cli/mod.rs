@@ -4,6 +4,7 @@
 //! the directory and works in this process. What it prints is the same.
 
 mod args;
+mod config;
 mod delivery;
 mod demo;
 mod export;
@@ -80,6 +81,7 @@ fn run(cli: Cli, settings: &Settings, out: &mut Output) -> Result<Done, Failure>
     };
     match command {
         Command::Version => out.answer(&Version { version: env!("CARGO_PKG_VERSION").to_owned() })?,
+        Command::Config(command) => return config::run(command, settings, out),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "softadastra", &mut script);
@@ -138,7 +140,9 @@ async fn carry_out(command: Command, settings: &Settings, out: &mut Output) -> R
         Command::Conflicts(command) => site::run(settings, out, delivery::Conflicts::of(command)?).await,
         Command::Demo => demo::run(out).await,
         Command::Store(command) => site::run(settings, out, store::Action::of(command)?).await,
-        Command::Version | Command::Completions { .. } => unreachable!("carried out without a runtime"),
+        Command::Version | Command::Config(_) | Command::Completions { .. } => {
+            unreachable!("carried out without a runtime")
+        }
     }
 }
 
@@ -184,11 +188,7 @@ fn start_logging(global: &Global, settings: &Settings, quiet: bool, serves: bool
         (_, 1, _) => "warn,softadastra=debug",
         _ => "trace",
     };
-    let text = settings.log.as_deref().unwrap_or(default);
-    let filter = EnvFilter::try_new(text).map_err(|error| {
-        let what = format!("setting log from {}: {text:?}: {error}", settings.source("log"));
-        Failure::Usage(Fault::new(Code::InvalidArgument, what, "correct it"))
-    })?;
+    let filter = log_filter(settings, default)?;
     let ansi = Output::paints_stderr(settings.color);
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(ansi);
     let started = match settings.log_format {
@@ -196,6 +196,14 @@ fn start_logging(global: &Global, settings: &Settings, quiet: bool, serves: bool
         LogFormat::Json => log.json().flatten_event(true).try_init(),
     };
     started.map_err(|error| Fault::new(Code::InvalidState, format!("logging cannot start: {error}"), "").into())
+}
+
+fn log_filter(settings: &Settings, default: &str) -> Result<EnvFilter, Failure> {
+    let text = settings.log.as_deref().unwrap_or(default);
+    EnvFilter::try_new(text).map_err(|error| {
+        let what = format!("setting log from {}: {text:?}: {error}", settings.source("log"));
+        Failure::Usage(Fault::new(Code::InvalidArgument, what, "correct it"))
+    })
 }
 
 /// Help and versions go to stdout and are done; everything else is a mistake in the arguments.

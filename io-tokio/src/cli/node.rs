@@ -107,7 +107,7 @@ pub(super) async fn start(settings: &Settings, args: Start, out: &mut Output) ->
 
 /// A node that has no rule yet whom to let in, and is to listen beyond loopback, is refused before anything is created.
 /// Names are not resolved here: they, and nodes that have a `network.json`, are judged when links are opened.
-fn refuse_strangers(settings: &Settings) -> Result<(), Failure> {
+pub(super) fn refuse_strangers(settings: &Settings) -> Result<(), Failure> {
     let network = &settings.network;
     let has_rules = settings.data_dir.join(network::FILE_NAME).exists()
         || network.peers.iter().any(|peer| matches!(peer, PeerSpec::Ticket(_)));

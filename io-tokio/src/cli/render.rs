@@ -1,5 +1,6 @@
 //! Answers as people read them.
 
+mod config;
 mod conflicts;
 mod demo;
 mod log;

@@ -2,6 +2,7 @@
 //! Within a schema number fields are only added. LSNs, versions, counts and bytes are numbers (none can reach 2^53 on a
 //! real disk); hashes, ids and stamps are strings.
 
+mod config;
 mod conflicts;
 mod demo;
 mod log;
@@ -12,6 +13,7 @@ mod sync;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::config::*;
 pub use self::conflicts::*;
 pub use self::demo::*;
 pub use self::log::*;
@@ -96,4 +98,7 @@ answers! {
     Conflict = "conflict/1",
     Resolved = "resolve/1",
     Demo = "demo/1",
+    Config = "config/1",
+    ConfigChecked = "config_check/1",
+    ConfigWritten = "config_init/1",
 }

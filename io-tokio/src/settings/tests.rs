@@ -165,3 +165,68 @@ fn a_mistyped_ticket_is_refused_without_being_shown() {
     let error = layers(&[("SOFTADASTRA_PEERS", &ticket)], &[]).resolve().unwrap_err();
     assert!(error.what().contains("setting peers") && !error.to_string().contains(&ticket[..30]), "{error}");
 }
+
+/// The commented file with every setting of it set.
+fn everything_set() -> String {
+    let is_setting = |line: &&str| line.starts_with('#') && !line.starts_with("# ") && !line.starts_with("##");
+    let lines = commented_file();
+    let set: Vec<&str> = lines.lines().filter(is_setting).map(|line| &line[1..]).collect();
+    assert_eq!(set.len(), CATALOG.len());
+    set.join("\n")
+}
+
+#[test]
+fn the_commented_file_sets_nothing_and_can_set_everything() {
+    let untouched = with_file(&commented_file(), &[], &[]).unwrap();
+    assert!(CATALOG.iter().all(|setting| untouched.source(setting.name) == Source::Default));
+    let all = with_file(&everything_set(), &[], &[]).unwrap();
+    for setting in CATALOG {
+        assert!(matches!(all.source(setting.name), Source::File(_)), "{}", setting.name);
+    }
+    assert_eq!(all.data_dir, Path::new("/var/lib/softadastra"));
+    assert_eq!(all.network.listen, ["0.0.0.0:4444", "[::]:4444"]);
+    for line in commented_file().lines() {
+        assert!(line.len() <= 100, "{line}");
+    }
+}
+
+#[test]
+fn the_defaults_of_the_catalog_are_those_of_the_engine() {
+    use softadastra_core::config::Config;
+    let settings = with_file(&everything_set(), &[], &[]).unwrap();
+    let sync = settings.network.sync_settings();
+    assert_eq!(format!("{sync:?}"), format!("{:?}", sync::Settings::default()));
+    assert_eq!(settings.network.transport_options().settings, endpoint::Settings::default());
+    let Config { max_value_len, max_pending_bytes, log, .. } = Config::default();
+    assert_eq!(settings.max_value_len, Some(max_value_len as u64));
+    assert_eq!(settings.max_pending_bytes, Some(max_pending_bytes as u64));
+    assert_eq!(settings.first_segment, Some(log.first_segment));
+    assert_eq!(settings.max_segment, Some(log.max_segment));
+    assert_eq!(settings.snapshot_after, Some(log.snapshot_min));
+    let unset = Settings::default();
+    assert_eq!((settings.durability, settings.color), (unset.durability, unset.color));
+    assert_eq!((settings.json, settings.log_format), (unset.json, unset.log_format));
+    assert_eq!(settings.network.insecure, unset.network.insecure);
+}
+
+#[test]
+fn every_setting_is_documented() {
+    let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md")).unwrap();
+    for name in names() {
+        assert!(text.contains(&format!("`{name}`")), "operations.md does not name {name}");
+    }
+}
+
+#[test]
+fn a_ticket_is_shown_only_by_whose_it_is() {
+    use softadastra_core::dice::Seed;
+    use softadastra_core::transport::identity::{Identity, NetworkSecret};
+    let seed = Seed::from_number(7);
+    let key = Identity::generate(&mut seed.secrets("identity")).key();
+    let secret = Some(NetworkSecret::generate(&mut seed.secrets("network")));
+    let ticket = crate::Ticket { key, secret, addresses: Vec::new() }.reveal().to_string();
+    let settings = layers(&[("SOFTADASTRA_PEERS", &format!("a:1,{ticket}"))], &[]).resolve().unwrap();
+    let peers = CATALOG.iter().find(|setting| setting.name == "peers").unwrap();
+    assert_eq!(settings.shown(peers), format!("a:1, the ticket of {key}"));
+    assert!(!format!("{settings:?}").contains(&ticket[9..40]), "not even for debugging");
+}
