@@ -263,6 +263,7 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
             }
             Output::Published(lsn) => drop(self.published.send_replace(lsn)),
             Output::Link { link, act } => self.link_act(link, act),
+            Output::Datagram { .. } => {}
             Output::Pin { node, key } => self.keep_pin(node, key),
             Output::Event(event) => {
                 self.log(&event);

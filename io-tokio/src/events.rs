@@ -1,5 +1,6 @@
 //! What a node tells its operator, as log lines with a name each.
 
+mod discovery;
 mod network;
 
 use softadastra_core::node::{Event, SnapshotTaken};
@@ -75,6 +76,10 @@ pub(crate) fn told(event: &Event, peer: Option<&PeerStatus>) {
         Event::KeyCloned { key } => network::key_cloned(key),
         Event::Reborn { from, to, finding } => network::reborn(*from, *to, finding),
         Event::Sync(event) => network::of_sync(event),
+        Event::NodeFound(sighting) => discovery::found(sighting),
+        Event::NodeChanged(sighting) => discovery::changed(sighting),
+        Event::NodeLost { node, key, why } => discovery::lost(node, key, *why),
+        Event::Discovery(notice) => discovery::notice(notice),
     }
 }
 

@@ -6,6 +6,7 @@
 //! - Datagrams of [`Effect::Send`] leave by a socket with a port of its own, because answers come to where a question came
 //!   from, and several nodes of one machine share the port of the group. What arrives at that socket, and at the shared one
 //!   that has joined the groups, is handed to [`Discovery::handle_datagram`].
+//! - A driver may keep datagrams of other networks away by a [`Sieve`]; it tells how many by [`Discovery::handle_dropped`].
 //! - A datagram that cannot be sent is told by [`Discovery::handle_send_failed`]; nothing is told of one that was sent.
 //! - When [`Discovery::poll_timeout`] is due, [`Discovery::handle_timeout`] is called.
 //! - When interfaces come and go, [`Discovery::set_targets`] tells where announcements go now.
@@ -46,6 +47,7 @@ use self::fresh::{Asked, Questions};
 use self::message::{MAX_CAPABILITIES, MAX_WAYS, is_capability};
 use self::registry::Registry;
 use self::seal::Network;
+pub use self::seal::Sieve;
 use self::send::{Aim, Replies, Schedule};
 pub use self::settings::Settings;
 pub use self::types::{
@@ -234,7 +236,15 @@ impl Discovery {
         self.counters.received += 1;
         match self.receive(now, from, bytes, out) {
             Ok(()) => self.counters.believed += 1,
-            Err(dropped) => self.ignore(now, from, &dropped, out),
+            Err(dropped) => self.ignore(now, from, &dropped, 1, out),
+        }
+    }
+
+    /// So many datagrams were dropped before they came here, the latest of them from there.
+    pub fn handle_dropped(&mut self, now: Now, from: SocketAddr, why: Ignored, count: u64, out: &mut dyn Sink<Effect>) {
+        if self.running {
+            self.counters.received += count;
+            self.ignore(now, from, &why.into(), count, out);
         }
     }
 

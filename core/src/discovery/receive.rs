@@ -187,10 +187,17 @@ impl Discovery {
         }
     }
 
-    /// Counts a datagram that was dropped, and tells the operator now and then.
-    pub(super) fn ignore(&mut self, now: Now, from: SocketAddr, dropped: &Dropped, out: &mut dyn Sink<Effect>) {
+    /// Counts datagrams that were dropped, and tells the operator now and then.
+    pub(super) fn ignore(
+        &mut self,
+        now: Now,
+        from: SocketAddr,
+        dropped: &Dropped,
+        count: u64,
+        out: &mut dyn Sink<Effect>,
+    ) {
         let why = dropped.why;
-        *self.counters.ignored.entry(why).or_default() += 1;
+        *self.counters.ignored.entry(why).or_default() += count;
         let told_lately = self.told.get(&why).is_some_and(|last| now.mono < *last + NEWS_PAUSE);
         if why.is_news() && !dropped.quiet && !told_lately {
             self.told.insert(why, now.mono);

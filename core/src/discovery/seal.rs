@@ -5,6 +5,7 @@
 //! too, so that somebody in two networks cannot carry announcements from one to the other.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use bytes::Bytes;
 use zeroize::Zeroizing;
@@ -56,8 +57,8 @@ impl Network {
         bytes.into()
     }
 
-    /// Opens a datagram. One that is not of this network costs one hash of it, whatever it holds.
-    pub(super) fn open(&self, bytes: &[u8]) -> Result<Opened, Ignored> {
+    /// What is sealed, if it is of this network. It costs one hash of it, whatever it holds.
+    fn unseal<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], Ignored> {
         if !(MIN_LEN..=MAX_LEN).contains(&bytes.len()) || !bytes.starts_with(&MAGIC) {
             return Err(Ignored::NotDiscovery);
         }
@@ -69,11 +70,42 @@ impl Network {
         if blake3::keyed_hash(&self.seal, sealed) != *seal {
             return Err(Ignored::Unauthenticated);
         }
+        Ok(sealed)
+    }
+
+    /// Opens a datagram.
+    pub(super) fn open(&self, bytes: &[u8]) -> Result<Opened, Ignored> {
+        let sealed = self.unseal(bytes)?;
         let (content, signature) = sealed.split_last_chunk::<64>().ok_or(Ignored::NotDiscovery)?;
         debug_assert_eq!(content.len() + TRAILER_LEN, bytes.len(), "nothing lies between");
         let message = Message::decode(&Bytes::copy_from_slice(content)).map_err(|_| Ignored::Malformed)?;
         let signed = [content, &self.tag].concat();
         Ok(Opened { message, signed, signature: Signature(*signature) })
+    }
+}
+
+/// Tells the datagrams of one network from all others, for a driver that keeps the others from the machine.
+pub struct Sieve(Network);
+
+impl Sieve {
+    /// For the network of this secret, or for those without one.
+    #[must_use]
+    pub fn new(secret: Option<&NetworkSecret>) -> Self {
+        Self(Network::new(secret))
+    }
+
+    /// Whether [`super::Discovery::handle_datagram`] would look into it. It costs one hash of it at most.
+    ///
+    /// # Errors
+    /// Why not, to be told by [`super::Discovery::handle_dropped`].
+    pub fn check(&self, bytes: &[u8]) -> Result<(), Ignored> {
+        self.0.unseal(bytes).map(drop)
+    }
+}
+
+impl fmt::Debug for Sieve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sieve(..)")
     }
 }
 

@@ -187,6 +187,9 @@ impl Discovery {
     /// Each datagram has a count of its own, also where one thing is said to several targets: from each of them something
     /// may be learnt.
     fn send(&mut self, now: Now, to: Target, body: Body, out: &mut dyn Sink<Effect>) {
+        if self.settings.silent {
+            return;
+        }
         self.count += 1;
         self.counters.sent += 1;
         let message = Message { key: self.key, boot: self.boot, count: self.count, wall: now.wall, body };

@@ -9,6 +9,9 @@ use crate::error::{Code, Error};
 /// How discovery behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
+    /// Only listen: nothing is ever sent, so nobody learns of this node, and a node whose clock is off is not asked whether
+    /// it is there. Default no.
+    pub silent: bool,
     /// The pause after the first announcement. It doubles with each until it is `interval`. Default 1 s: nodes that are
     /// switched on together find each other at once, even if the first datagrams are lost.
     pub first_interval: Duration,
@@ -37,6 +40,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            silent: false,
             first_interval: Duration::from_secs(1),
             interval: Duration::from_secs(30),
             stale_after: Duration::from_secs(90),

@@ -59,6 +59,8 @@ pub struct Peer {
     pub sync: Option<sync::PeerStatus>,
     /// What sync had against the last link, if it was sync that ended it.
     pub cause: Option<sync::CloseReason>,
+    /// It is dialled because discovery has found it, and only while it is there.
+    pub found: bool,
 }
 
 /// Links, and by which number sync knows the peer at the other end.
@@ -99,7 +101,7 @@ impl Links {
         self.sessions.len()
     }
 
-    fn running(&mut self) -> Result<&mut Endpoint, Error> {
+    pub(super) fn running(&mut self) -> Result<&mut Endpoint, Error> {
         self.endpoint.as_mut().filter(|endpoint| endpoint.is_running()).ok_or_else(not_running)
     }
 }
@@ -135,6 +137,7 @@ impl Node {
         endpoint.start(now.mono, &mut self.steps);
         self.links.endpoint = Some(endpoint);
         self.route_steps(now);
+        self.dial_again_whom_was_found(now);
         Ok(())
     }
 
@@ -200,6 +203,7 @@ impl Node {
     /// [`Code::InvalidState`] when the transport does not run.
     pub fn add_peer(&mut self, now: Now, key: Option<NodeKey>, addresses: Vec<Address>) -> Result<PeerId, Error> {
         let peer = self.links.running()?.add_peer(now.mono, key, addresses, &mut self.steps);
+        self.keep_dialling(now, peer);
         self.route_steps(now);
         Ok(peer)
     }
@@ -210,6 +214,7 @@ impl Node {
     /// [`Code::InvalidState`] when the transport does not run, [`Code::NotFound`].
     pub fn connect(&mut self, now: Now, peer: PeerId) -> Result<(), Error> {
         let known = self.links.running()?.connect(now.mono, peer, &mut self.steps);
+        self.keep_dialling(now, peer);
         self.route_steps(now);
         known.then_some(()).ok_or_else(no_such_peer)
     }
@@ -241,6 +246,7 @@ impl Node {
     pub fn trust_key(&mut self, now: Now, key: NodeKey) -> Result<bool, Error> {
         let new = self.links.running()?.trust_key(now.mono, key, &mut self.steps);
         self.route_steps(now);
+        self.dial_whom_was_found(now);
         Ok(new)
     }
 
@@ -263,7 +269,8 @@ impl Node {
             let session = link.key.and_then(|key| self.links.sessions.get(&key));
             let at = session.and_then(|id| sessions.iter().position(|status| status.peer == *id));
             let cause = link.key.and_then(|key| self.links.causes.get(&key)).cloned();
-            Peer { link, sync: at.map(|at| sessions.swap_remove(at)), cause }
+            let found = link.key.is_some_and(|key| self.finding.dials(&key));
+            Peer { link, found, sync: at.map(|at| sessions.swap_remove(at)), cause }
         });
         peers.collect()
     }

@@ -10,12 +10,14 @@
 //! ```
 //!
 //! Links are inputs and outputs too: bytes of connections go in and out, [`Output::Link`] asks for connections. What peers
-//! send goes through the same log as own writes, and is acknowledged when it is durable.
+//! send goes through the same log as own writes, and is acknowledged when it is durable. Datagrams of discovery go in and
+//! out by [`Input::Datagram`] and [`Output::Datagram`]; whether somebody found is dialled is decided here.
 //!
 //! A reply is emitted only when what it says is true: after the sync with [`Durability::Always`](crate::config::Durability::Always), after the write with
 //! [`Durability::Every`](crate::config::Durability::Every). What was refused at once, by an `Err` of the command itself, has changed nothing.
 
 mod exchange;
+mod finding;
 mod history;
 mod inspection;
 mod journal;
@@ -31,16 +33,19 @@ mod writes;
 
 use alloc::collections::{BTreeMap, VecDeque};
 
+pub use self::finding::Presence;
 pub use self::inspection::{Inspected, Inspection};
 pub use self::links::{Network, Peer};
 pub use self::opening::{Opening, OpeningState, Start};
 pub use self::rebuild::Rebuilt;
 pub use self::status::{Health, RecoveryReport, Status, StoreStatus, TornTail};
 pub use self::types::{
-    Degraded, Event, Input, LinkAct, LinkFact, Outcome, Output, Reply, RequestId, SnapshotTaken, Ticked, Write, Written,
+    DatagramFact, Degraded, Event, Input, LinkAct, LinkFact, Outcome, Output, Reply, RequestId, SnapshotTaken, Ticked,
+    Write, Written,
 };
 
 use self::exchange::Exchange;
+use self::finding::Finding;
 use self::history::{History, Reach};
 use self::journal::Journal;
 use self::links::Links;
@@ -84,6 +89,7 @@ pub struct Node {
     engine: Engine,
     exchange: Exchange,
     links: Links,
+    finding: Finding,
     /// This history is not the one that peers know under its name.
     rebirth: Option<Rebirth>,
     /// For new names.
@@ -114,6 +120,7 @@ impl Node {
             engine,
             exchange: Exchange::new(first),
             links: Links::new(seed),
+            finding: Finding::new(seed),
             rebirth: None,
             dice: seed.stream("rebirth"),
             config,
@@ -197,6 +204,7 @@ impl Node {
                 }
             }
             Input::Link { link, fact } => self.link_fact(now, link, fact),
+            Input::Datagram(fact) => self.datagram_fact(now, fact),
             Input::Timeout => {
                 if let Journal::Log(log) = &mut self.journal {
                     log.handle_timeout(now.mono, &mut self.steps);
@@ -205,6 +213,7 @@ impl Node {
                     self.engine.handle_timeout(now, &self.store, &mut self.steps);
                 }
                 self.links_timeout(now);
+                self.discovery_timeout(now);
             }
         }
         self.route_steps(now);
@@ -269,6 +278,7 @@ impl Node {
         if self.health == Health::Closing {
             return;
         }
+        self.stop_discovery(now);
         self.stop_transport(now);
         if matches!(self.health, Health::Ready | Health::DiskFull) {
             self.health = Health::Closing;
@@ -310,7 +320,8 @@ impl Node {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let log = self.journal.log().and_then(Wal::poll_timeout);
-        [log, self.engine.poll_timeout(&self.store), self.links.poll_timeout()].into_iter().flatten().min()
+        let sync = self.engine.poll_timeout(&self.store);
+        [log, sync, self.links.poll_timeout(), self.finding.poll_timeout()].into_iter().flatten().min()
     }
 
     fn new_request(&mut self) -> RequestId {
@@ -328,6 +339,7 @@ impl Node {
                 Step::Log(effect) => self.log_effect(now, effect),
                 Step::Sync(effect) => self.sync_effect(now, effect),
                 Step::Link(effect) => self.link_effect(now, effect),
+                Step::Discovery(effect) => self.discovery_effect(now, effect),
             }
         }
     }

@@ -143,6 +143,7 @@ impl Opening {
                 Output::Reply { .. }
                 | Output::Published(_)
                 | Output::Link { .. }
+                | Output::Datagram { .. }
                 | Output::Pin { .. }
                 | Output::Event(_)
                 | Output::Closed => {}

@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 
 use crate::sink::Sink;
 use crate::transport::endpoint;
-use crate::{sync, wal};
+use crate::{discovery, sync, wal};
 
 /// What one of the machines asks for or tells.
 #[derive(Debug)]
@@ -12,6 +12,7 @@ pub(super) enum Step {
     Log(wal::Effect),
     Sync(sync::Effect),
     Link(endpoint::Effect),
+    Discovery(discovery::Effect),
 }
 
 /// Steps not yet routed, in order.
@@ -43,5 +44,11 @@ impl Sink<sync::Effect> for Steps {
 impl Sink<endpoint::Effect> for Steps {
     fn push(&mut self, effect: endpoint::Effect) {
         self.0.push_back(Step::Link(effect));
+    }
+}
+
+impl Sink<discovery::Effect> for Steps {
+    fn push(&mut self, effect: discovery::Effect) {
+        self.0.push_back(Step::Discovery(effect));
     }
 }

@@ -86,7 +86,9 @@ impl Bench {
                 Output::Reply { request, result } => self.replies.push((request, result)),
                 Output::Event(event) => self.events.push(event),
                 Output::Published(_) => {}
-                Output::Link { .. } | Output::Pin { .. } => panic!("this bench has no network"),
+                Output::Link { .. } | Output::Datagram { .. } | Output::Pin { .. } => {
+                    panic!("this bench has no network")
+                }
                 Output::Closed => self.closed = true,
             }
         }

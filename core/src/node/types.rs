@@ -1,10 +1,13 @@
 //! What goes into a node and what comes out of it.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 
 use bytes::Bytes;
 
+use crate::discovery::{self, Ignored, Loss, Sighting, Target};
 use crate::disk::{DiskRequest, DiskResult, IoToken};
 use crate::error::Error;
 use crate::ids::{Lsn, NodeId, ReplicaId};
@@ -37,6 +40,36 @@ pub enum Input {
         link: LinkId,
         /// What.
         fact: LinkFact,
+    },
+    /// Something about the datagrams of discovery.
+    Datagram(DatagramFact),
+}
+
+/// What there is to tell of datagrams. The contract stands at the head of [`crate::discovery`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DatagramFact {
+    /// One has arrived.
+    Arrived {
+        /// From where, as the socket gives it.
+        from: SocketAddr,
+        /// What.
+        bytes: Bytes,
+    },
+    /// Some were dropped before they came here.
+    Dropped {
+        /// Where the latest of them came from.
+        from: SocketAddr,
+        /// Why.
+        why: Ignored,
+        /// How many.
+        count: u64,
+    },
+    /// One that the node wanted to be sent was not.
+    NotSent {
+        /// Where it was to go.
+        to: Target,
+        /// What the system said.
+        error: String,
     },
 }
 
@@ -95,6 +128,13 @@ pub enum Output {
         link: LinkId,
         /// What.
         act: LinkAct,
+    },
+    /// Send a datagram of discovery, from a socket with a port of its own.
+    Datagram {
+        /// Where to.
+        to: Target,
+        /// What: at most 1,200 bytes.
+        bytes: Bytes,
     },
     /// This name was seen for the first time, with this key: keep both, for the [`super::Network`] of the next start.
     Pin {
@@ -301,6 +341,21 @@ pub enum Event {
     },
     /// What sync has to say.
     Sync(sync::Event),
+    /// Discovery has found a node that was not there, or was lost.
+    NodeFound(Box<Sighting>),
+    /// A node that discovery has found has another name, other addresses or capabilities, or was started anew.
+    NodeChanged(Box<Sighting>),
+    /// A node that discovery had found said goodbye, or was not heard for too long.
+    NodeLost {
+        /// Its key.
+        key: NodeKey,
+        /// Its name.
+        node: NodeId,
+        /// Why.
+        why: Loss,
+    },
+    /// What discovery has to say.
+    Discovery(discovery::Notice),
 }
 
 /// Why a node refuses writes.

@@ -155,6 +155,12 @@ impl Trust {
         self.listed.remove(key) || self.pins.len() != before
     }
 
+    /// Whether a key was trusted by hand.
+    #[must_use]
+    pub fn lists(&self, key: &NodeKey) -> bool {
+        self.listed.contains(key)
+    }
+
     /// The keys trusted by hand, in order.
     pub fn listed(&self) -> impl Iterator<Item = &NodeKey> {
         self.listed.iter()

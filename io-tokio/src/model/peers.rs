@@ -30,6 +30,8 @@ pub struct PeerInfo {
     pub state: PeerState,
     /// The node dials it whenever there is no link.
     pub wanted: bool,
+    /// It is dialled because discovery has found it, and only while it is there.
+    pub found: bool,
     /// It was disconnected by hand: its links are refused until it is connected again.
     pub held: bool,
     /// How long the link has stood.
@@ -94,7 +96,7 @@ pub struct PeerSync {
 }
 
 impl PeerInfo {
-    pub(crate) fn of(Peer { link, sync, cause }: Peer) -> Self {
+    pub(crate) fn of(Peer { link, sync, cause, found }: Peer) -> Self {
         let last_error = link.last_end.map(|reason| LinkError {
             code: reason.as_str(),
             text: link_end::sentence(&reason, cause.as_ref()),
@@ -107,6 +109,7 @@ impl PeerInfo {
             addresses: link.addresses,
             state: link.state,
             wanted: link.wanted,
+            found,
             held: link.held,
             up_for: link.up_for,
             silent_for: link.silent_for,

@@ -199,7 +199,9 @@ impl Stage {
                     let answer = result.expect("what was accepted on a good disk succeeds");
                     self.answers += u64::from(matches!(answer, Reply::Written(_)));
                 }
-                Output::Link { act: LinkAct::Dial { .. }, .. } | Output::Closed => unreachable!("nobody asked for it"),
+                Output::Link { act: LinkAct::Dial { .. }, .. } | Output::Datagram { .. } | Output::Closed => {
+                    unreachable!("nobody asked for it")
+                }
                 Output::Published(_) | Output::Pin { .. } | Output::Event(_) => {}
             }
         }

@@ -325,7 +325,13 @@ async fn listen(host: Arc<Host>, client: Client) {
             | Event::Sync(sync::Event::Diverged { .. } | sync::Event::Identity(_)) => {
                 host.broken(format_args!("nothing has given reason to say {event:?}"));
             }
-            Event::Degraded(_) | Event::SnapshotFailed { .. } | Event::Sync(_) => host.note(format_args!("{event:?}")),
+            Event::Degraded(_)
+            | Event::SnapshotFailed { .. }
+            | Event::Sync(_)
+            | Event::NodeFound(_)
+            | Event::NodeChanged(_)
+            | Event::NodeLost { .. }
+            | Event::Discovery(_) => host.note(format_args!("{event:?}")),
         }
     }
 }

@@ -334,6 +334,9 @@ impl Host {
             Output::Link { .. } | Output::Pin { .. } => {
                 stage.see(self.id, &Moment::Untrue("a node without a transport asked for a connection".to_owned()))
             }
+            Output::Datagram { .. } => {
+                stage.see(self.id, &Moment::Untrue("a node without discovery has sent a datagram".to_owned()))
+            }
             Output::Closed => self.closed(stage),
         }
     }
@@ -414,7 +417,11 @@ impl Host {
             | Event::Distrusted { .. }
             | Event::KeyCloned { .. }
             | Event::Reborn { .. }
-            | Event::Sync(_) => {
+            | Event::Sync(_)
+            | Event::NodeFound(_)
+            | Event::NodeChanged(_)
+            | Event::NodeLost { .. }
+            | Event::Discovery(_) => {
                 return stage.see(self.id, &Moment::Untrue(format!("a node alone told of others: {event:?}")));
             }
         };

@@ -203,3 +203,29 @@ fn nothing_is_heard_or_said_while_stopped() {
     assert_eq!(world.nodes[0].news(), [("silent", "node-1")], "what was found grows old");
     assert_eq!(world.nodes[0].discovery.poll_timeout(), None);
 }
+
+#[test]
+fn a_sieve_keeps_away_what_the_machine_would_drop_unread_and_it_is_counted_all_the_same() {
+    let mut world = World::running(2);
+    let sieve = Sieve::new(Some(&NetworkSecret::from_bytes([SECRET; 32])));
+    let good = network(SECRET).seal(&identity(1), &said(1, world.now, 1 << 40, Body::Announce(about(1))));
+    let mut torn = good.to_vec();
+    torn.pop();
+    let mut other_version = good.to_vec();
+    other_version[6] = 9;
+    let stranger = network(SECRET + 1).seal(&identity(1), &said(1, world.now, 1 << 40, Body::Announce(about(1))));
+    assert_eq!(sieve.check(&good), Ok(()));
+    assert_eq!(sieve.check(&torn), Err(Ignored::Unauthenticated));
+    assert_eq!(sieve.check(&other_version), Err(Ignored::OtherVersion));
+    assert_eq!(sieve.check(&stranger), Err(Ignored::Unauthenticated));
+    assert_eq!(sieve.check(b"hello"), Err(Ignored::NotDiscovery));
+
+    let before = world.nodes[0].discovery.status(world.now).counters;
+    world.act(0, |discovery, now, out| {
+        discovery.handle_dropped(now, address(7), Ignored::Unauthenticated, 1_000_000, out);
+    });
+    let after = world.nodes[0].discovery.status(world.now).counters;
+    assert_eq!(after.received - before.received, 1_000_000);
+    assert_eq!(world.nodes[0].ignored(Ignored::Unauthenticated), 1_000_000);
+    assert_eq!(world.nodes[0].notices(), [&Notice::Ignored { why: Ignored::Unauthenticated, from: address(7) }]);
+}

@@ -1,6 +1,7 @@
 //! Whole nodes, each with its log on a disk in memory, on connections that deliver, stall and break.
 
 use super::*;
+use crate::discovery::Target;
 use crate::sync;
 use crate::transport::address::Address;
 use crate::transport::endpoint::{self, LinkId};
@@ -10,6 +11,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use core::net::SocketAddr;
 
+mod finding;
 mod rebirth;
 
 /// A connection end: which host, and by which name its node knows it.
@@ -35,6 +37,8 @@ struct Network {
     wires: BTreeMap<End, End>,
     /// Bytes on their way to an end.
     moving: VecDeque<(End, Bytes)>,
+    /// Datagrams on their way, and from whom.
+    air: VecDeque<(usize, Target, Bytes)>,
     /// Pairs that cannot reach each other.
     cut: Vec<(usize, usize)>,
     config: Config,
@@ -47,8 +51,9 @@ impl Network {
     }
 
     fn with(count: usize, config: Config) -> Self {
+        let (moving, air) = (VecDeque::new(), VecDeque::new());
         let mut network =
-            Self { hosts: Vec::new(), wires: BTreeMap::new(), moving: VecDeque::new(), cut: Vec::new(), config, ms: 1 };
+            Self { hosts: Vec::new(), wires: BTreeMap::new(), moving, air, cut: Vec::new(), config, ms: 1 };
         for number in 0..count {
             let host = network.boot(number, MemDisk::new(), BTreeMap::new(), 0);
             network.hosts.push(host);
@@ -186,6 +191,7 @@ impl Network {
                     }
                 }
             },
+            Output::Datagram { to, bytes } => self.air.push_back((host, to, bytes)),
             Output::Published(_) | Output::Closed => {}
         }
     }
@@ -218,6 +224,7 @@ impl Network {
                 any = true;
             }
         }
+        any |= self.deliver();
         if let Some((end, bytes)) = self.moving.pop_front() {
             self.fact(end, LinkFact::Bytes(bytes));
             any = true;

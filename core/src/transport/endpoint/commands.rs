@@ -10,6 +10,7 @@ use super::super::address::Address;
 use super::super::identity::{Identity, NetworkSecret, NodeKey};
 use super::super::reason::{CloseReason, Farewell};
 use super::super::session::{Lane, Local, SendRefused, Session};
+use super::super::trust::{TrustMode, Verdict};
 use super::peers::{Peer, PeerStatus};
 use super::{Effect, Endpoint, PeerId};
 use crate::ids::NodeId;
@@ -92,6 +93,49 @@ impl Endpoint {
         }
         self.arm_peer(now, id);
         id
+    }
+
+    /// Wants a link to a node that was found at these addresses, and dials it at once. The rules of trust must let it in by
+    /// its name; one that was disconnected by hand is left alone. Gives whether it is wanted because of this call: then
+    /// [`Self::release_found`] ends it.
+    pub fn want_found(
+        &mut self,
+        now: Instant,
+        key: NodeKey,
+        node: &NodeId,
+        addresses: Vec<Address>,
+        out: &mut dyn Sink<Effect>,
+    ) -> bool {
+        let known = self.peers.of_key(&key);
+        let held = known.and_then(|id| self.peers.get(id)).is_some_and(|peer| peer.held);
+        let welcome = match self.trust.judge(node, &key) {
+            Verdict::Admit { .. } => self.trust.mode() != TrustMode::Open || self.trust.lists(&key),
+            Verdict::Refuse(_) => false,
+        };
+        self.make_room_for_peer();
+        let room = known.is_some() || self.peers.len() < self.settings.max_peers;
+        if held || !welcome || !room || addresses.is_empty() {
+            return false;
+        }
+        let id = self.learn_peer(now, Some(key), None, addresses);
+        let Some(peer) = self.peers.get_mut(id) else { return false };
+        let new = !core::mem::replace(&mut peer.wanted, true);
+        if peer.not_before > now {
+            self.arm_peer(now, id);
+        } else {
+            self.dial_now(now, id, out);
+        }
+        new
+    }
+
+    /// A node that was wanted because it was found is gone: it is dialled no more. A link that stands is kept.
+    pub fn release_found(&mut self, now: Instant, key: &NodeKey) {
+        let Some(id) = self.peers.of_key(key) else { return };
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.wanted = false;
+        }
+        self.waiting.retain(|waiting| *waiting != id);
+        self.arm_peer(now, id);
     }
 
     /// Wants a link to a peer and tries at once, whatever failed before. Gives whether there is such a peer.
