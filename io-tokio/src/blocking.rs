@@ -12,6 +12,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::batch::Batch;
 use crate::client::Client;
+use crate::events;
 use crate::model::{BackupReport, Change, NodeInfo, Page, RecoveryReport, ScanOptions, SnapshotReport, Status, Value};
 use crate::options::ClientOptions;
 use crate::tools::Inspection;
@@ -219,7 +220,7 @@ impl Drop for BlockingClient {
             return runtime.shutdown_background();
         }
         if let Err(error) = runtime.block_on(self.client.close()) {
-            tracing::error!(event = "close_failed", %error, "a dropped client did not close cleanly");
+            events::tell!(error, events::kinds::CLOSE_FAILED, %error, "a dropped client did not close cleanly");
         }
     }
 }

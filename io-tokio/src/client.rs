@@ -17,6 +17,7 @@ use softadastra_core::store::Entry;
 use softadastra_core::time::Now;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use self::transport::Network;
 use crate::batch::Batch;
@@ -141,11 +142,13 @@ impl Client {
             surroundings.display_name = display_name;
         }
         opened.node_mut().refresh_metadata(surroundings);
-        events::started(&NodeInfo::of(opened.node(), clock.now(), report.log_id, dir.as_deref()), &report);
+        let info = NodeInfo::of(opened.node(), clock.now(), report.log_id, dir.as_deref());
+        let span = events::span(&info.node_id);
+        span.in_scope(|| events::started(&info, &report));
 
         let (driver, reach) = Driver::new(opened, disk, Arc::new(clock), net, book.clone());
         let mut tasks = JoinSet::new();
-        tasks.spawn(driver.run());
+        tasks.spawn(driver.run().instrument(span));
         let room = Arc::new(Semaphore::new(room_bytes as usize));
         let tasks = Mutex::new(tasks);
         let network = Network::default();

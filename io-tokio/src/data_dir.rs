@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use softadastra_core::disk::{DiskError, DiskErrorKind};
 use softadastra_core::error::{Code, Error, LocalState};
 
+use crate::events;
 use crate::lock::DirLock;
 use crate::network;
 
@@ -186,7 +187,7 @@ fn adopt_repaired(dir: &Path, wal: &Path) -> Result<bool, Error> {
     }
     std::fs::rename(&built, wal).map_err(|error| failed("renaming", &built, &error))?;
     sync_parent(wal)?;
-    tracing::info!(event = "repair_finished", dir = %dir.display(), "finished a repair that was cut short");
+    events::tell!(info, events::kinds::REPAIR_FINISHED, dir = %dir.display(), "finished a repair that was cut short");
     Ok(true)
 }
 

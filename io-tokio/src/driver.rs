@@ -21,7 +21,8 @@ use futures_util::StreamExt;
 use softadastra_core::disk::{DiskResult, IoToken};
 use softadastra_core::error::{Code, Error};
 use softadastra_core::ids::Lsn;
-use softadastra_core::node::{Event, Health, Input, Output, RequestId};
+use softadastra_core::node::{Event, Health, Input, Node, Output, RequestId};
+use softadastra_core::sync;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -277,15 +278,17 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
         }
     }
 
-    /// Logs an event. Of a peer that was not reached the event has only the number.
+    /// Logs an event. Of some peers the event has only the number.
     fn log(&self, event: &Event) {
-        let peer = match event {
-            Event::LinkFailed { peer: Some(id), .. } => {
-                let now = self.clock.now();
-                self.shared.read(|node| node.peer_link(now, *id)).ok().flatten()
+        let now = self.clock.now();
+        let look = |node: &Node| match event {
+            Event::LinkFailed { peer: Some(id), .. } => node.peer_link(now, *id),
+            Event::Sync(sync::Event::ClockSkew { peer, .. } | sync::Event::Diverged { peer }) => {
+                node.session_link(now, *peer)
             }
             _ => None,
         };
+        let peer = self.shared.read(look).ok().flatten();
         events::told(event, peer.as_ref());
     }
 

@@ -1,19 +1,49 @@
 //! What a node tells its operator, as log lines with a name each.
 
 mod discovery;
+pub mod kinds;
 mod network;
+#[cfg(test)]
+mod tests;
 
+use std::io;
+use std::path::Path;
+
+use softadastra_core::error::{Error, LocalState};
+use softadastra_core::ids::NodeId;
 use softadastra_core::node::{Event, SnapshotTaken};
 use softadastra_core::transport::endpoint::PeerStatus;
 
 pub(crate) use self::network::*;
 
+use crate::control::{Fault, answer};
 use crate::model::{NodeInfo, RecoveryReport};
+
+/// Logs an event of a [`kinds::Kind`], with what the kind says about every one of them.
+macro_rules! tell {
+    ($level:ident, $kind:expr, $($rest:tt)+) => {{
+        let kind: $crate::events::kinds::Kind = $kind;
+        tracing::$level!(
+            event = kind.name,
+            local_state = kind.local_state.as_str(),
+            retry = kind.retry.as_str(),
+            $($rest)+
+        );
+    }};
+}
+pub(crate) use tell;
+
+/// What all lines of a node have in common: which node it is.
+pub(crate) fn span(node: &NodeId) -> tracing::Span {
+    // At the level of errors, so that no filter that lets a line through takes the node's name from it.
+    tracing::error_span!("node", %node)
+}
 
 pub(crate) fn started(info: &NodeInfo, report: &RecoveryReport) {
     let dir = info.data_dir.as_deref().map(|dir| dir.display().to_string()).unwrap_or_default();
-    tracing::info!(
-        event = "recovery",
+    tell!(
+        info,
+        kinds::RECOVERY,
         created = report.created,
         clean = report.clean,
         records = report.records,
@@ -25,24 +55,21 @@ pub(crate) fn started(info: &NodeInfo, report: &RecoveryReport) {
         "the log was opened"
     );
     if report.torn_bytes > 0 {
-        tracing::warn!(
-            event = "torn_tail_cut",
+        tell!(
+            warn,
+            kinds::TORN_TAIL_CUT,
             bytes = report.torn_bytes,
             "the end of the log was no whole frame and was cut, most likely a write that was cut short and never answered; every \
              write before it is kept"
         );
     }
     for doubt in &report.doubts {
-        tracing::warn!(event = "log_in_doubt", doubt, "the log was opened, and may have lost its end to somebody else");
+        tell!(warn, kinds::LOG_IN_DOUBT, doubt, "the log was opened, and may have lost its end to somebody else");
     }
     for name in &report.strangers {
-        tracing::warn!(
-            event = "stranger_in_log_directory",
-            file = name,
-            "this file is not the log's; it was left alone"
-        );
+        tell!(warn, kinds::STRANGER, file = name, "this file is not the log's; it was left alone");
     }
-    tracing::info!(event = "runtime_started", node = %info.node_id, replica = %info.replica_id, dir, "the node is up");
+    tell!(info, kinds::RUNTIME_STARTED, replica = %info.replica_id, dir, "the node is up");
 }
 
 /// `peer`: whom the event is about, where it says so only by number.
@@ -50,24 +77,26 @@ pub(crate) fn told(event: &Event, peer: Option<&PeerStatus>) {
     match event {
         Event::Degraded(degraded) => {
             let (from, to) = degraded.doubtful.map_or((0, 0), |(from, to)| (from.0, to.0));
-            tracing::error!(
-                event = "log_append_failed",
+            let local = if degraded.doubtful.is_some() { LocalState::Unknown } else { LocalState::Valid };
+            tell!(
+                error,
+                kinds::LOG_APPEND_FAILED.local(local),
                 what = degraded.what,
                 doubtful_from = from,
                 doubtful_to = to,
                 "the log could not be written"
             );
-            tracing::error!(event = "degraded", "writes are refused until the node is reopened; reads go on");
+            tell!(error, kinds::DEGRADED, "writes are refused until the node is reopened; reads go on");
         }
         Event::DiskFull { error } => {
-            tracing::error!(event = "disk_full", error, "writes are refused until there is room on the disk");
+            tell!(error, kinds::DISK_FULL, error, "writes are refused until there is room on the disk");
         }
-        Event::DiskRoom => tracing::info!(event = "disk_room", "there is room on the disk again; writes are accepted"),
+        Event::DiskRoom => tell!(info, kinds::DISK_ROOM, "there is room on the disk again; writes are accepted"),
         Event::SnapshotDone(SnapshotTaken { at, bytes }) => {
-            tracing::info!(event = "snapshot_done", at = at.0, bytes, "a snapshot is durable; older segments may go");
+            tell!(info, kinds::SNAPSHOT_DONE, at = at.0, bytes, "a snapshot is durable; older segments may go");
         }
         Event::SnapshotFailed { error } => {
-            tracing::warn!(event = "snapshot_failed", error, "a snapshot was given up; the log goes on without it");
+            tell!(warn, kinds::SNAPSHOT_FAILED, error, "a snapshot was given up; the log goes on without it");
         }
         Event::LinkUp { node, key } => network::link_up(node, key),
         Event::LinkDown { node, key, reason, cause } => network::link_down(node, key, reason, cause.as_ref()),
@@ -75,7 +104,7 @@ pub(crate) fn told(event: &Event, peer: Option<&PeerStatus>) {
         Event::Distrusted { node, key, why } => network::distrusted(node, key, why),
         Event::KeyCloned { key } => network::key_cloned(key),
         Event::Reborn { from, to, finding } => network::reborn(*from, *to, finding),
-        Event::Sync(event) => network::of_sync(event),
+        Event::Sync(event) => network::of_sync(event, peer),
         Event::NodeFound(sighting) => discovery::found(sighting),
         Event::NodeChanged(sighting) => discovery::changed(sighting),
         Event::NodeLost { node, key, why } => discovery::lost(node, key, *why),
@@ -84,5 +113,28 @@ pub(crate) fn told(event: &Event, peer: Option<&PeerStatus>) {
 }
 
 pub(crate) fn stopped(clean: bool) {
-    tracing::info!(event = "runtime_stopped", clean, "the node is down");
+    tell!(info, kinds::RUNTIME_STOPPED, clean, "the node is down");
+}
+
+pub(crate) fn open_failed(dir: &Path, error: &Error) {
+    let kind = kinds::OPEN_FAILED.local(error.local());
+    tell!(error, kind, dir = %dir.display(), code = error.code().as_str(), %error, "the node could not be opened");
+}
+
+pub(crate) fn backed_up(dir: &Path, result: &Result<answer::Backup, Fault>) {
+    let dir = dir.display();
+    match result {
+        Ok(made) => {
+            let answer::Backup { durable_lsn, files, bytes, copied_bytes, .. } = made;
+            tell!(info, kinds::BACKUP_DONE, %dir, durable_lsn, files, bytes, copied_bytes, "a backup is whole");
+        }
+        Err(fault) => {
+            let (code, error) = (&fault.code, fault);
+            tell!(error, kinds::BACKUP_FAILED, %dir, code, %error, "the backup before this one, if any, is whole");
+        }
+    }
+}
+
+pub(crate) fn control_accept_failed(error: &io::Error, makes_way: bool) {
+    tell!(warn, kinds::CONTROL_ACCEPT_FAILED, %error, makes_way, "a connection was not taken");
 }

@@ -60,7 +60,7 @@ impl fmt::Display for Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// One readable line per event.
-    Text,
+    Human,
     /// One JSON object per event.
     Json,
 }
@@ -101,7 +101,7 @@ pub struct Settings {
     pub lock_wait: Option<Duration>,
     /// What is logged: an `EnvFilter` directive such as `info` or `softadastra=debug`. Default by `-v` and `-q`.
     pub log: Option<String>,
-    /// The form of log lines. Default `text`.
+    /// The form of log lines. Default `human`.
     pub log_format: LogFormat,
     /// When output is coloured. Default `auto`.
     pub color: ColorSetting,
@@ -287,7 +287,7 @@ impl Settings {
             snapshot_after: None,
             lock_wait: None,
             log: None,
-            log_format: LogFormat::Text,
+            log_format: LogFormat::Human,
             color: ColorSetting::Auto,
             json: false,
             network: NetworkSettings::default(),
@@ -360,7 +360,7 @@ impl Settings {
             Key::LockWait => self.lock_wait = Some(duration(text)?),
             Key::Log => self.log = Some(text.to_owned()),
             Key::LogFormat => {
-                self.log_format = choice(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)])?;
+                self.log_format = choice(text, &[("human", LogFormat::Human), ("json", LogFormat::Json)])?;
             }
             Key::Color => {
                 let all =

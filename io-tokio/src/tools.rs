@@ -13,7 +13,7 @@ pub use softadastra_core::wal::scan::{
 use crate::data_dir::{self, DAMAGED_PREFIX, NEW_WAL_DIR, Prepared, WAL_DIR};
 use crate::founding::{check_equal, found, inspect_dir};
 use crate::lock::DirLock;
-use crate::off_thread;
+use crate::{events, off_thread};
 
 /// What a data directory's log consists of.
 #[derive(Clone, Debug)]
@@ -159,8 +159,7 @@ pub async fn repair(data_dir: &Path, node_id: Option<NodeId>) -> Result<RepairRe
     let rebuilt = check_equal(&built, wanted).await?;
     let kept_aside = off_thread(move || swap(&dir, &wal, &built)).await?;
     drop(lock);
-    tracing::warn!(
-        event = "log_repaired",
+    events::tell!(warn, events::kinds::LOG_REPAIRED,
         kept_aside = %kept_aside.display(),
         damage = report.damage.len(),
         keys = rebuilt.store().len(),

@@ -13,6 +13,7 @@ mod guides;
 mod import;
 mod network;
 mod noise_peer;
+mod operations;
 mod support;
 mod sync;
 mod tidy;

@@ -29,7 +29,7 @@ fn sized(small: u32, full: u32) -> u32 {
 
 /// Waits for a state of processes that no event tells, asking again and again.
 #[track_caller]
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
         assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");

@@ -281,6 +281,13 @@ impl Node {
         self.links.endpoint.as_ref()?.peers(now.mono).find(|status| status.id == peer)
     }
 
+    /// The link of a session, by the number that events of sync give. `None` when the link has ended.
+    #[must_use]
+    pub fn session_link(&self, now: Now, session: sync::PeerId) -> Option<PeerStatus> {
+        let (key, _) = self.links.sessions.iter().find(|(_, id)| **id == session)?;
+        self.links.endpoint.as_ref()?.peers(now.mono).find(|status| status.key == Some(*key))
+    }
+
     pub(super) fn link_fact(&mut self, now: Now, link: LinkId, fact: LinkFact) {
         let Some(endpoint) = &mut self.links.endpoint else { return };
         let (at, out) = (now.mono, &mut self.steps);

@@ -50,6 +50,15 @@ pub(super) struct Global {
     /// Say nothing but answers and errors
     #[arg(short, long, global = true)]
     pub(super) quiet: bool,
+    /// What is logged: error, warn, info, debug, trace, or a filter such as softadastra=debug
+    /// [default: info for a node that runs, warn else]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub(super) log_level: Option<String>,
+
+    /// How log lines are written: for people or for programs [default: human]
+    #[arg(long, global = true, value_name = "human|json")]
+    pub(super) log_format: Option<String>,
+
     /// When to colour [default: auto]
     #[arg(long, global = true, value_name = "WHEN")]
     pub(super) color: Option<When>,

@@ -17,6 +17,7 @@ use super::output::{Failure, Output};
 use super::progress::{Progress, Unit};
 use crate::control::answer::{Batch, Imported};
 use crate::control::{Backend, Fault};
+use crate::events;
 use crate::ndjson::{self, LineError, MAX_LINE_LEN};
 
 /// Bytes read at once; the lines that end within them are one chunk.
@@ -128,7 +129,7 @@ async fn store<B: Backend>(
         write(backend, &chunk, source, done).await?;
         done.bytes += chunk.bytes;
         progress.update(done.bytes, done.records);
-        tracing::debug!(event = "imported", records = done.records, bytes = done.bytes, "durable so far");
+        events::tell!(debug, events::kinds::IMPORTED, records = done.records, bytes = done.bytes, "durable so far");
         match chunk.ended {
             None => {}
             Some(Ended::Line(line, error)) => {

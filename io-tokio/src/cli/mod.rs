@@ -22,17 +22,22 @@ mod upkeep;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{CommandFactory as _, Parser as _};
 use softadastra_core::error::Code;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 use self::args::{Cli, Command, Global, NodeCommand};
 use self::output::{Done, Failure, Output};
 use crate::control::Fault;
 use crate::control::answer::{ErrorEnvelope, Version};
-use crate::settings::{ColorSetting, Layers, LogFormat, Settings};
+use crate::logging::{Lines, Recent, Stderr};
+use crate::settings::{ColorSetting, Layers, Settings};
 
 /// Runs the command line of this process and says how it ended: 0 done, 1 failed, 2 usage.
 #[must_use]
@@ -92,7 +97,7 @@ fn run(cli: Cli, settings: &Settings, out: &mut Output) -> Result<Done, Failure>
             let serves = matches!(command, Command::Node(NodeCommand::Start(_)));
             // What goes wrong in the demonstration is meant to.
             let quiet = cli.global.quiet || matches!(command, Command::Demo);
-            start_logging(&cli.global, settings, quiet, serves)?;
+            let recent = start_logging(&cli.global, settings, quiet, serves)?;
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
             if !serves {
                 // One for the engine, one for the connection: the command itself runs on the main thread.
@@ -101,7 +106,7 @@ fn run(cli: Cli, settings: &Settings, out: &mut Output) -> Result<Done, Failure>
             let runtime = runtime.enable_all().build().map_err(|error| Fault::io("start the runtime", &error))?;
             let done = runtime.block_on(async {
                 survive_file_size_limit()?;
-                carry_out(command, settings, out).await
+                carry_out(command, settings, recent, out).await
             });
             // A thread that waits for input that nobody needs any more must not hold up the end.
             runtime.shutdown_background();
@@ -118,7 +123,12 @@ fn survive_file_size_limit() -> Result<(), Failure> {
     signal(number).map(drop).map_err(|error| Fault::io("take the signal SIGXFSZ", &error).into())
 }
 
-async fn carry_out(command: Command, settings: &Settings, out: &mut Output) -> Result<Done, Failure> {
+async fn carry_out(
+    command: Command,
+    settings: &Settings,
+    _recent: Arc<Recent>,
+    out: &mut Output,
+) -> Result<Done, Failure> {
     match command {
         Command::Init { node_id, new_history } => node::init(settings, node_id, new_history, out).await,
         Command::Node(NodeCommand::Start(args)) => node::start(settings, args, out).await,
@@ -163,6 +173,12 @@ fn settings(cli: &Cli) -> Result<Settings, Fault> {
     if let Some(when) = global.color {
         layers.flags.push(("--color", "color".to_owned(), when.name().into()));
     }
+    if let Some(level) = &global.log_level {
+        layers.flags.push(("--log-level", "log".to_owned(), level.into()));
+    }
+    if let Some(format) = &global.log_format {
+        layers.flags.push(("--log-format", "log_format".to_owned(), format.into()));
+    }
     if global.json {
         layers.flags.push(("--json", "json".to_owned(), "true".into()));
     }
@@ -180,7 +196,7 @@ fn settings(cli: &Cli) -> Result<Settings, Fault> {
     Ok(settings)
 }
 
-fn start_logging(global: &Global, settings: &Settings, quiet: bool, serves: bool) -> Result<(), Failure> {
+fn start_logging(global: &Global, settings: &Settings, quiet: bool, serves: bool) -> Result<Arc<Recent>, Failure> {
     let default = match (quiet, global.verbose, serves) {
         (true, 0, _) => "error",
         (_, 0, true) => "info",
@@ -189,13 +205,14 @@ fn start_logging(global: &Global, settings: &Settings, quiet: bool, serves: bool
         _ => "trace",
     };
     let filter = log_filter(settings, default)?;
-    let ansi = Output::paints_stderr(settings.color);
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(ansi);
-    let started = match settings.log_format {
-        LogFormat::Text => log.with_target(false).try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
-    };
-    started.map_err(|error| Fault::new(Code::InvalidState, format!("logging cannot start: {error}"), "").into())
+    let stderr = Stderr { format: settings.log_format, color: Output::paints_stderr(settings.color) };
+    let recent = Arc::new(Recent::default());
+    // Only a node that runs is ever asked for its latest lines.
+    let kept = serves.then(|| Lines::new(recent.clone()).with_filter(LevelFilter::INFO));
+    let log = tracing_subscriber::registry().with(Lines::new(stderr).with_filter(filter)).with(kept);
+    let started = log.try_init();
+    started.map_err(|error| Fault::new(Code::InvalidState, format!("logging cannot start: {error}"), ""))?;
+    Ok(recent)
 }
 
 fn log_filter(settings: &Settings, default: &str) -> Result<EnvFilter, Failure> {

@@ -9,6 +9,7 @@ use softadastra_core::ids::NodeId;
 use softadastra_core::transport::trust::Trust;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::args::Start;
 use super::links;
@@ -19,7 +20,7 @@ use crate::control::local::TransportTrouble;
 use crate::control::server::Server;
 use crate::control::{Backend as _, Fault, Local};
 use crate::settings::Settings;
-use crate::{Client, PeerSpec, TrustMode, data_dir, network};
+use crate::{Client, PeerSpec, TrustMode, data_dir, events, network};
 
 /// How long a stopping node waits for those it is answering.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -92,13 +93,14 @@ pub(super) async fn start(settings: &Settings, args: Start, out: &mut Output) ->
     // From here on a signal is a request to stop cleanly, even one that comes while the log is being read.
     let mut signals = Signals::new()?;
     let client = tokio::select! {
-        opened = Client::open(wanted) => opened?,
+        opened = Client::open(wanted) => opened.inspect_err(|error| events::open_failed(&settings.data_dir, error))?,
         name = signals.next() => {
-            tracing::info!(event = "signal", name, "stopped before the node was up");
+            events::tell!(info, events::kinds::SIGNAL, name, "stopped before the node was up");
             return Ok(Done::Yes);
         }
     };
-    let served = serve(settings, &client, signals, out).await;
+    let span = events::span(&client.node_info()?.node_id);
+    let served = serve(settings, &client, signals, out).instrument(span).await;
     let closed = client.close().await;
     served?;
     closed?;
@@ -126,16 +128,16 @@ async fn serve(settings: &Settings, client: &Client, mut signals: Signals, out: 
     let _trying = links::open(client, settings.network.transport_options(), &trouble).await?;
     let mut local = Local::for_a_node(client.clone(), trouble);
     let stop = CancellationToken::new();
-    let mut serving = tokio::spawn(server.serve(local.clone(), stop.clone()));
+    let mut serving = tokio::spawn(server.serve(local.clone(), stop.clone()).in_current_span());
     let node = local.node().await?;
-    tracing::info!(event = "ready", node = %node.node_id, pid = node.pid, "commands are taken");
+    events::tell!(info, events::kinds::READY, pid = node.pid, "commands are taken");
     if out.is_json() {
         out.document(&node)?;
         out.flush()?;
     }
     let ended = tokio::select! {
         name = signals.next() => {
-            tracing::info!(event = "signal", name, "stopping");
+            events::tell!(info, events::kinds::SIGNAL, name, "stopping");
             Ok(())
         }
         () = client.closed() => {
@@ -150,7 +152,7 @@ async fn serve(settings: &Settings, client: &Client, mut signals: Signals, out: 
         Ok(Ok(())) => {}
         Ok(Err(panicked)) => return Err(ended_early(Err(panicked)).into()),
         Err(_elapsed) => {
-            tracing::warn!(event = "farewell_cut_short", "somebody was still being answered");
+            events::tell!(warn, events::kinds::FAREWELL_CUT_SHORT, "somebody was still being answered");
             serving.abort();
         }
     }

@@ -10,7 +10,7 @@ use super::output::{Done, Failure, Output};
 use crate::control::{Backend, Fault, Local, Remote};
 use crate::options::Durability;
 use crate::settings::Settings;
-use crate::{Client, ClientOptions};
+use crate::{Client, ClientOptions, events};
 
 /// How long a command waits for another one to let go of the directory, unless configured.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
@@ -44,8 +44,7 @@ fn closed_after(done: Done, closed: Result<(), Fault>, durability: Durability) -
     let Err(fault) = closed else { return Ok(done) };
     match durability {
         Durability::Always => {
-            tracing::warn!(
-                event = "not_closed_cleanly",
+            events::tell!(warn, events::kinds::NOT_CLOSED_CLEANLY,
                 error = %fault,
                 "the command is done, and what it wrote is kept; the next opening will be a recovery"
             );

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::Client;
 use crate::driver::Command;
+use crate::events;
 use crate::model::{ConflictInfo, Resolution, SyncState};
 
 impl Client {
@@ -25,7 +26,13 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub async fn tick(&self, prune: bool) -> Result<Ticked, Error> {
-        self.act(move |node, now| Ok(node.tick(now, prune))).await
+        self.act(move |node, now| {
+            let done = node.tick(now, prune);
+            // Here, where the line is one of the node.
+            events::ticked(&done);
+            Ok(done)
+        })
+        .await
     }
 
     /// Queues operations again that were given up after many tries, dials every wanted peer at once, and gives how many

@@ -30,7 +30,7 @@ use super::local::{Local, LocalWatch};
 use super::query::Query;
 use super::serving::{self, Limits};
 use super::{SOCKET_NAME, socket};
-use crate::ndjson;
+use crate::{events, ndjson};
 
 /// The most bytes of bodies that are held at once, those of small ones left out.
 const BODIES: usize = 256 << 20;
@@ -288,5 +288,7 @@ async fn backup(State(mut shared): State<Shared>, RawQuery(query): RawQuery) -> 
     if !dir.is_absolute() {
         return Err(Refused(Fault::new(Code::InvalidArgument, "the backup directory is not an absolute path", "")));
     }
-    Ok(Answered(shared.local.backup(dir).await?))
+    let made = shared.local.backup(dir).await;
+    events::backed_up(dir, &made);
+    Ok(Answered(made?))
 }

@@ -21,8 +21,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::connections::{Busy, Connections, Place};
+use crate::events;
 
 /// How long to wait after a failed `accept` that no connection could give way to.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -72,7 +74,8 @@ pub(super) async fn serve(
         match accepted {
             Ok((stream, _)) => match connections.enter(limits.connections) {
                 Some(place) => {
-                    tasks.spawn(serve_one(stream, router.clone(), Arc::new(place), limits, stop.clone()));
+                    let serving = serve_one(stream, router.clone(), Arc::new(place), limits, stop.clone());
+                    tasks.spawn(serving.in_current_span());
                 }
                 None => {
                     if let Ok(permit) = refusals.clone().try_acquire_owned() {
@@ -90,7 +93,7 @@ pub(super) async fn serve(
             }
             Err(error) => {
                 let makes_way = connections.make_way();
-                tracing::warn!(event = "control_accept_failed", %error, makes_way, "a connection was not taken");
+                events::control_accept_failed(&error, makes_way);
                 // Whoever gives way needs a moment for it, too.
                 stop.run_until_cancelled(sleep(PAUSE)).await;
             }

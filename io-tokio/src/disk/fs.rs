@@ -15,6 +15,7 @@ use softadastra_core::wal::format::FileName;
 use tokio::sync::oneshot;
 
 use super::Disk;
+use crate::events;
 use crate::lock::DirLock;
 
 /// The most operations waiting in one lane. A node has a handful in flight; more than this is a fault, and is told.
@@ -140,7 +141,7 @@ fn serve(shared: &Shared, queue: &Receiver<Job>) {
     while let Ok(Job { op, reply }) = queue.recv() {
         let result = shared.carry_out(op);
         if let Err(Err(error)) = reply.send(result) {
-            tracing::warn!(event = "disk_error_unheard", %error, "a disk operation failed and nobody waited for it");
+            events::tell!(warn, events::kinds::DISK_ERROR_UNHEARD, %error, "a disk operation failed and nobody waited for it");
         }
     }
 }

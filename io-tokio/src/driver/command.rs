@@ -116,6 +116,6 @@ impl Waiting {
 /// Answers; whoever asked may have gone.
 pub(crate) fn tell<T>(answer: Answer<T>, result: Result<T, Error>) {
     if answer.send(result).is_err() {
-        tracing::trace!(event = "answer_unheard", "whoever asked has gone");
+        tracing::trace!(step = "answer_unheard", "whoever asked has gone");
     }
 }

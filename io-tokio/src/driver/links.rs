@@ -20,6 +20,7 @@ use softadastra_core::transport::address::Address;
 use softadastra_core::transport::endpoint::LinkId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
+use tracing::Instrument as _;
 
 pub(super) use self::bind::{Bound, bind};
 use self::pipe::Pipe;
@@ -106,7 +107,7 @@ impl<N: Net> Links<N> {
     /// Takes connections from these until [`Self::stop_listening`].
     pub(super) fn listen(&mut self, listeners: Vec<N::Listener>) {
         for listener in listeners {
-            self.listening.spawn(accept::run::<N>(listener, self.told.clone()));
+            self.listening.spawn(accept::run::<N>(listener, self.told.clone()).in_current_span());
         }
     }
 
@@ -162,7 +163,7 @@ impl<N: Net> Links<N> {
     /// Runs `task` until it ends or all of this is dropped.
     pub(super) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
         while self.tasks.try_join_next().is_some() {}
-        self.tasks.spawn(task)
+        self.tasks.spawn(task.in_current_span())
     }
 }
 

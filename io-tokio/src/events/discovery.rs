@@ -4,15 +4,16 @@ use softadastra_core::discovery::{Loss, Notice, Sighting};
 use softadastra_core::ids::NodeId;
 use softadastra_core::transport::identity::NodeKey;
 
+use super::{kinds, tell};
+
 pub(super) fn found(sighting: &Sighting) {
     let addresses = addresses(sighting);
-    tracing::info!(event = "node_found", peer = %sighting.node, key = %sighting.key, addresses, "discovery has found a node");
+    tell!(info, kinds::NODE_FOUND, peer = %sighting.node, key = %sighting.key, addresses, "discovery has found a node");
 }
 
 pub(super) fn changed(sighting: &Sighting) {
     let addresses = addresses(sighting);
-    tracing::info!(
-        event = "node_changed",
+    tell!(info, kinds::NODE_CHANGED,
         peer = %sighting.node,
         key = %sighting.key,
         addresses,
@@ -25,7 +26,7 @@ pub(super) fn lost(node: &NodeId, key: &NodeKey, why: Loss) {
         Loss::Goodbye => "it said goodbye",
         Loss::Silence => "it was not heard for too long",
     };
-    tracing::info!(event = "node_lost", peer = %node, %key, why, "a node that was found is gone");
+    tell!(info, kinds::NODE_LOST, peer = %node, %key, why, "a node that was found is gone");
 }
 
 fn addresses(sighting: &Sighting) -> String {
@@ -35,43 +36,38 @@ fn addresses(sighting: &Sighting) -> String {
 
 pub(super) fn notice(notice: &Notice) {
     match notice {
-        Notice::Ignored { why, from } => tracing::warn!(
-            event = "datagrams_dropped",
+        Notice::Ignored { why, from } => tell!(warn, kinds::DATAGRAMS_DROPPED,
             reason = why.as_str(),
             %from,
             "datagrams of discovery are dropped: {why}; told once a minute"
         ),
-        Notice::ClockSkew { key, node, ahead: Some(ms) } => tracing::warn!(
-            event = "discovered_clock_skewed",
+        Notice::ClockSkew { key, node, ahead: Some(ms) } => tell!(warn, kinds::DISCOVERED_CLOCK_SKEWED,
             peer = %node,
             %key,
             ahead_ms = ms,
             "the clock of a node that was found is off"
         ),
         Notice::ClockSkew { key, node, ahead: None } => {
-            tracing::info!(event = "discovered_clock_mended", peer = %node, %key, "its clock is right again");
+            tell!(info, kinds::DISCOVERED_CLOCK_MENDED, peer = %node, %key, "its clock is right again");
         }
-        Notice::IdentityClone { key, from } => tracing::error!(
-            event = "discovered_clone",
+        Notice::IdentityClone { key, from } => tell!(error, kinds::DISCOVERED_CLONE,
             %key,
             %from,
             "two running nodes have this key: a data directory was copied; give one of them a directory of its own"
         ),
-        Notice::SharedName { node, key, other } => tracing::warn!(
-            event = "discovered_name_shared",
+        Notice::SharedName { node, key, other } => tell!(warn, kinds::DISCOVERED_NAME_SHARED,
             peer = %node,
             %key,
             %other,
             "two keys go by one name; links are made with the one that trust says"
         ),
-        Notice::TargetFailing { target, error } => tracing::warn!(
-            event = "discovery_target_failing",
+        Notice::TargetFailing { target, error } => tell!(warn, kinds::DISCOVERY_TARGET_FAILING,
             %target,
             error,
             "datagrams of discovery cannot be sent there; trying on, links and local work go on"
         ),
         Notice::TargetWorks { target } => {
-            tracing::info!(event = "discovery_target_works", %target, "datagrams of discovery go out there again");
+            tell!(info, kinds::DISCOVERY_TARGET_WORKS, %target, "datagrams of discovery go out there again");
         }
     }
 }

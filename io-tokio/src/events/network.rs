@@ -5,77 +5,85 @@ use std::net::SocketAddr;
 
 use softadastra_core::error::Error;
 use softadastra_core::ids::{NodeId, ReplicaId};
-use softadastra_core::sync;
+use softadastra_core::node::Ticked;
+use softadastra_core::sync::{self, Finding};
 use softadastra_core::transport::endpoint::{PeerStatus, TurnedAway};
 use softadastra_core::transport::identity::NodeKey;
 use softadastra_core::transport::reason::CloseReason;
 use softadastra_core::transport::trust::Distrust;
 
+use super::kinds::{self, Retry};
+use super::tell;
 use crate::link_end;
 
 pub(crate) fn transport_started(key: &NodeKey, addresses: &[SocketAddr]) {
     let listening: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-    tracing::info!(event = "transport_started", %key, listening = listening.join(" "), "links are opened and taken");
+    tell!(info, kinds::TRANSPORT_STARTED, %key, listening = listening.join(" "), "links are opened and taken");
 }
 
 pub(crate) fn transport_failed(error: &Error) {
-    tracing::error!(event = "transport_failed", %error, "no links are opened; local work goes on");
+    tell!(error, kinds::TRANSPORT_FAILED, %error, "no links are opened; local work goes on");
 }
 
 pub(crate) fn transport_stopped() {
-    tracing::info!(event = "transport_stopped", "no links are opened or taken any more");
+    tell!(info, kinds::TRANSPORT_STOPPED, "no links are opened or taken any more");
 }
 
 pub(crate) fn accept_failed(error: &io::Error) {
-    tracing::warn!(
-        event = "accept_failed",
+    tell!(warn, kinds::ACCEPT_FAILED,
         %error,
         "connections cannot be taken at present, most often for want of file descriptors; trying on"
     );
 }
 
 pub(crate) fn accepting_again() {
-    tracing::info!(event = "accepting_again", "connections are taken again");
+    tell!(info, kinds::ACCEPTING_AGAIN, "connections are taken again");
 }
 
 /// Not for operators: a flood of connections would be a flood of lines.
 pub(crate) fn turned_away(from: SocketAddr, why: TurnedAway) {
-    tracing::debug!(event = "link_turned_away", %from, %why, "a connection was closed at once");
+    tracing::debug!(step = "link_turned_away", %from, %why, "a connection was closed at once");
 }
 
 pub(crate) fn pinned(node: &NodeId, key: &NodeKey) {
-    tracing::info!(event = "peer_pinned", peer = %node, %key, "this name belongs to this key from now on");
+    tell!(info, kinds::PEER_PINNED, peer = %node, %key, "this name belongs to this key from now on");
 }
 
 pub(crate) fn pins_not_written(error: &Error) {
-    tracing::warn!(
-        event = "network_book_not_written",
+    tell!(warn, kinds::NETWORK_BOOK_NOT_WRITTEN,
         %error,
         "the latest pins hold until the node stops; they are written with the next change"
     );
 }
 
 pub(super) fn link_up(node: &NodeId, key: &NodeKey) {
-    tracing::info!(event = "link_up", peer = %node, %key, "a link to a peer stands");
+    tell!(info, kinds::LINK_UP, peer = %node, %key, "a link to a peer stands");
 }
 
 pub(super) fn link_down(node: &NodeId, key: &NodeKey, reason: &CloseReason, cause: Option<&sync::CloseReason>) {
     let (code, detail) = (reason.as_str(), link_end::sentence(reason, cause));
-    tracing::info!(event = "link_down", peer = %node, %key, reason = code, detail, "the link has ended");
+    tell!(info, kinds::LINK_DOWN, peer = %node, %key, reason = code, detail, "the link has ended");
 }
 
 /// Links that strangers open fail at any rate they like; those the node dials fail at its own, slow one.
 pub(super) fn link_failed(dialled: Option<&PeerStatus>, reason: &CloseReason) {
     let (code, detail) = (reason.as_str(), link_end::sentence(reason, None));
     let Some(status) = dialled else {
-        tracing::debug!(event = "link_failed", reason = code, detail, "somebody opened a link in vain");
+        tracing::debug!(step = "link_refused", reason = code, detail, "somebody opened a link in vain");
         return;
     };
     let peer = name(status);
     if reason.needs_operator() {
-        tracing::warn!(event = "link_failed", peer, reason = code, detail, "somebody has to see to this peer");
+        tell!(
+            warn,
+            kinds::LINK_FAILED.retry(Retry::AfterAChange),
+            peer,
+            reason = code,
+            detail,
+            "somebody has to see to this peer"
+        );
     } else {
-        tracing::info!(event = "link_failed", peer, reason = code, detail, "a peer was not reached; trying on");
+        tell!(info, kinds::LINK_FAILED, peer, reason = code, detail, "a peer was not reached; trying on");
     }
 }
 
@@ -90,55 +98,67 @@ pub(super) fn distrusted(node: &NodeId, key: &NodeKey, why: &Distrust) {
     let code = why.as_str();
     match why {
         Distrust::KeyChanged { .. } => {
-            tracing::error!(event = "peer_key_changed", peer = %node, %key, %why, "a link was refused");
+            tell!(error, kinds::PEER_KEY_CHANGED, peer = %node, %key, %why, "a link was refused");
         }
         Distrust::Unlisted | Distrust::PinsFull => {
-            tracing::warn!(event = "peer_distrusted", reason = code, peer = %node, %key, %why, "a link was refused");
+            tell!(warn, kinds::PEER_DISTRUSTED, reason = code, peer = %node, %key, %why, "a link was refused");
         }
     }
 }
 
 pub(super) fn key_cloned(key: &NodeKey) {
-    tracing::error!(
-        event = "identity_clone",
+    tell!(error, kinds::IDENTITY_CLONE,
+        finding = "two running nodes have one key",
         %key,
         "two running nodes have one key: a directory was copied; stop one, and give the copy a key of its own"
     );
 }
 
 pub(super) fn reborn(from: ReplicaId, to: ReplicaId, finding: &sync::Finding) {
-    tracing::warn!(event = "reborn", %from, %to, %finding, "the node goes on under a new replica id");
+    tell!(warn, kinds::REBORN, %from, %to, %finding, "the node goes on under a new replica id");
 }
 
-pub(super) fn of_sync(event: &sync::Event) {
+/// `peer`: whom it is about, where the event says so only by number.
+pub(super) fn of_sync(event: &sync::Event, peer: Option<&PeerStatus>) {
     use sync::Event as E;
+    let peer = peer.map(name).unwrap_or_default();
     match event {
         E::Opened { replica, node, .. } => {
-            tracing::info!(event = "sync_opened", peer = %node, %replica, "operations are exchanged with a peer");
+            tell!(info, kinds::SYNC_OPENED, peer = %node, %replica, "operations are exchanged with a peer");
         }
         E::Conflict { id, key } => {
             let key = key.escape_ascii();
-            tracing::info!(event = "conflict", id, %key, "two writes that had not seen each other met");
+            tell!(info, kinds::CONFLICT, id, %key, "two writes that had not seen each other met");
         }
         E::ClockSkew { ahead_ms, .. } => {
-            tracing::warn!(event = "clock_skew", ahead_ms, "the clock of a peer, or this node's, is off");
+            tell!(warn, kinds::CLOCK_SKEW, peer, ahead_ms, "the clock of a peer, or this node's, is off");
         }
         E::Diverged { .. } => {
-            tracing::error!(event = "diverged", "two replicas with the same claims differ; a repair is under way");
+            tell!(error, kinds::DIVERGED, peer, "two replicas with the same claims differ; a repair is under way");
         }
         E::Identity(finding) => {
-            tracing::error!(event = finding.as_str(), %finding, "two histories bear one name");
+            let kind = match finding {
+                Finding::Rollback { .. } | Finding::LogRollback { .. } => kinds::IDENTITY_ROLLBACK,
+                Finding::Clone(_) => kinds::IDENTITY_CLONE,
+            };
+            tell!(error, kind, %finding, "two histories bear one name");
         }
         E::Failed { operations, reason } => {
-            tracing::warn!(
-                event = "delivery_failed",
+            tell!(
+                warn,
+                kinds::DELIVERY_FAILED,
                 operations,
                 reason,
                 "not delivered after many tries; kept, and tried again when a peer is heard"
             );
         }
         E::Collected { tombstones } => {
-            tracing::info!(event = "tombstones_collected", tombstones, "every peer knows of these deletions");
+            tell!(info, kinds::TOMBSTONES_COLLECTED, tombstones, "every peer knows of these deletions");
         }
     }
+}
+
+pub(crate) fn ticked(done: &Ticked) {
+    let Ticked { batch, sent, connected, retried, pruned, .. } = done;
+    tell!(info, kinds::SYNC_TICK, batch, sent, connected, retried, pruned, "a round of delivery by hand");
 }

@@ -11,7 +11,7 @@ use softadastra_core::transport::identity::{Identity, NetworkSecret, NodeKey};
 
 use super::content::Content;
 use super::file;
-use crate::off_thread;
+use crate::{events, off_thread};
 
 /// Who a node is on the network, and whom it knows there: the file `network.json` of a data directory. Clones share it.
 ///
@@ -49,12 +49,12 @@ impl Book {
             None => {
                 let content = Content::of(Identity::generate(&mut seed.secrets("identity")));
                 file::write(dir, &content)?;
-                tracing::info!(event = "identity_created", key = %content.identity.key(), "the node has a key now");
+                events::tell!(info, events::kinds::IDENTITY_CREATED, key = %content.identity.key(), "the node has a key now");
                 Ok(content)
             }
         });
         if let Err(error) = &content {
-            tracing::error!(event = "network_book_unusable", %error, "the node works, and opens no links");
+            events::tell!(error, events::kinds::NETWORK_BOOK_UNUSABLE, %error, "the node works, and opens no links");
         }
         Self::holding(Some(dir.to_owned()), content, seed)
     }

@@ -141,8 +141,8 @@ catalog! {
         Log = "log",
             Varies { is: "by -v and -q: info for a node, warn else", example: r#""info""# },
             "What is logged: a filter such as info or softadastra=debug.";
-        LogFormat = "log_format", Value(r#""text""#),
-            "The form of log lines on standard error: text, or json (one object a line).";
+        LogFormat = "log_format", Value(r#""human""#),
+            "The form of log lines on standard error: human, or json (one object a line).";
         Color = "color", Value(r#""auto""#),
             "When to colour: auto (on a terminal, unless NO_COLOR is set), always, never.";
         Json = "json", Value("false"),

@@ -54,7 +54,7 @@ fn values_of_the_wrong_kind_are_refused_with_key_and_place() {
         ("max_value_len", "1 MB!", "is not a size"),
         ("max_value_len", "-1", "is not a size"),
         ("node_id", "a b", "node id"),
-        ("log_format", "xml", "is not one of text, json"),
+        ("log_format", "xml", "is not one of human, json"),
         ("color", "red", "is not one of auto, always, never"),
         ("json", "yes", "is not one of true, false"),
         ("listen", "0.0.0.0:4444, localhost", "\"localhost\" is not HOST:PORT"),

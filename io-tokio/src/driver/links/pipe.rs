@@ -35,7 +35,7 @@ pub(super) struct Pipe {
 impl Pipe {
     pub(super) fn send(&self, bytes: Bytes) {
         if self.out.send(bytes).is_err() {
-            tracing::trace!(event = "sent_too_late", "the connection has ended; the node is being told");
+            tracing::trace!(step = "sent_too_late", "the connection has ended; the node is being told");
         }
     }
 }
@@ -57,7 +57,7 @@ pub(super) fn lay<N: Net>(
 /// Tells the loop. When it has ended, nobody wants to know any more.
 pub(super) async fn tell<N: Net>(told: &mpsc::Sender<NetFact<N>>, fact: NetFact<N>) {
     if told.send(fact).await.is_err() {
-        tracing::trace!(event = "fact_unheard", "the loop has ended");
+        tracing::trace!(step = "fact_unheard", "the loop has ended");
     }
 }
 
