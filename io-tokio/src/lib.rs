@@ -127,3 +127,8 @@ pub(crate) async fn off_thread<T: Send + 'static>(
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// Compiles and runs the examples of the guide for programmers.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guides/local-first-app.md")]
+struct LocalFirstApp;
