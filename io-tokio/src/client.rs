@@ -1,5 +1,6 @@
 //! The async client: a handle on an open node.
 
+mod discovery;
 mod known;
 mod sync;
 mod transport;

@@ -7,6 +7,7 @@
 
 mod command;
 mod commands;
+mod discovery;
 mod links;
 mod network;
 mod refusals;
@@ -15,6 +16,7 @@ mod start;
 mod timer;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -26,11 +28,13 @@ use softadastra_core::sync;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
-pub(crate) use self::command::{Act, Answer, Command, Files, FilesJob, StartTransport, tell};
+pub(crate) use self::command::{Act, Answer, Command, Files, FilesJob, StartDiscovery, StartTransport, tell};
+pub(crate) use self::discovery::Standing;
 pub(crate) use self::shared::{Shared, closed, nothing_on_disk, stopped};
 pub(crate) use self::start::{InFlight, Opened, bring_up, submit};
 
 use self::command::Waiting;
+use self::discovery::Discovery;
 use self::links::{Links, NetFact};
 use self::network::Transport;
 use self::refusals::Arrivals;
@@ -75,6 +79,9 @@ pub(crate) struct Driver<D, C, N: Net> {
     net_facts: mpsc::Receiver<NetFact<N>>,
     transport: Transport,
     arrivals: Arrivals,
+    /// Where links are taken.
+    listening: Vec<SocketAddr>,
+    discovery: Discovery,
     book: Book,
     published: watch::Sender<Lsn>,
     told: broadcast::Sender<Event>,
@@ -133,6 +140,8 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
             net_facts,
             transport: Transport::Stopped,
             arrivals: Arrivals::default(),
+            listening: Vec::new(),
+            discovery: Discovery::default(),
             book,
             published,
             told,
@@ -251,6 +260,7 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
         }
         outputs.drain(..).for_each(|output| self.act(output));
         self.outputs = outputs;
+        self.end_parting();
         then
     }
 
@@ -264,7 +274,7 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
             }
             Output::Published(lsn) => drop(self.published.send_replace(lsn)),
             Output::Link { link, act } => self.link_act(link, act),
-            Output::Datagram { .. } => {}
+            Output::Datagram { to, bytes } => self.discovery.send(to, bytes),
             Output::Pin { node, key } => self.keep_pin(node, key),
             Output::Event(event) => {
                 self.log(&event);
@@ -296,6 +306,7 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
     async fn end(mut self) {
         // A backup that is cut short leaves the one before it whole.
         self.jobs.shutdown().await;
+        self.discovery = Discovery::default();
         // What still waits to be told is dropped, and with it who waits to tell it.
         drop(self.net_facts);
         self.links.finish().await;

@@ -14,6 +14,7 @@ use softadastra_core::ids::NodeId;
 use softadastra_core::node::{Event, SnapshotTaken};
 use softadastra_core::transport::endpoint::PeerStatus;
 
+pub(crate) use self::discovery::*;
 pub(crate) use self::network::*;
 
 use crate::control::{Fault, answer};

@@ -78,6 +78,7 @@ pub mod cli;
 pub mod client;
 pub mod control;
 mod data_dir;
+pub mod discovery;
 pub mod disk;
 mod driver;
 pub mod events;
@@ -101,9 +102,11 @@ pub use backup::restore;
 pub use batch::Batch;
 pub use blocking::BlockingClient;
 pub use client::Client;
+pub use discovery::{DiscoveryMode, DiscoveryOptions, TargetSpec};
 pub use model::{
-    BackupReport, Change, ConflictInfo, Item, NodeInfo, NodeState, Outcome, Page, PeerInfo, PeerState, RecoveryReport,
-    Refusal, Resolution, RestoreReport, ScanOptions, SnapshotReport, Status, SyncState, Value, WalStatus, Written,
+    BackupReport, Change, ConflictInfo, DiscoveryState, FoundNode, FoundState, Item, NodeInfo, NodeState, Outcome,
+    Page, PeerInfo, PeerState, RecoveryReport, Refusal, Resolution, RestoreReport, ScanOptions, SnapshotReport, Status,
+    SyncState, Value, WalStatus, Written,
 };
 pub use network::{PeerSpec, TransportOptions};
 pub use options::{ClientOptions, Durability};

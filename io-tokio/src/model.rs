@@ -1,5 +1,6 @@
 //! What the client takes and gives.
 
+mod found;
 mod peers;
 
 use std::ops::Bound;
@@ -14,6 +15,7 @@ pub use softadastra_core::node::{Outcome, Written};
 use softadastra_core::store::Entry;
 use softadastra_core::time::{Now, WallTime};
 
+pub use self::found::{DiscoveryCounters, DiscoveryState, FoundNode, FoundState, TargetState};
 pub use self::peers::{
     ConflictInfo, ConflictOutcome, ConflictVersion, LinkError, Member, OutboxStatus, PeerInfo, PeerState, PeerSync,
     Phase, Refusal, Resolution, SyncState, Traffic,

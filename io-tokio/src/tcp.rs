@@ -1,4 +1,4 @@
-//! TCP on this machine.
+//! The network of this machine: links over TCP, discovery over UDP.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,12 +6,13 @@ use std::net::SocketAddr;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 
+use crate::discovery::{DiscoveryOptions, Trouble, Udp};
 use crate::world::{Connection, Net};
 
 /// Connections that may wait to be taken. In excess of it the system lets them hang, friends among strangers.
 const BACKLOG: u32 = 1024;
 
-/// The TCP of this machine. Needs a tokio runtime with I/O enabled.
+/// The TCP of this machine, and for discovery its UDP. Needs a tokio runtime with I/O enabled.
 #[derive(Clone, Copy, Debug)]
 pub struct Tcp;
 
@@ -19,6 +20,11 @@ impl Net for Tcp {
     type Listener = TcpListener;
     type Reader = OwnedReadHalf;
     type Writer = OwnedWriteHalf;
+    type Radio = Udp;
+
+    fn radio(&self, options: &DiscoveryOptions) -> Result<Udp, Trouble> {
+        Udp::open(options)
+    }
 
     fn resolve(&self, host: &str, port: u16) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static {
         let host = host.to_owned();

@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use softadastra_core::dice::Seed;
+use softadastra_core::discovery::Target;
 use softadastra_core::error::{Code, Error};
 use softadastra_core::metadata::Surroundings;
 use softadastra_core::time::{Instant, Now, WallTime};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::discovery::{DiscoveryOptions, Survey, Trouble, TroubleKind};
 use crate::network::Book;
 use crate::tcp::Tcp;
 
@@ -31,6 +33,14 @@ pub trait Net: Send + Sync + 'static {
     type Reader: AsyncRead + Send + Unpin + 'static;
     /// What goes to the other side. Shutting it down says that nothing more comes.
     type Writer: AsyncWrite + Send + Unpin + 'static;
+    /// Sends and receives datagrams, until it is dropped. [`NoRadio`] for a network without.
+    type Radio: Radio;
+
+    /// Opens what discovery speaks and listens by.
+    ///
+    /// # Errors
+    /// The trouble that keeps it from being had; it is tried again.
+    fn radio(&self, options: &DiscoveryOptions) -> Result<Self::Radio, Trouble>;
 
     /// The addresses of a host name, best first.
     fn resolve(&self, host: &str, port: u16) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static;
@@ -45,6 +55,59 @@ pub trait Net: Send + Sync + 'static {
 
     /// Opens a connection. Dropping the future gives up.
     fn connect(&self, to: SocketAddr) -> impl Future<Output = io::Result<Connection<Self>>> + Send + 'static;
+}
+
+/// Sends and receives the datagrams of discovery.
+pub trait Radio: Send + 'static {
+    /// Looks which ways there are now, and listens there.
+    fn survey(&mut self) -> Survey;
+
+    /// Sends a datagram, or says why not. It never waits.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn send(&mut self, to: Target, bytes: &[u8]) -> io::Result<()>;
+
+    /// Waits until something may have arrived. Dropping the future loses nothing.
+    fn ready(&mut self) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Hands out what has arrived, about `most` datagrams at most, and says how many those were.
+    ///
+    /// # Errors
+    /// What the system says; what was handed out before stays handed out.
+    fn take(&mut self, most: usize, each: &mut (dyn FnMut(SocketAddr, &[u8]) + Send)) -> io::Result<usize>;
+}
+
+/// For networks without datagrams. There is none of it.
+#[derive(Clone, Copy, Debug)]
+pub enum NoRadio {}
+
+impl NoRadio {
+    /// What such a network answers when asked for one.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn open() -> Result<Self, Trouble> {
+        Err(Trouble::new(TroubleKind::NoNetwork, "this network has no datagrams"))
+    }
+}
+
+impl Radio for NoRadio {
+    fn survey(&mut self) -> Survey {
+        match *self {}
+    }
+
+    fn send(&mut self, _: Target, _: &[u8]) -> io::Result<()> {
+        match *self {}
+    }
+
+    async fn ready(&mut self) -> io::Result<()> {
+        match *self {}
+    }
+
+    fn take(&mut self, _: usize, _: &mut (dyn FnMut(SocketAddr, &[u8]) + Send)) -> io::Result<usize> {
+        match *self {}
+    }
 }
 
 /// The two halves of a connection.
@@ -87,7 +150,7 @@ pub fn this_machine() -> Surroundings {
         hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        capabilities: ["store", "sync", "transport", "wal"].map(str::to_owned).into(),
+        capabilities: ["discovery", "store", "sync", "transport", "wal"].map(str::to_owned).into(),
     }
 }
 

@@ -12,7 +12,8 @@ use softadastra_core::transport::ticket::Ticket;
 use super::BlockingClient;
 #[cfg(doc)]
 use crate::client::Client;
-use crate::model::{ConflictInfo, PeerInfo, Resolution, SyncState};
+use crate::discovery::DiscoveryOptions;
+use crate::model::{ConflictInfo, DiscoveryState, FoundNode, PeerInfo, Resolution, SyncState};
 use crate::network::TransportOptions;
 use crate::watch::Event;
 
@@ -59,6 +60,44 @@ impl BlockingClient {
     /// As [`Client::peers`].
     pub fn peers(&self) -> Result<Vec<PeerInfo>, Error> {
         self.client.peers()
+    }
+
+    /// As [`Client::start_discovery`].
+    ///
+    /// # Errors
+    /// As [`Client::start_discovery`].
+    pub fn start_discovery(&self, options: DiscoveryOptions) -> Result<(), Error> {
+        self.wait(self.client.start_discovery(options))
+    }
+
+    /// As [`Client::stop_discovery`].
+    ///
+    /// # Errors
+    /// As [`Client::stop_discovery`].
+    pub fn stop_discovery(&self) -> Result<(), Error> {
+        self.wait(self.client.stop_discovery())
+    }
+
+    /// As [`Client::discovery_running`].
+    #[must_use]
+    pub fn discovery_running(&self) -> bool {
+        self.client.discovery_running()
+    }
+
+    /// As [`Client::discovery_state`].
+    ///
+    /// # Errors
+    /// As [`Client::discovery_state`].
+    pub fn discovery_state(&self) -> Result<DiscoveryState, Error> {
+        self.client.discovery_state()
+    }
+
+    /// As [`Client::discovered`].
+    ///
+    /// # Errors
+    /// As [`Client::discovered`].
+    pub fn discovered(&self) -> Result<Vec<FoundNode>, Error> {
+        self.client.discovered()
     }
 
     /// As [`Client::connect`].

@@ -14,6 +14,7 @@ use softadastra_core::transport::trust::TrustMode;
 use tokio::sync::oneshot;
 
 use super::Client;
+use crate::discovery::DiscoveryOptions;
 use crate::driver::{Command, StartTransport};
 use crate::model::{PeerInfo, Refusal};
 use crate::network::{Content, KnownPeer, PeerSpec, TransportOptions};
@@ -22,20 +23,22 @@ use crate::network::{Content, KnownPeer, PeerSpec, TransportOptions};
 #[derive(Default)]
 pub(super) struct Network {
     /// Held by whoever changes the book and then tells the node, so that the two do not part.
-    changing: tokio::sync::Mutex<()>,
+    pub(super) changing: tokio::sync::Mutex<()>,
     running: Mutex<Option<Running>>,
+    /// How discovery was started.
+    pub(super) discovery: Mutex<Option<DiscoveryOptions>>,
 }
 
 /// How the transport was started.
 #[derive(Clone)]
-struct Running {
+pub(super) struct Running {
     addresses: Vec<SocketAddr>,
     trust: Option<TrustMode>,
     settings: endpoint::Settings,
 }
 
 impl Running {
-    fn mode(&self, content: &Content) -> TrustMode {
+    pub(super) fn mode(&self, content: &Content) -> TrustMode {
         self.trust.unwrap_or_else(|| content.mode())
     }
 
@@ -207,9 +210,12 @@ impl Client {
     pub async fn join(&self, ticket: &Ticket) -> Result<(), Error> {
         let _one_at_a_time = self.inner.network.changing.lock().await;
         let entered = self.enter_ticket(ticket).await?;
-        let Some(running) = self.present() else { return Ok(()) };
+        let running = self.present();
         if entered {
-            self.renew(&running).await?;
+            self.renew(running.as_ref()).await?;
+        }
+        if running.is_none() {
+            return Ok(());
         }
         let (key, addresses) = (ticket.key, ticket.addresses.clone());
         self.act(move |node, now| {
@@ -247,10 +253,8 @@ impl Client {
                 Ok((Ticket { key, secret: content.secret.clone(), addresses }, found))
             })
             .await?;
-        if let Some(running) = &running
-            && founded
-        {
-            self.renew(running).await?;
+        if founded {
+            self.renew(running.as_ref()).await?;
         }
         if !ticket.addresses.is_empty() {
             return Ok(ticket);
@@ -271,8 +275,7 @@ impl Client {
             Ok(())
         });
         kept.await?;
-        let Some(running) = self.present() else { return Ok(()) };
-        self.renew(&running).await
+        self.renew(self.present().as_ref()).await
     }
 
     /// Trusts a key by hand: it is let in whatever the mode, and takes over the name it gives. Gives whether that is
@@ -329,11 +332,19 @@ impl Client {
             .await
     }
 
-    /// Goes on under the rules that the book has now, with the same peers at the same addresses.
-    async fn renew(&self, running: &Running) -> Result<(), Error> {
+    /// Goes on under the rules that the book has now, with the same peers at the same addresses; discovery, too.
+    async fn renew(&self, running: Option<&Running>) -> Result<(), Error> {
+        if let Some(running) = running {
+            self.renew_links(running).await?;
+        }
+        self.renew_discovery().await
+    }
+
+    async fn renew_links(&self, running: &Running) -> Result<(), Error> {
         let network = self.inner.book.read(|content| running.network(content))?;
         self.act(move |node, now| {
-            let wanted: Vec<Peer> = node.peers(now).into_iter().filter(|peer| peer.link.wanted).collect();
+            let by_hand = |peer: &Peer| peer.link.wanted && !peer.found;
+            let wanted: Vec<Peer> = node.peers(now).into_iter().filter(by_hand).collect();
             node.stop_transport(now);
             node.start_transport(now, network)?;
             for peer in wanted {
@@ -345,7 +356,7 @@ impl Client {
     }
 
     /// How the transport was started, while it runs.
-    fn present(&self) -> Option<Running> {
+    pub(super) fn present(&self) -> Option<Running> {
         let running = self.transport_running();
         self.running().clone().filter(|_| running)
     }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use softadastra_core::error::Error;
 use softadastra_core::ids::{Lsn, NodeId, ReplicaId};
-use softadastra_core::node::{Network, Node, Reply, SnapshotTaken, Write, Written};
+use softadastra_core::node::{Network, Node, Presence, Reply, SnapshotTaken, Write, Written};
 use softadastra_core::op::Body;
 use softadastra_core::time::{Now, WallTime};
 use softadastra_core::wal::Manifest;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use crate::discovery::DiscoveryOptions;
 use crate::disk::DynDisk;
 use crate::network::KnownPeer;
 
@@ -43,6 +44,13 @@ pub(crate) enum Command {
     StopTransport {
         answer: Answer<()>,
     },
+    StartDiscovery {
+        start: Box<StartDiscovery>,
+        answer: Answer<()>,
+    },
+    StopDiscovery {
+        answer: Answer<()>,
+    },
     /// Does something that the node answers at once.
     Act(Act),
     /// Runs `job` beside the loop. No file of the log is removed before it ends; closing cuts it short.
@@ -67,6 +75,14 @@ pub(crate) struct StartTransport {
     pub(crate) peers: Vec<KnownPeer>,
     /// Serve beyond loopback without a rule.
     pub(crate) insecure: bool,
+}
+
+/// How to find others.
+pub(crate) struct StartDiscovery {
+    /// As whom, and how. Listeners and targets are found out.
+    pub(crate) presence: Presence,
+    /// By which sockets.
+    pub(crate) options: DiscoveryOptions,
 }
 
 /// Works with the files of the log, or learns why it cannot.

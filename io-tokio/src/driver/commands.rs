@@ -31,6 +31,8 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
             Command::WithFiles { job } => self.begin_job(node, now, job),
             Command::StartTransport { start, answer } => self.start_transport(*start, answer),
             Command::StopTransport { answer } => self.stop_transport(node, now, answer),
+            Command::StartDiscovery { start, answer } => self.start_discovery(node, now, *start, answer),
+            Command::StopDiscovery { answer } => self.stop_discovery(node, now, answer),
             Command::Act(act) => act(node, now),
             Command::Close { answer } => {
                 self.closers.push(answer);

@@ -24,6 +24,7 @@ use tracing::Instrument as _;
 
 pub(super) use self::bind::{Bound, bind};
 use self::pipe::Pipe;
+use super::discovery::RadioFact;
 use super::network::Prepared;
 use crate::world::{Connection, Net};
 
@@ -44,6 +45,8 @@ pub(super) enum NetFact<N: Net> {
     Arrived { connection: Connection<N>, from: SocketAddr },
     /// What [`Links::prepare`] was given has come to an end.
     Prepared(Box<Prepared<N>>),
+    /// Something about datagrams.
+    Radio(RadioFact),
 }
 
 /// To be dropped when the fact has been taken in: the next chunk is read then. Facts without bytes hold nothing up.
@@ -95,6 +98,11 @@ impl<N: Net> Links<N> {
 
     pub(super) fn net(&self) -> Arc<N> {
         self.net.clone()
+    }
+
+    /// For others who have something to tell.
+    pub(super) fn teller(&self) -> mpsc::Sender<NetFact<N>> {
+        self.told.clone()
     }
 
     /// Runs `work` beside the loop; [`NetFact::Prepared`] follows.

@@ -71,6 +71,7 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
             }
             self.transport = Transport::Running;
             self.links.listen(listeners);
+            self.listening.clone_from(&addresses);
             events::transport_started(&key, &addresses);
             Ok(addresses)
         });
@@ -78,6 +79,7 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
             node.stop_transport(now);
             events::transport_failed(error);
         }
+        self.announce_listeners(node, now);
         tell(answer, started);
     }
 
@@ -103,6 +105,8 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
         if self.transport == Transport::Running {
             self.transport = Transport::Stopped;
             node.stop_transport(now);
+            self.listening.clear();
+            self.announce_listeners(node, now);
         }
     }
 
@@ -139,6 +143,7 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
                 }
             },
             NetFact::Prepared(prepared) => self.prepared(node, now, *prepared),
+            NetFact::Radio(fact) => self.radio_fact(node, now, fact),
         }
     }
 

@@ -1,11 +1,12 @@
 //! What the loop shares with clients: they read, it writes.
 
-use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockWriteGuard};
 
 use softadastra_core::error::{Code, Error};
 use softadastra_core::node::Node;
 use softadastra_core::time::Now;
 
+use super::discovery::Standing;
 use super::refusals::Refusals;
 use crate::world::Clock;
 
@@ -16,11 +17,31 @@ pub(crate) struct Shared {
     now: Box<dyn Fn() -> Now + Send + Sync>,
     /// Links of others that were refused.
     pub(crate) refusals: Refusals,
+    /// While discovery is wanted.
+    discovery: Mutex<Option<Standing>>,
 }
 
 impl Shared {
     pub(super) fn new<C: Clock>(node: Box<Node>, clock: std::sync::Arc<C>) -> Self {
-        Self { node: RwLock::new(Some(node)), now: Box::new(move || clock.now()), refusals: Refusals::default() }
+        Self {
+            node: RwLock::new(Some(node)),
+            now: Box::new(move || clock.now()),
+            refusals: Refusals::default(),
+            discovery: Mutex::new(None),
+        }
+    }
+
+    /// How it stands with the sockets of discovery; `None` while it is not wanted.
+    pub(crate) fn discovery(&self) -> Option<Standing> {
+        self.discovery.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_discovery(&self, standing: Option<Standing>) {
+        *self.discovery.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+    }
+
+    pub(super) fn change_discovery<T>(&self, change: impl FnOnce(&mut Standing) -> T) -> Option<T> {
+        self.discovery.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(change)
     }
 
     /// The time by the node's clocks.

@@ -1,10 +1,57 @@
 //! What there is to tell about discovery.
 
 use softadastra_core::discovery::{Loss, Notice, Sighting};
+use softadastra_core::error::Error;
 use softadastra_core::ids::NodeId;
 use softadastra_core::transport::identity::NodeKey;
 
 use super::{kinds, tell};
+use crate::discovery::{DiscoveryOptions, Survey, Trouble};
+
+pub(crate) fn discovery_started(key: &NodeKey, options: &DiscoveryOptions) {
+    tell!(info, kinds::DISCOVERY_STARTED,
+        %key,
+        mode = options.mode.as_str(),
+        port = options.port,
+        auto_connect = options.auto_connect,
+        "nodes of this network are looked for"
+    );
+}
+
+pub(crate) fn discovery_stopped() {
+    tell!(info, kinds::DISCOVERY_STOPPED, "nobody is looked for any more; links and local work go on");
+}
+
+pub(crate) fn discovery_failed(trouble: &Trouble) {
+    tell!(
+        error,
+        kinds::DISCOVERY_FAILED,
+        code = trouble.kind.as_str(),
+        error = trouble.what,
+        next = trouble.next,
+        "nobody is found at present; links and local work go on"
+    );
+}
+
+pub(crate) fn discovery_works() {
+    tell!(info, kinds::DISCOVERY_WORKS, "discovery works again");
+}
+
+pub(crate) fn not_announced(error: &Error) {
+    tell!(warn, kinds::DISCOVERY_NOT_ANNOUNCED, %error, "others are not told where links are taken; local work goes on");
+}
+
+/// Not for operators: an interface that comes and goes all day would fill the log.
+pub(crate) fn interfaces_changed(survey: &Survey) {
+    let names: Vec<&str> = survey.interfaces.iter().map(|interface| interface.name.as_str()).collect();
+    let targets = survey.targets.len();
+    tracing::debug!(
+        step = "discovery_interfaces",
+        interfaces = names.join(" "),
+        targets,
+        "discovery uses these interfaces"
+    );
+}
 
 pub(super) fn found(sighting: &Sighting) {
     let addresses = addresses(sighting);

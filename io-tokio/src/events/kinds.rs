@@ -145,6 +145,11 @@ kinds! {
     DIVERGED = kind("diverged", ByItself, &["peer"]).alike(&["peer"], 4);
     DELIVERY_FAILED = kind("delivery_failed", ByItself, &["operations", "reason"]).alike(&["reason"], 1);
     TOMBSTONES_COLLECTED = kind("tombstones_collected", NotNeeded, &["tombstones"]).alike(&[], 4);
+    DISCOVERY_STARTED = kind("discovery_started", NotNeeded, &["key", "mode", "port", "auto_connect"]);
+    DISCOVERY_FAILED = kind("discovery_failed", ByItself, &["code", "error", "next"]).alike(&["code", "error"], 1);
+    DISCOVERY_WORKS = kind("discovery_works", NotNeeded, &[]).alike(&[], 1);
+    DISCOVERY_NOT_ANNOUNCED = kind("discovery_not_announced", AfterAChange, &["error"]);
+    DISCOVERY_STOPPED = kind("discovery_stopped", NotNeeded, &[]);
     NODE_FOUND = kind("node_found", NotNeeded, &["peer", "key", "addresses"]).alike(&["key"], 4);
     NODE_CHANGED = kind("node_changed", NotNeeded, &["peer", "key", "addresses"]).alike(&["key"], 4);
     NODE_LOST = kind("node_lost", ByItself, &["peer", "key", "why"]).alike(&["key", "why"], 4);

@@ -16,6 +16,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::kinds::{ALL, Kind};
 use super::*;
+use crate::discovery::{DiscoveryOptions, Trouble, TroubleKind};
 use crate::logging::{Lines, Record, Sink};
 
 /// Keeps every line.
@@ -159,6 +160,11 @@ fn say_all() {
     accept_failed(&io_error);
     accepting_again();
     pinned(&node, &key);
+    discovery_started(&key, &DiscoveryOptions::default());
+    discovery_failed(&Trouble::new(TroubleKind::PortInUse, "cannot take UDP port 4444"));
+    discovery_works();
+    not_announced(&error);
+    discovery_stopped();
     pins_not_written(&error);
     control_accept_failed(&io_error, true);
     ticked(&Ticked { retried: 0, pruned: 0, batch: 2, sent: 2, connected: 1 });

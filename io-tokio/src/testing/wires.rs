@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{DuplexStream, ReadHalf, WriteHalf, duplex, split};
 use tokio::sync::mpsc;
 
-use crate::world::{Connection, Net};
+use crate::discovery::{DiscoveryOptions, Trouble};
+use crate::world::{Connection, Net, NoRadio};
 
 /// Bytes that one direction of a connection holds.
 const HOLDS: usize = 8 << 10;
@@ -53,6 +54,11 @@ impl Net for Wires {
     type Listener = Listening;
     type Reader = ReadHalf<DuplexStream>;
     type Writer = WriteHalf<DuplexStream>;
+    type Radio = NoRadio;
+
+    fn radio(&self, _: &DiscoveryOptions) -> Result<NoRadio, Trouble> {
+        NoRadio::open()
+    }
 
     fn resolve(&self, host: &str, port: u16) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static {
         let known = (host == "wire").then(|| vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)]);

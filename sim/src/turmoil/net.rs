@@ -4,7 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use softadastra::world::{Connection, Net};
+use softadastra::DiscoveryOptions;
+use softadastra::discovery::Trouble;
+use softadastra::world::{Connection, Net, NoRadio};
 use turmoil::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use turmoil::net::{TcpListener, TcpStream};
 
@@ -27,6 +29,11 @@ impl Net for SimNet {
     type Listener = TcpListener;
     type Reader = OwnedReadHalf;
     type Writer = OwnedWriteHalf;
+    type Radio = NoRadio;
+
+    fn radio(&self, _: &DiscoveryOptions) -> Result<NoRadio, Trouble> {
+        NoRadio::open()
+    }
 
     fn resolve(&self, host: &str, port: u16) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static {
         let known = self.hosts.iter().any(|name| name == host);

@@ -11,9 +11,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-const SOON: Duration = Duration::from_secs(30);
+pub(super) const SOON: Duration = Duration::from_secs(30);
 
-fn at(listen: &str) -> TransportOptions {
+pub(super) fn at(listen: &str) -> TransportOptions {
     let mut options = TransportOptions { listen: vec![listen.to_owned()], ..TransportOptions::default() };
     options.settings.first_pause = Duration::from_millis(20);
     options.settings.longest_pause = Duration::from_millis(200);
@@ -25,7 +25,7 @@ fn loopback() -> TransportOptions {
     at("127.0.0.1:0")
 }
 
-async fn memory(name: &str) -> Client {
+pub(super) async fn memory(name: &str) -> Client {
     let options = ClientOptions::memory_only().node_id(softadastra_core::ids::NodeId::new(name).unwrap());
     Client::open(options).await.unwrap()
 }
@@ -36,7 +36,7 @@ async fn on_disk(dir: &TempDir, name: &str) -> Client {
 }
 
 /// Waits for an event that `wanted` makes something of.
-async fn event<T>(events: &mut Events, mut wanted: impl FnMut(Event) -> Option<T>) -> T {
+pub(super) async fn event<T>(events: &mut Events, mut wanted: impl FnMut(Event) -> Option<T>) -> T {
     let search = async {
         loop {
             let event = events.next().await.expect("the node has closed");
@@ -69,7 +69,7 @@ async fn link_failed(events: &mut Events) -> &'static str {
 }
 
 /// Waits until a node shows this value.
-async fn shows(client: &Client, key: &str, wanted: Option<&str>) {
+pub(super) async fn shows(client: &Client, key: &str, wanted: Option<&str>) {
     let mut published = client.inner.reach.published.clone();
     let search = async {
         while value(client, key).as_deref() != wanted {
@@ -80,7 +80,7 @@ async fn shows(client: &Client, key: &str, wanted: Option<&str>) {
 }
 
 /// Waits until two nodes hold the same.
-async fn agree(a: &Client, b: &Client) {
+pub(super) async fn agree(a: &Client, b: &Client) {
     let (mut of_a, mut of_b) = (a.inner.reach.published.clone(), b.inner.reach.published.clone());
     let search = async {
         while a.status().unwrap().digest != b.status().unwrap().digest {
