@@ -50,7 +50,26 @@ impl VersionVector {
     /// Whether everything that `other` covers is covered.
     #[must_use]
     pub fn covers_all(&self, other: &Self) -> bool {
-        other.iter().all(|dot| self.covers(dot))
+        other.uncovered_by(self).next().is_none()
+    }
+
+    /// What `other` does not cover of this.
+    #[must_use]
+    pub fn beyond(&self, other: &Self) -> Self {
+        Self(self.uncovered_by(other).map(|dot| (dot.replica, dot.seq)).collect())
+    }
+
+    /// What both cover.
+    #[must_use]
+    pub fn meet(&self, other: &Self) -> Self {
+        let mut finder = Finder::over(&other.0, self.0.len());
+        let both = self.0.iter().map(|&(replica, seq)| (replica, seq.min(finder.seq(replica))));
+        Self(both.filter(|&(_, seq)| seq > 0).collect())
+    }
+
+    fn uncovered_by<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = Dot> + 'a {
+        let mut finder = Finder::over(&other.0, self.0.len());
+        self.iter().filter(move |dot| finder.seq(dot.replica) < dot.seq)
     }
 
     /// Covers `dot` and everything before it by the same replica. Says whether that was new.
@@ -67,6 +86,7 @@ impl VersionVector {
                 Some(_) | None => false,
             },
             Err(index) => {
+                count_steps(self.0.len() - index);
                 self.0.insert(index, (dot.replica, dot.seq));
                 true
             }
@@ -75,16 +95,30 @@ impl VersionVector {
 
     /// Covers all that `other` covers. Says whether anything was new.
     pub fn join(&mut self, other: &Self) -> bool {
-        let mut new = false;
-        for dot in other.iter() {
-            new |= self.include(dot);
+        let news: Vec<(ReplicaId, Seq)> = other.uncovered_by(self).map(|dot| (dot.replica, dot.seq)).collect();
+        match news.as_slice() {
+            [] => return false,
+            [(replica, seq)] => return self.include(Dot { replica: *replica, seq: *seq }),
+            _ => {}
         }
-        new
+        // Both in order: one walk, whatever a peer names. Inserting one by one would move the rest for each.
+        let before = core::mem::take(&mut self.0);
+        count_steps(before.len() + news.len());
+        self.0.reserve(before.len() + news.len());
+        let mut news = news.into_iter().peekable();
+        for entry in before {
+            while let Some(new) = news.next_if(|(replica, _)| *replica < entry.0) {
+                self.0.push(new);
+            }
+            self.0.push(news.next_if(|(replica, _)| *replica == entry.0).unwrap_or(entry));
+        }
+        self.0.extend(news);
+        true
     }
 
     /// Forgets what `stable` covers.
     pub fn trim(&mut self, stable: &Self) {
-        self.0.retain(|&(replica, seq)| stable.get(replica) < seq);
+        *self = self.beyond(stable);
     }
 
     /// Forgets one replica, and says what was covered of it.
@@ -137,11 +171,33 @@ impl VersionVector {
 
 impl FromIterator<Dot> for VersionVector {
     fn from_iter<I: IntoIterator<Item = Dot>>(dots: I) -> Self {
-        let mut vector = Self::EMPTY;
-        for dot in dots {
-            vector.include(dot);
-        }
-        vector
+        let dots = dots.into_iter().filter(|dot| dot.seq > 0);
+        let mut entries: Vec<(ReplicaId, Seq)> = dots.map(|dot| (dot.replica, dot.seq)).collect();
+        entries.sort_unstable_by(|a, b| (a.0, b.1).cmp(&(b.0, a.1)));
+        entries.dedup_by_key(|(replica, _)| *replica);
+        Self(entries)
+    }
+}
+
+/// Looks up replicas in ascending order: walking along where many are asked for, else by halves.
+struct Finder<'a> {
+    rest: &'a [(ReplicaId, Seq)],
+    walks: bool,
+}
+
+impl<'a> Finder<'a> {
+    fn over(entries: &'a [(ReplicaId, Seq)], asked: usize) -> Self {
+        Self { rest: entries, walks: asked >= entries.len() / 16 }
+    }
+
+    fn seq(&mut self, replica: ReplicaId) -> Seq {
+        let ahead = match self.walks {
+            true => self.rest.iter().take_while(|(id, _)| *id < replica).count(),
+            false => self.rest.partition_point(|(id, _)| *id < replica),
+        };
+        count_steps(if self.walks { ahead + 1 } else { self.rest.len().checked_ilog2().unwrap_or(0) as usize + 1 });
+        self.rest = self.rest.get(ahead..).unwrap_or_default();
+        self.rest.first().filter(|(id, _)| *id == replica).map_or(0, |(_, seq)| *seq)
     }
 }
 
@@ -149,6 +205,17 @@ impl fmt::Debug for VersionVector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.0.iter().map(|(replica, seq)| (replica, seq))).finish()
     }
+}
+
+#[cfg(test)]
+std::thread_local! {
+    static STEPS: core::cell::Cell<usize> = const { core::cell::Cell::new(0) };
+}
+
+/// Entries looked at or moved: tests hold that they do not grow faster than what is named.
+fn count_steps(_steps: usize) {
+    #[cfg(test)]
+    STEPS.set(STEPS.get() + _steps);
 }
 
 #[cfg(test)]
@@ -186,7 +253,43 @@ mod tests {
         }
     }
 
+    /// What a hostile member names costs steps in proportion to what it names.
+    #[test]
+    fn ten_times_the_replicas_take_ten_times_the_steps() {
+        let named = |count: u32, odd: u32| -> VersionVector {
+            let id = |number: u32| {
+                let mut id = [0; 16];
+                id[..4].copy_from_slice(&(2 * number + odd).to_be_bytes());
+                ReplicaId(id)
+            };
+            (0..count).map(|number| Dot { replica: id(number), seq: 1 }).collect()
+        };
+        let steps = |count: u32| {
+            let before = STEPS.get();
+            let mut vector = named(count, 0);
+            assert!(vector.join(&named(count, 1)));
+            assert_eq!(vector.len(), 2 * count as usize);
+            assert_eq!(vector.beyond(&named(count, 0)), named(count, 1));
+            assert_eq!(vector.meet(&named(count, 1)), named(count, 1));
+            // A little beside much.
+            assert!(vector.join(&named(count + 3, 1)));
+            STEPS.get() - before
+        };
+        let (few, many) = (steps(3_000), steps(30_000));
+        assert!(many < 12 * few, "{few} steps for 3,000 and {many} for 30,000");
+    }
+
     proptest! {
+        #[test]
+        fn what_is_beyond_and_what_both_cover_make_up_the_whole(a in vectors(), b in vectors()) {
+            let (beyond, meet) = (a.beyond(&b), a.meet(&b));
+            prop_assert_eq!(&meet, &b.meet(&a));
+            prop_assert!(a.covers_all(&meet) && b.covers_all(&meet) && a.covers_all(&beyond));
+            prop_assert!(a.iter().all(|dot| meet.covers(dot) || beyond.covers(dot)));
+            prop_assert!(beyond.iter().all(|dot| !b.covers(dot)));
+            prop_assert_eq!(beyond.is_empty(), b.covers_all(&a));
+        }
+
         #[test]
         fn join_is_the_least_upper_bound(a in vectors(), b in vectors()) {
             let mut ab = a.clone();

@@ -14,6 +14,7 @@
 //! Numbers are little-endian. Integrity is the business of whoever stores the block: the content hash and the digest
 //! are taken as they stand, so that loading hashes nothing.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::ops::Bound;
 
@@ -194,16 +195,15 @@ impl Store {
 
 /// Numbers that one block gives to replica ids, in the order of their first use.
 #[derive(Debug, Default)]
-struct Numbers(Vec<ReplicaId>);
+struct Numbers(BTreeMap<ReplicaId, u64>);
 
 impl Numbers {
     fn put(&mut self, replica: ReplicaId, out: &mut Vec<u8>) {
-        if let Some(number) = self.0.iter().position(|id| *id == replica) {
-            put_varint(out, number as u64);
-        } else {
-            put_varint(out, self.0.len() as u64);
+        let next = self.0.len() as u64;
+        let number = *self.0.entry(replica).or_insert(next);
+        put_varint(out, number);
+        if number == next {
             out.extend_from_slice(&replica.0);
-            self.0.push(replica);
         }
     }
 

@@ -123,9 +123,7 @@ impl Members {
             .iter()
             .filter(|(replica, member)| **replica != own && !member.is_forgotten() && member.heard >= since)
             .map(|(_, member)| &member.vector);
-        counted.fold(own_vector.clone(), |stable, vector| {
-            stable.iter().map(|dot| crate::ids::Dot { seq: dot.seq.min(vector.get(dot.replica)), ..dot }).collect()
-        })
+        counted.fold(own_vector.clone(), |stable, vector| stable.meet(vector))
     }
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {

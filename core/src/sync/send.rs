@@ -97,7 +97,7 @@ impl Engine {
         }
         if session.ack_at.take_if(|at| *at <= now.mono).is_some() {
             let taken = (session.taken_lsn, session.taken_bytes);
-            let vector: VersionVector = claims.iter().filter(|dot| !session.claims_told.covers(*dot)).collect();
+            let vector = claims.beyond(&session.claims_told);
             if taken != session.acked_told || !vector.is_empty() {
                 session.acked_told = taken;
                 session.claims_told.join(&vector);
@@ -346,7 +346,7 @@ fn cut(claims: &VersionVector, session: &Session, me: ReplicaId, store: &Store, 
             }
         }
     }
-    cut.iter().filter(|dot| !session.cut.covers(*dot) && !session.vector.covers(*dot)).collect()
+    cut.beyond(&session.cut).beyond(&session.vector)
 }
 
 /// Leaves out of a cut what cannot be claimed without `entry`.
