@@ -125,7 +125,7 @@ impl Trust {
     #[must_use]
     pub fn judge(&self, node: &NodeId, key: &NodeKey) -> Verdict {
         let pinned = self.pins.get(node);
-        if self.listed.contains(key) {
+        if self.lists(key) {
             return Verdict::Admit { pin: pinned != Some(key) };
         }
         match (self.mode, pinned) {

@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 
 use super::super::reason::{CloseReason, Farewell};
 use super::super::session::{Introduction, LinkInfo, Role};
-use super::super::trust::{Distrust, Verdict};
+use super::super::trust::{Distrust, TrustMode, Verdict};
 use super::links::{Link, Stage, take};
 use super::peers::Peer;
 use super::{Effect, Endpoint, LinkId, Notice, PeerId};
@@ -58,7 +58,7 @@ impl Endpoint {
         if dialled.and_then(|peer| peer.key).is_some_and(|expected| expected != who.key) {
             return Err(CloseReason::WrongPeer);
         }
-        let pin = match self.trust.judge(&who.node, &who.key) {
+        let pin = match self.judge_name(who) {
             Verdict::Admit { pin } => pin,
             Verdict::Refuse(why) => {
                 out.push(Effect::Notice(Notice::Distrusted { node: who.node.clone(), key: who.key, why }));
@@ -79,6 +79,15 @@ impl Endpoint {
             return local(Farewell::Busy);
         }
         Ok(pin)
+    }
+
+    /// As the rules of trust say. In a network the own name belongs to the own key, as if it were pinned.
+    fn judge_name(&self, who: &Introduction) -> Verdict {
+        let poses = who.node == self.local.node && self.trust.mode() == TrustMode::Network;
+        if poses && !self.trust.lists(&who.key) {
+            return Verdict::Refuse(Distrust::KeyChanged { pinned: self.key() });
+        }
+        self.trust.judge(&who.node, &who.key)
     }
 
     fn weigh_against_others(

@@ -121,10 +121,15 @@ fn a_copy_of_a_log_that_runs_beside_the_original_gets_a_name_of_its_own() {
     network.settle();
     let (first, second) = (network.replica(0), network.replica(1));
     assert_eq!(first, second);
-    // The operator has given the copy another name to be known by.
+    // The operator has given the copy another key to be known by.
     network.hosts[1].pins.clear();
     network.start(1);
     network.hosts[0].pins.clear();
+    // And trusts each of them beside the other, for both bear one name.
+    for (host, other) in [(0, 1), (1, 0)] {
+        let now = network.now(host);
+        network.hosts[host].node.trust_key(now, Network::identity(other).key()).unwrap();
+    }
     network.join(1, 0);
     network.live(20_000);
     assert_ne!(network.replica(0), network.replica(1));

@@ -137,6 +137,31 @@ fn a_changed_key_is_loud_and_never_accepted_by_itself() {
     assert_eq!(world.nodes[0].pins, [(node, key)]);
 }
 
+/// A member that calls itself like the node it links with, whichever of the two dials, and though the node's own name is
+/// pinned nowhere. The operator may say that it is a copy on its own feet.
+#[test]
+fn nobody_else_takes_the_own_name() {
+    let poser = Identity::generate(&mut Seed::from_number(1).secrets("identity"));
+    let name = NodeId::new("node-0").unwrap();
+    let secret = Some(NetworkSecret::from_bytes([SECRET; 32]));
+    let lax = Trust::new(TrustMode::Open, [], []);
+    let seed = Seed::from_number(77);
+    let poser = Endpoint::new(Settings::default(), poser, name.clone(), secret, lax, &seed).unwrap();
+    let mut world = World::of(vec![endpoint(0, 1, |_| {}), poser], 1);
+    world.add(1, 0);
+    world.add(0, 1);
+    world.live(Duration::from_secs(120));
+    let (own, key) = (world.key(0), world.key(1));
+    assert!(world.nodes[0].up.is_empty() && world.nodes[1].up.is_empty());
+    let why = Distrust::KeyChanged { pinned: own };
+    assert!(world.nodes[0].notices.contains(&Notice::Distrusted { node: name, key, why }));
+    assert!(world.nodes[1].why().contains(&"peer_key_changed"), "{:?}", world.nodes[1].why());
+    assert_eq!(world.nodes[0].pins, []);
+    assert!(world.act(0, |endpoint, now, out| endpoint.trust_key(now, key, out)));
+    world.live(Duration::from_secs(61));
+    world.assert_linked(0, 1);
+}
+
 #[test]
 fn another_node_at_a_known_address_is_not_taken_for_the_peer() {
     let mut world = World::new(3, 1);
