@@ -19,8 +19,9 @@ const MAX_WALL_MS: u64 = (1 << (63 - COUNTER_BITS)) - 1;
 pub struct Stamp(pub u64);
 
 impl Stamp {
-    /// Nothing can be stamped above it. No clock shows it: whoever issues it means harm.
-    pub const END: Self = Self(u64::MAX);
+    /// No clock comes here, be it at the end of time and ticking through 2^40 writes. Only writes over versions that stand
+    /// here already are stamped higher, each by one (see [`crate::op::Operation::stamp_limit`]).
+    pub const HORIZON: Self = Self((MAX_WALL_MS << COUNTER_BITS) + (1 << 40));
 
     /// The first stamp of a millisecond. Times past the year 6429 are held at the greatest one.
     #[must_use]

@@ -23,5 +23,9 @@ pub const MAX_FRAME_BODY: usize = 128 << 20;
 /// The most other replicas of which progress is kept.
 pub const MAX_MEMBERS: usize = 4096;
 
+/// The most operations one replica can issue: 2^40, a thousand a second for 34 years. Whoever names more means harm.
+pub const MAX_SEQ: u64 = 1 << 40;
+
+const _: () = assert!(MAX_SEQ < (1 << 62) / MAX_REPLICAS as u64);
 const _: () = assert!(MAX_FRAME_BODY > MAX_VALUE_LEN + MAX_KEY_LEN + MAX_REPLICAS * 26 + 64);
 const _: () = assert!(MAX_FRAME_BODY < u32::MAX as usize);

@@ -18,7 +18,7 @@ use crate::clock::Stamp;
 use crate::codec::{DecodeError, Fault, Reader, put_blob, put_varint};
 use crate::context::VersionVector;
 use crate::ids::{Dot, ReplicaId};
-use crate::limits::{MAX_KEY_LEN, MAX_VALUE_LEN};
+use crate::limits::{MAX_KEY_LEN, MAX_SEQ, MAX_VALUE_LEN};
 
 const DELETE: u8 = 1 << 0;
 const OWN_CONTEXT: u8 = 1 << 1;
@@ -88,6 +88,24 @@ pub struct Marks {
 }
 
 impl Operation {
+    /// The greatest stamp that an operation with this context can bear.
+    ///
+    /// A clock stays below [`Stamp::HORIZON`], and whoever overwrites a version that stands there stamps one above it and
+    /// names it in the context, which then counts one operation more. So what an honest node issues is always in range, and
+    /// what is in range can always be overwritten. It depends on the operation alone: every replica judges it alike.
+    #[must_use]
+    pub fn stamp_limit(context: &VersionVector) -> Stamp {
+        let seen = context.iter().fold(0_u64, |sum, dot| sum.saturating_add(dot.seq));
+        Stamp(Stamp::HORIZON.0.saturating_add(seen))
+    }
+
+    /// Whether an honest node can have issued it: its stamp is in range, and so are the seqs it names.
+    #[must_use]
+    pub fn is_in_range(&self) -> bool {
+        let counts = self.dot.seq <= MAX_SEQ && self.context.iter().all(|dot| dot.seq <= MAX_SEQ);
+        counts && self.stamp <= Self::stamp_limit(&self.context)
+    }
+
     /// Appends the layout of this module's documentation.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let own = self.context.get(self.dot.replica);

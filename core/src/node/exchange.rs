@@ -9,9 +9,8 @@ use bytes::Bytes;
 use super::history::Reach;
 use super::journal::Journal;
 use super::types::{Event, Output, RequestId, Ticked, Write};
-use super::writes::refusal;
+use super::writes::{is_stuck, refusal};
 use super::{Health, Node};
-use crate::clock::Stamp;
 use crate::error::{Code, Error};
 use crate::ids::{Lsn, ReplicaId};
 use crate::op::Body;
@@ -314,7 +313,7 @@ impl Node {
 
     /// Writes what a policy wants. Should the log not take it, the conflict stands as the merge has settled it.
     fn write_resolution(&mut self, now: Now, resolution: &Resolution) {
-        let stuck = self.store.latest(&resolution.key).is_some_and(|entry| entry.stamp() == Stamp::END);
+        let stuck = self.store.latest(&resolution.key).is_some_and(|entry| is_stuck(&entry));
         if stuck || self.begin_run(now).is_err() {
             return;
         }

@@ -316,7 +316,7 @@ fn a_key_stamped_at_the_end_of_time_is_refused_by_name_and_others_are_not() {
     let mut bench = Bench::new();
     let hostile = Operation {
         dot: Dot { replica: ReplicaId([9; 16]), seq: 1 },
-        stamp: Stamp::END,
+        stamp: Stamp(u64::MAX),
         context: VersionVector::EMPTY,
         key: "stuck".into(),
         body: Body::Put("hostile".into()),

@@ -206,16 +206,17 @@ impl Node {
         effects
     }
 
-    /// A version stamped at the end of time cannot be overwritten in a way on which all nodes agree.
+    /// What peers would refuse is not written. Only a version that was taken in before entries were judged can stand so far
+    /// ahead.
     fn check_stamps(&self, writes: &[Write], effects: &[bool]) -> Result<(), Error> {
         let stuck = writes.iter().zip(effects).find(|(write, effective)| {
-            **effective && self.store.latest(write.key()).is_some_and(|entry| entry.stamp() == Stamp::END)
+            **effective && self.store.latest(write.key()).is_some_and(|entry| is_stuck(&entry))
         });
         match stuck {
             None => Ok(()),
             Some((write, _)) => Err(Error::new(
                 Code::StoreError,
-                format!("key {} was stamped at the end of time by a peer", String::from_utf8_lossy(write.key())),
+                format!("stamp_out_of_range: key {} stands beyond all clocks", String::from_utf8_lossy(write.key())),
                 "use another key, and find out who wrote this one: no clock shows such a stamp",
             )),
         }
@@ -394,6 +395,11 @@ impl Node {
             self.reply(request, Err(error(lsn)));
         }
     }
+}
+
+/// Whether what overwrites this entry would be stamped where peers refuse it.
+pub(super) fn is_stuck(entry: &Entry<'_>) -> bool {
+    entry.stamp() >= Stamp::HORIZON && entry.stamp() >= Operation::stamp_limit(&entry.known())
 }
 
 fn refused_for_room(error: &DiskError) -> Error {

@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use super::conflict::Met;
 use super::ending::refusal;
+use super::intake::Named;
 use super::members::lease_start;
 use super::outbox::Outbox;
 use super::record::SyncRecord;
@@ -38,6 +39,7 @@ pub struct Engine {
     pub(super) settings: Settings,
     pub(super) me: Identity,
     pub(super) state: State,
+    pub(super) named: Named,
     /// The own vector: `state.vector`, and the own operations that are durable.
     pub(super) claims: VersionVector,
     pub(super) own_seq: Seq,
@@ -120,6 +122,7 @@ impl Engine {
             collect_at: now.mono + settings.collect_every,
             acknowledged_logged: (state.acknowledged, now.mono),
             floor_stamp: state.floor_stamp,
+            named: Named::of([&claims, &state.met, &state.floor]),
             settings,
             me,
             state,

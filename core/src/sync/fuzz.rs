@@ -173,8 +173,8 @@ impl Words<'_> {
     fn stamp(&mut self) -> Stamp {
         let Stamp(now) = Stamp::from_wall(self.now.wall);
         match self.byte() {
-            250 => Stamp::END,
-            251 => Stamp(u64::MAX - 1),
+            250 => Stamp(u64::MAX),
+            251 => Stamp::HORIZON,
             252 => Stamp::default(),
             253 => Stamp(now + (1 << 40)),
             small => Stamp(now.saturating_add_signed((i64::from(small) - 100) << 14)),

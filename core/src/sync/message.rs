@@ -147,6 +147,12 @@ pub enum Bye {
     Identity,
     /// A newer session with the same replica took over.
     Replaced,
+    /// The other sent an operation that no honest node can have issued.
+    StampOutOfRange,
+    /// The other named more replicas than there can be.
+    TooManyReplicas,
+    /// The other began a full exchange and did not go on with it.
+    FullStalled,
     /// A reason that only newer versions know.
     Other(u8),
 }
@@ -165,6 +171,9 @@ impl Bye {
             Self::Protocol => 6,
             Self::Identity => 7,
             Self::Replaced => 8,
+            Self::StampOutOfRange => 9,
+            Self::TooManyReplicas => 10,
+            Self::FullStalled => 11,
             Self::Other(code) => code,
         }
     }
@@ -182,6 +191,9 @@ impl Bye {
             6 => Self::Protocol,
             7 => Self::Identity,
             8 => Self::Replaced,
+            9 => Self::StampOutOfRange,
+            10 => Self::TooManyReplicas,
+            11 => Self::FullStalled,
             other => Self::Other(other),
         }
     }
@@ -199,6 +211,9 @@ impl fmt::Display for Bye {
             Self::Protocol => f.write_str("this node broke the protocol"),
             Self::Identity => f.write_str("an identity is in use twice"),
             Self::Replaced => f.write_str("a newer link took over"),
+            Self::StampOutOfRange => f.write_str("this node sent what no clock can have stamped"),
+            Self::TooManyReplicas => f.write_str("this node names more replicas than there can be"),
+            Self::FullStalled => f.write_str("this node began a full exchange and did not go on with it"),
             Self::Other(code) => write!(f, "reason {code}"),
         }
     }

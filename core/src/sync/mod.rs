@@ -29,6 +29,7 @@ mod engine;
 #[doc(hidden)]
 pub mod fuzz;
 mod greet;
+mod intake;
 mod members;
 pub mod message;
 mod outbox;
@@ -291,6 +292,14 @@ pub enum CloseReason {
     NoRoom,
     /// What it sent could not be made durable here: the disk failed.
     Degraded,
+    /// It sent an operation that no honest node can have issued.
+    StampOutOfRange,
+    /// With what it sent, more replicas would be named here than any vector may.
+    TooManyReplicas,
+    /// The full exchange that it began came to no end, and what others sent had to wait.
+    FullStalled,
+    /// Others have brought in meanwhile what a full exchange with it had found deleted: the two must compare everything anew.
+    FullSpoiled,
     /// Its identity, or ours, is not what it claims to be.
     Identity(Finding),
     /// It said farewell.
@@ -305,7 +314,10 @@ impl CloseReason {
             Self::Protocol(_) => Bye::Protocol,
             Self::WrongNetwork => Bye::WrongNetwork,
             Self::NoCommonProtocol => Bye::NoCommonProtocol,
-            Self::Silent | Self::FloorRose => Bye::Leaving,
+            Self::Silent | Self::FloorRose | Self::FullSpoiled => Bye::Leaving,
+            Self::StampOutOfRange => Bye::StampOutOfRange,
+            Self::TooManyReplicas => Bye::TooManyReplicas,
+            Self::FullStalled => Bye::FullStalled,
             Self::ClockSkew => Bye::ClockSkew,
             Self::Replaced => Bye::Replaced,
             Self::NoRoom => Bye::NoRoom,
@@ -326,6 +338,10 @@ impl fmt::Display for CloseReason {
             Self::ClockSkew => f.write_str("the peer's clock is too far off"),
             Self::Replaced => f.write_str("a newer link to the same replica took over"),
             Self::FloorRose => f.write_str("deletions were collected that the peer has not seen"),
+            Self::StampOutOfRange => f.write_str("stamp_out_of_range: the peer sent what no clock can have stamped"),
+            Self::TooManyReplicas => f.write_str("too_many_replicas: the peer names more replicas than there can be"),
+            Self::FullStalled => f.write_str("full_stalled: the peer began a full exchange and did not go on with it"),
+            Self::FullSpoiled => f.write_str("others sent what a full exchange had compared: it begins anew"),
             Self::NoRoom => f.write_str("no room on this node's disk for what the peer sent"),
             Self::Degraded => f.write_str("this node's disk has failed"),
             Self::Identity(finding) => finding.fmt(f),

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::engine::{Applying, Engine};
+use super::intake;
 use super::message::{Message, Part};
 use super::record::{Checkpoint, SyncRecord};
 use super::session::{FullIn, Phase};
@@ -14,6 +15,7 @@ use super::{Apply, CloseReason, Effect, Event, Finding, Item, PeerId};
 use crate::clock::Stamp;
 use crate::context::VersionVector;
 use crate::ids::{Dot, Lsn};
+use crate::limits::MAX_REPLICAS;
 use crate::op::Operation;
 use crate::sink::Sink;
 use crate::store::Store;
@@ -258,8 +260,16 @@ impl Engine {
         for part in parts {
             match part {
                 Part::Entry { op, known } => {
+                    if let Some(reason) = intake::refusal(&op, &known) {
+                        self.close(peer, reason, out);
+                        return None;
+                    }
                     if let Some(finding) = self.never_issued(&op, &known) {
                         self.halt(finding, out);
+                        return None;
+                    }
+                    if !self.admit_entry(&op, &known) {
+                        self.close(peer, CloseReason::TooManyReplicas, out);
                         return None;
                     }
                     self.traffic.received += 1;
@@ -285,6 +295,10 @@ impl Engine {
         if sorted.cut.covers(own) {
             let finding = self.rolled_back(sorted.cut.get(own.replica));
             self.halt(finding, out);
+            return None;
+        }
+        if !self.admit_vector(&sorted.cut) {
+            self.close(peer, CloseReason::TooManyReplicas, out);
             return None;
         }
         Some(sorted)
@@ -329,7 +343,7 @@ impl Engine {
             && !session.skew_reported
         {
             session.skew_reported = true;
-            let ahead_ms = i64::try_from(stamp.wall().0 - now.wall.0).unwrap_or(i64::MAX);
+            let ahead_ms = i64::try_from(stamp.wall().0.saturating_sub(now.wall.0)).unwrap_or(i64::MAX);
             out.push(Effect::Event(Event::ClockSkew { peer, ahead_ms }));
         }
     }
@@ -357,6 +371,9 @@ impl Engine {
         }
         session.acked_lsn = session.acked_lsn.max(lsn);
         session.vector.join(vector);
+        if session.vector.len() > MAX_REPLICAS {
+            return self.close(peer, CloseReason::TooManyReplicas, out);
+        }
         let Some(replica) = session.replica() else { return };
         if session.vector.get(own) > before {
             session.progressed = true;

@@ -8,9 +8,10 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::engine::{Applying, Engine};
+use super::intake;
 use super::message::{Part, REPAIR, Range, begin, finish};
 use super::session::Repair;
-use super::{Apply, Effect, Item, PeerId};
+use super::{Apply, CloseReason, Effect, Item, PeerId};
 use crate::context::VersionVector;
 use crate::ids::Lsn;
 use crate::sink::Sink;
@@ -101,8 +102,14 @@ impl Engine {
         if items.is_empty() || under_way >= REPAIRS {
             return;
         }
+        if let Some(reason) = items.iter().find_map(|item| intake::refusal(&item.op, &item.known)) {
+            return self.close(peer, reason, out);
+        }
         if let Some(finding) = items.iter().find_map(|item| self.never_issued(&item.op, &item.known)) {
             return self.halt(finding, out);
+        }
+        if !items.iter().all(|item| self.admit_entry(&item.op, &item.known)) {
+            return self.close(peer, CloseReason::TooManyReplicas, out);
         }
         let token = self.new_token();
         if let Some(session) = self.sessions.get_mut(&peer) {

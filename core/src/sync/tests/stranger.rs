@@ -1,0 +1,67 @@
+//! A peer without an engine: it says what a test wants said.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use super::harness::World;
+use crate::clock::Stamp;
+use crate::context::VersionVector;
+use crate::ids::{LogId, Lsn, NodeId, ReplicaId};
+use crate::sync::PeerId;
+use crate::sync::chain::Ladder;
+use crate::sync::message::{Hello, Message, Origins, PROTOCOL, Part};
+
+pub(super) struct Stranger {
+    pub(super) hello: Hello,
+    origins: Origins,
+    peer: PeerId,
+    lsn: u64,
+}
+
+impl Stranger {
+    pub(super) fn new(number: u8) -> Self {
+        let hello = Hello {
+            protocols: (PROTOCOL, PROTOCOL),
+            network: [7; 16],
+            replica: ReplicaId([number; 16]),
+            log: LogId([number; 16]),
+            boot: 1,
+            node: NodeId::new(alloc::format!("stranger-{number}")).unwrap(),
+            wall: crate::time::WallTime(super::harness::START),
+            window: 1 << 20,
+            own_seq: 0,
+            vector: VersionVector::EMPTY,
+            floor: VersionVector::EMPTY,
+            floor_stamp: Stamp::default(),
+        };
+        Self { hello, origins: Origins::default(), peer: PeerId(10_000 + 100 * u64::from(number)), lsn: 0 }
+    }
+
+    /// Opens a link to a replica, and says hello and resume on it.
+    pub(super) fn greet(&mut self, world: &mut World, index: usize) {
+        self.origins = Origins::default();
+        self.peer.0 += 1;
+        let now = world.now(index);
+        let replica = &mut world.replicas[index];
+        replica.engine.peer_up(now, self.peer, &mut replica.effects);
+        let pairs = Ladder::default().pairs(0);
+        let resume = Message::Resume { lsn: Lsn::ZERO, boot: 0, pairs, direct: BTreeSet::new() };
+        self.say(world, index, &[Message::Hello(self.hello.clone()), resume]);
+    }
+
+    pub(super) fn say(&mut self, world: &mut World, index: usize, messages: &[Message]) {
+        let mut bytes = Vec::new();
+        for message in messages {
+            message.encode(&mut self.origins, &mut bytes);
+        }
+        let now = world.now(index);
+        let replica = &mut world.replicas[index];
+        replica.engine.handle_message(now, self.peer, &bytes.into(), &replica.store, &mut replica.effects);
+        world.route(index);
+    }
+
+    pub(super) fn batch(&mut self, world: &mut World, index: usize, parts: Vec<Part>) {
+        self.lsn += 1;
+        self.say(world, index, &[Message::Batch(Lsn(self.lsn), parts)]);
+    }
+}
