@@ -16,7 +16,7 @@ impl Engine {
     pub fn leave(&mut self, out: &mut dyn Sink<Effect>) {
         let peers: Vec<PeerId> = self.sessions.keys().copied().collect();
         for peer in peers {
-            self.say_bye(peer, Bye::Leaving, CloseReason::Told(Bye::Leaving), out);
+            self.say_bye(peer, Bye::Leaving, CloseReason::Told(Bye::Leaving), Duration::ZERO, out);
         }
     }
 
@@ -34,22 +34,25 @@ impl Engine {
     }
 
     pub(super) fn close(&mut self, peer: PeerId, reason: CloseReason, out: &mut dyn Sink<Effect>) {
-        self.say_bye(peer, reason.bye(), reason, out);
+        self.close_for(peer, reason, Duration::ZERO, out);
     }
 
-    fn say_bye(&mut self, peer: PeerId, bye: Bye, reason: CloseReason, out: &mut dyn Sink<Effect>) {
+    /// As [`Self::close`], for this long at least.
+    pub(super) fn close_for(&mut self, peer: PeerId, reason: CloseReason, least: Duration, out: &mut dyn Sink<Effect>) {
+        self.say_bye(peer, reason.bye(), reason, least, out);
+    }
+
+    fn say_bye(&mut self, peer: PeerId, bye: Bye, reason: CloseReason, least: Duration, out: &mut dyn Sink<Effect>) {
         if self.sessions.get(&peer).is_none_or(|session| session.phase == Phase::Closing) {
             return;
         }
-        let retry_after = self.count_try(peer, &reason.to_string(), out);
+        let retry_after = self.count_try(peer, &reason.to_string(), out).max(least);
         if let Some(session) = self.sessions.get_mut(&peer) {
             session.phase = Phase::Closing;
             session.bye = (!matches!(reason, CloseReason::Told(_)) || bye == Bye::Leaving).then_some(bye);
             session.held.clear();
         }
-        if self.full_in == Some(peer) {
-            self.next_full_in();
-        }
+        self.turns.end(peer);
         out.push(Effect::Close { peer, reason, retry_after });
     }
 

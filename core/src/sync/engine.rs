@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use super::conflict::Met;
 use super::ending::refusal;
+use super::full::Turns;
 use super::intake::Named;
 use super::members::lease_start;
 use super::outbox::Outbox;
@@ -61,8 +62,8 @@ pub struct Engine {
     collect_at: Instant,
     /// Runs in which peers were met, the latest last.
     pub(super) runs: BTreeMap<ReplicaId, VecDeque<u64>>,
-    /// The session whose full exchange is taken in; the others' batches wait.
-    pub(super) full_in: Option<PeerId>,
+    /// Whose full exchange is taken in.
+    pub(super) turns: Turns,
     /// Why nothing is exchanged any more.
     pub(super) halted: Option<Finding>,
     pub(super) floor_stamp: Stamp,
@@ -142,7 +143,7 @@ impl Engine {
             revisions: BTreeMap::new(),
             acknowledged_due: None,
             runs: BTreeMap::new(),
-            full_in: None,
+            turns: Turns::default(),
             halted: None,
             divergences: 0,
             traffic: Traffic::default(),
@@ -183,9 +184,7 @@ impl Engine {
             let member = member.clone();
             self.persist(SyncRecord::Member { replica, member }, out);
         }
-        if self.full_in == Some(peer) {
-            self.next_full_in();
-        }
+        self.turns.end(peer);
         self.refresh_direct(now, out);
         self.take_held(now, store, out);
     }
@@ -294,13 +293,14 @@ impl Engine {
             }
             if applying.ends_full {
                 session.full_in = None;
+                session.full_compared = false;
+                let replica = session.replica();
+                self.turns.completed(applying.peer, replica);
             }
         }
+        self.turns.note_progress(now, applying.peer);
         if applying.ends_full {
             self.floor_rose(out);
-            if self.full_in == Some(applying.peer) {
-                self.next_full_in();
-            }
             self.refresh_direct(now, out);
         }
         claims_more
@@ -323,14 +323,6 @@ impl Engine {
         }
     }
 
-    /// The session after the present one whose full exchange waits to be taken in.
-    pub(super) fn next_full_in(&mut self) {
-        let waiting = |(peer, session): (&PeerId, &Session)| {
-            (session.is_open() && session.full_in.is_some() && Some(*peer) != self.full_in).then_some(*peer)
-        };
-        self.full_in = self.sessions.iter().find_map(waiting);
-    }
-
     // Time.
 
     /// When [`Self::handle_timeout`] wants to be called.
@@ -349,7 +341,7 @@ impl Engine {
             ]
         });
         let collect_at = (store.tombstones() > 0).then_some(self.collect_at);
-        due.flatten().chain(self.acknowledged_due).chain(collect_at).min()
+        due.flatten().chain(self.acknowledged_due).chain(collect_at).chain(self.turn_deadline()).min()
     }
 
     /// A deadline has passed.
@@ -364,6 +356,7 @@ impl Engine {
                 self.wake(peer, out);
             }
         }
+        self.check_turn(now, out);
         self.refresh_direct(now, out);
         self.take_held(now, store, out);
         if due(self.acknowledged_due) {
@@ -425,7 +418,7 @@ impl Engine {
     /// and calls [`Self::collected`]. `None` when there is none to go.
     #[must_use]
     pub fn plan_collection(&self, now: Now, store: &Store) -> Option<SyncRecord> {
-        if store.tombstones() == 0 || store.staged_len() > 0 || self.full_in.is_some() {
+        if store.tombstones() == 0 || store.staged_len() > 0 || self.turns.is_taken() {
             return None;
         }
         let since = lease_start(now.wall, self.settings.member_lease);

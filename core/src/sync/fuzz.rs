@@ -257,9 +257,10 @@ impl Words<'_> {
     }
 
     fn pulse(&mut self) -> Pulse {
-        let exact = self.byte().is_multiple_of(2);
+        let flags = self.byte();
+        let (exact, waits) = (flags.is_multiple_of(2), flags & 2 != 0);
         let digest = u128::from(self.byte());
-        Pulse { number: self.seq(), wall: self.wall(), feed: self.lsn(), exact, digest, vector: self.vector() }
+        Pulse { number: self.seq(), wall: self.wall(), feed: self.lsn(), exact, waits, digest, vector: self.vector() }
     }
 
     fn node(&mut self) -> NodeId {

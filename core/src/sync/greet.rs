@@ -185,7 +185,6 @@ impl Engine {
         session.full_in = below_theirs.then_some(FullIn::Named { after: None });
         if below_theirs {
             self.floor_stamp = self.floor_stamp.max(them.floor_stamp);
-            self.full_in.get_or_insert(peer);
         }
         let covered = exact && session.vector.covers_all(&self.claims);
         let from = if covered { store.last_changed() } else { from };

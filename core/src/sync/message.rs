@@ -8,7 +8,7 @@
 //!   3 batch    through u64 | parts
 //!   4 full     through u64 | parts
 //!   5 ack      feed LSN varint | bytes taken varint | vector
-//!   6 ping     number varint | wall u64 | feed LSN varint | flags u8 (1 exact) | live digest u128 | vector
+//!   6 ping     number varint | wall u64 | feed LSN varint | flags u8 (1 exact, 2 waits) | live digest u128 | vector
 //!   7 pong     as ping
 //!   8 direct   direct
 //!   9 members  count varint, then per member: replica 16 | member
@@ -102,6 +102,8 @@ pub struct Pulse {
     pub feed: Lsn,
     /// Nothing here is beyond the vector.
     pub exact: bool,
+    /// What the peer has sent waits here until a full exchange with somebody else has ended: it is not lost.
+    pub waits: bool,
     /// Digest of what has a value.
     pub digest: u128,
     /// What the speaker claims.
@@ -484,17 +486,22 @@ impl Pulse {
         put_varint(out, self.number);
         out.extend_from_slice(&self.wall.0.to_le_bytes());
         put_varint(out, self.feed.0);
-        out.push(u8::from(self.exact));
+        out.push(u8::from(self.exact) | u8::from(self.waits) << 1);
         out.extend_from_slice(&self.digest.to_le_bytes());
         self.vector.encode(out);
     }
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let number = reader.varint("ping number")?;
+        let wall = take_wall(reader)?;
+        let feed = Lsn(reader.varint("ping LSN")?);
+        let flags = reader.u8("ping flags")?;
         Ok(Self {
-            number: reader.varint("ping number")?,
-            wall: take_wall(reader)?,
-            feed: Lsn(reader.varint("ping LSN")?),
-            exact: reader.u8("ping flags")? & 1 != 0,
+            number,
+            wall,
+            feed,
+            exact: flags & 1 != 0,
+            waits: flags & 2 != 0,
             digest: u128::from_le_bytes(reader.array("ping digest")?),
             vector: VersionVector::decode(reader, "ping vector")?,
         })

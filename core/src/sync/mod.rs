@@ -26,6 +26,7 @@ mod collect;
 mod conflict;
 mod ending;
 mod engine;
+mod full;
 #[doc(hidden)]
 pub mod fuzz;
 mod greet;
@@ -128,6 +129,9 @@ pub struct Settings {
     /// A peer in the middle of its feed that sends nothing for so long is no longer relied on for its own operations.
     /// Default 5 s.
     pub stall_after: Duration,
+    /// A full exchange that others wait for, and in which the peer does not go on for so long, ends with its link; so
+    /// does one that takes twenty times as long in all, twice that the next time. Default 30 s.
+    pub full_timeout: Duration,
     /// A replica that nobody heard for so long no longer holds back the collection of tombstones. Default 30 days.
     pub member_lease: Duration,
     /// How often tombstones are collected. Default 10 minutes.
@@ -155,6 +159,7 @@ impl Default for Settings {
             announce_delay: Duration::from_millis(20),
             gossip_delay: Duration::from_millis(500),
             stall_after: Duration::from_secs(5),
+            full_timeout: Duration::from_secs(30),
             member_lease: Duration::from_secs(30 * 24 * 3600),
             collect_every: Duration::from_secs(600),
             max_clock_skew: Duration::from_secs(300),
@@ -179,6 +184,7 @@ impl Settings {
             ("backoff_first must be at least 10 ms", self.backoff_first >= Duration::from_millis(10)),
             ("backoff_max must not be below backoff_first", self.backoff_max >= self.backoff_first),
             ("ping_every must be at least 100 ms", self.ping_every >= Duration::from_millis(100)),
+            ("full_timeout must be at least 1 s", self.full_timeout >= Duration::from_secs(1)),
             ("member_lease must be at least 1 hour", self.member_lease >= Duration::from_secs(3600)),
             ("collect_every must be at least 1 s", self.collect_every >= Duration::from_secs(1)),
         ];

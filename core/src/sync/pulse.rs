@@ -9,12 +9,13 @@ use crate::store::Store;
 use crate::time::Now;
 
 impl Engine {
-    pub(super) fn pulse(&self, now: Now, number: u64, feed: Lsn, store: &Store) -> Pulse {
+    pub(super) fn pulse(&self, now: Now, number: u64, (feed, waits): (Lsn, bool), store: &Store) -> Pulse {
         Pulse {
             number,
             wall: now.wall,
             feed,
             exact: self.is_exact(store),
+            waits,
             digest: store.live_digest().0,
             vector: self.claims.clone(),
         }
@@ -23,8 +24,8 @@ impl Engine {
     pub(super) fn ping(&mut self, now: Now, peer: PeerId, store: &Store) -> Option<Message> {
         self.next_number += 1;
         let number = self.next_number;
-        let feed = self.sessions.get(&peer)?.taken_lsn;
-        let pulse = self.pulse(now, number, feed, store);
+        let taken = self.sessions.get(&peer)?.taken();
+        let pulse = self.pulse(now, number, taken, store);
         let session = self.sessions.get_mut(&peer)?;
         session.ping.get_or_insert((number, now.mono));
         session.ping_at = now.mono + self.settings.ping_every;
@@ -34,7 +35,7 @@ impl Engine {
     /// Two replicas that claim the same and hold nothing beyond it must hold the same.
     pub(super) fn take_pulse(
         &mut self,
-        _now: Now,
+        now: Now,
         peer: PeerId,
         pulse: Pulse,
         store: &Store,
@@ -42,6 +43,7 @@ impl Engine {
     ) {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         session.acked_lsn = session.acked_lsn.max(pulse.feed);
+        session.note_waits(now.mono, pulse.waits);
         let comparable = pulse.exact && pulse.vector == self.claims && self.is_exact(store);
         if comparable && pulse.digest != store.live_digest().0 {
             self.divergences += 1;

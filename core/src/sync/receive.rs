@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::engine::{Applying, Engine};
+use super::full::Compared;
 use super::intake;
 use super::message::{Message, Part};
 use super::record::{Checkpoint, SyncRecord};
@@ -37,9 +38,10 @@ impl Engine {
     pub fn heard(&mut self, peer: PeerId, bytes: usize) {
         if let Some(session) = self.sessions.get_mut(&peer) {
             let asked = session.waiting.is_some() || session.ping.is_some();
-            let bytes = if asked { session.ahead_of_answer + bytes as u64 } else { 0 };
-            session.ahead_of_answer = bytes.min(self.settings.window);
+            let ahead = if asked { session.ahead_of_answer + bytes as u64 } else { 0 };
+            session.ahead_of_answer = ahead.min(self.settings.window);
         }
+        self.turns.note_bytes(peer, bytes, self.settings.window);
     }
 
     /// Takes messages of a peer: any number of whole ones. Whatever the bytes are, nothing but this session suffers.
@@ -123,10 +125,9 @@ impl Engine {
         }
     }
 
-    /// Takes in batches of every peer that may be taken from. While a full exchange is under way only its own: another
-    /// peer might bring back what was just found deleted, until the cut claims the deletion. What peers *name* is taken
-    /// in at any time, or three in a circle would wait for each other.
+    /// Takes in batches of every peer that may be taken from (see `full`).
     pub(super) fn take_held(&mut self, now: Now, store: &Store, out: &mut dyn Sink<Effect>) {
+        self.give_turn(now, out);
         let peers: Vec<PeerId> = self.sessions.keys().copied().collect();
         for peer in peers {
             while let Some((message, len)) = self.next_held(peer) {
@@ -142,9 +143,11 @@ impl Engine {
     }
 
     fn next_held(&mut self, peer: PeerId) -> Option<(Message, u64)> {
-        let may_bring = self.full_in.is_none_or(|only| only == peer);
-        let held = &mut self.sessions.get_mut(&peer)?.held;
-        held.pop_front_if(|(message, _)| may_bring || matches!(message, Message::Full(..)))
+        let (first, _) = self.sessions.get(&peer)?.held.front()?;
+        if !self.may_take(peer, first) {
+            return None;
+        }
+        self.sessions.get_mut(&peer)?.held.pop_front()
     }
 
     #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
@@ -160,6 +163,20 @@ impl Engine {
         out: &mut dyn Sink<Effect>,
     ) {
         let Some(sorted) = self.sort(now, peer, parts, store, out) else { return };
+        let compared = if is_full { self.compare(peer, &sorted.present, sorted.upto, store) } else { Ok(None) };
+        let compared = match compared {
+            Ok(compared) => compared,
+            Err(reason) => return self.close(peer, reason, out),
+        };
+        let Compared { drops, reissue } = compared.unwrap_or_default();
+        if !sorted.items.is_empty() {
+            self.spoil_others(peer);
+        }
+        if self.sessions.get(&peer).is_some_and(|session| session.ends_full(is_full, &sorted.cut))
+            && !self.floor_fits(peer)
+        {
+            return self.close(peer, CloseReason::TooManyReplicas, out);
+        }
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         let Some(them) = session.them.as_ref() else { return };
         session.last_batch = now.mono;
@@ -168,33 +185,9 @@ impl Engine {
         session.vector.join(&sorted.cut);
         let replica = them.replica;
 
-        let (mut drops, mut reissue) = (Vec::new(), Vec::new());
-        if is_full {
-            let (Some(FullIn::Named { after }), Some(upto)) = (&session.full_in, &sorted.upto) else {
-                let what = "a full exchange that was not asked for".to_string();
-                return self.close(peer, CloseReason::Protocol(what), out);
-            };
-            let range = store.entries(after.as_deref());
-            for entry in range.take_while(|entry| upto.as_ref().is_none_or(|end| entry.key() <= &end[..])) {
-                if sorted.present.contains(entry.key()) {
-                    continue;
-                }
-                let key = Bytes::copy_from_slice(entry.key());
-                if them.vector.covers(entry.dot()) {
-                    drops.push((entry.dot(), key));
-                } else if !entry.is_tombstone() {
-                    reissue.push(key);
-                }
-            }
-            session.full_in = Some(match upto {
-                Some(_) => FullIn::Named { after: upto.clone() },
-                None => FullIn::Closing { durable: false },
-            });
-        }
-
         let raises = !self.claims.covers_all(&sorted.cut);
         let ends_naming = is_full && matches!(session.full_in, Some(FullIn::Closing { .. }));
-        let ends_full = !is_full && matches!(session.full_in, Some(FullIn::Closing { .. })) && !sorted.cut.is_empty();
+        let ends_full = session.ends_full(is_full, &sorted.cut);
         let mut records = Vec::new();
         if !is_full && through > session.taken_lsn {
             let at = Checkpoint { log: them.log, boot: them.boot, lsn: through };
@@ -208,6 +201,9 @@ impl Engine {
         }
         let idle = sorted.items.is_empty() && drops.is_empty() && reissue.is_empty() && !raises;
         let idle = idle && !ends_naming && !ends_full;
+        if !idle || is_full {
+            self.turns.note_progress(now, peer);
+        }
         if idle {
             // Nothing to be made durable but the checkpoint, which can wait: without it a later walk skips the same
             // entries again.
@@ -368,6 +364,9 @@ impl Engine {
             session.acked_bytes = bytes;
             session.waiting = (session.in_flight() > 0).then_some(now.mono);
             session.ahead_of_answer = 0;
+            if session.owes_names() {
+                self.turns.note_progress(now, peer);
+            }
         }
         session.acked_lsn = session.acked_lsn.max(lsn);
         session.vector.join(vector);

@@ -89,8 +89,8 @@ impl Engine {
             return None;
         }
         if let Some(number) = session.pong_due.take() {
-            let feed = session.taken_lsn;
-            return Some(Message::Pong(self.pulse(now, number, feed, store)));
+            let taken = session.taken();
+            return Some(Message::Pong(self.pulse(now, number, taken, store)));
         }
         if core::mem::take(&mut session.direct_due) {
             return Some(Message::Direct(session.direct_told.clone()));
@@ -128,7 +128,10 @@ impl Engine {
         };
         let start = out.len();
         let written = match (&session.full_out, &session.full_in) {
-            (Some(FullOut::Naming { .. }), _) => self.write_names(peer, room, store, out),
+            (Some(FullOut::Naming { .. }), _) => {
+                self.turns.note_progress(now, peer);
+                self.write_names(peer, room, store, out)
+            }
             // Until what others have deleted is gone from here, nothing of it is passed on.
             (_, Some(FullIn::Named { .. } | FullIn::Closing { durable: false })) => false,
             (_, Some(FullIn::Closing { durable: true }) | None) => self.write_feed(peer, room, store, out),

@@ -42,8 +42,11 @@ pub(super) enum FullIn {
     Closing { durable: bool },
 }
 
+/// For so long at most a peer may say that it cannot take in yet what it was sent, before that counts as silence.
+const LONGEST_HOLD: Duration = Duration::from_secs(3600);
+
 /// The slowest line on which silence is told from slowness, in bytes a second.
-const SLOWEST_LINE: u64 = 8 << 10;
+pub(super) const SLOWEST_LINE: u64 = 8 << 10;
 
 #[derive(Debug)]
 pub(super) struct Session {
@@ -87,6 +90,8 @@ pub(super) struct Session {
     pub(super) acked_lsn: Lsn,
     /// Since when something is unanswered.
     pub(super) waiting: Option<Instant>,
+    /// Since when the peer says that it cannot take in what it was sent.
+    pub(super) put_on_hold: Option<Instant>,
     /// Own operations were acknowledged in this session.
     pub(super) progressed: bool,
     pub(super) full_out: Option<FullOut>,
@@ -100,6 +105,12 @@ pub(super) struct Session {
     /// Applications not yet durable.
     pub(super) applying: usize,
     pub(super) full_in: Option<FullIn>,
+    /// Keys were compared in it.
+    pub(super) full_compared: bool,
+    /// The store had changed up to here when that began.
+    pub(super) full_from: Lsn,
+    /// What was compared is no longer so.
+    pub(super) full_spoiled: bool,
     /// Batches that wait until a full exchange with another peer is done.
     pub(super) held: VecDeque<(Message, u64)>,
     /// The last batch did not reach the end of the peer's feed.
@@ -159,6 +170,7 @@ impl Session {
             acked_bytes: 0,
             acked_lsn: Lsn::ZERO,
             waiting: None,
+            put_on_hold: None,
             progressed: false,
             full_out: None,
             origins_in: Origins::default(),
@@ -167,6 +179,9 @@ impl Session {
             received_bytes: 0,
             applying: 0,
             full_in: None,
+            full_compared: false,
+            full_from: Lsn::ZERO,
+            full_spoiled: false,
             held: VecDeque::new(),
             mid_walk: true,
             last_batch: now,
@@ -198,6 +213,20 @@ impl Session {
         Some(asked + ack_timeout + Duration::from_secs(seconds))
     }
 
+    /// How far the peer's feed is taken in, and whether something of it waits for others.
+    pub(super) fn taken(&self) -> (Lsn, bool) {
+        (self.taken_lsn, !self.held.is_empty())
+    }
+
+    /// The peer says whether what it was sent waits there for others. That is no silence.
+    pub(super) fn note_waits(&mut self, now: Instant, waits: bool) {
+        let since = waits.then(|| self.put_on_hold.unwrap_or(now));
+        self.put_on_hold = since;
+        if since.is_some_and(|since| now < since + LONGEST_HOLD) && self.waiting.is_some() {
+            self.waiting = Some(now);
+        }
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.phase == Phase::Open
     }
@@ -214,6 +243,16 @@ impl Session {
     /// Bytes of batches sent and not yet acknowledged.
     pub(super) fn in_flight(&self) -> u64 {
         self.sent_bytes - self.acked_bytes
+    }
+
+    /// Whether names were sent that the peer must have taken in before it can go on with a full exchange.
+    pub(super) fn owes_names(&self) -> bool {
+        !matches!(self.full_in, Some(FullIn::Closing { durable: true }))
+    }
+
+    /// Whether a message ends the full exchange in which the peer named its keys: with the first cut behind them.
+    pub(super) fn ends_full(&self, is_full: bool, cut: &VersionVector) -> bool {
+        !is_full && matches!(self.full_in, Some(FullIn::Closing { .. })) && !cut.is_empty()
     }
 
     /// How many bytes of batches may still go out.

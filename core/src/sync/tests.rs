@@ -3,6 +3,7 @@ mod collection;
 mod conflicts;
 mod convergence;
 mod cuts;
+mod full;
 mod harness;
 mod hostile;
 mod identity;

@@ -43,6 +43,7 @@ fn one_of_each() -> Vec<Message> {
         wall: WallTime(1_700_000_000_000),
         feed: Lsn(300),
         exact: true,
+        waits: false,
         digest: 0x0f,
         vector: vector(&[(1, 9)]),
     };

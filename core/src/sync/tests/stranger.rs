@@ -3,13 +3,15 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 use super::harness::World;
 use crate::clock::Stamp;
 use crate::context::VersionVector;
 use crate::ids::{LogId, Lsn, NodeId, ReplicaId};
-use crate::sync::PeerId;
 use crate::sync::chain::Ladder;
 use crate::sync::message::{Hello, Message, Origins, PROTOCOL, Part};
+use crate::sync::{PeerId, Phase};
 
 pub(super) struct Stranger {
     pub(super) hello: Hello,
@@ -63,5 +65,25 @@ impl Stranger {
     pub(super) fn batch(&mut self, world: &mut World, index: usize, parts: Vec<Part>) {
         self.lsn += 1;
         self.say(world, index, &[Message::Batch(Lsn(self.lsn), parts)]);
+    }
+
+    /// Names keys in a full exchange, up to a key or to their end.
+    pub(super) fn name(&mut self, world: &mut World, index: usize, keys: &[&str], upto: Option<&str>) {
+        let bytes = |key: &str| Bytes::copy_from_slice(key.as_bytes());
+        let mut parts: Vec<Part> = keys.iter().map(|key| Part::Present(bytes(key))).collect();
+        parts.push(Part::Upto(upto.map(bytes)));
+        self.say(world, index, &[Message::Full(Lsn::ZERO, parts)]);
+    }
+
+    /// A part of a message comes in.
+    pub(super) fn trickle(&self, world: &mut World, index: usize, bytes: usize) {
+        world.replicas[index].engine.heard(self.peer, bytes);
+    }
+
+    /// Whether a replica still listens.
+    pub(super) fn is_heard(&self, world: &World, index: usize) -> bool {
+        let replica = &world.replicas[index];
+        let peers = replica.engine.peers(&replica.store);
+        peers.iter().any(|status| status.peer == self.peer && status.phase != Phase::Closing)
     }
 }

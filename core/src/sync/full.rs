@@ -1,0 +1,250 @@
+//! Full exchanges, seen from below: what a peer names is compared with what is here, and others do not bring back meanwhile
+//! what was found deleted.
+//!
+//! A peer *has seen* a floor if its vector covered it at its hello: its entries were merged with those deletions, so nothing
+//! that it sends can bring one back. Whoever has not seen the floor of the exchange under way waits with its batches until
+//! that ends. So that it does not wait for ever, only one exchange at a time has the *turn*, and it loses the turn, and its
+//! link, when it does not go on with it while others wait. Then nobody has the turn for as long again.
+//!
+//! Keys are named at any time, or three replicas in a circle would wait for each other. An exchange whose names were compared,
+//! and then somebody who has not seen its floor brought something in, is *spoiled*: when its turn comes, it begins anew.
+
+use alloc::collections::BTreeMap;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use super::engine::Engine;
+use super::message::Message;
+use super::session::{FullIn, FullOut, SLOWEST_LINE, Session};
+use super::{CloseReason, Effect, PeerId};
+use crate::context::VersionVector;
+use crate::ids::{Dot, ReplicaId};
+use crate::sink::Sink;
+use crate::store::Store;
+use crate::time::{Instant, Now};
+
+/// A turn lasts so many times `full_timeout` at most, if others wait.
+const WHOLE: u32 = 20;
+
+/// Replicas remembered that have lost their turn.
+const MAX_LOST: usize = 256;
+
+/// Who has the turn, and since when.
+#[derive(Debug)]
+struct Turn {
+    peer: PeerId,
+    began: Instant,
+    /// The exchange went on, or it became the peer's to go on with it.
+    progress: Instant,
+    /// Bytes of the peer that came in since, at most a window.
+    heard: u64,
+}
+
+/// Whose full exchange is taken in.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    present: Option<Turn>,
+    /// Nobody has the turn before.
+    rest_until: Instant,
+    /// How often in a row a replica has lost its turn.
+    lost: BTreeMap<ReplicaId, u32>,
+}
+
+/// What follows from the keys that a peer named.
+#[derive(Default)]
+pub(super) struct Compared {
+    pub(super) drops: Vec<(Dot, Bytes)>,
+    pub(super) reissue: Vec<Bytes>,
+}
+
+impl Turns {
+    pub(super) fn is_taken(&self) -> bool {
+        self.present.is_some()
+    }
+
+    /// The turn of a peer ends, if it has it.
+    pub(super) fn end(&mut self, peer: PeerId) {
+        self.present.take_if(|turn| turn.peer == peer);
+    }
+
+    /// A full exchange has come to its end.
+    pub(super) fn completed(&mut self, peer: PeerId, replica: Option<ReplicaId>) {
+        self.end(peer);
+        if let Some(replica) = replica {
+            self.lost.remove(&replica);
+        }
+    }
+
+    pub(super) fn note_progress(&mut self, now: Now, peer: PeerId) {
+        if let Some(turn) = self.present.as_mut().filter(|turn| turn.peer == peer) {
+            turn.progress = now.mono;
+            turn.heard = 0;
+        }
+    }
+
+    pub(super) fn note_bytes(&mut self, peer: PeerId, bytes: usize, most: u64) {
+        if let Some(turn) = self.present.as_mut().filter(|turn| turn.peer == peer) {
+            turn.heard = (turn.heard + bytes as u64).min(most);
+        }
+    }
+
+    fn lost_by(&self, replica: Option<ReplicaId>) -> u32 {
+        replica.and_then(|replica| self.lost.get(&replica)).copied().unwrap_or(0)
+    }
+}
+
+impl Engine {
+    /// Gives the turn to the next full exchange, if nobody has it: first to those that have not lost it before.
+    pub(super) fn give_turn(&mut self, now: Now, out: &mut dyn Sink<Effect>) {
+        while self.turns.present.is_none() && now.mono >= self.turns.rest_until {
+            let waiting = self.sessions.iter().filter(|(_, session)| session.is_open() && session.full_in.is_some());
+            let next = waiting.min_by_key(|(peer, session)| (self.turns.lost_by(session.replica()), **peer));
+            let Some((peer, spoiled)) = next.map(|(peer, session)| (*peer, session.full_spoiled)) else { return };
+            if spoiled {
+                self.close(peer, CloseReason::FullSpoiled, out);
+            } else {
+                self.turns.present = Some(Turn { peer, began: now.mono, progress: now.mono, heard: 0 });
+            }
+        }
+    }
+
+    /// When the present turn ends, if nothing happens, or the next can begin.
+    pub(super) fn turn_deadline(&self) -> Option<Instant> {
+        let Some(turn) = &self.turns.present else {
+            let mut sessions = self.sessions.values();
+            let waits = sessions.any(|session| session.is_open() && session.full_in.is_some());
+            return waits.then_some(self.turns.rest_until);
+        };
+        let session = self.sessions.get(&turn.peer)?;
+        let others_wait = self.sessions.iter().any(|(peer, other)| *peer != turn.peer && !other.held.is_empty());
+        if !others_wait {
+            return None;
+        }
+        let whole = turn.began + self.whole_turn(session);
+        let naming = matches!(session.full_out, Some(FullOut::Naming { .. }));
+        let heard_names = session.in_flight() == 0 || !session.owes_names();
+        let is_theirs = session.is_idle() && heard_names && !naming;
+        let slow = Duration::from_secs(turn.heard / SLOWEST_LINE);
+        let stalled = is_theirs.then(|| turn.progress + self.settings.full_timeout + slow);
+        Some(stalled.map_or(whole, |stalled| whole.min(stalled)))
+    }
+
+    /// Twice as long after each turn lost: whoever is slow and honest comes to an end some time.
+    fn whole_turn(&self, session: &Session) -> Duration {
+        let lost = self.turns.lost_by(session.replica()).min(10);
+        self.settings.full_timeout.saturating_mul(WHOLE << lost)
+    }
+
+    /// Takes the turn from whoever did not go on. Others have as much time as it had.
+    pub(super) fn check_turn(&mut self, now: Now, out: &mut dyn Sink<Effect>) {
+        let overdue = self.turn_deadline().is_some_and(|at| at <= now.mono);
+        let Some(turn) = self.turns.present.as_ref().filter(|_| overdue) else { return };
+        let (peer, had) = (turn.peer, now.mono.since(turn.began));
+        let Some(session) = self.sessions.get(&peer) else { return };
+        let rest = had.min(self.whole_turn(session));
+        if let Some(replica) = session.replica() {
+            if self.turns.lost.len() >= MAX_LOST {
+                self.turns.lost.pop_first();
+            }
+            *self.turns.lost.entry(replica).or_default() += 1;
+        }
+        self.turns.rest_until = now.mono + rest;
+        self.close_for(peer, CloseReason::FullStalled, rest, out);
+    }
+
+    /// Whether the oldest message of a peer that is held may be taken in now.
+    pub(super) fn may_take(&self, peer: PeerId, message: &Message) -> bool {
+        let Some(session) = self.sessions.get(&peer) else { return false };
+        if matches!(message, Message::Full(..)) {
+            // What is on its way into the store from others cannot be compared.
+            let mut applies = self.applies.iter();
+            return applies.all(|applying| applying.peer == peer || self.has_seen_floor_of(applying.peer, session));
+        }
+        match &self.turns.present {
+            Some(turn) if turn.peer == peer => true,
+            _ if session.full_in.is_some() => false,
+            Some(turn) => self.sessions.get(&turn.peer).is_none_or(|only| self.has_seen_floor_of(peer, only)),
+            None => true,
+        }
+    }
+
+    fn has_seen_floor_of(&self, peer: PeerId, other: &Session) -> bool {
+        let vector = self.sessions.get(&peer).and_then(|session| session.them.as_ref()).map(|them| &them.vector);
+        vector.is_some_and(|vector| other.them.as_ref().is_none_or(|them| vector.covers_all(&them.floor)))
+    }
+
+    /// A peer brings something in: exchanges whose floor it has not seen have compared what is no longer so.
+    pub(super) fn spoil_others(&mut self, peer: PeerId) {
+        let concerned = |(other, session): (&PeerId, &Session)| {
+            (*other != peer && session.full_compared && !self.has_seen_floor_of(peer, session)).then_some(*other)
+        };
+        let spoiled: Vec<PeerId> = self.sessions.iter().filter_map(concerned).collect();
+        for other in spoiled {
+            if let Some(session) = self.sessions.get_mut(&other) {
+                session.full_spoiled = true;
+            }
+        }
+    }
+
+    /// Compares the keys that a peer named, up to `upto`, with what is here. `None` if there is no such peer.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn compare(
+        &mut self,
+        peer: PeerId,
+        present: &alloc::collections::BTreeSet<Bytes>,
+        upto: Option<Option<Bytes>>,
+        store: &Store,
+    ) -> Result<Option<Compared>, CloseReason> {
+        let wrong = |what: &str| Err(CloseReason::Protocol(what.to_string()));
+        let me = self.me.replica;
+        let Some(session) = self.sessions.get_mut(&peer) else { return Ok(None) };
+        let (Some(FullIn::Named { after }), Some(upto), Some(them)) = (&session.full_in, upto, &session.them) else {
+            return wrong("a full exchange that was not asked for");
+        };
+        if upto.is_some() && upto <= *after {
+            return wrong("a full exchange that does not go on");
+        }
+        if !session.full_compared {
+            session.full_compared = true;
+            session.full_from = store.last_changed();
+        }
+        let mut compared = Compared::default();
+        let range = store.entries(after.as_deref());
+        for entry in range.take_while(|entry| upto.as_ref().is_none_or(|end| entry.key() <= &end[..])) {
+            if present.contains(entry.key()) {
+                continue;
+            }
+            let key = Bytes::copy_from_slice(entry.key());
+            // A greater stamp wins against any tombstone that the peer has collected; and what others have brought since the
+            // exchange began was merged with those tombstones where it comes from.
+            let in_doubt = entry.stamp() <= them.floor_stamp
+                && (entry.dot().replica == me || entry.changed() <= session.full_from);
+            if them.vector.covers(entry.dot()) {
+                compared.drops.push((entry.dot(), key));
+            } else if !entry.is_tombstone() && in_doubt {
+                compared.reissue.push(key);
+            }
+        }
+        session.full_in = Some(match upto {
+            Some(_) => FullIn::Named { after: upto },
+            None => FullIn::Closing { durable: false },
+        });
+        Ok(Some(compared))
+    }
+
+    /// Whether a peer whose floor says this may make that the floor here.
+    pub(super) fn floor_fits(&mut self, peer: PeerId) -> bool {
+        let floor: VersionVector = self
+            .sessions
+            .get(&peer)
+            .and_then(|session| session.them.as_ref())
+            .map(|them| them.floor.clone())
+            .unwrap_or_default();
+        self.admit_vector(&floor)
+    }
+}

@@ -1,0 +1,210 @@
+//! Full exchanges that come to no end, come late, or meet.
+
+use alloc::format;
+use alloc::vec;
+use core::time::Duration;
+
+use super::harness::{START, World};
+use super::stranger::Stranger;
+use crate::clock::Stamp;
+use crate::context::VersionVector;
+use crate::ids::{Dot, ReplicaId};
+use crate::op::{Body, Marks, Operation};
+use crate::sync::message::Part;
+use crate::sync::{CloseReason, Settings};
+use crate::time::WallTime;
+
+/// Strangers answer no pings: the first replica asks for none.
+fn world(count: usize, seed: u64) -> World {
+    let mut world = World::new(0, seed, &Settings::default());
+    for number in 0..count as u64 {
+        let ping_every = Duration::from_secs(if number == 0 { 100_000 } else { 5 });
+        world.add(number, &Settings { ping_every, ..Settings::default() });
+    }
+    world
+}
+
+fn dot(replica: u8, seq: u64) -> Dot {
+    Dot { replica: ReplicaId([replica; 16]), seq }
+}
+
+fn vector(dots: &[Dot]) -> VersionVector {
+    dots.iter().copied().collect()
+}
+
+fn entry(dot: Dot, key: &str) -> Part {
+    let stamp = Stamp::from_wall(WallTime(START));
+    let op = Operation {
+        dot,
+        stamp,
+        context: VersionVector::EMPTY,
+        key: key.as_bytes().to_vec().into(),
+        body: Body::Put("v".into()),
+        marks: Marks::default(),
+    };
+    Part::Entry { op, known: VersionVector::EMPTY }
+}
+
+/// One that has collected tombstones of which nobody else has heard.
+fn from_above(number: u8) -> Stranger {
+    let mut stranger = Stranger::new(number);
+    stranger.hello.floor = vector(&[dot(number, 1)]);
+    stranger.hello.vector = stranger.hello.floor.clone();
+    stranger.hello.floor_stamp = Stamp::from_wall(WallTime(START));
+    stranger
+}
+
+fn live(world: &mut World, seconds: u64) {
+    world.settle_for(Duration::from_secs(seconds));
+}
+
+#[test]
+fn whoever_begins_and_stops_makes_place_for_others() {
+    let mut world = world(2, 1);
+    world.connect(0, 1);
+    world.settle();
+    let mut stranger = from_above(0xaa);
+    stranger.greet(&mut world, 0);
+    stranger.name(&mut world, 0, &["a"], Some("b"));
+    live(&mut world, 300);
+    assert!(stranger.is_heard(&world, 0), "as long as nobody waits, it may take its time");
+    world.put(1, "k", "v");
+    live(&mut world, 35);
+    assert_eq!(world.values("k"), vec![Some("v".into()); 2]);
+    assert_eq!(world.replicas[0].closes, [CloseReason::FullStalled]);
+    assert!(world.replicas[0].pauses[0] >= Duration::from_secs(30), "{:?}", world.replicas[0].pauses);
+    assert!(world.is_connected(0, 1));
+    // It comes again at once, and again, under its own name and others.
+    for number in 0..6 {
+        let mut stranger = from_above(0xaa + number / 2);
+        stranger.greet(&mut world, 0);
+        stranger.name(&mut world, 0, &["a"], Some("b"));
+        let key = format!("again{number}");
+        world.put(1, &key, "v");
+        live(&mut world, 70);
+        assert!(world.values(&key).iter().all(Option::is_some), "{key}");
+    }
+    world.put(0, "mine", "v");
+    live(&mut world, 70);
+    world.assert_converged();
+}
+
+#[test]
+fn whoever_never_ends_makes_place_for_others() {
+    let mut world = world(2, 2);
+    world.connect(0, 1);
+    world.settle();
+    let mut waited = 0;
+    for round in 0..3 {
+        let mut stranger = from_above(0xaa);
+        stranger.greet(&mut world, 0);
+        let key = format!("k{round}");
+        world.put(1, &key, "v");
+        let mut part = 0;
+        while world.replicas[0].get(&key).is_none() {
+            part += 1;
+            waited += 10;
+            assert!(waited < 7200, "for ever");
+            if stranger.is_heard(&world, 0) {
+                let named = format!("a{part:06}");
+                stranger.name(&mut world, 0, &[&named], Some(&named));
+            }
+            live(&mut world, 10);
+        }
+    }
+    assert!(world.replicas[0].closes.contains(&CloseReason::FullStalled));
+    live(&mut world, 3600);
+    world.assert_converged();
+}
+
+/// What others bring that have seen every deletion is taken in meanwhile: it cannot bring anything back.
+#[test]
+fn whoever_has_seen_the_deletions_need_not_wait() {
+    let mut world = world(2, 3);
+    world.put(1, "first", "v");
+    world.settle();
+    let mut stranger = Stranger::new(0xaa);
+    let seen = Dot { replica: world.replicas[1].identity.replica, seq: 1 };
+    stranger.hello.floor = vector(&[seen]);
+    stranger.hello.vector = stranger.hello.floor.clone();
+    stranger.hello.floor_stamp = Stamp::from_wall(WallTime(START + 100_000));
+    stranger.greet(&mut world, 0);
+    stranger.name(&mut world, 0, &["first"], Some("first"));
+    world.connect(0, 1);
+    live(&mut world, 2);
+    world.put(1, "k", "v");
+    live(&mut world, 2);
+    assert_eq!(world.values("k"), vec![Some("v".into()); 2]);
+    assert!(stranger.is_heard(&world, 0));
+    // Its names go on, and what came in meanwhile is not taken for something to be written again.
+    stranger.name(&mut world, 0, &[], None);
+    stranger.batch(&mut world, 0, vec![Part::End, Part::Cut(vector(&[seen]))]);
+    live(&mut world, 2);
+    assert!(stranger.is_heard(&world, 0));
+    assert_eq!(world.values("first"), vec![Some("v".into()); 2]);
+    assert_eq!(
+        world.replicas[0].engine.vector().get(world.replicas[0].identity.replica),
+        0,
+        "nothing was written again"
+    );
+    world.assert_converged();
+}
+
+#[test]
+fn slow_is_not_stalled() {
+    let mut world = world(2, 4);
+    world.connect(0, 1);
+    world.settle();
+    let mut stranger = from_above(0xaa);
+    stranger.greet(&mut world, 0);
+    world.put(1, "k", "v");
+    stranger.name(&mut world, 0, &["a"], Some("a"));
+    live(&mut world, 25);
+    stranger.name(&mut world, 0, &["b"], None);
+    live(&mut world, 25);
+    // One message that takes two minutes.
+    for _ in 0..110 {
+        stranger.trickle(&mut world, 0, 9 << 10);
+        live(&mut world, 1);
+    }
+    stranger.batch(&mut world, 0, vec![entry(dot(0xaa, 2), "a")]);
+    live(&mut world, 25);
+    assert_eq!(world.replicas[0].get("k"), None, "it waits");
+    assert!(world.is_connected(0, 1), "and is not taken for silent");
+    stranger.batch(&mut world, 0, vec![entry(dot(0xaa, 3), "b"), Part::End, Part::Cut(vector(&[dot(0xaa, 3)]))]);
+    live(&mut world, 5);
+    assert!(stranger.is_heard(&world, 0), "{:?}", world.replicas[0].closes);
+    world.connect(0, 1);
+    live(&mut world, 5);
+    assert_eq!(world.values("k"), vec![Some("v".into()); 2]);
+    assert_eq!(world.values("b"), vec![Some("v".into()); 2]);
+}
+
+/// Two full exchanges at once: what the one has found deleted, the other brings back. The one begins anew.
+#[test]
+fn what_one_exchange_found_deleted_does_not_stay_because_of_another() {
+    let mut world = world(1, 5);
+    let gone = dot(0xcc, 1);
+    let (mut keeps, mut deleted) = (from_above(0xaa), from_above(0xbb));
+    for dots in [&mut deleted.hello.floor, &mut deleted.hello.vector] {
+        dots.include(gone);
+    }
+    // It has seen all that the other one has forgotten, so that its link stands when the other is done.
+    deleted.hello.vector.include(dot(0xaa, 1));
+    keeps.greet(&mut world, 0);
+    deleted.greet(&mut world, 0);
+    deleted.name(&mut world, 0, &[], None);
+    keeps.name(&mut world, 0, &["x"], None);
+    let cut = keeps.hello.vector.clone();
+    keeps.batch(&mut world, 0, vec![entry(gone, "x"), Part::End, Part::Cut(cut)]);
+    assert_eq!(world.replicas[0].get("x").as_deref(), Some("v"));
+    let cut = deleted.hello.vector.clone();
+    deleted.batch(&mut world, 0, vec![Part::End, Part::Cut(cut.clone())]);
+    if !deleted.is_heard(&world, 0) {
+        deleted.greet(&mut world, 0);
+        deleted.name(&mut world, 0, &[], None);
+        deleted.batch(&mut world, 0, vec![Part::End, Part::Cut(cut)]);
+    }
+    assert!(world.replicas[0].engine.vector().covers(gone), "it claims the deletion");
+    assert_eq!(world.replicas[0].get("x"), None, "and has it");
+}
