@@ -3,8 +3,10 @@
 //! | module | one idea |
 //! | --- | --- |
 //! | [`script`] | what is to happen to which host, and when |
-//! | [`stories`] | scripts worth telling, drawn from a seed |
+//! | [`stories`] | scripts with a plot: who, when and how long are drawn from a seed |
+//! | [`storm`] | the random run: the seed decides everything |
 //! | [`stage`] | plays a script, and asks for peace at its end |
+//! | [`shorten`] | the shortest script that breaks a promise |
 //! | [`host`] | one machine: it opens the node, is crashed, opens it again |
 //! | [`work`] | programs on a host, that write and read through the client |
 //! | [`memory`] | what one program was told, and what it may read therefore |
@@ -17,15 +19,19 @@
 
 pub mod clock;
 pub mod disk;
+mod draw;
 pub mod host;
 pub mod judge;
 pub mod memory;
 pub mod net;
 pub mod record;
 pub mod script;
+pub mod shorten;
 pub mod stage;
 pub mod stories;
+pub mod storm;
 pub mod work;
 
 pub use self::script::Script;
+pub use self::shorten::shorten;
 pub use self::stage::{Outcome, play};

@@ -16,9 +16,9 @@ use tokio::time::sleep;
 use super::clock::{HostClock, Skew};
 use super::disk::{HostDisk, Platter};
 use super::memory::{Memory, Seen};
-use super::net::SimNet;
+use super::net::{SimNet, Wires};
 use super::record::Record;
-use super::script::{HostScript, Script, name};
+use super::script::{HostScript, Script, Settings, name};
 use super::work;
 use crate::chance;
 
@@ -40,6 +40,8 @@ pub struct Common {
     pub record: Record,
     /// Names of all hosts.
     pub names: Arc<[String]>,
+    /// Every connection between hosts.
+    pub wires: Arc<Wires>,
     /// What every program was told, by its name.
     pub memories: Vec<Vec<Mutex<Memory>>>,
 }
@@ -79,7 +81,8 @@ impl Common {
             (0..host.programs).map(memory).collect()
         });
         let memories = memories.collect();
-        Arc::new(Self { script, record: Record::new(keep), names: names.into(), memories })
+        let wires = Arc::new(Wires::new(script.seed, script.settings.pieces));
+        Arc::new(Self { script, record: Record::new(keep), names: names.into(), wires, memories })
     }
 
     /// Whether programs still write.
@@ -167,12 +170,12 @@ impl Host {
         let world = World {
             disk: Some(HostDisk::mount(&self.platter)),
             clock: HostClock::start(self.skew.clone()),
-            net: SimNet::new(self.common.names.clone()),
+            net: SimNet::new(self.index, self.common.names.clone(), self.common.wires.clone()),
             book: self.book.clone(),
             seed: Seed::from_number(seed),
             surroundings: Surroundings::default(),
         };
-        let client = Client::open_with(world, options(self.name)).await?;
+        let client = Client::open_with(world, options(self.name, &self.common.script.settings)).await?;
         let report = client.recovery_report();
         if report.torn_bytes > 0 {
             self.common.record.mark("torn tail cut");
@@ -259,13 +262,16 @@ impl Host {
     }
 }
 
-/// Small segments and frequent snapshots, so that a short run meets many; timeouts short enough for a short run.
-fn options(name: &str) -> ClientOptions {
+/// Timeouts short enough for a short run.
+fn options(name: &str, settings: &Settings) -> ClientOptions {
     let name = NodeId::new(name).expect("a letter is a node id");
     let millis = Duration::from_millis;
-    let options = ClientOptions::local("simulated").node_id(name).segments(64 << 10, 256 << 10);
-    options.snapshot_after(96 << 10).sync(sync::Settings {
-        window: 64 << 10,
+    let first = settings.first_segment;
+    let options = ClientOptions::local("simulated").node_id(name).segments(first, 4 * first);
+    options.snapshot_after(settings.snapshot_after).sync(sync::Settings {
+        required_acks: settings.required_acks,
+        window: settings.window,
+        max_retries: settings.max_retries,
         ack_timeout: millis(1500),
         backoff_first: millis(50),
         backoff_max: millis(400),

@@ -70,6 +70,9 @@ pub fn unrest(hosts: &[Arc<Host>]) -> Option<String> {
         if status.state != NodeState::Ready {
             return Some(format!("{} is {:?}", host.name, status.state));
         }
+        if let Some(waits) = host.memories().find_map(|memory| memory.waits()) {
+            return Some(format!("a program on {} waits for the answer to {waits}", host.name));
+        }
         let waiting = state.outbox.size();
         if waiting > 0 || status.waiting > 0 {
             return Some(format!("{} waits for {waiting} acknowledgements and {} syncs", host.name, status.waiting));

@@ -101,6 +101,12 @@ impl Memory {
         waited
     }
 
+    /// The write, if any, whose answer it waits for.
+    #[must_use]
+    pub fn waits(&self) -> Option<String> {
+        self.under_way.first().map(|(key, number)| format!("{key:?} {number:?}"))
+    }
+
     /// The keys that it has ever written, or tried to.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.keys.keys().map(String::as_str)

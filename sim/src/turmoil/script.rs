@@ -23,6 +23,8 @@ pub struct Script {
     pub seed: u64,
     /// The hosts.
     pub hosts: Vec<HostScript>,
+    /// How all nodes are set.
+    pub settings: Settings,
     /// The least and the greatest milliseconds that a message takes.
     pub latency: (u64, u64),
     /// What happens when, in milliseconds, in any order.
@@ -58,6 +60,37 @@ impl Default for HostScript {
     }
 }
 
+/// How the nodes of a script are set, and how rough their connections are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// So many other hosts must hold an operation before it counts as acknowledged.
+    pub required_acks: usize,
+    /// Bytes under way to one peer.
+    pub window: u64,
+    /// Bytes of the first segment of a log; later ones are up to four times as long.
+    pub first_segment: u64,
+    /// Bytes of log after which a snapshot is made.
+    pub snapshot_after: u64,
+    /// Fruitless tries after which operations count as failed, until the peer is heard again.
+    pub max_retries: u32,
+    /// Of a hundred reads and writes of a connection, so many take only a piece of what is there.
+    pub pieces: u64,
+}
+
+impl Default for Settings {
+    /// Small segments and frequent snapshots, so that a short run meets many.
+    fn default() -> Self {
+        Self {
+            required_acks: 1,
+            window: 64 << 10,
+            first_segment: 64 << 10,
+            snapshot_after: 96 << 10,
+            max_retries: 8,
+            pieces: 10,
+        }
+    }
+}
+
 /// Something that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
@@ -67,6 +100,8 @@ pub enum Act {
     PartOneWay(usize, usize),
     /// Everything between two hosts waits on the way; nothing is lost.
     Hold(usize, usize),
+    /// The connections between two hosts are reset; what is under way on them is lost.
+    Cut(usize, usize),
     /// The network between two hosts is as it should be; what waits arrives.
     Mend(usize, usize),
     /// The node is closed in order and opened again after so many milliseconds.
@@ -96,6 +131,7 @@ impl Script {
             story,
             seed,
             hosts: (0..hosts).map(host).collect(),
+            settings: Settings::default(),
             latency: (1, 10),
             acts: Vec::new(),
             peace_at: 2500,
@@ -106,5 +142,10 @@ impl Script {
     /// Adds what happens at a time.
     pub fn at(&mut self, millis: u64, act: Act) {
         self.acts.push((millis, act));
+    }
+
+    /// Adds what lasts for a while.
+    pub fn during(&mut self, from: u64, until: u64, begins: Act, ends: Act) {
+        self.acts.extend([(from, begins), (until, ends)]);
     }
 }

@@ -144,11 +144,15 @@ impl<'a> Stage<'a> {
             return;
         }
         self.common.record.turn_to(Duration::from_millis(self.now));
-        self.common.record.note("----", format_args!("{}", Told(act)));
+        self.common.record.note("----", format_args!("{act}"));
         match act {
             Act::Part(a, b) => self.set_between(a, b, Between::Parted),
             Act::PartOneWay(a, b) => self.set_between(a, b, Between::PartedOneWay(a, b)),
             Act::Hold(a, b) => self.set_between(a, b, Between::Held),
+            Act::Cut(a, b) => {
+                let cut = self.common.wires.cut(a, b);
+                (0..cut).for_each(|_| self.common.record.mark("connection cut"));
+            }
             Act::Mend(a, b) => self.set_between(a, b, Between::Good),
             Act::Stop(who, down_for) => self.with(who, |host| host.stop(down_for)),
             Act::Kill(who, down_for) => {
@@ -250,6 +254,7 @@ impl Act {
             Self::Part(..)
             | Self::PartOneWay(..)
             | Self::Hold(..)
+            | Self::Cut(..)
             | Self::Mend(..)
             | Self::Fill(..)
             | Self::Empty(..)
@@ -259,14 +264,13 @@ impl Act {
     }
 }
 
-struct Told(Act);
-
-impl fmt::Display for Told {
+impl fmt::Display for Act {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        match *self {
             Act::Part(a, b) => write!(f, "nothing goes through between {} and {}", name(a), name(b)),
             Act::PartOneWay(a, b) => write!(f, "nothing goes through from {} to {}", name(a), name(b)),
             Act::Hold(a, b) => write!(f, "everything between {} and {} waits", name(a), name(b)),
+            Act::Cut(a, b) => write!(f, "connections between {} and {} are cut", name(a), name(b)),
             Act::Mend(a, b) => write!(f, "{} and {} reach each other", name(a), name(b)),
             Act::Stop(who, down) => write!(f, "{} is stopped in order, for {down} ms", name(who)),
             Act::Kill(who, down) => write!(f, "{} is killed, for {down} ms", name(who)),

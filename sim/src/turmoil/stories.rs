@@ -1,9 +1,8 @@
 //! Scripts worth telling. Each is drawn from a seed: who, when and how long differ, the plot does not.
 
+use super::draw::Draw;
 use super::script::{Act, Script};
-use crate::chance;
-use crate::disk::{Fate, Fault, Harm, Loss, OpKind};
-use softadastra_core::disk::DiskErrorKind;
+use super::storm::storm;
 
 /// A name and how the script is drawn from a seed.
 pub type Story = (&'static str, fn(u64) -> Script);
@@ -21,69 +20,6 @@ pub const STORIES: &[Story] = &[
     ("late_joiner", late_joiner),
     ("wrong_clocks", wrong_clocks),
 ];
-
-/// Numbers that follow from a seed.
-struct Draw {
-    seed: u64,
-    drawn: u64,
-}
-
-impl Draw {
-    fn new(story: &str, seed: u64) -> Self {
-        Self { seed: chance::mix(seed, chance::name(story), 0), drawn: 0 }
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.drawn += 1;
-        chance::below(chance::mix(self.seed, self.drawn, 1), bound)
-    }
-
-    fn between(&mut self, least: u64, greatest: u64) -> u64 {
-        least + self.below(greatest - least + 1)
-    }
-
-    fn host(&mut self, hosts: usize) -> usize {
-        self.below(hosts as u64) as usize
-    }
-
-    fn pair(&mut self, hosts: usize) -> (usize, usize) {
-        let a = self.host(hosts);
-        (a, (a + 1 + self.host(hosts - 1)) % hosts)
-    }
-
-    fn loss(&mut self) -> Loss {
-        let share = self.between(10, 90) as u8;
-        let mut fate = || match self.below(4) {
-            0 => Fate::Kept,
-            1 => Fate::Lost,
-            _ => Fate::Mixed(share),
-        };
-        let (data, names) = (fate(), fate());
-        Loss { data, names, stale: self.below(2) == 0, salt: self.below(u64::MAX) }
-    }
-
-    /// The process dies, or the power goes; now and then it is only an operator.
-    fn crash(&mut self, who: usize, longest: u64) -> Act {
-        let down = self.between(20, longest);
-        match self.below(5) {
-            0 => Act::Stop(who, down),
-            1 | 2 => Act::Kill(who, down),
-            _ => Act::LosePower(who, self.loss(), down),
-        }
-    }
-
-    fn fault(&mut self) -> Fault {
-        let kinds = [OpKind::Write, OpKind::Sync, OpKind::Create, OpKind::SyncDir, OpKind::Rename, OpKind::Zero];
-        let on = kinds.get(self.host(kinds.len())).copied();
-        let what = match self.below(4) {
-            0 => Harm::Short(self.below(100) as u8, DiskErrorKind::Io),
-            1 => Harm::DropPages(Fate::Mixed(50)),
-            2 => Harm::DoneButFailed,
-            _ => Harm::Error(DiskErrorKind::Io),
-        };
-        Fault { on, after: self.below(10) as u32, what }
-    }
-}
 
 /// Three hosts that work beside each other.
 #[must_use]
@@ -232,54 +168,5 @@ pub fn wrong_clocks(seed: u64) -> Script {
     let who = draw.host(3);
     let crash = draw.crash(who, 200);
     script.at(draw.between(500, 2000), crash);
-    script
-}
-
-/// Everything at once, on two to five hosts.
-#[must_use]
-pub fn storm(seed: u64) -> Script {
-    let mut draw = Draw::new("storm", seed);
-    let count = draw.between(2, 5) as usize;
-    let mut script = Script::mesh("storm", seed, count);
-    script.latency = (1, draw.between(1, 60));
-    script.peace_at = 3500;
-    for host in &mut script.hosts {
-        host.value_len = draw.between(10, 3000) as usize;
-        host.pause = draw.between(40, 200);
-        host.starts_at = draw.below(2) * draw.below(1500);
-        host.ahead_ms = draw.below(20_000) as i64 - 10_000;
-    }
-    for _ in 0..draw.between(4, 16) {
-        let (who, (a, b)) = (draw.host(count), draw.pair(count));
-        let at = draw.between(50, 3300);
-        let for_so_long = draw.between(50, 1500);
-        match draw.below(8) {
-            0 | 1 => {
-                let crash = draw.crash(who, 600);
-                script.at(at, crash);
-            }
-            2 => {
-                script.at(at, Act::Part(a, b));
-                script.at(at + for_so_long, Act::Mend(a, b));
-            }
-            3 => {
-                script.at(at, Act::PartOneWay(a, b));
-                script.at(at + for_so_long, Act::Mend(a, b));
-            }
-            4 => {
-                script.at(at, Act::Hold(a, b));
-                script.at(at + for_so_long, Act::Mend(a, b));
-            }
-            5 => {
-                script.at(at, Act::Fill(who, draw.below(40_000)));
-                script.at(at + for_so_long, Act::Empty(who));
-            }
-            6 => {
-                let fault = draw.fault();
-                script.at(at, Act::Harm(who, fault));
-            }
-            _ => script.at(at, Act::StepClock(who, draw.below(60_000) as i64 - 30_000)),
-        }
-    }
     script
 }
