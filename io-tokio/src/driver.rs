@@ -220,6 +220,7 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
         let now = self.clock.now();
         let mut outputs = std::mem::take(&mut self.outputs);
         let mut then = Then::Wait;
+        let failed = matches!(fact, Fact::Completion(_, Err(_)));
         match fact {
             Fact::Completion(token, result) => {
                 node.handle(now, Input::Disk { token, result });
@@ -254,6 +255,9 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
             self.timer.set(node.poll_timeout(), &*self.clock);
         }
         drop(guard);
+        if cfg!(planted = "driver_forgets_after_an_error") && failed {
+            outputs.clear();
+        }
         // The disk first: it works while many are being answered.
         for output in outputs.extract_if(.., |output| matches!(output, Output::Disk(_))) {
             self.act(output);
@@ -268,6 +272,8 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
         match output {
             Output::Disk(request) => submit(self.disk.as_deref(), request, &self.in_flight),
             Output::Reply { request, result } => {
+                let oldest = cfg!(planted = "driver_answers_the_oldest").then(|| self.waiting.keys().next()).flatten();
+                let request = oldest.copied().unwrap_or(request);
                 if let Some(waiting) = self.waiting.remove(&request) {
                     waiting.answer(result);
                 }

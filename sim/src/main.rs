@@ -13,6 +13,7 @@ usage: sim replay SEED [--trace]            run one seed again; print its story
                                             run many seeds; stop at the first that fails
        sim turmoil SEED [STORY]              tell one seed of the world of hosts; STORY is storm unless said
        sim hunt --seconds N                 count the seeds until one fails
+       sim hunt-hosts --seconds N           the same in the world of hosts
        sim planted [NAME ...] [--seconds N] plant each known bug and see that it is caught";
 
 fn main() -> ExitCode {
@@ -77,6 +78,7 @@ fn run(words: &[&str]) -> Result<bool, String> {
             }
             Ok(report.found.is_some())
         }
+        ["hunt-hosts", "--seconds", seconds] => hunt_hosts(Duration::from_secs(number(seconds)?)),
         ["planted", rest @ ..] => {
             let (names, seconds) = match rest {
                 [names @ .., "--seconds", seconds] => (names, number(seconds)?),
@@ -116,11 +118,12 @@ fn replay(seed: u64, trace: bool) -> bool {
 
 #[cfg(feature = "turmoil")]
 fn turmoil(seed: u64, story: &str) -> Result<bool, String> {
-    use sim::turmoil::{play, stories::STORIES};
+    use sim::turmoil::{play, shorten, stories::STORIES};
     let names = || STORIES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     let draw = STORIES.iter().find(|(name, _)| *name == story);
     let (_, draw) = draw.ok_or_else(|| format!("no story is called {story}; there are {}", names()))?;
-    let outcome = play(&draw(seed), true);
+    let script = draw(seed);
+    let outcome = play(&script, true);
     for line in outcome.trace.lines() {
         println!("{line}");
     }
@@ -130,9 +133,40 @@ fn turmoil(seed: u64, story: &str) -> Result<bool, String> {
     println!("{story} {seed}: digest {:016x}", outcome.digest);
     match &outcome.failure {
         None => println!("every promise was kept; at rest after {} ms", outcome.rest_at),
-        Some(failure) => println!("BROKEN {failure}"),
+        Some(failure) => {
+            println!("BROKEN {failure}");
+            quiet_panics();
+            println!("of {} things that happen, it takes", script.acts.len());
+            for (at, act) in shorten(&script).acts {
+                println!("{at:>6} ms  {act}");
+            }
+        }
     }
     Ok(outcome.failure.is_none())
+}
+
+/// Counts the random runs of hosts until one fails.
+#[cfg(feature = "turmoil")]
+fn hunt_hosts(time: Duration) -> Result<bool, String> {
+    use sim::turmoil::{play, storm::storm};
+    quiet_panics();
+    let begun = std::time::Instant::now();
+    for seed in 1.. {
+        if begun.elapsed() > time {
+            println!("escaped {}", seed - 1);
+            break;
+        }
+        if let Some(failure) = play(&storm(seed), false).failure {
+            println!("caught {seed} {failure}");
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(not(feature = "turmoil"))]
+fn hunt_hosts(_: Duration) -> Result<bool, String> {
+    Err("this was built without the driver: add --features turmoil".into())
 }
 
 /// This was built without the driver: builds it in, and lets that tell the story.

@@ -65,7 +65,22 @@ pub const BUGS: &[Bug] = &[
     bug("tie_stays_with_the_first", "of two writes of one stamp, the one that came first stands"),
     bug("window_ignored", "more is sent than the peer's window allows"),
     bug("send_window_ignored", "a link gives the system more than it takes"),
+    bug("driver_tells_before_the_disk", "the driver says that a write is done when it hands it to the disk"),
+    bug(
+        "driver_forgets_after_an_error",
+        "after an error of the disk the driver does not do what the node asks for next",
+    ),
+    bug("driver_answers_the_oldest", "the driver gives every answer to the one who has waited longest"),
+    bug("driver_stops_dialling", "after so many connections the driver dials no more"),
+    bug("driver_loses_the_rest_of_a_short_write", "what a short write leaves of a message is not written"),
 ];
+
+impl Bug {
+    /// Whether only the world of hosts can see it.
+    fn is_in_the_driver(self) -> bool {
+        self.name.starts_with("driver_")
+    }
+}
 
 /// Builds and runs the swarm on each bug named, or on all. Says whether all were caught.
 ///
@@ -88,8 +103,9 @@ fn hunt(bug: &Bug, time: Duration) -> Result<bool, String> {
     let binary = build(bug)?;
     let begun = Instant::now();
     let seconds = time.as_secs().to_string();
+    let hunt = if bug.is_in_the_driver() { "hunt-hosts" } else { "hunt" };
     let output = Command::new(binary)
-        .args(["hunt", "--seconds", &seconds])
+        .args([hunt, "--seconds", &seconds])
         .output()
         .map_err(|error| format!("the simulator does not run: {error}"))?;
     let said = String::from_utf8_lossy(&output.stdout);
@@ -115,6 +131,7 @@ fn build(bug: &Bug) -> Result<PathBuf, String> {
     fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).map_err(failed)?;
     let output = Command::new(env!("CARGO"))
         .args(["build", "-q", "-p", "sim", "--bin", "sim"])
+        .args(if bug.is_in_the_driver() { ["--features", "turmoil"].as_slice() } else { &[] })
         .current_dir(root)
         .env("CARGO_TARGET_DIR", &target)
         .env("RUSTC_WORKSPACE_WRAPPER", &wrapper)

@@ -127,6 +127,9 @@ impl<N: Net> Links<N> {
 
     /// Makes a connection; [`NetFact::Dialled`] follows, unless it is closed before.
     pub(super) fn dial(&mut self, link: LinkId, address: Address) {
+        if cfg!(planted = "driver_stops_dialling") && link.0 > 12 {
+            return;
+        }
         let (net, told) = (self.net.clone(), self.told.clone());
         let task = self.spawn(async move {
             let result = dial::run(&*net, &address).await;

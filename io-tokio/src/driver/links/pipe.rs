@@ -166,6 +166,9 @@ async fn write_some(writer: &mut (impl AsyncWriteExt + Unpin), left: &mut VecDeq
         return Err(io::ErrorKind::WriteZero.into());
     }
     let mut taken = count;
+    if cfg!(planted = "driver_loses_the_rest_of_a_short_write") {
+        taken = left.iter().map(Bytes::len).sum();
+    }
     while let Some(first) = left.front_mut() {
         let part = taken.min(first.len());
         first.advance(part);
