@@ -16,6 +16,7 @@ pub mod scenario;
 pub mod shrink;
 pub mod swarm;
 pub mod tally;
+pub mod told;
 pub mod trace;
 #[cfg(feature = "turmoil")]
 pub mod turmoil;

@@ -235,6 +235,20 @@ impl Story {
         self
     }
 
+    /// Demands that so many changes of a key are counted.
+    #[must_use]
+    pub fn expect_version(mut self, key: &str, version: u64) -> Self {
+        let found = self.world.read(HOST, key.as_bytes()).map(|(_, version)| version);
+        assert!(found == Some(version), "{}: {key} has version {found:?}, not {version}", self.name);
+        self
+    }
+
+    /// The LSN up to which the store shows writes.
+    #[must_use]
+    pub fn published(&mut self) -> u64 {
+        self.world.status(HOST).map_or(0, |status| status.published.0)
+    }
+
     /// Demands that the node is up and of this health.
     #[must_use]
     pub fn expect_health(mut self, health: &str) -> Self {
@@ -259,13 +273,14 @@ impl Story {
         self
     }
 
-    /// Demands that the node is down.
+    /// Demands that the node is down, and ends the story there.
     ///
     /// # Panics
     /// When it is up.
     pub fn expect_down(mut self) {
         let health = self.world.health(HOST);
         assert!(health.is_none(), "{}: the node is up: {health:?}", self.name);
+        drop(self.world.end(None));
     }
 
     /// Bytes on the disk.

@@ -424,6 +424,7 @@ impl World {
             self.stage.trace.note(self.stage.now, format_args!("BROKEN {failure}"));
         }
         self.stage.tally.time = self.stage.now;
+        crate::told::note(self.stage.trace.hash());
         Outcome { failure, trace: self.stage.trace, tally: self.stage.tally }
     }
 

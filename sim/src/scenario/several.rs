@@ -5,7 +5,7 @@
 //! ```
 
 use softadastra_core::node::Write;
-use softadastra_core::sync::OutboxStatus;
+use softadastra_core::sync::{OutboxStatus, Status};
 
 use super::put;
 use crate::disk::Loss;
@@ -281,6 +281,14 @@ impl Several {
     pub fn expect_links(mut self, at: &str, count: usize) -> Self {
         let found = self.world.status(host(at)).map(|status| status.connected);
         assert!(found == Some(count), "{}: {at} has {found:?} links, not {count}", self.name);
+        self
+    }
+
+    /// Demands something of how a node sees its exchange with others.
+    #[must_use]
+    pub fn expect_sync(mut self, at: &str, what: &str, is: impl FnOnce(&Status) -> bool) -> Self {
+        let status = self.world.sync_status(host(at));
+        assert!(status.as_ref().is_some_and(is), "{}: at {at} not {what}: {status:#?}", self.name);
         self
     }
 

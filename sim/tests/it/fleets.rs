@@ -5,8 +5,31 @@ use sim::plan::{Exchange, Fleet, Knobs, Policy, What};
 use sim::scenario::{Several, host, put};
 use sim::tally::Mark;
 
+stories![
+    two_nodes_converge,
+    what_was_written_apart_meets_in_a_conflict_that_both_know,
+    a_write_that_had_seen_the_other_is_no_conflict,
+    a_policy_settles_conflicts_once_for_all,
+    nodes_that_are_never_online_together_meet_through_one_between_them,
+    an_operation_is_acknowledged_when_so_many_others_hold_it,
+    the_receiver_may_crash_at_any_moment_of_a_transfer,
+    the_sender_may_crash_at_any_moment_of_a_transfer,
+    a_peer_whose_disk_is_full_goes_on_when_there_is_room,
+    a_late_joiner_is_sent_every_key_once,
+    a_deleted_key_does_not_return_with_a_member_that_was_away,
+    a_member_away_beyond_its_lease_is_met_with_a_full_exchange,
+    a_flapping_link_brings_everything_in_the_end,
+    a_half_open_link_is_noticed_by_its_silence,
+    a_one_way_link_is_no_link,
+    nothing_is_claimed_before_the_cut,
+    local_work_goes_on_whatever_the_network_does,
+    what_is_sent_by_hand_waits_for_a_tick,
+    clocks_that_disagree_change_nothing_about_what_survives,
+    everything_survives_when_all_lose_their_power_at_once,
+];
+
 /// Nodes that greet often, lose patience soon, and collect tombstones at once.
-const HASTY: Knobs = Knobs {
+pub(crate) const HASTY: Knobs = Knobs {
     exchange: Exchange { ack_timeout_ms: 1_000, ping_ms: 300, backoff_ms: 20, collect_ms: 1_000, ..Exchange::DEFAULT },
     ..Knobs::SMALL
 };

@@ -7,6 +7,15 @@ use sim::plan::{Change, Crash, Expect, HostId, Knobs, Pace, PlannedWrite, What};
 use sim::world::World;
 use softadastra_core::disk::DiskErrorKind;
 
+stories![
+    every_operation_may_fail_once,
+    every_operation_may_fail_for_want_of_room,
+    every_operation_may_be_done_and_reported_as_failed,
+    every_write_may_be_short,
+    every_sync_may_drop_its_pages,
+    the_same_holds_without_a_sync_for_each_answer,
+];
+
 /// Writes enough for a roll, takes a snapshot, closes, opens, writes, dies, opens and writes again.
 fn script(knobs: Knobs, on: Option<OpKind>, after: u32, what: Harm) -> bool {
     let mut world = World::new(7, knobs, Pace::QUICK, true);
@@ -44,6 +53,7 @@ fn script(knobs: Knobs, on: Option<OpKind>, after: u32, what: Harm) -> bool {
         let outcome = world.end(Some(failure.clone()));
         panic!("{what:?} on {on:?} after {after}: {failure}\n{}", outcome.trace.lines().join("\n"));
     }
+    drop(world.end(None));
     struck
 }
 

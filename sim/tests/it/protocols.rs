@@ -5,6 +5,14 @@ use sim::plan::{Crash, What};
 use sim::scenario::Story;
 use sim::tally::Mark;
 
+stories![
+    a_power_loss_at_every_step_of_a_snapshot,
+    a_power_loss_at_every_step_of_a_roll,
+    a_power_loss_at_every_step_of_a_recovery,
+    a_power_loss_at_every_step_of_the_first_start,
+    a_power_loss_at_every_step_of_a_close,
+];
+
 /// Every loss that is worth trying at every step.
 fn losses() -> Vec<Loss> {
     let mixed = |salt| Loss { data: Fate::Mixed(50), names: Fate::Mixed(50), stale: true, salt };

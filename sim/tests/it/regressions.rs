@@ -5,6 +5,12 @@ use sim::scenario::{Several, Story, host, put};
 use sim::tally::Mark;
 use softadastra_core::sync::Phase;
 
+stories![
+    a_backup_of_a_log_whose_first_segment_is_empty_opens,
+    what_was_pruned_stays_acknowledged,
+    a_peer_that_has_to_wait_for_a_full_exchange_does_not_make_the_node_spin,
+];
+
 /// Seed 648: a first segment for which there was no room is born without room for a record, and was left out of
 /// backups,
 /// which then lacked their beginning.

@@ -7,6 +7,37 @@ use sim::scenario::{Story, put};
 use sim::tally::Mark;
 use softadastra_core::disk::DiskErrorKind;
 use softadastra_core::error::Code;
+use softadastra_core::node::Write;
+
+stories![
+    an_answer_survives_the_end_of_the_process,
+    an_answer_survives_a_power_loss,
+    a_deleted_key_stays_deleted,
+    a_key_deleted_before_a_snapshot_stays_deleted,
+    a_write_cut_off_by_a_power_loss_leaves_no_trace,
+    a_batch_is_whole_or_not_at_all,
+    writes_that_come_together_share_a_sync,
+    without_a_sync_for_each_answer_a_kill_takes_nothing,
+    without_a_sync_for_each_answer_a_power_loss_takes_what_is_young,
+    what_was_found_after_a_kill_survives_a_power_loss,
+    a_failed_sync_stops_the_log_and_leaves_reads,
+    what_a_failed_sync_left_in_the_page_cache_is_not_believed,
+    a_short_write_fails_by_name,
+    a_full_disk_refuses_and_room_heals,
+    a_flipped_bit_in_acknowledged_data_is_refused_and_named,
+    a_torn_tail_is_not_damage,
+    old_segments_go_only_when_the_snapshot_is_durable,
+    disk_space_is_bounded_by_snapshots,
+    the_clock_does_not_go_back_with_the_wall_clock,
+    an_idle_log_marks_its_last_frame,
+    a_clean_close_is_known_as_such,
+    settings_may_change_at_a_restart,
+    a_backup_taken_during_writes_opens,
+    crash_loops_come_to_an_end,
+    what_removed_files_left_on_the_disk_is_never_taken_for_records,
+    a_conditional_write_holds_only_if_nothing_came_between,
+    an_unchanged_value_writes_nothing_unless_it_is_touched,
+];
 
 const LAZY: Knobs = Knobs { sync_every: 50_000, ..Knobs::SMALL };
 
@@ -184,4 +215,42 @@ fn crash_loops_come_to_an_end() {
         story = story.send_put("b", "2").power_loss_after(after, Loss { salt: u64::from(after), ..Loss::TOTAL });
     }
     story.expect("a", "1").put("c", "3").end();
+}
+
+/// A disk without ordered data shows in new files what removed ones left.
+#[test]
+fn what_removed_files_left_on_the_disk_is_never_taken_for_records() {
+    for salt in 0..6 {
+        let loss = Loss { data: Fate::Mixed(30), names: Fate::Kept, stale: true, salt };
+        // Rolls and snapshots, so that files are removed and others take their blocks.
+        let story = Story::begin("stale blocks").fill(20, 3, 20_000).expect_mark(Mark::SnapshotDone);
+        let story = story.send_put("late", &"l".repeat(30_000)).power_loss_after(2, loss);
+        let last = |index: usize| format!("{index:020000}");
+        let story = story.expect("fill0", &last(18)).expect("fill1", &last(19)).expect("fill2", &last(17));
+        story.put("after", "fine").power_loss().expect("after", "fine").end();
+    }
+}
+
+#[test]
+fn a_conditional_write_holds_only_if_nothing_came_between() {
+    let put_if = |value: &str, expect| {
+        let (key, value) = ("till".into(), value.to_owned().into());
+        vec![Write::Put { key, value, expect: Some(expect), touch: false }]
+    };
+    let story = Story::begin("condition").send(put_if("first", 0)).rest().told(Told::Done);
+    let story = story.send(put_if("second", 1)).rest().told(Told::Done).expect_version("till", 2);
+    let story = story.send(put_if("stale", 1)).rest().told(Told::Failed).expect_mark(Mark::Mismatch);
+    story.power_loss().expect("till", "second").expect_version("till", 2).end();
+}
+
+#[test]
+fn an_unchanged_value_writes_nothing_unless_it_is_touched() {
+    let touch = Write::Put { key: "till".into(), value: "open".into(), expect: None, touch: true };
+    let mut story = Story::begin("unchanged").put("till", "open");
+    let before = story.published();
+    let mut story = story.put("till", "open").expect_version("till", 1);
+    assert_eq!(story.published(), before, "an unchanged write took an LSN");
+    let mut story = story.send(vec![touch]).rest().told(Told::Done).expect_version("till", 2);
+    assert!(story.published() > before, "a touch took none");
+    story.power_loss().expect_version("till", 2).end();
 }
