@@ -10,14 +10,6 @@ use serde_json::json;
 use crate::support::{Place, binary, run};
 
 #[test]
-fn without_arguments_it_helps_and_says_what_is_missing() {
-    let ran = run(binary(), b"");
-    assert_eq!(ran.code, 0);
-    assert!(ran.out().contains("Usage: softadastra"));
-    assert!(ran.out().contains("interactive mode; it is not built yet"));
-}
-
-#[test]
 fn versions_and_completions_need_no_directory() {
     let place = Place::empty();
     assert_eq!(place.run(&["version"]).ok(), format!("softadastra {}\n", env!("CARGO_PKG_VERSION")));
@@ -28,6 +20,11 @@ fn versions_and_completions_need_no_directory() {
         assert!(place.run(&["completions", shell]).ok().contains("softadastra"));
     }
     assert!(place.run(&["help", "store", "put"]).ok().contains("Set a value"));
+    let man = place.path().join("man1");
+    let manual = place.run(&["man", man.to_str().unwrap(), "--json"]).data("softadastra.man/1");
+    assert!(manual["pages"].as_array().unwrap().contains(&json!("softadastra-store-put.1")), "{manual}");
+    let page = std::fs::read_to_string(man.join("softadastra-store-put.1")).unwrap();
+    assert!(page.contains("Set a value") && page.contains("if\\-version"), "{page}");
     assert!(!place.data().exists());
 }
 

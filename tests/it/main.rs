@@ -14,6 +14,7 @@ mod import;
 mod network;
 mod noise_peer;
 mod operations;
+mod session;
 mod support;
 mod sync;
 mod tidy;

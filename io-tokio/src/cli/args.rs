@@ -16,7 +16,8 @@ pub(super) use self::network::{ConflictsCommand, PeersCommand, Start, SyncComman
     bin_name = "softadastra",
     version,
     max_term_width = 100,
-    after_help = "Settings come from flags, then the environment (SOFTADASTRA_DATA_DIR, …), then the configuration file,\n\
+    after_help = "Without a command: a session, which takes commands on a terminal or line by line from stdin.\n\n\
+                  Settings come from flags, then the environment (SOFTADASTRA_DATA_DIR, …), then the configuration file,\n\
                   then the defaults. Exit status: 0 done, 1 failed, 2 usage."
 )]
 pub(super) struct Cli {
@@ -180,6 +181,11 @@ pub(super) enum Command {
     Completions {
         /// For which shell
         shell: clap_complete::Shell,
+    },
+    /// Write the manual pages
+    Man {
+        /// Where to, such as /usr/local/share/man/man1
+        dir: PathBuf,
     },
     /// Print the version
     Version,

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use softadastra_core::error::Code;
 use tokio::sync::mpsc;
 
+use super::input;
 use super::output::{Failure, Output};
 use super::progress::{Progress, Unit};
 use crate::control::answer::{Batch, Imported};
@@ -53,7 +54,7 @@ impl Import {
                 let what = "no file is named and stdin is a terminal";
                 Err(Failure::Usage(Fault::new(Code::InvalidArgument, what, "name a file, or `-` for stdin")))
             }
-            _ => Ok(Self { source: Box::new(io::stdin()), name: "stdin".to_owned(), len: None }),
+            _ => Ok(Self { source: Box::new(input::stdin()?), name: "stdin".to_owned(), len: None }),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The command line: one command a run. `docs/json.md` is the reference of what `--json` prints.
+//! The command line: one command a run, or many in a session. `docs/json.md` is the reference of what `--json` prints.
 //!
 //! A command goes to the node that runs on the data directory when one answers on its control socket; else it locks
 //! the directory and works in this process. What it prints is the same.
@@ -9,12 +9,15 @@ mod delivery;
 mod demo;
 mod export;
 mod import;
+mod input;
 mod links;
+mod man;
 mod network;
 mod node;
 mod output;
 mod progress;
 mod render;
+mod session;
 mod site;
 mod store;
 mod upkeep;
@@ -26,18 +29,19 @@ use std::sync::Arc;
 
 use clap::{CommandFactory as _, Parser as _};
 use softadastra_core::error::Code;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
-use self::args::{Cli, Command, Global, NodeCommand};
+use self::args::{Cli, Command, NodeCommand};
 use self::output::{Done, Failure, Output};
 use crate::control::Fault;
 use crate::control::answer::{ErrorEnvelope, Version};
 use crate::logging::{Lines, Recent, Stderr};
-use crate::settings::{ColorSetting, Layers, Settings};
+use crate::settings::{Layers, Settings};
 
 /// Runs the command line of this process and says how it ended: 0 done, 1 failed, 2 usage.
 #[must_use]
@@ -47,43 +51,88 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return of_clap(&args, &error),
     };
-    let settings = match settings(&cli) {
-        Ok(settings) => settings,
-        // What needs no settings must not fail by them.
-        Err(_) if matches!(cli.command, Some(Command::Version | Command::Completions { .. } | Command::Demo)) => {
-            let mut unset = Settings::default();
-            unset.json = cli.global.json;
-            unset
+    let (settings, failed) = settings_of(&cli);
+    let mut out = Output::new(settings.json, cli.global.quiet, settings.color);
+    let ended = match (failed, cli.command) {
+        (Some(fault), _) => Err(Failure::Usage(fault)),
+        (None, None) => {
+            return session::run(args, &settings, cli.global.quiet)
+                .unwrap_or_else(|failure| code_of(Err(failure), &mut out));
         }
-        Err(fault) => {
-            Output::new(cli.global.json, cli.global.quiet, ColorSetting::Auto).fault(&fault);
-            return ExitCode::from(2);
+        (None, Some(command)) => {
+            run(command, &settings, Stage::Alone { verbose: cli.global.verbose, quiet: cli.global.quiet }, &mut out)
         }
     };
-    let mut out = Output::new(settings.json, cli.global.quiet, settings.color);
-    let ended = run(cli, &settings, &mut out).and_then(|done| out.flush().map(|()| done));
-    match ended {
-        Ok(Done::Yes) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
-        Ok(Done::No) => ExitCode::FAILURE,
-        Err(failure @ (Failure::Fault(_) | Failure::Usage(_))) => {
-            // What was answered before the failure comes before it.
-            let flushed = out.flush();
-            let (Failure::Fault(fault) | Failure::Usage(fault)) = &failure else { return ExitCode::SUCCESS };
-            if matches!(flushed, Err(Failure::ClosedPipe)) {
-                return ExitCode::SUCCESS;
-            }
-            out.fault(fault);
-            if matches!(failure, Failure::Usage(_)) { ExitCode::from(2) } else { ExitCode::FAILURE }
+    code_of(ended.and_then(|done| out.flush().map(|()| done)), &mut out)
+}
+
+/// Tells a failure, and gives the exit status.
+fn code_of(ended: Result<Done, Failure>, out: &mut Output) -> ExitCode {
+    let (code, fault) = match ended {
+        Ok(Done::Yes) | Err(Failure::ClosedPipe) => return ExitCode::SUCCESS,
+        Ok(Done::No) => return ExitCode::FAILURE,
+        Err(Failure::Fault(fault)) => (ExitCode::FAILURE, fault),
+        Err(Failure::Usage(fault)) => (ExitCode::from(2), fault),
+    };
+    // What was answered before the failure comes before it.
+    if matches!(out.flush(), Err(Failure::ClosedPipe)) {
+        return ExitCode::SUCCESS;
+    }
+    out.fault(&fault);
+    code
+}
+
+/// Where a command is carried out: in a process of its own, or in a session that has all it needs.
+#[derive(Clone, Copy)]
+enum Stage<'a> {
+    Alone { verbose: u8, quiet: bool },
+    Session(&'a Runtime, &'a Arc<Recent>),
+}
+
+impl Stage<'_> {
+    /// What the commands of a session share.
+    fn session(settings: &Settings, quiet: bool) -> Result<(Runtime, Arc<Recent>), Failure> {
+        let recent = start_logging(0, settings, quiet, false)?;
+        input::taken_by_a_session();
+        let runtime = Self::runtime(false)?;
+        {
+            let _within = runtime.enter();
+            survive_file_size_limit()?;
         }
+        Ok((runtime, recent))
+    }
+
+    fn runtime(serves: bool) -> Result<Runtime, Failure> {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        if !serves {
+            // One for the engine, one for the connection: the command itself runs on the main thread.
+            runtime.worker_threads(2);
+        }
+        runtime.enable_all().build().map_err(|error| Fault::io("start the runtime", &error).into())
+    }
+
+    fn carry_out(self, command: Command, settings: &Settings, out: &mut Output) -> Result<Done, Failure> {
+        let (verbose, quiet) = match self {
+            Self::Alone { verbose, quiet } => (verbose, quiet),
+            Self::Session(runtime, recent) => {
+                return runtime.block_on(session::interruptible(command, settings, recent.clone(), out));
+            }
+        };
+        let serves = matches!(command, Command::Node(NodeCommand::Start(_)));
+        // What goes wrong in the demonstration is meant to.
+        let recent = start_logging(verbose, settings, quiet || matches!(command, Command::Demo), serves)?;
+        let runtime = Self::runtime(serves)?;
+        let done = runtime.block_on(async {
+            survive_file_size_limit()?;
+            carry_out(command, settings, recent, out).await
+        });
+        // A thread that waits for input that nobody needs any more must not hold up the end.
+        runtime.shutdown_background();
+        done
     }
 }
 
-fn run(cli: Cli, settings: &Settings, out: &mut Output) -> Result<Done, Failure> {
-    let Some(command) = cli.command else {
-        out.text(&Cli::command().render_help().to_string())?;
-        out.text("\nWithout a command there will be an interactive mode; it is not built yet.\n")?;
-        return Ok(Done::Yes);
-    };
+fn run(command: Command, settings: &Settings, stage: Stage<'_>, out: &mut Output) -> Result<Done, Failure> {
     match command {
         Command::Version => out.answer(&Version { version: env!("CARGO_PKG_VERSION").to_owned() })?,
         Command::Config(command) => return config::run(command, settings, out),
@@ -92,25 +141,10 @@ fn run(cli: Cli, settings: &Settings, out: &mut Output) -> Result<Done, Failure>
             clap_complete::generate(shell, &mut Cli::command(), "softadastra", &mut script);
             out.bytes(&script)?;
         }
+        Command::Man { dir } => out.answer(&man::write(&dir)?)?,
         command => {
             site::options(settings).validate().map_err(|error| Failure::Usage(error.into()))?;
-            let serves = matches!(command, Command::Node(NodeCommand::Start(_)));
-            // What goes wrong in the demonstration is meant to.
-            let quiet = cli.global.quiet || matches!(command, Command::Demo);
-            let recent = start_logging(&cli.global, settings, quiet, serves)?;
-            let mut runtime = tokio::runtime::Builder::new_multi_thread();
-            if !serves {
-                // One for the engine, one for the connection: the command itself runs on the main thread.
-                runtime.worker_threads(2);
-            }
-            let runtime = runtime.enable_all().build().map_err(|error| Fault::io("start the runtime", &error))?;
-            let done = runtime.block_on(async {
-                survive_file_size_limit()?;
-                carry_out(command, settings, recent, out).await
-            });
-            // A thread that waits for input that nobody needs any more must not hold up the end.
-            runtime.shutdown_background();
-            return done;
+            return stage.carry_out(command, settings, out);
         }
     }
     Ok(Done::Yes)
@@ -150,14 +184,31 @@ async fn carry_out(
         Command::Conflicts(command) => site::run(settings, out, delivery::Conflicts::of(command)?).await,
         Command::Demo => demo::run(out).await,
         Command::Store(command) => site::run(settings, out, store::Action::of(command)?).await,
-        Command::Version | Command::Config(_) | Command::Completions { .. } => {
+        Command::Version | Command::Config(_) | Command::Completions { .. } | Command::Man { .. } => {
             unreachable!("carried out without a runtime")
         }
     }
 }
 
+/// The settings of a command, and what is wrong with them if it minds; then they say only how to tell.
+fn settings_of(cli: &Cli) -> (Settings, Option<Fault>) {
+    match layers(cli) {
+        Ok(settings) => (settings, None),
+        Err(fault) => {
+            let mut unset = Settings::default();
+            unset.json = cli.global.json;
+            // What needs no settings must not fail by them.
+            let needs_none = matches!(
+                cli.command,
+                Some(Command::Version | Command::Completions { .. } | Command::Man { .. } | Command::Demo)
+            );
+            (unset, Some(fault).filter(|_| !needs_none))
+        }
+    }
+}
+
 /// The layers of settings, flags on top.
-fn settings(cli: &Cli) -> Result<Settings, Fault> {
+fn layers(cli: &Cli) -> Result<Settings, Fault> {
     let global = &cli.global;
     let mut layers = Layers::from_process();
     layers.config.clone_from(&global.config);
@@ -196,8 +247,8 @@ fn settings(cli: &Cli) -> Result<Settings, Fault> {
     Ok(settings)
 }
 
-fn start_logging(global: &Global, settings: &Settings, quiet: bool, serves: bool) -> Result<Arc<Recent>, Failure> {
-    let default = match (quiet, global.verbose, serves) {
+fn start_logging(verbose: u8, settings: &Settings, quiet: bool, serves: bool) -> Result<Arc<Recent>, Failure> {
+    let default = match (quiet, verbose, serves) {
         (true, 0, _) => "error",
         (_, 0, true) => "info",
         (_, 0, false) => "warn",

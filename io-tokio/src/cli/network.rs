@@ -1,7 +1,7 @@
 //! `softadastra ticket`, `join`, `connect`, `disconnect` and `peers`.
 
 use std::fmt;
-use std::io::{self, Read as _};
+use std::io::Read as _;
 
 use softadastra_core::error::Code;
 use softadastra_core::ids::NodeId;
@@ -10,6 +10,7 @@ use softadastra_core::transport::identity::NodeKey;
 use softadastra_core::transport::ticket::Ticket as AnyTicket;
 
 use super::args::PeersCommand;
+use super::input;
 use super::output::{Done, Failure, Output};
 use super::site::Act;
 use crate::PeerSpec;
@@ -71,7 +72,7 @@ impl Join {
 fn read_ticket() -> Result<String, Failure> {
     let mut text = String::new();
     let most = AnyTicket::MAX_LEN as u64 + 1024;
-    io::stdin().lock().take(most).read_to_string(&mut text).map_err(|error| Fault::io("read stdin", &error))?;
+    input::stdin()?.lock().take(most).read_to_string(&mut text).map_err(|error| Fault::io("read stdin", &error))?;
     Ok(text)
 }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,7 @@ use softadastra_core::limits::{MAX_KEY_LEN, MAX_VALUE_LEN};
 use super::args::{Key, StoreCommand};
 use super::export::Export;
 use super::import::Import;
+use super::input;
 use super::output::{Done, Failure, Output};
 use super::render::{lines_of, plain_table, preview};
 use super::site::Act;
@@ -243,7 +244,7 @@ pub(super) fn value_bytes(value: Option<OsString>, file: Option<PathBuf>) -> Res
             let file = File::open(&path).map_err(|error| Fault::io(&doing, &error))?;
             read_value(file, &doing)
         }
-        _ => read_value(io::stdin().lock(), "read stdin"),
+        _ => read_value(input::stdin()?.lock(), "read stdin"),
     }
 }
 

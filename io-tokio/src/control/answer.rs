@@ -83,6 +83,7 @@ answers! {
     Imported = "import/1",
     Exported = "export/1",
     Version = "version/1",
+    Manual = "man/1",
     Peers = "peers/1",
     Ticket = "ticket/1",
     Joined = "join/1",

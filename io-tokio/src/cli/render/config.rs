@@ -2,7 +2,7 @@
 
 use super::{counted, lines_of, plain_table};
 use crate::cli::output::{Human, Paint};
-use crate::control::answer::{Config, ConfigChecked, ConfigWritten};
+use crate::control::answer::{Config, ConfigChecked, ConfigWritten, Manual};
 use crate::control::fault::readable;
 
 impl Human for Config {
@@ -33,5 +33,11 @@ impl Human for ConfigChecked {
 impl Human for ConfigWritten {
     fn human(&self, _: Paint) -> String {
         format!("{}: written, every setting in it commented out\n", self.file)
+    }
+}
+
+impl Human for Manual {
+    fn human(&self, _: Paint) -> String {
+        format!("{}: {} written\n", self.dir, counted(self.pages.len() as u64, "page", "pages"))
     }
 }

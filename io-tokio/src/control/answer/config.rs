@@ -1,4 +1,4 @@
-//! What `softadastra config` answers.
+//! What `softadastra config` and `softadastra man` answer.
 
 use serde::{Deserialize, Serialize};
 
@@ -40,4 +40,13 @@ pub struct ConfigChecked {
 pub struct ConfigWritten {
     /// Which.
     pub file: String,
+}
+
+/// Manual pages were written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manual {
+    /// Where to.
+    pub dir: String,
+    /// The files.
+    pub pages: Vec<String>,
 }

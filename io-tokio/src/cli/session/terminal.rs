@@ -1,0 +1,42 @@
+//! The terminal is given back as it was, even to whoever ends the session from outside.
+
+use std::io;
+
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
+
+/// Watches for what ends the process, as long as it lives.
+pub(super) struct Guard {
+    watching: Option<JoinHandle<()>>,
+}
+
+impl Guard {
+    /// Remembers the terminal as it is.
+    pub(super) fn keep(runtime: &Runtime) -> Self {
+        let watching = tcgetattr(io::stdin()).ok().map(|state| runtime.spawn(give_back(state)));
+        Self { watching }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(watching) = self.watching.take() {
+            watching.abort();
+        }
+    }
+}
+
+async fn give_back(state: Termios) {
+    let (Ok(mut terminate), Ok(mut hangup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup())) else {
+        return;
+    };
+    let number = tokio::select! {
+        _ = terminate.recv() => SignalKind::terminate(),
+        _ = hangup.recv() => SignalKind::hangup(),
+    };
+    // A terminal that has gone needs nothing.
+    let _gone = tcsetattr(io::stdin(), OptionalActions::Now, &state);
+    std::process::exit(128 + number.as_raw_value());
+}
