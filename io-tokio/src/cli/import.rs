@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use softadastra_core::error::Code;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::input;
@@ -109,13 +110,13 @@ async fn store<B: Backend>(
     done: &mut Imported,
     progress: &mut Progress,
 ) -> Result<(), Fault> {
-    let interrupted = tokio::signal::ctrl_c();
-    tokio::pin!(interrupted);
+    // Listens from here on: a future that waits for an interrupt would only when it is first asked.
+    let mut interrupts =
+        signal(SignalKind::interrupt()).map_err(|error| Fault::io("listen for an interrupt", &error))?;
     loop {
         let chunk = tokio::select! {
             chunk = chunks.recv() => chunk,
-            listening = &mut interrupted => {
-                listening.map_err(|error| Fault::io("listen for an interrupt", &error))?;
+            _ = interrupts.recv() => {
                 let next = "import again: what is there already is left unchanged";
                 return Err(Fault::new(Code::InvalidState, "interrupted; the records counted above are stored", next));
             }
