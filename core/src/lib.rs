@@ -23,6 +23,7 @@
 //!         // With a log, a driver carries out the operation and hands its completion to `Node::handle`.
 //!         Output::Disk(_) => unreachable!("a memory-only node has no disk"),
 //!         Output::Link { .. } | Output::Pin { .. } => unreachable!("its transport was not started"),
+//!         Output::Datagram { .. } => unreachable!("nor was its discovery"),
 //!         Output::Published(_) | Output::Event(_) | Output::Closed => {}
 //!     }
 //! }
