@@ -2,7 +2,7 @@
 //!
 //! Every line of a node says what happened (`event`, and a sentence), which node it is, what became of local data and
 //! whether it is tried again; [`kinds`](crate::events::kinds) knows that of every kind of event. A line that would be
-//! said for ever, of a peer that is gone for good, grows rare by itself: see [`Repeats`].
+//! said for ever, of a peer that is gone for good, grows rare by itself.
 
 mod recent;
 mod record;
