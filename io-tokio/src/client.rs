@@ -7,6 +7,7 @@ mod transport;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use crate::batch::Batch;
 use crate::data_dir::{self, Prepared, WAL_DIR};
 use crate::disk::{Disk, FsDisk};
 use crate::driver::{self, Command, Driver, Files, FilesJob, Reach, bring_up, closed};
+use crate::measures::Measures;
 use crate::model::{BackupReport, Item, NodeInfo, Page, RecoveryReport, ScanOptions, SnapshotReport, Status, Value};
 use crate::network::Book;
 use crate::options::ClientOptions;
@@ -319,6 +321,25 @@ impl Client {
         self.read(|node| Status::of(node, wal))
     }
 
+    /// What the node measures of itself while it runs.
+    #[must_use]
+    pub fn measures(&self) -> &Measures {
+        self.inner.reach.shared.measures()
+    }
+
+    /// The time by the node's clocks.
+    pub(crate) fn now(&self) -> Now {
+        self.inner.reach.shared.now()
+    }
+
+    /// Answers when the loop has taken its turn: that it does is what there is to know.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn pulse(&self) -> Result<(), Error> {
+        self.act(|_, _| Ok(())).await
+    }
+
     /// What opening found.
     #[must_use]
     pub fn recovery_report(&self) -> &RecoveryReport {
@@ -405,12 +426,22 @@ impl Client {
     async fn write(&self, writes: Vec<Write>) -> Result<Vec<Written>, Error> {
         /// What a write costs beyond its key and value.
         const PER_WRITE: usize = 64;
+        let began = self.now().mono;
         let bytes: usize = writes.iter().map(|write| PER_WRITE + write.key().len() + value_len(write)).sum();
         // What is larger than all the room there is waits until it is alone.
         let permits = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.inner.room_bytes);
         let room = self.inner.room.clone().acquire_many_owned(permits).await.map_err(|_| closed())?;
         let (answer, reply) = oneshot::channel();
-        self.ask(Command::Write { writes, answer, room }, reply).await
+        let written = self.ask(Command::Write { writes, answer, room }, reply).await;
+        let measures = self.measures();
+        match &written {
+            Ok(_) => measures.writes.observe(self.now().mono.since(began)),
+            Err(error) if matches!(error.code(), Code::IoError | Code::DiskFull | Code::Degraded) => {
+                measures.failed_writes.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(_) => {}
+        }
+        written
     }
 
     async fn ask<T>(&self, command: Command, reply: oneshot::Receiver<Result<T, Error>>) -> Result<T, Error> {

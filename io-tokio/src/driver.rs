@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use softadastra_core::disk::{DiskResult, IoToken};
+use softadastra_core::disk::{DiskOp, DiskRequest, DiskResult, IoToken, Lane};
 use softadastra_core::error::{Code, Error};
 use softadastra_core::ids::Lsn;
 use softadastra_core::node::{Event, Health, Input, Node, Output, RequestId};
@@ -270,7 +270,10 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
 
     fn act(&mut self, output: Output) {
         match output {
-            Output::Disk(request) => submit(self.disk.as_deref(), request, &self.in_flight),
+            Output::Disk(request) => {
+                let shared = is_sync_of_the_log(&request).then_some(&self.shared);
+                submit(self.disk.as_deref(), request, &self.in_flight, shared);
+            }
             Output::Reply { request, result } => {
                 let oldest = cfg!(planted = "driver_answers_the_oldest").then(|| self.waiting.keys().next()).flatten();
                 let request = oldest.copied().unwrap_or(request);
@@ -334,6 +337,11 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
             tell(answer, failure.as_ref().map_or(Ok(()), |what| Err(closed_degraded(what))));
         }
     }
+}
+
+/// Whether writers wait for it.
+const fn is_sync_of_the_log(request: &DiskRequest) -> bool {
+    matches!(request.lane, Lane::Commit) && matches!(request.op, DiskOp::Write { sync: true, .. } | DiskOp::Sync { .. })
 }
 
 /// Takes what is there without waiting for more.

@@ -6,7 +6,9 @@ mod network;
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Display;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use softadastra_core::error::{Error, LocalState};
@@ -134,6 +136,14 @@ pub(crate) fn backed_up(dir: &Path, result: &Result<answer::Backup, Fault>) {
             tell!(error, kinds::BACKUP_FAILED, %dir, code, %error, "the backup before this one, if any, is whole");
         }
     }
+}
+
+pub(crate) fn http_started(address: SocketAddr) {
+    tell!(info, kinds::HTTP_STARTED, %address, "metrics and console are served; `softadastra console` prints the link");
+}
+
+pub(crate) fn http_failed(address: SocketAddr, error: &dyn Display) {
+    tell!(error, kinds::HTTP_FAILED, %address, %error, "metrics and console are not served; everything else goes on");
 }
 
 pub(crate) fn control_accept_failed(error: &io::Error, makes_way: bool) {

@@ -26,7 +26,7 @@ pub(crate) async fn inspect_disk<D: Disk>(disk: &D) -> Result<Inspected, Error> 
     let mut in_flight = InFlight::new();
     loop {
         while let Some(request) = inspection.poll_output() {
-            submit(Some(disk), request, &in_flight);
+            submit(Some(disk), request, &in_flight, None);
         }
         match in_flight.next().await {
             Some((token, result)) => inspection.handle(token, result),

@@ -5,6 +5,7 @@
 //! known is refused by name, wherever it stands.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fmt, fs, io};
@@ -107,6 +108,10 @@ pub struct Settings {
     pub color: ColorSetting,
     /// JSON instead of tables. Default no.
     pub json: bool,
+    /// Where metrics, health and the console are served. Default: nowhere.
+    pub http: Option<SocketAddr>,
+    /// Serve them at an address that other machines reach. Default no: nothing is encrypted.
+    pub http_expose: bool,
     /// Links and sync.
     pub network: NetworkSettings,
     /// The configuration file that was read.
@@ -290,6 +295,8 @@ impl Settings {
             log_format: LogFormat::Human,
             color: ColorSetting::Auto,
             json: false,
+            http: None,
+            http_expose: false,
             network: NetworkSettings::default(),
             file: None,
             chosen: Vec::new(),
@@ -367,6 +374,11 @@ impl Settings {
                     [("auto", ColorSetting::Auto), ("always", ColorSetting::Always), ("never", ColorSetting::Never)];
                 self.color = choice(text, &all)?;
             }
+            Key::Http => {
+                let address = text.parse().map_err(|_| format!("{text:?} is not IP:PORT, IPv6 in brackets"))?;
+                self.http = Some(address);
+            }
+            Key::HttpExpose => self.http_expose = yes_or_no(text)?,
             Key::Json => self.json = yes_or_no(text)?,
             Key::Listen => {
                 let listen = network::addresses(text)?;

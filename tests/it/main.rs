@@ -10,6 +10,7 @@ mod demo;
 mod file_size;
 mod fuzz_corpus;
 mod guides;
+mod http;
 mod import;
 mod network;
 mod noise_peer;

@@ -9,6 +9,8 @@ use crate::support::Place;
 
 mod documents;
 
+pub(crate) use self::documents::table;
+
 /// The lines of a log for programs.
 fn events(log: &str) -> Vec<Value> {
     log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()

@@ -153,6 +153,9 @@ pub(super) enum Command {
     Conflicts(ConflictsCommand),
     /// Watch three nodes on this machine part, crash, disagree and come together; leaves nothing behind
     Demo,
+    /// Print the link that opens the console of the running node in a browser; it holds a secret
+    Console,
+
     /// Look at the write-ahead log, check it, repair it
     #[command(subcommand)]
     Wal(WalCommand),

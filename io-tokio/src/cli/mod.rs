@@ -5,6 +5,7 @@
 
 mod args;
 mod config;
+mod console;
 mod delivery;
 mod demo;
 mod export;
@@ -160,14 +161,15 @@ fn survive_file_size_limit() -> Result<(), Failure> {
 async fn carry_out(
     command: Command,
     settings: &Settings,
-    _recent: Arc<Recent>,
+    recent: Arc<Recent>,
     out: &mut Output,
 ) -> Result<Done, Failure> {
     match command {
         Command::Init { node_id, new_history } => node::init(settings, node_id, new_history, out).await,
-        Command::Node(NodeCommand::Start(args)) => node::start(settings, args, out).await,
+        Command::Node(NodeCommand::Start(args)) => node::start(settings, args, recent, out).await,
         Command::Node(NodeCommand::Info) => site::run(settings, out, upkeep::NodeInfo).await,
         Command::Status => site::run(settings, out, upkeep::Status).await,
+        Command::Console => site::run(settings, out, upkeep::Console).await,
         Command::Snapshot => site::run(settings, out, upkeep::Snapshot).await,
         Command::Backup { dir, verify: false } => site::run(settings, out, upkeep::Backup { dir }).await,
         Command::Backup { dir, verify: true } => upkeep::verify_backup(&dir, out).await,
@@ -238,6 +240,12 @@ fn layers(cli: &Cli) -> Result<Settings, Fault> {
         layers.flags.extend(start.peer.iter().map(|text| ("--peer", "peers".to_owned(), text.into())));
         if start.insecure {
             layers.flags.push(("--insecure", "insecure".to_owned(), "true".into()));
+        }
+        if let Some(address) = &start.http {
+            layers.flags.push(("--http", "http".to_owned(), address.into()));
+        }
+        if start.http_expose {
+            layers.flags.push(("--http-expose", "http_expose".to_owned(), "true".into()));
         }
     }
     let mut settings = layers.resolve()?;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use softadastra_core::error::Code;
@@ -12,13 +13,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::args::Start;
-use super::links;
 use super::output::{Done, Failure, Output};
 use super::site::options;
+use super::{console, links};
 use crate::control::answer::Init;
 use crate::control::local::TransportTrouble;
 use crate::control::server::Server;
 use crate::control::{Backend as _, Fault, Local};
+use crate::http::Http;
+use crate::logging::Recent;
 use crate::settings::Settings;
 use crate::{Client, PeerSpec, TrustMode, data_dir, events, network};
 
@@ -81,7 +84,12 @@ pub(super) async fn init(
 }
 
 /// Runs a node until it is told to stop, or until it cannot go on.
-pub(super) async fn start(settings: &Settings, args: Start, out: &mut Output) -> Result<Done, Failure> {
+pub(super) async fn start(
+    settings: &Settings,
+    args: Start,
+    recent: Arc<Recent>,
+    out: &mut Output,
+) -> Result<Done, Failure> {
     let mut wanted = options(settings);
     if let Some(node_id) = args.node_id {
         wanted = wanted.node_id(parse_node_id(node_id)?);
@@ -90,6 +98,7 @@ pub(super) async fn start(settings: &Settings, args: Start, out: &mut Output) ->
         wanted = wanted.lock_wait(wait);
     }
     refuse_strangers(settings)?;
+    console::refuse_exposure(settings)?;
     // From here on a signal is a request to stop cleanly, even one that comes while the log is being read.
     let mut signals = Signals::new()?;
     let client = tokio::select! {
@@ -100,7 +109,7 @@ pub(super) async fn start(settings: &Settings, args: Start, out: &mut Output) ->
         }
     };
     let span = events::span(&client.node_info()?.node_id);
-    let served = serve(settings, &client, signals, out).instrument(span).await;
+    let served = serve(settings, &client, signals, recent, out).instrument(span).await;
     let closed = client.close().await;
     served?;
     closed?;
@@ -122,12 +131,20 @@ pub(super) fn refuse_strangers(settings: &Settings) -> Result<(), Failure> {
     trust.check(false, beyond_loopback, network.insecure).map_err(|error| Failure::Usage(error.into()))
 }
 
-async fn serve(settings: &Settings, client: &Client, mut signals: Signals, out: &mut Output) -> Result<(), Failure> {
+async fn serve(
+    settings: &Settings,
+    client: &Client,
+    mut signals: Signals,
+    recent: Arc<Recent>,
+    out: &mut Output,
+) -> Result<(), Failure> {
     let server = Server::bind(&settings.data_dir)?;
     let trouble = TransportTrouble::default();
     let _trying = links::open(client, settings.network.transport_options(), &trouble).await?;
-    let mut local = Local::for_a_node(client.clone(), trouble);
+    let http = console::open(settings).await;
+    let mut local = Local::for_a_node(client.clone(), trouble).with_console(http.as_ref().map(Http::link));
     let stop = CancellationToken::new();
+    let http = http.map(|http| tokio::spawn(http.serve(local.clone(), recent, stop.clone()).in_current_span()));
     let mut serving = tokio::spawn(server.serve(local.clone(), stop.clone()).in_current_span());
     let node = local.node().await?;
     events::tell!(info, events::kinds::READY, pid = node.pid, "commands are taken");
@@ -155,6 +172,10 @@ async fn serve(settings: &Settings, client: &Client, mut signals: Signals, out: 
             events::tell!(warn, events::kinds::FAREWELL_CUT_SHORT, "somebody was still being answered");
             serving.abort();
         }
+    }
+    if let Some(http) = http {
+        // It ends within a moment: nobody waits for a console.
+        http.abort();
     }
     Ok(ended?)
 }

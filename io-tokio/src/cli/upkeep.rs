@@ -34,6 +34,16 @@ impl Act for NodeInfo {
     }
 }
 
+/// `softadastra console`.
+pub(super) struct Console;
+
+impl Act for Console {
+    async fn act<B: Backend>(self, backend: &mut B, out: &mut Output) -> Result<Done, Failure> {
+        out.answer(&backend.console().await?)?;
+        Ok(Done::Yes)
+    }
+}
+
 /// `softadastra snapshot`.
 pub(super) struct Snapshot;
 

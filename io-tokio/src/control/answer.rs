@@ -79,6 +79,7 @@ answers! {
     Restored = "restore/1",
     Log = "wal/1",
     Repaired = "repair/1",
+    Console = "console/1",
     Init = "init/1",
     Imported = "import/1",
     Exported = "export/1",

@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use super::Fault;
 use super::answer::{
-    Backup, Batch, Change, Conflict, Conflicts, Connecting, Contains, Disconnected, Forgotten, Joined, Log, Node,
-    Outbox, Page, Peers, Put, Record, Removed, Resolved, Retried, Size, Snapshot, Status, SyncStatus, Ticked, Ticket,
-    Trusted,
+    Backup, Batch, Change, Conflict, Conflicts, Connecting, Console, Contains, Disconnected, Forgotten, Joined, Log,
+    Node, Outbox, Page, Peers, Put, Record, Removed, Resolved, Retried, Size, Snapshot, Status, SyncStatus, Ticked,
+    Ticket, Trusted,
 };
 use crate::model::Resolution;
 
@@ -64,6 +64,9 @@ pub trait Backend: Peering + Delivering {
 
     /// Who the node is.
     async fn node(&mut self) -> Result<Node, Fault>;
+
+    /// Where the console is.
+    async fn console(&mut self) -> Result<Console, Fault>;
 
     /// Writes a snapshot.
     async fn snapshot(&mut self) -> Result<Snapshot, Fault>;

@@ -11,7 +11,8 @@ use softadastra_core::error::Code;
 use softadastra_core::ids::Lsn;
 
 use super::answer::{
-    Backup, Batch, Change, Contains, Log, Node, Page, Put, Record, Recovery, Removed, Size, Snapshot, Status, Wal,
+    Backup, Batch, Change, Console, Contains, Log, Node, Page, Put, Record, Recovery, Removed, Size, Snapshot, Status,
+    Wal,
 };
 use super::backend::{Backend, Changes, PAGE_BYTES, PAGE_RECORDS, Scan};
 use super::fault::Fault;
@@ -27,20 +28,34 @@ pub struct Local {
     client: Client,
     running: bool,
     trouble: TransportTrouble,
+    /// The link of the console, if there is one.
+    console: Option<String>,
 }
 
 impl Local {
     /// A client that this command has opened for itself.
     #[must_use]
     pub fn for_one_command(client: Client) -> Self {
-        Self { client, running: false, trouble: TransportTrouble::default() }
+        Self { client, running: false, trouble: TransportTrouble::default(), console: None }
     }
 
     /// A client that a running node shares with whoever asks over its control socket, and what keeps it from opening
     /// links.
     #[must_use]
     pub fn for_a_node(client: Client, trouble: TransportTrouble) -> Self {
-        Self { client, running: true, trouble }
+        Self { client, running: true, trouble, console: None }
+    }
+}
+
+impl Local {
+    /// A console is served: this link opens it.
+    #[must_use]
+    pub fn with_console(self, link: Option<String>) -> Self {
+        Self { console: link, ..self }
+    }
+
+    pub(crate) const fn client(&self) -> &Client {
+        &self.client
     }
 }
 
@@ -199,6 +214,14 @@ impl Backend for Local {
                 took_ms: millis(report.took),
             },
         })
+    }
+
+    async fn console(&mut self) -> Result<Console, Fault> {
+        let link = self.console.clone().ok_or_else(|| {
+            let what = "no console is served";
+            Fault::new(Code::InvalidState, what, "start the node with `--http 127.0.0.1:9464`, or set `http`")
+        })?;
+        Ok(Console { link })
     }
 
     async fn snapshot(&mut self) -> Result<Snapshot, Fault> {

@@ -14,7 +14,7 @@ pub mod local;
 mod query;
 pub mod remote;
 pub mod server;
-mod serving;
+pub(crate) mod serving;
 mod socket;
 
 pub use backend::Backend;

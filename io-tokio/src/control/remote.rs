@@ -18,8 +18,8 @@ use softadastra_core::error::{Code, LocalState};
 use tokio::time::Instant;
 
 use super::answer::{
-    Backup, Batch, Change, Contains, Envelope, ErrorEnvelope, Log, Node, Page, Put, Record, Removed, Size, Snapshot,
-    Status,
+    Backup, Batch, Change, Console, Contains, Envelope, ErrorEnvelope, Log, Node, Page, Put, Record, Removed, Size,
+    Snapshot, Status,
 };
 use super::backend::{Backend, Changes, Scan};
 use super::fault::Fault;
@@ -222,6 +222,10 @@ impl Backend for Remote {
 
     async fn node(&mut self) -> Result<Node, Fault> {
         self.call(Kind::Read, Method::GET, &Target::new("/v1/node"), Bytes::new()).await
+    }
+
+    async fn console(&mut self) -> Result<Console, Fault> {
+        self.call(Kind::Read, Method::GET, &Target::new("/v1/console"), Bytes::new()).await
     }
 
     async fn snapshot(&mut self) -> Result<Snapshot, Fault> {

@@ -82,6 +82,21 @@ pub(super) struct Shared {
     pub(super) bodies: Room,
 }
 
+/// Those of the routes that a console in a browser may use: it looks, settles conflicts and hurries delivery. What hands out
+/// secrets, writes files or changes whom the node trusts stays with the control socket.
+pub(crate) fn for_the_console(local: Local, stop: CancellationToken) -> Router {
+    const BODIES: usize = 8 << 20;
+    const MOST: usize = 2 << 20;
+    let shared = Shared { local, stop, bodies: Room::new(BODIES, MOST, Duration::from_secs(10)) };
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/node", get(node))
+        .route("/v1/store/value", get(value))
+        .route("/v1/store/list", get(list))
+        .merge(network::routes_of_the_console())
+        .with_state(shared)
+}
+
 /// Answers when there are too many connections.
 fn too_many() -> Router {
     Router::new().fallback(|| async {
@@ -104,6 +119,7 @@ fn router(shared: Shared) -> Router {
         .route("/v1/wal", get(wal))
         .route("/v1/snapshot", post(snapshot))
         .route("/v1/backup", post(backup))
+        .route("/v1/console", get(console))
         .merge(network::routes())
         .fallback(|| async { Refused(Fault::new(Code::NotFound, "no such route", "see docs/json.md")).into_response() })
         .method_not_allowed_fallback(|| async {
@@ -268,6 +284,11 @@ async fn next_line(watch: &mut LocalWatch, stop: &CancellationToken) -> Option<B
     let mut line = serde_json::to_vec(&change.envelope()).expect("answers are trees of text and numbers");
     line.push(b'\n');
     Some(line.into())
+}
+
+async fn console(State(mut shared): State<Shared>, RawQuery(query): RawQuery) -> Answers<super::answer::Console> {
+    Query::parse(query.as_deref()).finish()?;
+    Ok(Answered(shared.local.console().await?))
 }
 
 async fn wal(State(mut shared): State<Shared>, RawQuery(query): RawQuery) -> Answers<super::answer::Log> {

@@ -1,6 +1,9 @@
-//! Serves connections of the control socket, each in bounded time and all of them in bounded number, whatever callers do.
+//! Serves connections of the control socket, and of the console, each in bounded time and all of them in bounded number,
+//! whatever callers do.
 
 use std::convert::Infallible;
+use std::io;
+use std::os::fd::AsFd;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,7 +19,8 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -43,24 +47,54 @@ pub(super) const HEAD_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What connections may take.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     /// The most connections.
-    pub(super) connections: usize,
+    pub(crate) connections: usize,
     /// [`HEAD_PATIENCE`].
-    pub(super) head: Duration,
+    pub(crate) head: Duration,
+    /// After so long a connection is asked to end, and after as long again it is ended: whoever does not read what was
+    /// answered holds no place for ever. `None` where answers may last, as watches do.
+    pub(crate) life: Option<Duration>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 256, head: HEAD_PATIENCE }
+        Self { connections: 256, head: HEAD_PATIENCE, life: None }
+    }
+}
+
+/// Takes connections.
+pub(crate) trait Listen: AsFd + Send {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next one.
+    fn take(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+impl Listen for UnixListener {
+    type Stream = UnixStream;
+
+    async fn take(&self) -> io::Result<UnixStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+}
+
+impl Listen for TcpListener {
+    type Stream = TcpStream;
+
+    async fn take(&self) -> io::Result<TcpStream> {
+        let (stream, _) = self.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
 }
 
 /// Serves until `stop` is cancelled; then lets every request that has come be answered, and returns.
 ///
 /// `router` answers; `refuse` answers when there are too many connections and none is idle.
-pub(super) async fn serve(
-    listener: UnixListener,
+pub(crate) async fn serve<L: Listen>(
+    listener: L,
     router: Router,
     refuse: Router,
     limits: Limits,
@@ -69,10 +103,10 @@ pub(super) async fn serve(
     let connections = Arc::new(Connections::default());
     let refusals = Arc::new(Semaphore::new(REFUSALS));
     let mut tasks = JoinSet::new();
-    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+    while let Some(accepted) = stop.run_until_cancelled(listener.take()).await {
         while tasks.try_join_next().is_some() {}
         match accepted {
-            Ok((stream, _)) => match connections.enter(limits.connections) {
+            Ok(stream) => match connections.enter(limits.connections) {
                 Some(place) => {
                     let serving = serve_one(stream, router.clone(), Arc::new(place), limits, stop.clone());
                     tasks.spawn(serving.in_current_span());
@@ -104,13 +138,16 @@ pub(super) async fn serve(
 }
 
 /// Whether a connection waits to be taken.
-fn somebody_waits(listener: &UnixListener) -> bool {
+fn somebody_waits(listener: &impl AsFd) -> bool {
     let mut listener = [PollFd::new(listener, PollFlags::IN)];
     // A question that fails is answered as if somebody did: then the error is told.
     poll(&mut listener, Some(&Timespec::default())).map_or(true, |ready| ready > 0)
 }
 
-async fn serve_one(stream: UnixStream, router: Router, place: Arc<Place>, limits: Limits, stop: CancellationToken) {
+async fn serve_one<S>(stream: S, router: Router, place: Arc<Place>, limits: Limits, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let answers = TowerToHyperService::new(router);
     let holder = place.clone();
     let service = service_fn(move |request: Request<Incoming>| {
@@ -125,6 +162,7 @@ async fn serve_one(stream: UnixStream, router: Router, place: Arc<Place>, limits
         tokio::select! {
             () = stop.cancelled() => {}
             () = place.give_way.cancelled() => {}
+            () = end_of(limits.life) => {}
         }
     };
     tokio::select! {
@@ -132,8 +170,13 @@ async fn serve_one(stream: UnixStream, router: Router, place: Arc<Place>, limits
         () = told_to_end => {}
     }
     connection.as_mut().graceful_shutdown();
+    let mut hard_end = pin!(end_of(limits.life));
     loop {
-        match timeout(LINGER, connection.as_mut()).await {
+        let waited = tokio::select! {
+            waited = timeout(LINGER, connection.as_mut()) => waited,
+            () = hard_end.as_mut() => return,
+        };
+        match waited {
             Ok(ended) => return log_end(ended),
             // Half a head may stand there for ever; a request will be answered.
             Err(_elapsed) if place.is_idle() => return,
@@ -142,7 +185,15 @@ async fn serve_one(stream: UnixStream, router: Router, place: Arc<Place>, limits
     }
 }
 
-async fn refuse_one(stream: UnixStream, refuse: Router) {
+/// Completes when a life is over.
+async fn end_of(life: Option<Duration>) {
+    match life {
+        Some(life) => sleep(life).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn refuse_one(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, refuse: Router) {
     let answers = TowerToHyperService::new(refuse);
     let service = service_fn(move |request: Request<Incoming>| answers.call(request));
     let mut builder = http1::Builder::new();

@@ -8,6 +8,7 @@ use softadastra_core::time::Now;
 
 use super::discovery::Standing;
 use super::refusals::Refusals;
+use crate::measures::Measures;
 use crate::world::Clock;
 
 /// A node that many read and one changes.
@@ -19,6 +20,7 @@ pub(crate) struct Shared {
     pub(crate) refusals: Refusals,
     /// While discovery is wanted.
     discovery: Mutex<Option<Standing>>,
+    measures: Measures,
 }
 
 impl Shared {
@@ -28,6 +30,7 @@ impl Shared {
             now: Box::new(move || clock.now()),
             refusals: Refusals::default(),
             discovery: Mutex::new(None),
+            measures: Measures::default(),
         }
     }
 
@@ -47,6 +50,11 @@ impl Shared {
     /// The time by the node's clocks.
     pub(crate) fn now(&self) -> Now {
         (self.now)()
+    }
+
+    /// What the node measures of itself.
+    pub(crate) const fn measures(&self) -> &Measures {
+        &self.measures
     }
 
     /// Reads the node under the read lock. `look` must be quick: writers wait for it.

@@ -1,6 +1,7 @@
 //! Bringing a node up, and asking things of its disk.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -10,6 +11,7 @@ use softadastra_core::disk::{Completion, DiskError, DiskErrorKind, DiskOp, DiskR
 use softadastra_core::error::{Code, Error};
 use softadastra_core::node::{Node, Opening, OpeningState, RecoveryReport, Start};
 
+use super::Shared;
 use crate::disk::Disk;
 use crate::world::Clock;
 
@@ -17,13 +19,27 @@ type Completed = Pin<Box<dyn Future<Output = (IoToken, DiskResult)> + Send>>;
 /// Disk operations that have not completed.
 pub(crate) type InFlight = FuturesUnordered<Completed>;
 
-/// Queues a request at once, so that the order is that of the calls.
-pub(crate) fn submit<D: Disk>(disk: Option<&D>, request: DiskRequest, in_flight: &InFlight) {
+/// Queues a request at once, so that the order is that of the calls. `measured`: who is to know how long it took.
+pub(crate) fn submit<D: Disk>(
+    disk: Option<&D>,
+    request: DiskRequest,
+    in_flight: &InFlight,
+    measured: Option<&Arc<Shared>>,
+) {
     let DiskRequest { token, lane, op } = request;
     let told_early = cfg!(planted = "driver_tells_before_the_disk") && matches!(op, DiskOp::Write { .. });
     match disk.map(|disk| disk.submit(lane, op)) {
         Some(_unheard) if told_early => in_flight.push(Box::pin(std::future::ready((token, Ok(Completion::Done))))),
-        Some(completion) => in_flight.push(Box::pin(async move { (token, completion.await) })),
+        Some(completion) => {
+            let measured = measured.map(|shared| (shared.clone(), shared.now().mono));
+            in_flight.push(Box::pin(async move {
+                let result = completion.await;
+                if let Some((shared, began)) = measured {
+                    shared.measures().syncs.observe(shared.now().mono.since(began));
+                }
+                (token, result)
+            }));
+        }
         None => {
             let error = DiskError { kind: DiskErrorKind::Io, message: "there is no disk".to_owned() };
             in_flight.push(Box::pin(std::future::ready((token, Err(error)))));
@@ -63,7 +79,7 @@ pub(crate) async fn bring_up<D: Disk, C: Clock>(
     let mut opening = Opening::new(config, seed, clock.now(), start)?;
     loop {
         while let Some(request) = opening.poll_output(clock.now()) {
-            submit(disk, request, &in_flight);
+            submit(disk, request, &in_flight, None);
         }
         match opening.advance(clock.now()) {
             OpeningState::Ready(node, report) => return Ok(Opened { node, report, in_flight }),
@@ -76,7 +92,7 @@ pub(crate) async fn bring_up<D: Disk, C: Clock>(
         if let Some((token, result)) = in_flight.next().await {
             opening.handle(clock.now(), token, result);
         } else if let Some(request) = opening.poll_output(clock.now()) {
-            submit(disk, request, &in_flight);
+            submit(disk, request, &in_flight, None);
         } else {
             return Err(Error::new(
                 Code::InternalError,

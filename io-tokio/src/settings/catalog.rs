@@ -137,6 +137,13 @@ catalog! {
         MaxClockSkew = "max_clock_skew", Value(r#""5m""#),
             "From where on a clock is off. Any time service keeps within it.";
     }
+    "Metrics and console" {
+        Http = "http",
+            Varies { is: "nowhere", example: r#""127.0.0.1:9464""# },
+            "Serve metrics, health and the console at this IP:PORT.";
+        HttpExpose = "http_expose", Value("false"),
+            "Serve them beyond this machine. Nothing is encrypted: put a proxy with TLS before it.";
+    }
     "Output" {
         Log = "log",
             Varies { is: "by -v and -q: info for a node, warn else", example: r#""info""# },

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::ALL;
 
 /// The rows of the table below a heading: the first cell without its ticks, and the others.
-pub(super) fn table(heading: &str) -> BTreeMap<String, Vec<String>> {
+pub(crate) fn table(heading: &str) -> BTreeMap<String, Vec<String>> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md");
     let text = std::fs::read_to_string(path).unwrap();
     let (_, section) = text.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no heading {heading}"));

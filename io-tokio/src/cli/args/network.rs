@@ -20,6 +20,14 @@ pub(in crate::cli) struct Start {
     /// Take links from other machines although anybody may come in, to read and write everything
     #[arg(long)]
     pub(in crate::cli) insecure: bool,
+
+    /// Serve metrics, health and the console at this IP:PORT; `softadastra console` prints the link
+    #[arg(long, value_name = "ADDR")]
+    pub(in crate::cli) http: Option<String>,
+
+    /// Serve them at an address that other machines reach, although nothing is encrypted
+    #[arg(long)]
+    pub(in crate::cli) http_expose: bool,
 }
 
 /// `softadastra peers`

@@ -3,11 +3,17 @@
 use super::sync::delivered;
 use super::{bytes, counted, duration, fields};
 use crate::cli::output::{Human, Paint};
-use crate::control::answer::{Init, Node, Status, Transport, Version};
+use crate::control::answer::{Console, Init, Node, Status, Transport, Version};
 
 impl Human for Version {
     fn human(&self, _: Paint) -> String {
         format!("softadastra {}\n", self.version)
+    }
+}
+
+impl Human for Console {
+    fn human(&self, _paint: Paint) -> String {
+        format!("{}\n", self.link)
     }
 }
 

@@ -44,7 +44,7 @@ pub struct Side {
     pub node_id: Option<String>,
     /// Its number among the writes of that history.
     pub seq: u64,
-    /// When it was written, in hybrid logical time: milliseconds since 1970, `+`, a counter.
+    /// When it was written, in hybrid logical time: seconds since 1970 to the millisecond, `+`, a counter.
     pub stamp: String,
     /// What it wrote; absent when it removed the key.
     #[serde(flatten, with = "optional_value")]

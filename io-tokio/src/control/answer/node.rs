@@ -134,6 +134,13 @@ pub struct Init {
     pub log_id: Option<String>,
 }
 
+/// Where the console is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Console {
+    /// The link that opens it. It holds the token: whoever has it may read everything on the node.
+    pub link: String,
+}
+
 /// Which software this is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {

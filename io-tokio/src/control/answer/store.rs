@@ -42,7 +42,7 @@ pub struct Record {
     pub value: Bytes,
     /// How often the value of this key has changed so far.
     pub version: u64,
-    /// When it was written, in hybrid logical time: milliseconds since 1970, `+`, a counter.
+    /// When it was written, in hybrid logical time: seconds since 1970 to the millisecond, `+`, a counter.
     pub stamp: String,
     /// Position of its latest change in the node's log.
     pub lsn: u64,

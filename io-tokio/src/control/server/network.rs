@@ -36,6 +36,18 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/v1/conflicts/resolve", post(resolve))
 }
 
+/// See [`super::for_the_console`].
+pub(super) fn routes_of_the_console() -> Router<Shared> {
+    Router::new()
+        .route("/v1/peers", get(peers))
+        .route("/v1/sync", get(sync))
+        .route("/v1/sync/outbox", get(outbox))
+        .route("/v1/sync/tick", post(tick))
+        .route("/v1/sync/retry", post(retry))
+        .route("/v1/conflicts/one", get(conflict))
+        .route("/v1/conflicts/resolve", post(resolve))
+}
+
 async fn peers(State(mut shared): State<Shared>, RawQuery(query): RawQuery) -> Answers<Peers> {
     Query::parse(query.as_deref()).finish()?;
     Ok(Answered(shared.local.peers().await?))

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 
-const LIMITS: Limits = Limits { connections: 3, head: Duration::from_secs(30) };
+const LIMITS: Limits = Limits { connections: 3, head: Duration::from_secs(30), life: None };
 
 /// A server whose `/slow` answers when it is told to.
 struct Served {
