@@ -97,6 +97,12 @@ impl Links {
         self.ready.insert(session);
     }
 
+    pub(super) fn note_progress(&mut self, session: sync::PeerId) {
+        if let (Some(key), Some(endpoint)) = (self.keys.get(&session), &mut self.endpoint) {
+            endpoint.note_progress(key);
+        }
+    }
+
     pub(super) fn connected(&self) -> usize {
         self.sessions.len()
     }

@@ -299,6 +299,7 @@ impl Engine {
             }
         }
         self.turns.note_progress(now, applying.peer);
+        self.note_advance(applying.peer, out);
         if applying.ends_full {
             self.floor_rose(out);
             self.refresh_direct(now, out);
@@ -520,6 +521,14 @@ impl Engine {
                 session.announced = true;
                 out.push(Effect::PeerReady(*peer));
             }
+        }
+    }
+
+    pub(super) fn note_advance(&mut self, peer: PeerId, out: &mut dyn Sink<Effect>) {
+        if let Some(session) = self.sessions.get_mut(&peer)
+            && !core::mem::replace(&mut session.advanced, true)
+        {
+            out.push(Effect::Progressed(peer));
         }
     }
 

@@ -204,6 +204,8 @@ pub enum Effect {
     /// Stage and log these in one frame ([`carry_out`]), then call [`Engine::applied`] or [`Engine::apply_refused`].
     /// To be done in the order in which they come.
     Apply(Apply),
+    /// Something has come over this link for good, in one direction or the other: it was worth making. Comes once.
+    Progressed(PeerId),
     /// Log this with the next frame. Nothing waits for it.
     Persist(SyncRecord),
     /// When nothing is staged, call [`Engine::plan_collection`].

@@ -377,6 +377,7 @@ impl Engine {
         if session.vector.get(own) > before {
             session.progressed = true;
             self.outbox.tries.remove(&replica);
+            self.note_advance(peer, out);
         }
         let Some(session) = self.sessions.get(&peer) else { return };
         if let Some(member) = self.state.members.get(replica) {

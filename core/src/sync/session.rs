@@ -92,6 +92,8 @@ pub(super) struct Session {
     pub(super) waiting: Option<Instant>,
     /// Since when the peer says that it cannot take in what it was sent.
     pub(super) put_on_hold: Option<Instant>,
+    /// Something was made durable on one side or the other in this session.
+    pub(super) advanced: bool,
     /// Own operations were acknowledged in this session.
     pub(super) progressed: bool,
     pub(super) full_out: Option<FullOut>,
@@ -171,6 +173,7 @@ impl Session {
             acked_lsn: Lsn::ZERO,
             waiting: None,
             put_on_hold: None,
+            advanced: false,
             progressed: false,
             full_out: None,
             origins_in: Origins::default(),

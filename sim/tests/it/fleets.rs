@@ -175,8 +175,7 @@ fn nothing_is_claimed_before_the_cut() {
     let story = story.happens("B", slow).connect("B", "C");
     let story = story.until("C takes something in", |world| world.read(host("C"), b"fill0").is_some());
     let story = story.expect_absent("C", "k").power_off("B");
-    let story =
-        story.connect("C", "D").settle().expect("C", "k", "by A").expect("D", "fill0", &format!("{:020000}", 0));
+    let story = story.connect("C", "D").wait_for("C", "k", "by A").wait_for("D", "fill0", &format!("{:020000}", 0));
     let story = story.start("A").start("B").connect("A", "B").connect("A", "C").connect("A", "D").connect("B", "D");
     story.converge().expect("D", "k", "by B").end();
 }

@@ -292,6 +292,7 @@ impl World {
         match effect {
             Effect::PeerReady(peer) => self.pull(index, peer, room),
             Effect::Apply(apply) => replica.carry(now, &apply),
+            Effect::Progressed(_) => {}
             Effect::Persist(record) => replica.log.push(Logs::Sync(record)),
             Effect::CollectDue => {
                 if replica.may_collect

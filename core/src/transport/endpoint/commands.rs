@@ -222,6 +222,14 @@ impl Endpoint {
         session.map_or(0, Session::room)
     }
 
+    /// The link to a peer was worth making: should it end soon, the next is dialled as after one that stood long.
+    pub fn note_progress(&mut self, peer: &NodeKey) {
+        let linked = self.peers.of_key(peer).and_then(|id| self.peers.get_mut(id)).filter(|peer| peer.link.is_some());
+        if let Some(peer) = linked {
+            peer.progressed = true;
+        }
+    }
+
     /// Ends the link to a peer for a reason of the layer above. If it is wanted it is dialled again, after the usual
     /// pause and not before `pause` has passed.
     pub fn close_peer(

@@ -67,6 +67,8 @@ pub(super) struct Peer {
     /// The dial under way.
     pub(super) dial: Option<LinkId>,
     pub(super) up_since: Option<Instant>,
+    /// Something has come over the link for good.
+    pub(super) progressed: bool,
     /// Last heard of, in any way.
     pub(super) seen: Instant,
     pub(super) last_end: Option<CloseReason>,
@@ -91,6 +93,7 @@ impl Peer {
             link: None,
             dial: None,
             up_since: None,
+            progressed: false,
             seen: now,
             last_end: None,
             failures: 0,
@@ -155,7 +158,8 @@ impl Peer {
         self.link = None;
         self.seen = now;
         let stood = self.up_since.take().map_or(Duration::ZERO, |since| now.since(since));
-        self.failures = if stood >= settings.steady_after { 0 } else { self.failures.saturating_add(1) };
+        let worth = core::mem::take(&mut self.progressed) || stood >= settings.steady_after;
+        self.failures = if worth { 0 } else { self.failures.saturating_add(1) };
         self.untried = self.addresses.len();
     }
 
@@ -208,7 +212,7 @@ pub struct PeerStatus {
     pub round_trip: Option<Duration>,
     /// Why the last link or dial ended.
     pub last_end: Option<CloseReason>,
-    /// Failed dials and short links in a row.
+    /// Failed dials, and short links that brought nothing, in a row.
     pub failures: u32,
     /// Time to the next dial.
     pub next_dial_in: Option<Duration>,

@@ -27,7 +27,8 @@ pub struct Settings {
     pub first_pause: Duration,
     /// The longest pause. Default 60 s: dialling goes on for ever, and a site that comes back is found in a minute.
     pub longest_pause: Duration,
-    /// A link that stood this long counts as a success; shorter ones make the pause grow. Default 10 s.
+    /// A link that stood this long counts as a success, and so does one that brought something; others make the pause grow.
+    /// Default 10 s.
     pub steady_after: Duration,
     /// A peer not heard for this long is shown as stale. Default 2 min.
     pub stale_after: Duration,

@@ -47,6 +47,22 @@ fn a_link_that_never_lasts_is_dialled_less_and_less() {
 }
 
 #[test]
+fn a_link_that_brings_something_is_dialled_again_soon_however_short_it_was() {
+    let mut world = World::new(2, 1);
+    world.add(0, 1);
+    let peer = world.key(1);
+    for _ in 0..600 {
+        world.live(Duration::from_secs(1));
+        if world.nodes[0].up.contains_key(&peer) {
+            world.nodes[0].endpoint.note_progress(&peer);
+        }
+        world.break_links_of(0);
+    }
+    let ups = world.nodes[0].ups;
+    assert!(ups > 400, "{ups} links in ten minutes");
+}
+
+#[test]
 fn addresses_are_tried_in_turn_before_the_pause_grows() {
     let mut world = World::new(2, 1);
     let addresses: Vec<Address> =
