@@ -1,6 +1,6 @@
 //! The async client: a handle on an open node.
 
-mod discovery;
+pub(crate) mod discovery;
 mod known;
 mod sync;
 mod transport;

@@ -17,11 +17,13 @@ use self::catalog::Key;
 use crate::options::Durability;
 
 mod catalog;
+mod discovery;
 mod network;
 #[cfg(test)]
 mod tests;
 
 pub use self::catalog::{CATALOG, Preset, Setting, commented_file, names};
+pub use self::discovery::DiscoverySettings;
 pub use self::network::{ConflictPolicy, NetworkSettings};
 
 /// The prefix of environment variables.
@@ -114,6 +116,8 @@ pub struct Settings {
     pub http_expose: bool,
     /// Links and sync.
     pub network: NetworkSettings,
+    /// Finding other nodes.
+    pub discovery: DiscoverySettings,
     /// The configuration file that was read.
     pub file: Option<PathBuf>,
     chosen: Vec<Chosen>,
@@ -259,7 +263,7 @@ fn file_layer(path: &Path, text: &str) -> Result<Vec<Item>, Error> {
                 toml::Value::String(text) => text,
                 toml::Value::Integer(number) => number.to_string(),
                 toml::Value::Boolean(flag) => flag.to_string(),
-                toml::Value::Array(parts) if matches!(key, Key::Listen | Key::Peers) => {
+                toml::Value::Array(parts) if key.is_list() => {
                     let texts = parts.iter().map(|part| {
                         part.as_str().ok_or_else(|| refused(&name, &source, &format!("{} is no text", part.type_str())))
                     });
@@ -298,6 +302,7 @@ impl Settings {
             http: None,
             http_expose: false,
             network: NetworkSettings::default(),
+            discovery: DiscoverySettings::default(),
             file: None,
             chosen: Vec::new(),
         }
@@ -405,6 +410,16 @@ impl Settings {
             Key::MaxClockSkew => network.max_clock_skew = network::some_duration(text)?,
             Key::MemberLease => network.member_lease = network::some_duration(text)?,
             Key::AutoTick => network.auto_tick = Some(yes_or_no(text)?),
+            Key::Discovery
+            | Key::DiscoveryTargets
+            | Key::DiscoveryInterfaces
+            | Key::DiscoveryPort
+            | Key::DiscoveryAdvertise
+            | Key::DiscoveryInterval
+            | Key::DiscoveryStaleAfter
+            | Key::DiscoveryExpireAfter
+            | Key::DiscoveryPruneAfter
+            | Key::AutoConnect => self.discovery.apply(key, text)?,
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ mod control;
 mod control_limits;
 mod damage;
 mod demo;
+mod discovery;
 mod file_size;
 mod fuzz_corpus;
 mod guides;

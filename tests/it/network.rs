@@ -24,7 +24,7 @@ fn until<T>(what: &str, mut ask: impl FnMut() -> Result<T, Value>) -> T {
 
 /// Waits until the answer to a command is as wanted.
 #[track_caller]
-fn shows(place: &Place, args: &[&str], schema: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+pub(crate) fn shows(place: &Place, args: &[&str], schema: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let args = [args, &["--json"]].concat();
     until(what, || {
         let data = place.run(&args).data(schema);
@@ -34,7 +34,7 @@ fn shows(place: &Place, args: &[&str], schema: &str, what: &str, wanted: impl Fn
 
 /// Waits until a key has this value.
 #[track_caller]
-fn holds(place: &Place, key: &str, value: &str) {
+pub(crate) fn holds(place: &Place, key: &str, value: &str) {
     until(&format!("{key} is {value}"), || {
         let ran = place.run(&["store", "get", key]);
         if ran.out() == format!("{value}\n") { Ok(()) } else { Err(json!(ran.out())) }

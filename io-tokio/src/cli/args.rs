@@ -1,5 +1,6 @@
 //! The command line, defined once: parsing, help and completions come from here.
 
+mod discovery;
 mod network;
 
 use std::ffi::OsString;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(super) use self::discovery::DiscoveryCommand;
 pub(super) use self::network::{ConflictsCommand, PeersCommand, Start, SyncCommand};
 
 /// A local-first key-value node: writes are durable here at once.
@@ -145,6 +147,9 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: Option<PeersCommand>,
     },
+    /// Find the other nodes of the network, and see who was found
+    #[command(subcommand)]
+    Discovery(DiscoveryCommand),
     /// See to delivery
     #[command(subcommand)]
     Sync(SyncCommand),

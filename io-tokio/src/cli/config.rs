@@ -47,6 +47,7 @@ fn file_of(settings: &Settings) -> Option<String> {
 /// The settings by themselves were read before; here they are held against each other.
 fn check(settings: &Settings) -> Result<ConfigChecked, Failure> {
     site::options(settings).validate().map_err(|error| Failure::Usage(error.into()))?;
+    settings.discovery.options().validate().map_err(|error| Failure::Usage(error.into()))?;
     log_filter(settings, "info")?;
     refuse_strangers(settings)?;
     let set = CATALOG.iter().filter(|setting| settings.source(setting.name) != Source::Default).count();

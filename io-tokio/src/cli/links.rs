@@ -1,4 +1,4 @@
-//! The links of a node that `softadastra node start` runs.
+//! The links and the discovery of a node that `softadastra node start` runs.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use super::output::Failure;
 use crate::control::Fault;
 use crate::control::local::TransportTrouble;
-use crate::{Client, Error, TransportOptions};
+use crate::{Client, DiscoveryOptions, Error, TransportOptions};
 
 /// The pause before links are tried to be opened again; each further one doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -34,6 +34,17 @@ pub(super) async fn open(
         Err(error) => return Err(error.into()),
     }
     Ok(trying)
+}
+
+/// Looks for other nodes. Sockets that cannot be had are tried again by discovery itself.
+pub(super) async fn discover(client: &Client, options: DiscoveryOptions) -> Result<(), Failure> {
+    match client.start_discovery(options).await {
+        // A network.json that cannot be used is told where links are opened, and leaves local work alone.
+        Ok(()) => Ok(()),
+        Err(error) if error.code() == Code::InvalidArgument => Err(Failure::Usage(error.into())),
+        Err(error) if error.code() == Code::TransportError => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn open_in_time(client: Client, options: TransportOptions, trouble: TransportTrouble) {

@@ -8,6 +8,7 @@ mod config;
 mod console;
 mod delivery;
 mod demo;
+mod discovery;
 mod export;
 mod import;
 mod input;
@@ -182,6 +183,7 @@ async fn carry_out(
         Command::Connect { peer } => site::run(settings, out, network::Connect::of(peer)?).await,
         Command::Disconnect { peer } => site::run(settings, out, network::Disconnect::of(peer)?).await,
         Command::Peers { command } => site::run(settings, out, network::Peers::of(command)?).await,
+        Command::Discovery(command) => site::run(settings, out, command).await,
         Command::Sync(command) => site::run(settings, out, command).await,
         Command::Conflicts(command) => site::run(settings, out, delivery::Conflicts::of(command)?).await,
         Command::Demo => demo::run(out).await,
@@ -246,6 +248,12 @@ fn layers(cli: &Cli) -> Result<Settings, Fault> {
         }
         if start.http_expose {
             layers.flags.push(("--http-expose", "http_expose".to_owned(), "true".into()));
+        }
+        if let Some(mode) = &start.discovery {
+            layers.flags.push(("--discovery", "discovery".to_owned(), mode.into()));
+        }
+        if start.auto_connect {
+            layers.flags.push(("--auto-connect", "auto_connect".to_owned(), "true".into()));
         }
     }
     let mut settings = layers.resolve()?;

@@ -16,6 +16,7 @@ use super::args::Start;
 use super::output::{Done, Failure, Output};
 use super::site::options;
 use super::{console, links};
+use crate::client::discovery::nobody_to_trust;
 use crate::control::answer::Init;
 use crate::control::local::TransportTrouble;
 use crate::control::server::Server;
@@ -125,9 +126,13 @@ pub(super) fn refuse_strangers(settings: &Settings) -> Result<(), Failure> {
     if has_rules {
         return Ok(());
     }
+    let trust = network.trust.unwrap_or(TrustMode::Open);
+    if settings.discovery.mode.is_some() && settings.discovery.auto_connect && trust == TrustMode::Open {
+        return Err(Failure::Usage(nobody_to_trust().into()));
+    }
     let addresses = network.listen.iter().filter_map(|text| text.parse::<SocketAddr>().ok());
     let beyond_loopback = addresses.into_iter().any(|address| !address.ip().to_canonical().is_loopback());
-    let trust = Trust::new(network.trust.unwrap_or(TrustMode::Open), [], []);
+    let trust = Trust::new(trust, [], []);
     trust.check(false, beyond_loopback, network.insecure).map_err(|error| Failure::Usage(error.into()))
 }
 
@@ -142,7 +147,12 @@ async fn serve(
     let trouble = TransportTrouble::default();
     let _trying = links::open(client, settings.network.transport_options(), &trouble).await?;
     let http = console::open(settings).await;
-    let mut local = Local::for_a_node(client.clone(), trouble).with_console(http.as_ref().map(Http::link));
+    let discovery = settings.discovery.options();
+    if settings.discovery.mode.is_some() {
+        links::discover(client, discovery.clone()).await?;
+    }
+    let link = http.as_ref().map(Http::link);
+    let mut local = Local::for_a_node(client.clone(), trouble, discovery).with_console(link);
     let stop = CancellationToken::new();
     let http = http.map(|http| tokio::spawn(http.serve(local.clone(), recent, stop.clone()).in_current_span()));
     let mut serving = tokio::spawn(server.serve(local.clone(), stop.clone()).in_current_span());

@@ -3,6 +3,7 @@
 mod config;
 mod conflicts;
 mod demo;
+mod discovery;
 mod log;
 mod network;
 mod node;

@@ -96,11 +96,7 @@ impl Client {
             (mode, content.identity, content.secret)
         })?;
         if options.auto_connect && mode == TrustMode::Open {
-            return Err(Error::new(
-                Code::InvalidArgument,
-                "auto_connect would dial whoever happens to be found: this node has no rule whom to link with",
-                "take a ticket of the network, or list trusted keys in mode pinned, or connect by hand",
-            ));
+            return Err(nobody_to_trust());
         }
         let silent = options.mode == DiscoveryMode::Listen;
         let presence = Presence {
@@ -127,4 +123,13 @@ impl Client {
     fn discovery_options(&self) -> MutexGuard<'_, Option<DiscoveryOptions>> {
         self.inner.network.discovery.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whoever is found is to be dialled, and there is no rule who that may be.
+pub(crate) fn nobody_to_trust() -> Error {
+    Error::new(
+        Code::InvalidArgument,
+        "auto_connect would dial whoever happens to be found: this node has no rule whom to link with",
+        "join a network by a ticket, or trust keys by hand (`softadastra peers trust`), or leave it out and connect by hand",
+    )
 }

@@ -5,6 +5,7 @@
 mod config;
 mod conflicts;
 mod demo;
+mod discovery;
 mod log;
 mod network;
 mod node;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use self::config::*;
 pub use self::conflicts::*;
 pub use self::demo::*;
+pub use self::discovery::*;
 pub use self::log::*;
 pub use self::network::*;
 pub use self::node::*;
@@ -100,6 +102,8 @@ answers! {
     Conflict = "conflict/1",
     Resolved = "resolve/1",
     Demo = "demo/1",
+    Discovery = "discovery/1",
+    Discovered = "discovered/1",
     Config = "config/1",
     ConfigChecked = "config_check/1",
     ConfigWritten = "config_init/1",

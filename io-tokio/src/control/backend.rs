@@ -6,10 +6,11 @@ use bytes::Bytes;
 
 use super::Fault;
 use super::answer::{
-    Backup, Batch, Change, Conflict, Conflicts, Connecting, Console, Contains, Disconnected, Forgotten, Joined, Log,
-    Node, Outbox, Page, Peers, Put, Record, Removed, Resolved, Retried, Size, Snapshot, Status, SyncStatus, Ticked,
-    Ticket, Trusted,
+    Backup, Batch, Change, Conflict, Conflicts, Connecting, Console, Contains, Disconnected, Discovered, Discovery,
+    Forgotten, Joined, Log, Node, Outbox, Page, Peers, Put, Record, Removed, Resolved, Retried, Size, Snapshot, Status,
+    SyncStatus, Ticked, Ticket, Trusted,
 };
+use crate::discovery::DiscoveryMode;
 use crate::model::Resolution;
 
 /// The greatest number of records in one page of a listing.
@@ -31,7 +32,7 @@ pub struct Scan {
 
 /// Whoever carries out commands. Each method fails with what the node says, or with what kept it from being asked.
 #[expect(async_fn_in_trait, reason = "both implementations are used by name; nobody needs their futures to be Send")]
-pub trait Backend: Peering + Delivering {
+pub trait Backend: Peering + Discovering + Delivering {
     /// A running watch.
     type Watch: Changes;
 
@@ -105,6 +106,22 @@ pub trait Peering {
 
     /// Forgets a node, a key or a history.
     async fn forget(&mut self, name: &str) -> Result<Forgotten, Fault>;
+}
+
+/// What a command may ask about finding other nodes.
+#[expect(async_fn_in_trait, reason = "as for Backend")]
+pub trait Discovering {
+    /// How discovery does.
+    async fn discovery(&mut self) -> Result<Discovery, Fault>;
+
+    /// The nodes that were found.
+    async fn discovered(&mut self) -> Result<Discovered, Fault>;
+
+    /// Looks for nodes as configured, unless something else is said here.
+    async fn start_discovery(&mut self, mode: Option<DiscoveryMode>, auto_connect: bool) -> Result<Discovery, Fault>;
+
+    /// Looks for nobody any more.
+    async fn stop_discovery(&mut self) -> Result<Discovery, Fault>;
 }
 
 /// What a command may ask about delivery and conflicts.

@@ -1,5 +1,6 @@
 //! Carries out commands on a client that is open in this process.
 
+mod discovery;
 mod log;
 mod network;
 mod sync;
@@ -16,6 +17,7 @@ use super::answer::{
 };
 use super::backend::{Backend, Changes, PAGE_BYTES, PAGE_RECORDS, Scan};
 use super::fault::Fault;
+use crate::discovery::DiscoveryOptions;
 use crate::model::{self, ConflictOutcome, NodeState, Outcome, ScanOptions};
 use crate::{Client, Watch};
 
@@ -28,6 +30,8 @@ pub struct Local {
     client: Client,
     running: bool,
     trouble: TransportTrouble,
+    /// How the node is configured to find others.
+    discovery: DiscoveryOptions,
     /// The link of the console, if there is one.
     console: Option<String>,
 }
@@ -36,14 +40,15 @@ impl Local {
     /// A client that this command has opened for itself.
     #[must_use]
     pub fn for_one_command(client: Client) -> Self {
-        Self { client, running: false, trouble: TransportTrouble::default(), console: None }
+        let discovery = DiscoveryOptions::default();
+        Self { client, running: false, trouble: TransportTrouble::default(), discovery, console: None }
     }
 
     /// A client that a running node shares with whoever asks over its control socket, and what keeps it from opening
-    /// links.
+    /// links, and how it is configured to find others.
     #[must_use]
-    pub fn for_a_node(client: Client, trouble: TransportTrouble) -> Self {
-        Self { client, running: true, trouble, console: None }
+    pub fn for_a_node(client: Client, trouble: TransportTrouble, discovery: DiscoveryOptions) -> Self {
+        Self { client, running: true, trouble, discovery, console: None }
     }
 }
 
@@ -168,6 +173,7 @@ impl Backend for Local {
             conflicts: sync.conflicts,
             open_conflicts: open as u64,
             transport: self.transport(),
+            discovery: self.discovery_in_short().await?,
             connected: sync.connected,
             halted: sync.halted,
             wal: status.wal.map(|wal| Wal {

@@ -1,5 +1,6 @@
 //! Asks the node that runs on a data directory, over its control socket.
 
+mod discovery;
 mod network;
 
 use std::io;

@@ -1,6 +1,7 @@
 //! The router that a running node serves on its control socket: HTTP/1.1 and JSON, so that what a person can reach
 //! with `curl --unix-socket DIR/control.sock http://node/v1/status`, a program can. `docs/json.md` lists the routes.
 
+mod discovery;
 mod network;
 
 use std::convert::Infallible;
@@ -121,6 +122,7 @@ fn router(shared: Shared) -> Router {
         .route("/v1/backup", post(backup))
         .route("/v1/console", get(console))
         .merge(network::routes())
+        .merge(discovery::routes())
         .fallback(|| async { Refused(Fault::new(Code::NotFound, "no such route", "see docs/json.md")).into_response() })
         .method_not_allowed_fallback(|| async {
             let fault = Fault::new(Code::InvalidArgument, "this route has other methods", "see docs/json.md");

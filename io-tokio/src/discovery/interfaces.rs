@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use if_addrs::{IfAddr, IfOperStatus};
+use if_addrs::IfAddr;
 use softadastra_core::discovery::{GROUP_V4, GROUP_V6, Interface, MAX_TARGETS, Target};
 
 use super::{DiscoveryOptions, Survey, TargetSpec, Trouble, TroubleKind};
@@ -49,11 +49,8 @@ pub(super) struct Plan {
 pub(super) fn enumerate() -> io::Result<Vec<Found>> {
     let mut found: BTreeMap<u32, Found> = BTreeMap::new();
     for interface in if_addrs::get_if_addrs()? {
-        let down = matches!(
-            interface.oper_status,
-            IfOperStatus::Down | IfOperStatus::NotPresent | IfOperStatus::LowerLayerDown
-        );
-        let Some(index) = interface.index.filter(|_| !down) else { continue };
+        // One that is down, or has no cable, keeps its addresses.
+        let Some(index) = interface.index.filter(|_| interface.is_oper_up()) else { continue };
         let entry = found.entry(index).or_insert_with(|| Found {
             info: InterfaceInfo { index, name: interface.name.clone(), addresses: Vec::new() },
             broadcast: Vec::new(),

@@ -43,7 +43,7 @@ impl Preset {
     #[must_use]
     pub fn text(self) -> &'static str {
         match self {
-            Self::Value(value) => value.trim_matches('"'),
+            Self::Value(value) => value.trim_matches(['"', '[', ']']),
             Self::Varies { is, .. } => is,
         }
     }
@@ -114,6 +114,33 @@ catalog! {
         Compress = "compress", Value("true"),
             "Compress what is sent where that pays. Lengths then tell a little about content.";
     }
+    "Discovery" {
+        Discovery = "discovery", Value(r#""off""#),
+            "Find the other nodes of the network: off, listen (hear them, and send nothing) or announce (be\n\
+             found as well). Datagrams are sealed with the secret of the network and say nothing about data,\n\
+             but whoever is on the local network can read names, keys and addresses.";
+        AutoConnect = "auto_connect", Value("false"),
+            "Dial whoever is found. Needs the secret of a network, or a list of trusted keys.";
+        DiscoveryTargets = "discovery_targets", Value(r#"["multicast"]"#),
+            "Where to announce and to ask: multicast, broadcast, IP or IP:PORT each. Routers pass on neither\n\
+             of the first two.";
+        DiscoveryInterfaces = "discovery_interfaces",
+            Varies { is: "all that are up, but for point-to-point ones", example: r#"["eth0", "192.0.2.5"]"# },
+            "Which interfaces to use, by name or address.";
+        DiscoveryPort = "discovery_port", Value("4444"),
+            "The UDP port, the same for all nodes. Several nodes of one machine share it.";
+        DiscoveryAdvertise = "discovery_advertise",
+            Varies { is: "where the node listens", example: r#"["198.51.100.7:4444"]"# },
+            "Where links are taken, as others reach it: IP:PORT each. For a node behind a forwarded port.";
+        DiscoveryInterval = "discovery_interval", Value(r#""30s""#),
+            "The pause between announcements, 1s to 1h. The first ones come sooner.";
+        DiscoveryStaleAfter = "discovery_stale_after", Value(r#""90s""#),
+            "A node not heard for this long is stale. Or three intervals, if that is more.";
+        DiscoveryExpireAfter = "discovery_expire_after", Value(r#""5m""#),
+            "A node not heard for this long is lost, and dialled no more. Or ten intervals, if that is more.";
+        DiscoveryPruneAfter = "discovery_prune_after", Value(r#""1h""#),
+            "A node not heard for this long is shown no more.";
+    }
     "Delivery" {
         RequiredAcks = "required_acks", Value("1"),
             "How many other replicas must hold an operation durably before it counts as acknowledged.";
@@ -158,6 +185,14 @@ catalog! {
 }
 
 impl Key {
+    /// Whether a file may give it as a list.
+    pub(super) const fn is_list(self) -> bool {
+        matches!(
+            self,
+            Self::Listen | Self::Peers | Self::DiscoveryTargets | Self::DiscoveryInterfaces | Self::DiscoveryAdvertise
+        )
+    }
+
     pub(super) fn find(name: &str) -> Option<Self> {
         CATALOG.iter().find(|setting| setting.name == name).map(|setting| setting.key)
     }

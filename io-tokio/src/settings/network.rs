@@ -121,7 +121,7 @@ pub(super) fn peers(text: &str) -> Result<Vec<PeerSpec>, String> {
     parts(text).map(|part| part.parse().map_err(|error: crate::Error| error.what().to_owned())).collect()
 }
 
-fn parts(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn parts(text: &str) -> impl Iterator<Item = &str> {
     text.split([',', ' ', '\n', '\t']).filter(|part| !part.is_empty())
 }
 

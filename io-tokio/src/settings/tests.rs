@@ -1,4 +1,5 @@
 use super::*;
+use crate::DiscoveryOptions;
 use softadastra_core::sync::{self, ClockPolicy};
 use softadastra_core::transport::endpoint;
 
@@ -203,7 +204,10 @@ fn the_defaults_of_the_catalog_are_those_of_the_engine() {
     assert_eq!(settings.first_segment, Some(log.first_segment));
     assert_eq!(settings.max_segment, Some(log.max_segment));
     assert_eq!(settings.snapshot_after, Some(log.snapshot_min));
+    let (set, discovery) = (settings.discovery.options(), DiscoveryOptions::default());
+    assert_eq!((set.settings, set.targets, set.port), (discovery.settings, discovery.targets, discovery.port));
     let unset = Settings::default();
+    assert_eq!((settings.discovery.mode, settings.discovery.auto_connect), (None, unset.discovery.auto_connect));
     assert_eq!((settings.durability, settings.color), (unset.durability, unset.color));
     assert_eq!((settings.json, settings.log_format), (unset.json, unset.log_format));
     assert_eq!(settings.network.insecure, unset.network.insecure);

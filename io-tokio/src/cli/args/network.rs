@@ -28,6 +28,14 @@ pub(in crate::cli) struct Start {
     /// Serve them at an address that other machines reach, although nothing is encrypted
     #[arg(long)]
     pub(in crate::cli) http_expose: bool,
+
+    /// Find the other nodes of the network: `announce` (be found as well), `listen` (send nothing) or `off`
+    #[arg(long, value_name = "MODE", num_args = 0..=1, default_missing_value = "announce", require_equals = true)]
+    pub(in crate::cli) discovery: Option<String>,
+
+    /// Dial whoever is found
+    #[arg(long)]
+    pub(in crate::cli) auto_connect: bool,
 }
 
 /// `softadastra peers`
@@ -121,6 +129,8 @@ mod tests {
             &["conflicts", "resolve", "1", "--value", "v", "--file", "f"],
             &["conflicts", "resolve", "1", "--file", "f", "--delete"],
             &["node", "start", "--listen"],
+            &["discovery"],
+            &["discovery", "start", "--mode", "off"],
             &["demo", "now"],
         ];
         for args in cases {
@@ -136,6 +146,9 @@ mod tests {
             &["join", "-"],
             &["peers"],
             &["peers", "trust", "k"],
+            &["node", "start", "--discovery", "--auto-connect"],
+            &["node", "start", "--discovery=listen"],
+            &["discovery", "start", "--mode", "listen", "--auto-connect"],
             &["sync", "tick", "--prune"],
             &["conflicts", "resolve", "1", "--value", "-5"],
         ];

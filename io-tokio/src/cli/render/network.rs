@@ -165,6 +165,7 @@ mod tests {
             addresses: vec!["10.0.0.2:4444".into()],
             state: "connected".into(),
             wanted: true,
+            found: false,
             held: false,
             up_ms: Some(61_000),
             silent_ms: Some(10),

@@ -1,5 +1,6 @@
 //! Answers about the node as a whole, as people read them.
 
+use super::discovery::in_short;
 use super::sync::delivered;
 use super::{bytes, counted, duration, fields};
 use crate::cli::output::{Human, Paint};
@@ -44,6 +45,7 @@ impl Human for Status {
             ("Conflicts", conflicts(self.conflicts, self.open_conflicts)),
             ("Peers", format!("{} connected", self.connected)),
             ("Links", links(&self.transport, paint)),
+            ("Discovery", in_short(&self.discovery, paint)),
         ];
         if let Some(reason) = &self.delivery.reason {
             rows.push(("Not delivered", paint.red(reason)));

@@ -56,6 +56,9 @@ pub struct Peer {
     pub state: String,
     /// The node dials it whenever there is no link.
     pub wanted: bool,
+    /// It is dialled because discovery has found it, and only while it is there.
+    #[serde(default)]
+    pub found: bool,
     /// It was disconnected by hand: its links are refused until it is connected again.
     pub held: bool,
     /// How long the link has stood, in milliseconds.

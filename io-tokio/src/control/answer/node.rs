@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Delivery, Transport};
+use super::{Delivery, DiscoveryInShort, Transport};
 
 /// How the node does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub struct Status {
     pub open_conflicts: u64,
     /// Links to other nodes.
     pub transport: Transport,
+    /// Whether other nodes are looked for.
+    #[serde(default)]
+    pub discovery: DiscoveryInShort,
     /// Peers with a link.
     pub connected: u64,
     /// Why nothing is exchanged with other nodes any more.

@@ -220,6 +220,7 @@ fn peer(info: PeerInfo, held: impl Fn(ReplicaId) -> u64) -> Peer {
         addresses: info.addresses.iter().map(ToString::to_string).collect(),
         state: info.state.as_str().to_owned(),
         wanted: info.wanted,
+        found: info.found,
         held: info.held,
         up_ms: info.up_for.map(millis),
         silent_ms: Some(millis(info.silent_for)),
@@ -272,6 +273,7 @@ fn remembered((node, known): (Option<NodeId>, KnownPeer)) -> Peer {
         addresses: known.addresses.iter().map(ToString::to_string).collect(),
         state: "remembered".to_owned(),
         wanted: true,
+        found: false,
         held: false,
         up_ms: None,
         silent_ms: None,
@@ -290,14 +292,14 @@ fn micros(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Client, ClientOptions, TransportOptions};
+    use crate::{Client, ClientOptions, DiscoveryOptions, TransportOptions};
 
     #[tokio::test]
     async fn links_that_are_open_have_no_trouble() {
         let trouble = TransportTrouble::default();
         trouble.set(Some("the port is taken".to_owned()));
         let client = Client::open(ClientOptions::memory_only()).await.unwrap();
-        let local = Local::for_a_node(client.clone(), trouble);
+        let local = Local::for_a_node(client.clone(), trouble, DiscoveryOptions::default());
         assert_eq!(local.transport().error.as_deref(), Some("the port is taken"));
         // Whoever asks may come between the opening and the word of it.
         client.start_transport(TransportOptions::default()).await.unwrap();

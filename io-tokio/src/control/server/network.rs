@@ -142,7 +142,7 @@ async fn resolve(State(mut shared): State<Shared>, RawQuery(query): RawQuery, bo
     Ok(Answered(shared.local.resolve(id, resolution).await?))
 }
 
-fn yes_or_no(query: &mut Query, name: &str) -> Result<bool, Fault> {
+pub(super) fn yes_or_no(query: &mut Query, name: &str) -> Result<bool, Fault> {
     match query.take(name).as_deref() {
         None | Some(b"false") => Ok(false),
         Some(b"true") => Ok(true),
