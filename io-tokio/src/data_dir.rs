@@ -104,7 +104,7 @@ pub(crate) fn lost_log(dir: &Path) -> Error {
 
 /// Refuses what is not a directory, and what belongs to another user than `me`: files made there now could not be
 /// read by the node of that user, or would be at that user's mercy.
-fn check_owner(dir: &Path, meta: &Metadata, me: u32) -> Result<(), Error> {
+pub(crate) fn check_owner(dir: &Path, meta: &Metadata, me: u32) -> Result<(), Error> {
     if !meta.is_dir() {
         return Err(Error::new(
             Code::InvalidArgument,

@@ -16,6 +16,7 @@ mod options;
 mod spec;
 
 pub use self::book::Book;
+pub(crate) use self::book::{Known, look};
 pub(crate) use self::content::Content;
 pub use self::content::KnownPeer;
 pub use self::file::FILE_NAME;

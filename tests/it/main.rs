@@ -8,6 +8,7 @@ mod control_limits;
 mod damage;
 mod demo;
 mod discovery;
+mod doctor;
 mod file_size;
 mod fuzz_corpus;
 mod guides;

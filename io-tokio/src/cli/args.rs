@@ -104,6 +104,8 @@ pub(super) enum Command {
     },
     /// Show how the node does
     Status,
+    /// Look for what is wrong with the node and its machine, and say what to do; exit 1 when a check fails
+    Doctor,
     /// Run a node, or show who it is
     #[command(subcommand)]
     Node(NodeCommand),

@@ -56,7 +56,7 @@ fn check(settings: &Settings) -> Result<ConfigChecked, Failure> {
 }
 
 /// Tickets in the file that others than its owner can read.
-fn open_secret(settings: &Settings, path: &Path) -> Option<String> {
+pub(super) fn open_secret(settings: &Settings, path: &Path) -> Option<String> {
     let in_file = matches!(settings.source("peers"), Source::File(_));
     let tickets = settings.network.peers.iter().any(|peer| matches!(peer, PeerSpec::Ticket(_)));
     let mode = std::fs::metadata(path).ok()?.permissions().mode();

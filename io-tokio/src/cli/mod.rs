@@ -9,6 +9,7 @@ mod console;
 mod delivery;
 mod demo;
 mod discovery;
+mod doctor;
 mod export;
 mod import;
 mod input;
@@ -169,6 +170,7 @@ async fn carry_out(
         Command::Init { node_id, new_history } => node::init(settings, node_id, new_history, out).await,
         Command::Node(NodeCommand::Start(args)) => node::start(settings, args, recent, out).await,
         Command::Node(NodeCommand::Info) => site::run(settings, out, upkeep::NodeInfo).await,
+        Command::Doctor => doctor::run(settings, out).await,
         Command::Status => site::run(settings, out, upkeep::Status).await,
         Command::Console => site::run(settings, out, upkeep::Console).await,
         Command::Snapshot => site::run(settings, out, upkeep::Snapshot).await,

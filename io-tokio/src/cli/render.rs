@@ -4,6 +4,7 @@ mod config;
 mod conflicts;
 mod demo;
 mod discovery;
+mod doctor;
 mod log;
 mod network;
 mod node;

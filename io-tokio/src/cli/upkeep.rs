@@ -133,7 +133,7 @@ async fn log(settings: &Settings) -> Result<Log, Failure> {
     Ok(local::log(tools::inspect(&settings.data_dir).await?))
 }
 
-fn verdict(log: &Log) -> Result<(), Fault> {
+pub(super) fn verdict(log: &Log) -> Result<(), Fault> {
     if let Some(file) = &log.too_new {
         let what = format!("{file} in {} was written by a newer version", log.path);
         return Err(Fault::new(Code::FormatTooNew, what, "use that version"));

@@ -6,6 +6,7 @@ mod config;
 mod conflicts;
 mod demo;
 mod discovery;
+mod doctor;
 mod log;
 mod network;
 mod node;
@@ -18,6 +19,7 @@ pub use self::config::*;
 pub use self::conflicts::*;
 pub use self::demo::*;
 pub use self::discovery::*;
+pub use self::doctor::*;
 pub use self::log::*;
 pub use self::network::*;
 pub use self::node::*;
@@ -102,6 +104,7 @@ answers! {
     Conflict = "conflict/1",
     Resolved = "resolve/1",
     Demo = "demo/1",
+    Doctor = "doctor/1",
     Discovery = "discovery/1",
     Discovered = "discovered/1",
     Config = "config/1",

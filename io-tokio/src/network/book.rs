@@ -34,6 +34,29 @@ struct Inner {
     secrets: Mutex<Secrets>,
 }
 
+/// What the file of a data directory says, without opening it for a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// The public key of the node.
+    pub(crate) key: NodeKey,
+    /// It holds the secret of a network.
+    pub(crate) in_network: bool,
+    /// How many peers are dialled at every start.
+    pub(crate) peers: usize,
+}
+
+/// Reads the file of a data directory; `None` when there is none. Changes nothing, and blocks.
+///
+/// # Errors
+/// Why it cannot be used, as [`Book::key`] says.
+pub(crate) fn look(dir: &Path) -> Result<Option<Known>, Error> {
+    Ok(file::read(dir)?.map(|content| Known {
+        key: content.identity.key(),
+        in_network: content.secret.is_some(),
+        peers: content.peers.len(),
+    }))
+}
+
 impl Book {
     /// A book of a new identity, which no file keeps. The same seed gives the same identity.
     #[must_use]
