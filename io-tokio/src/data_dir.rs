@@ -226,6 +226,12 @@ pub(crate) fn exists(path: &Path) -> Result<bool, Error> {
     }
 }
 
+/// Room on the disk of `dir` for who is not root, in bytes.
+pub(crate) fn free_bytes(dir: &Path) -> Option<u64> {
+    let room = rustix::fs::statvfs(dir).ok()?;
+    Some(room.f_bavail * room.f_frsize)
+}
+
 /// A failure of the file system, in words for people.
 pub(crate) fn failed(doing: &str, path: &Path, error: &io::Error) -> Error {
     use io::ErrorKind as K;

@@ -20,4 +20,6 @@ mod operations;
 mod session;
 mod support;
 mod sync;
+mod terminal;
 mod tidy;
+mod watching;

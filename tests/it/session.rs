@@ -1,20 +1,11 @@
 //! `softadastra` without a command: lines from a file, and lines typed on a terminal.
 
-use std::fs::File;
-use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
-use std::process::{Child, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::process::Signal;
 
 use crate::support::Place;
-
-/// How long anything may take that somebody types.
-const SOON: Duration = Duration::from_secs(30);
+use crate::terminal::Typist;
 
 #[test]
 fn commands_are_read_line_by_line_and_go_on_after_a_failure() {
@@ -66,7 +57,7 @@ fn standard_input_of_a_session_is_no_value() {
 #[test]
 fn a_node_may_come_and_go_between_two_commands() {
     let place = Place::new();
-    let mut typist = Typist::at(&place);
+    let mut typist = Typist::in_a_session(&place);
     typist.types("store put k 1\r", "k: version 1, created");
     let node = place.start();
     typist.types("node info\r", "yes, process");
@@ -75,103 +66,11 @@ fn a_node_may_come_and_go_between_two_commands() {
     typist.leaves();
 }
 
-/// Somebody at a terminal in front of a session.
-struct Typist {
-    terminal: File,
-    shown: Receiver<Vec<u8>>,
-    seen: String,
-    session: Child,
-    home: PathBuf,
-}
-
-impl Typist {
-    fn at(place: &Place) -> Self {
-        let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&terminal).unwrap();
-        unlockpt(&terminal).unwrap();
-        let name = ptsname(&terminal, Vec::new()).unwrap();
-        let end = || {
-            let options = File::options().read(true).write(true).open(name.to_str().unwrap());
-            Stdio::from(options.unwrap())
-        };
-        let home = place.path().join("home");
-        let mut command = place.command(&[]);
-        command.env("HOME", &home).env_remove("XDG_STATE_HOME").env("TERM", "xterm");
-        let session = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
-        drop(command);
-        let terminal = File::from(terminal);
-        let (send, shown) = channel();
-        let mut screen = terminal.try_clone().unwrap();
-        std::thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            // Ends when nobody has the other side open any more.
-            while let Ok(count @ 1..) = screen.read(&mut buffer) {
-                if send.send(buffer[..count].to_vec()).is_err() {
-                    break;
-                }
-            }
-        });
-        let mut typist = Self { terminal, shown, seen: String::new(), session, home };
-        typist.waits_for("Ctrl-D leaves");
-        typist.waits_for("softadastra> ");
-        typist
-    }
-
-    /// Types this, and waits until that is shown.
-    #[track_caller]
-    fn types(&mut self, keys: &str, shown: &str) {
-        self.terminal.write_all(keys.as_bytes()).unwrap();
-        self.waits_for(shown);
-    }
-
-    /// Waits until this is shown, behind what was waited for before.
-    #[track_caller]
-    fn waits_for(&mut self, wanted: &str) {
-        let began = Instant::now();
-        loop {
-            if let Some(at) = self.seen.find(wanted) {
-                self.seen.drain(..at + wanted.len());
-                return;
-            }
-            match self.shown.recv_timeout(SOON.saturating_sub(began.elapsed())) {
-                Ok(bytes) => self.seen.push_str(&String::from_utf8_lossy(&bytes)),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    panic!("waited in vain for {wanted:?}: {:?}", self.seen)
-                }
-            }
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.session.id().cast_signed()).unwrap();
-        kill_process(pid, signal).unwrap();
-    }
-
-    fn ended(&mut self) -> i32 {
-        self.session.wait().unwrap().code().unwrap()
-    }
-
-    /// Ctrl-D, once it is asked for: during a command the terminal would take it for itself.
-    fn leaves(&mut self) {
-        self.waits_for("softadastra> ");
-        self.terminal.write_all(b"\x04").unwrap();
-        assert_eq!(self.ended(), 0);
-    }
-}
-
-impl Drop for Typist {
-    fn drop(&mut self) {
-        // It may have ended already.
-        drop(self.session.kill());
-        drop(self.session.wait());
-    }
-}
-
 #[test]
 fn lines_are_edited_completed_and_remembered() {
     let place = Place::new();
     place.run(&["store", "put", "order/17", "2 x tea"]).ok();
-    let mut typist = Typist::at(&place);
+    let mut typist = Typist::in_a_session(&place);
     typist.types("store get ord\t", "order/");
     typist.types("\t", "17");
     typist.types("\r", "2 x tea");
@@ -191,7 +90,7 @@ fn lines_are_edited_completed_and_remembered() {
     assert!(text.contains("store get order/17") && !text.contains("sadticket"), "{text}");
 
     // In the next session the arrow upwards brings the lines back; one of them has two.
-    let mut typist = Typist::at(&place);
+    let mut typist = Typist::in_a_session(&place);
     typist.types("\x1b[A\x1b[A\x1b[A\x1b[A\r", "2 x tea");
     typist.waits_for("softadastra> ");
     typist.types("exit\r", "");
@@ -202,7 +101,7 @@ fn lines_are_edited_completed_and_remembered() {
 fn an_interrupt_ends_a_command_and_not_the_session() {
     let place = Place::new();
     let node = place.start();
-    let mut typist = Typist::at(&place);
+    let mut typist = Typist::in_a_session(&place);
     typist.types("store watch --from 0\r", "");
     place.run(&["store", "put", "seen", "v"]).ok();
     typist.waits_for("seen");
@@ -217,7 +116,7 @@ fn an_interrupt_ends_a_command_and_not_the_session() {
 #[test]
 fn who_ends_a_session_from_outside_finds_the_terminal_as_it_was() {
     let place = Place::new();
-    let mut typist = Typist::at(&place);
+    let mut typist = Typist::in_a_session(&place);
     let raw = rustix::termios::tcgetattr(&typist.terminal).unwrap();
     assert!(!raw.local_modes.contains(rustix::termios::LocalModes::ICANON), "it edits");
     typist.signal(Signal::TERM);

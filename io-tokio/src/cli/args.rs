@@ -103,7 +103,26 @@ pub(super) enum Command {
         new_history: bool,
     },
     /// Show how the node does
-    Status,
+    Status {
+        /// Show it again and again, as long as the node runs; Ctrl-C ends
+        #[arg(long)]
+        watch: bool,
+        /// How long to wait between two looks
+        #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600), requires = "watch")]
+        interval: u64,
+        /// End after this many looks
+        #[arg(long, value_name = "N", requires = "watch")]
+        count: Option<u64>,
+    },
+    /// Watch the node at work: writes a second, peers and their lag, outbox, conflicts, disk; Ctrl-C ends
+    Top {
+        /// How long to wait between two looks
+        #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        interval: u64,
+        /// End after this many looks
+        #[arg(long, value_name = "N")]
+        count: Option<u64>,
+    },
     /// Look for what is wrong with the node and its machine, and say what to do; exit 1 when a check fails
     Doctor,
     /// Run a node, or show who it is

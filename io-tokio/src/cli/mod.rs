@@ -20,10 +20,13 @@ mod node;
 mod output;
 mod progress;
 mod render;
+mod screen;
 mod session;
 mod site;
 mod store;
+mod top;
 mod upkeep;
+mod watching;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -41,6 +44,7 @@ use tracing_subscriber::{EnvFilter, Layer as _};
 
 use self::args::{Cli, Command, NodeCommand};
 use self::output::{Done, Failure, Output};
+use self::watching::Pace;
 use crate::control::Fault;
 use crate::control::answer::{ErrorEnvelope, Version};
 use crate::logging::{Lines, Recent, Stderr};
@@ -171,7 +175,13 @@ async fn carry_out(
         Command::Node(NodeCommand::Start(args)) => node::start(settings, args, recent, out).await,
         Command::Node(NodeCommand::Info) => site::run(settings, out, upkeep::NodeInfo).await,
         Command::Doctor => doctor::run(settings, out).await,
-        Command::Status => site::run(settings, out, upkeep::Status).await,
+        Command::Status { watch: false, .. } => site::run(settings, out, upkeep::Status).await,
+        Command::Status { watch: true, interval, count } => {
+            watching::run(settings, upkeep::Status, Pace::of(interval, count), out).await
+        }
+        Command::Top { interval, count } => {
+            watching::run(settings, top::Top::default(), Pace::of(interval, count), out).await
+        }
         Command::Console => site::run(settings, out, upkeep::Console).await,
         Command::Snapshot => site::run(settings, out, upkeep::Snapshot).await,
         Command::Backup { dir, verify: false } => site::run(settings, out, upkeep::Backup { dir }).await,

@@ -125,6 +125,11 @@ impl Output {
         self.json
     }
 
+    /// Whether a person reads this on a terminal.
+    pub(super) fn is_terminal(&self) -> bool {
+        !self.json && io::stdout().is_terminal()
+    }
+
     /// Whether to show that something is going on: only to people who look.
     pub(super) fn shows_progress(&self) -> bool {
         !self.quiet && !self.json && io::stderr().is_terminal()

@@ -10,6 +10,7 @@ mod network;
 mod node;
 mod store;
 mod sync;
+mod top;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};

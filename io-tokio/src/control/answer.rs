@@ -12,6 +12,7 @@ mod network;
 mod node;
 mod store;
 mod sync;
+mod top;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,7 @@ pub use self::network::*;
 pub use self::node::*;
 pub use self::store::*;
 pub use self::sync::*;
+pub use self::top::*;
 
 /// A document with the name and version of its schema.
 #[derive(Debug, Serialize, Deserialize)]
@@ -105,6 +107,7 @@ answers! {
     Resolved = "resolve/1",
     Demo = "demo/1",
     Doctor = "doctor/1",
+    Top = "top/1",
     Discovery = "discovery/1",
     Discovered = "discovered/1",
     Config = "config/1",

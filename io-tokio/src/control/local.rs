@@ -17,6 +17,7 @@ use super::answer::{
 };
 use super::backend::{Backend, Changes, PAGE_BYTES, PAGE_RECORDS, Scan};
 use super::fault::Fault;
+use crate::data_dir::free_bytes;
 use crate::discovery::DiscoveryOptions;
 use crate::model::{self, ConflictOutcome, NodeState, Outcome, ScanOptions};
 use crate::{Client, Watch};
@@ -177,6 +178,7 @@ impl Backend for Local {
             connected: sync.connected,
             halted: sync.halted,
             wal: status.wal.map(|wal| Wal {
+                free_bytes: free_bytes(&wal.path),
                 path: wal.path.display().to_string(),
                 last_lsn: wal.last_lsn.0,
                 durable_lsn: wal.durable_lsn.0,

@@ -9,6 +9,7 @@ use softadastra_core::transport::endpoint::PeerState;
 use self::text::Text;
 use super::process;
 use crate::control::{Fault, Local};
+use crate::data_dir::free_bytes;
 use crate::logging::Recent;
 use crate::measures::Measures;
 use crate::model::{ConflictOutcome, NodeState, PeerInfo, Status, SyncState};
@@ -162,10 +163,9 @@ pub async fn render(local: &Local, recent: &Recent, open: bool) -> Result<String
     let info = client.node_info()?;
     let dir = info.data_dir.clone();
     // Asks the file system, which may be slow.
-    let (process, free) =
-        tokio::task::spawn_blocking(move || (process::look(), dir.as_deref().and_then(process::free_bytes)))
-            .await
-            .unwrap_or_default();
+    let (process, free) = tokio::task::spawn_blocking(move || (process::look(), dir.as_deref().and_then(free_bytes)))
+        .await
+        .unwrap_or_default();
     let mut text = Text::new(open);
     text.one("softadastra_build_info", &[&info.version], 1_u64);
     text.one("softadastra_node_info", &[info.node_id.as_str(), &info.replica_id.to_string()], 1_u64);

@@ -1,7 +1,5 @@
 //! What the operating system says of this process.
 
-use std::path::Path;
-
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -35,10 +33,4 @@ fn resident() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size() as u64)
-}
-
-/// Room on the disk of this directory for who is not root, in bytes.
-pub(super) fn free_bytes(dir: &Path) -> Option<u64> {
-    let room = rustix::fs::statvfs(dir).ok()?;
-    Some(room.f_bavail * room.f_frsize)
 }

@@ -88,11 +88,11 @@ fn state(peer: &Peer) -> String {
     }
 }
 
-fn lag(changes: u64) -> String {
+pub(super) fn lag(changes: u64) -> String {
     if changes >= COUNTED { format!("{COUNTED} or more") } else { changes.to_string() }
 }
 
-fn round_trip(us: u64) -> String {
+pub(super) fn round_trip(us: u64) -> String {
     if us < 10_000 { format!("{:.1} ms", us as f64 / 1000.0) } else { format!("{} ms", us / 1000) }
 }
 

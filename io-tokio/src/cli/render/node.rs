@@ -70,6 +70,7 @@ impl Human for Status {
                     format!("{}, {} of them written since the last snapshot", bytes(wal.bytes), bytes(wal.tail_bytes)),
                 ),
                 ("Snapshot", snapshot),
+                ("Disk", wal.free_bytes.map_or_else(|| "unknown".to_owned(), |free| format!("{} free", bytes(free)))),
             ]);
         }
         fields(paint, &rows)
@@ -114,7 +115,7 @@ impl Human for Node {
     }
 }
 
-fn conflicts(total: u64, open: u64) -> String {
+pub(super) fn conflicts(total: u64, open: u64) -> String {
     match (total, open) {
         (0, _) => "none".to_owned(),
         (total, 0) => format!("{total} recorded"),

@@ -222,6 +222,8 @@ pub(super) async fn interruptible(
     let ends_itself = matches!(
         command,
         Command::Demo
+            | Command::Top { .. }
+            | Command::Status { watch: true, .. }
             | Command::Node(NodeCommand::Start(_))
             | Command::Store(StoreCommand::Import { .. } | StoreCommand::Export { .. })
     );

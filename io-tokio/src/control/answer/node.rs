@@ -64,6 +64,9 @@ pub struct Wal {
     pub snapshot_bytes: u64,
     /// Whether a snapshot is being written.
     pub snapshot_running: bool,
+    /// Room on its disk; absent when that cannot be told.
+    #[serde(default)]
+    pub free_bytes: Option<u64>,
 }
 
 /// Who the node is, and what answered.
