@@ -19,9 +19,10 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use softadastra_core::error::Code;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -29,11 +30,11 @@ use tokio_util::sync::CancellationToken;
 use self::guard::Guard;
 use self::history::History;
 pub use self::token::{FILE_NAME as TOKEN_FILE_NAME, Token};
-use crate::control::Local;
 use crate::control::server;
 use crate::control::serving::{self, Limits};
+use crate::control::{Fault, Local};
 use crate::logging::Recent;
-use crate::model::NodeState;
+use crate::model::{NodeState, Status};
 
 /// How long the event loop may take to answer before the node does not count as healthy.
 const PULSE: Duration = Duration::from_secs(5);
@@ -41,13 +42,11 @@ const PULSE: Duration = Duration::from_secs(5);
 /// What connections may take: fewer, and for a shorter time, than on the control socket, which only the owner reaches.
 const LIMITS: Limits = Limits { connections: 64, head: Duration::from_secs(10), life: Some(Duration::from_secs(120)) };
 
-/// A port that listens.
+/// A port that listens, for a node that may still be opening.
 #[derive(Debug)]
 pub struct Http {
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     address: SocketAddr,
-    exposed: bool,
-    token: Token,
 }
 
 /// What every request has at hand.
@@ -59,15 +58,14 @@ struct Site {
 }
 
 impl Http {
-    /// Listens. `exposed`: it may be reached from other machines, and then metrics need the token as well.
+    /// Listens.
     ///
     /// # Errors
     /// Those of the operating system.
-    pub async fn bind(address: SocketAddr, token: Token) -> io::Result<Self> {
-        let exposed = !address.ip().to_canonical().is_loopback();
-        let listener = TcpListener::bind(address).await?;
+    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+        let listener = Arc::new(TcpListener::bind(address).await?);
         let address = listener.local_addr()?;
-        Ok(Self { listener, address, exposed, token })
+        Ok(Self { listener, address })
     }
 
     /// Where it listens.
@@ -78,19 +76,24 @@ impl Http {
 
     /// The link that opens the console. It holds the token: show it to the owner of the node and to nobody else.
     #[must_use]
-    pub fn link(&self) -> String {
-        link(self.address, &self.token)
+    pub fn link(&self, token: &Token) -> String {
+        link(self.address, token)
+    }
+
+    /// Says that the node is not open yet, until it is.
+    pub async fn wait(&self, opened: CancellationToken) {
+        serving::serve(self.listener.clone(), opening(), too_many(), LIMITS, opened).await;
     }
 
     /// Serves until `stop` is cancelled.
-    pub async fn serve(self, local: Local, recent: Arc<Recent>, stop: CancellationToken) {
-        let Self { listener, exposed, token, address: _ } = self;
+    pub async fn serve(self, token: Token, local: Local, recent: Arc<Recent>, stop: CancellationToken) {
         let history = Arc::new(History::default());
         let site = Site { local: local.clone(), recent, history: history.clone() };
-        let guard = Guard::new(token, exposed);
+        // Where other machines may come, metrics need the token as well.
+        let guard = Guard::new(token, !self.address.ip().to_canonical().is_loopback());
         let routes = routes(site, server::for_the_console(local.clone(), stop.clone()), &guard);
         let sampling = stop.run_until_cancelled(history.sample(local));
-        let serving = serving::serve(listener, routes, too_many(), LIMITS, stop.clone());
+        let serving = serving::serve(self.listener, routes, too_many(), LIMITS, stop.clone());
         tokio::join!(sampling, serving);
     }
 }
@@ -120,7 +123,19 @@ fn routes(site: Site, shared: Router, guard: &Guard) -> Router {
         .merge(owned)
         .merge(console::assets())
         .fallback(async || (StatusCode::NOT_FOUND, "there is nothing here\n"))
-        .layer(from_fn_with_state(guard.clone(), guard::at_the_door))
+        .layer(from_fn(guard::at_the_door))
+}
+
+/// What there is before the node is open: the process works, and takes no writes yet.
+fn opening() -> Router {
+    let not_yet =
+        || Fault::new(Code::InvalidState, "the node is opening: it waits for its directory or reads its log", "wait");
+    Router::new()
+        .route("/healthz", get("ok\n"))
+        .route("/readyz", get((StatusCode::SERVICE_UNAVAILABLE, "opening\n")))
+        .merge(console::assets())
+        .fallback(async move || server::failed(StatusCode::SERVICE_UNAVAILABLE, not_yet()))
+        .layer(from_fn(guard::at_the_door))
 }
 
 fn too_many() -> Router {
@@ -147,11 +162,43 @@ async fn healthy(State(site): State<Site>) -> Response {
     }
 }
 
-/// Whether it takes writes.
 async fn ready(State(site): State<Site>) -> Response {
-    match site.local.client().status().map(|status| status.state) {
-        Ok(NodeState::Ready) => "ready\n".into_response(),
-        Ok(state) => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", state.as_str())).into_response(),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    let status = site.local.client().status();
+    match status.map_err(|error| error.to_string()).and_then(|status| is_ready(&status)) {
+        Ok(()) => "ready\n".into_response(),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+    }
+}
+
+/// Whether it takes writes, and nothing casts doubt on what it holds; else why not.
+fn is_ready(status: &Status) -> Result<(), String> {
+    match (&status.state, &status.halted, status.diverged) {
+        (NodeState::Ready, None, 0) => Ok(()),
+        (NodeState::Ready, None, _) => Err("diverged".to_owned()),
+        (NodeState::Ready, Some(why), _) => Err(format!("halted: {why}")),
+        (state, _, _) => Err(state.as_str().to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Client, ClientOptions};
+
+    #[tokio::test]
+    async fn ready_is_who_takes_writes_and_is_in_no_doubt() {
+        let client = Client::open(ClientOptions::memory_only()).await.unwrap();
+        let well = client.status().unwrap();
+        assert_eq!(is_ready(&well), Ok(()));
+        for (status, why) in [
+            (Status { state: NodeState::NoRoom, ..well.clone() }, "no_room"),
+            (Status { state: NodeState::Degraded("a sync failed".to_owned()), ..well.clone() }, "degraded"),
+            (Status { state: NodeState::Closing, ..well.clone() }, "closing"),
+            (Status { diverged: 1, ..well.clone() }, "diverged"),
+            (Status { halted: Some("a copy".to_owned()), ..well.clone() }, "halted: a copy"),
+        ] {
+            assert_eq!(is_ready(&status), Err(why.to_owned()));
+        }
+        client.close().await.unwrap();
     }
 }

@@ -177,6 +177,10 @@ pub struct Status {
     pub outbox: u64,
     /// Writes that wait for the disk at this moment.
     pub waiting: u64,
+    /// Why nothing is exchanged with peers any more.
+    pub halted: Option<String>,
+    /// Peers that had another state with the same claims, and have not agreed since.
+    pub diverged: u64,
 }
 
 impl Status {
@@ -206,6 +210,8 @@ impl Status {
             wal,
             outbox: status.outbox.size(),
             waiting: status.waiting as u64,
+            halted: status.halted.map(|finding| finding.to_string()),
+            diverged: status.diverged as u64,
         }
     }
 }

@@ -6,7 +6,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use crate::support::{Node, Place};
 
 impl Node {
-    fn limit_files(&self, bytes: Option<u64>) {
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
         let limit = Rlimit { current: bytes, maximum: None };
         prlimit(Pid::from_raw(self.pid().cast_signed()), Resource::Fsize, limit).expect("our own child");
     }

@@ -1,6 +1,6 @@
 //! Metrics, health and the console of a running node, over real sockets.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -8,11 +8,15 @@ use std::time::Duration;
 use serde_json::Value;
 use softadastra::http::metrics::{FAMILIES, Kind};
 
+use self::exposition::Exposition;
 use crate::operations::table;
 use crate::support::{Node, Place};
 
+mod attacks;
 mod browser;
 mod console;
+mod exposition;
+mod health;
 
 /// A node that serves HTTP on loopback.
 pub(crate) struct Site {
@@ -67,35 +71,11 @@ fn node() -> (Place, Node, Site) {
     (place, node, site)
 }
 
-/// The samples of a text of metrics: the family, by what was said of it, and each line of it.
-fn parsed(text: &str) -> BTreeMap<String, (String, Vec<(String, f64)>)> {
-    let mut families: BTreeMap<String, (String, Vec<(String, f64)>)> = BTreeMap::new();
-    let mut current = String::new();
-    for line in text.lines() {
-        if let Some(rest) = line.strip_prefix("# HELP ") {
-            let (name, help) = rest.split_once(' ').unwrap();
-            assert!(!help.is_empty() && !families.contains_key(name), "a family stands together: {line}");
-            current = name.to_owned();
-        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
-            let (name, kind) = rest.split_once(' ').unwrap();
-            assert_eq!(name, current);
-            families.insert(name.to_owned(), (kind.to_owned(), Vec::new()));
-        } else if line != "# EOF" {
-            let (series, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("{line:?}"));
-            let name = series.split('{').next().unwrap();
-            assert!(name.starts_with(&current), "{line} stands under {current}");
-            assert_eq!(series.contains('{'), series.ends_with('}'), "{line}");
-            let value = value.parse().unwrap_or_else(|error| panic!("{error}: {line}"));
-            families.get_mut(&current).unwrap().1.push((series.to_owned(), value));
-        }
-    }
-    families
-}
-
-fn value(text: &str, series: &str) -> f64 {
-    let all = parsed(text);
-    let mut found = all.values().flat_map(|(_, lines)| lines).filter(|(name, _)| name == series);
-    found.next().unwrap_or_else(|| panic!("no {series} in {text}")).1
+/// The metrics of a node.
+fn scraped(site: &Site) -> Exposition {
+    let (status, text) = site.get("/metrics");
+    assert_eq!(status, 200, "{text}");
+    Exposition::read(&text, false).unwrap_or_else(|what| panic!("{what}\n{text}"))
 }
 
 #[test]
@@ -107,36 +87,29 @@ fn metrics_are_scraped_and_tell_what_happened() {
     let (status, head, text) = site.ask("GET /metrics", &[]);
     assert_eq!(status, 200);
     assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
-    let families = parsed(&text);
+    let all = Exposition::read(&text, false).unwrap_or_else(|what| panic!("{what}\n{text}"));
     for family in FAMILIES.iter().filter(|family| family.labels != ["peer"]) {
-        let (kind, lines) = families.get(family.name).unwrap_or_else(|| panic!("{} is not told", family.name));
-        assert_eq!(kind, family.kind.as_str());
-        assert!(!lines.is_empty(), "{}", family.name);
-        for (series, _) in lines.iter().filter(|_| family.kind != Kind::Histogram) {
-            for label in family.labels {
-                assert!(series.contains(&format!("{label}=\"")), "{series}");
-            }
+        let told = all.0.get(family.name).unwrap_or_else(|| panic!("{} is not told", family.name));
+        assert_eq!(told.kind, family.kind.as_str());
+        for sample in told.samples.iter().filter(|_| family.kind != Kind::Histogram) {
+            let labels: Vec<_> = sample.labels.keys().map(String::as_str).collect();
+            assert_eq!(labels, family.labels, "{sample:?}");
         }
     }
-    assert_eq!(value(&text, "softadastra_keys"), 20.0);
-    assert_eq!(value(&text, "softadastra_operations_accepted_total"), 20.0);
-    assert_eq!(value(&text, "softadastra_outbox_operations{state=\"queued\"}"), 20.0);
-    assert_eq!(value(&text, "softadastra_state{state=\"ready\"}"), 1.0);
-    assert_eq!(value(&text, "softadastra_write_duration_seconds_count"), 20.0);
-    assert!(value(&text, "softadastra_write_duration_seconds_sum") > 0.0);
-    assert!(value(&text, "softadastra_log_sync_duration_seconds_count") >= 20.0);
-    assert!(value(&text, "process_open_fds") > 5.0 && value(&text, "process_resident_memory_bytes") > 1e6);
-    let buckets: Vec<f64> = families["softadastra_write_duration_seconds"]
-        .1
-        .iter()
-        .filter(|(series, _)| series.contains("_bucket"))
-        .map(|(_, value)| *value)
-        .collect();
-    assert!(buckets.is_sorted() && buckets.last() == Some(&20.0), "{buckets:?}");
+    assert_eq!(all.value("softadastra_keys"), 20.0);
+    assert_eq!(all.value("softadastra_operations_accepted_total"), 20.0);
+    assert_eq!(all.value("softadastra_outbox_operations{state=\"queued\"}"), 20.0);
+    assert_eq!(all.value("softadastra_state{state=\"ready\"}"), 1.0);
+    assert_eq!(all.value("softadastra_write_duration_seconds_count"), 20.0);
+    assert!(all.value("softadastra_write_duration_seconds_sum") > 0.0);
+    assert!(all.value("softadastra_log_sync_duration_seconds_count") >= 20.0);
+    assert!(all.value("process_open_fds") > 5.0 && all.value("process_resident_memory_bytes") > 1e6);
 
     let (_, head, open) = site.ask("GET /metrics", &["Accept: application/openmetrics-text; version=1.0.0"]);
     assert!(head.contains("content-type: application/openmetrics-text"), "{head}");
-    assert!(open.ends_with("# EOF\n") && parsed(&open).contains_key("softadastra_operations_accepted"));
+    let open = Exposition::read(&open, true).unwrap_or_else(|what| panic!("{what}\n{open}"));
+    assert_eq!((open.0.len(), open.value("softadastra_keys")), (all.0.len(), 20.0));
+    assert!(open.0.contains_key("softadastra_operations_accepted"), "a counter goes by its name without the ending");
     node.stop();
 }
 
@@ -154,13 +127,12 @@ fn peers_are_told_one_by_one() {
         text.contains("softadastra_peer_lag_operations{peer=\"shop\"} 0\n")
             && text.contains("softadastra_peer_round_trip_seconds{peer=\"shop\"}")
     });
-    let (_, text) = site.get("/metrics");
-    let families = parsed(&text);
+    let all = scraped(&site);
     for family in FAMILIES.iter().filter(|family| family.labels == ["peer"]) {
-        assert!(families.contains_key(family.name), "{} in {text}", family.name);
+        assert!(all.0.contains_key(family.name), "{} in {all:?}", family.name);
     }
-    assert_eq!(value(&text, "softadastra_peer_up{peer=\"shop\"}"), 1.0);
-    assert_eq!(value(&text, "softadastra_peers{state=\"connected\"}"), 1.0);
+    assert_eq!(all.value("softadastra_peer_up{peer=\"shop\"}"), 1.0);
+    assert_eq!(all.value("softadastra_peers{state=\"connected\"}"), 1.0);
     shop.stop();
     crate::sync::until("the link is down", || {
         site.get("/metrics").1.contains("softadastra_peer_up{peer=\"shop\"} 0\n")
@@ -311,22 +283,4 @@ fn a_port_that_is_taken_keeps_the_node_from_nothing_else() {
     assert!(none.stderr.contains("no console is served"), "{none:?}");
     let log = node.stop().stderr;
     assert!(log.contains("event=\"http_failed\"") && log.contains("in use"), "{log}");
-}
-
-#[test]
-fn who_holds_all_connections_keeps_nobody_out() {
-    let (_place, node, site) = node();
-    let idle: Vec<_> = (0..200).map(|_| TcpStream::connect(&site.address).unwrap()).collect();
-    for _ in 0..5 {
-        assert_eq!(site.get("/healthz").0, 200);
-    }
-    let mut half = TcpStream::connect(&site.address).unwrap();
-    half.write_all(b"GET /metr").unwrap();
-    let long = "x".repeat(1 << 20);
-    let mut huge = TcpStream::connect(&site.address).unwrap();
-    // It may be told before all of it is sent.
-    drop(huge.write_all(format!("GET /{long} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()));
-    assert_eq!(site.get("/readyz").0, 200);
-    drop((idle, half, huge));
-    node.stop();
 }

@@ -180,6 +180,7 @@ impl Node {
             conflicts: self.engine.conflicts().total(),
             connected: self.links.connected(),
             halted: self.rebirth.as_ref().map(|rebirth| rebirth.finding),
+            diverged: self.engine.diverged(),
             waiting: self.waiting.len(),
         }
     }

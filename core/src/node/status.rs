@@ -58,6 +58,8 @@ pub struct Status {
     pub connected: usize,
     /// Why nothing is exchanged with peers any more.
     pub halted: Option<Finding>,
+    /// Peers that had another state with the same claims, and have not agreed since.
+    pub diverged: usize,
     /// Commands that wait for the disk.
     pub waiting: usize,
 }

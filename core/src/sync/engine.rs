@@ -1,7 +1,7 @@
 //! The engine: facts about links and the log go in here; what peers say is taken in by `receive`, what they are sent is
 //! composed by `send`.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -68,6 +68,8 @@ pub struct Engine {
     pub(super) halted: Option<Finding>,
     pub(super) floor_stamp: Stamp,
     pub(super) divergences: u64,
+    /// Who differed when last compared, and has not agreed since.
+    pub(super) diverged: BTreeSet<ReplicaId>,
     pub(super) traffic: Traffic,
 }
 
@@ -146,6 +148,7 @@ impl Engine {
             turns: Turns::default(),
             halted: None,
             divergences: 0,
+            diverged: BTreeSet::new(),
             traffic: Traffic::default(),
         };
         if cfg!(planted = "outbox_lost_at_restart") {

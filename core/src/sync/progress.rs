@@ -25,6 +25,7 @@ impl Engine {
         };
         member.forgotten = WallTime(now.wall.0.max(member.heard.0));
         let member = member.clone();
+        self.diverged.remove(&replica);
         self.member_changed(replica);
         self.persist(SyncRecord::Member { replica, member }, out);
         self.adopt(now, replica, out);

@@ -44,11 +44,15 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         session.acked_lsn = session.acked_lsn.max(pulse.feed);
         session.note_waits(now.mono, pulse.waits);
+        let replica = session.replica();
         let comparable = pulse.exact && pulse.vector == self.claims && self.is_exact(store);
         if comparable && pulse.digest != store.live_digest().0 {
             self.divergences += 1;
+            self.diverged.extend(replica);
             out.push(Effect::Event(Event::Diverged { peer }));
             self.begin_repair(peer, store);
+        } else if comparable && let Some(replica) = replica {
+            self.diverged.remove(&replica);
         }
         self.wake(peer, out);
     }

@@ -69,6 +69,8 @@ pub struct Status {
     pub conflicts: u64,
     /// Times that a peer with the same claims had another state.
     pub divergences: u64,
+    /// Peers that had another state with the same claims, and have not agreed since.
+    pub diverged: Vec<ReplicaId>,
     /// Entries that crossed links.
     pub traffic: Traffic,
     /// Why nothing is exchanged any more.
@@ -85,6 +87,12 @@ impl Engine {
         let live = self.sessions.values().filter(|session| session.is_open());
         let sent = live.map(|session| session.sent_seq).max().unwrap_or(0);
         self.outbox.status((self.state.pruned, self.state.acknowledged), sent, self.own_seq)
+    }
+
+    /// How many peers had another state with the same claims, and have not agreed since.
+    #[must_use]
+    pub fn diverged(&self) -> usize {
+        self.diverged.len()
     }
 
     /// The name of the peer of a session, once it has said.
@@ -136,6 +144,7 @@ impl Engine {
             members: members.collect(),
             conflicts: self.state.conflicts.total(),
             divergences: self.divergences,
+            diverged: self.diverged.iter().copied().collect(),
             traffic: self.traffic,
             halted: self.halted,
         }

@@ -1,6 +1,8 @@
 //! Metrics and console of a node that `softadastra node start` runs.
 
 use softadastra_core::error::Code;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::output::Failure;
 use crate::control::Fault;
@@ -20,21 +22,45 @@ pub(super) fn refuse_exposure(settings: &Settings) -> Result<(), Failure> {
     }
 }
 
-/// Listens, if that is wanted. Without it everything else goes on.
-pub(super) async fn open(settings: &Settings) -> Option<Http> {
+/// A port that says, in a task of its own, that the node is opening.
+pub(super) struct Waiting {
+    /// It ends when this is dropped.
+    opened: DropGuard,
+    port: JoinHandle<Http>,
+}
+
+/// Listens, if that is wanted. A port that is not to be had is asked for again in [`open`]: the node that held the data
+/// directory may hold it still.
+pub(super) async fn wait(settings: &Settings) -> Option<Waiting> {
+    let http = Http::bind(settings.http?).await.ok()?;
+    let opened = CancellationToken::new();
+    let until = opened.clone();
+    let port = tokio::spawn(async move {
+        http.wait(until).await;
+        http
+    });
+    Some(Waiting { opened: opened.drop_guard(), port })
+}
+
+/// The port for a node that is open, and the token of its data directory. Without them everything else goes on.
+pub(super) async fn open(settings: &Settings, waiting: Option<Waiting>) -> Option<(Http, Token)> {
     let address = settings.http?;
     let dir = settings.data_dir.clone();
-    let token = match off_thread(move || Token::of(&dir)).await {
-        Ok(token) => token,
-        Err(error) => {
-            events::http_failed(address, &error);
-            return None;
-        }
+    let opened = async {
+        let token = off_thread(move || Token::of(&dir)).await.map_err(|error| error.to_string())?;
+        let http = match waiting {
+            Some(Waiting { opened, port }) => {
+                drop(opened);
+                port.await.map_err(|error| error.to_string())?
+            }
+            None => Http::bind(address).await.map_err(|error| error.to_string())?,
+        };
+        Ok::<_, String>((http, token))
     };
-    match Http::bind(address, token).await {
-        Ok(http) => {
+    match opened.await {
+        Ok((http, token)) => {
             events::http_started(http.address());
-            Some(http)
+            Some((http, token))
         }
         Err(error) => {
             events::http_failed(address, &error);

@@ -21,7 +21,6 @@ use crate::control::answer::Init;
 use crate::control::local::TransportTrouble;
 use crate::control::server::Server;
 use crate::control::{Backend as _, Fault, Local};
-use crate::http::Http;
 use crate::logging::Recent;
 use crate::settings::Settings;
 use crate::{Client, PeerSpec, TrustMode, data_dir, events, network};
@@ -102,6 +101,7 @@ pub(super) async fn start(
     console::refuse_exposure(settings)?;
     // From here on a signal is a request to stop cleanly, even one that comes while the log is being read.
     let mut signals = Signals::new()?;
+    let http = console::wait(settings).await;
     let client = tokio::select! {
         opened = Client::open(wanted) => opened.inspect_err(|error| events::open_failed(&settings.data_dir, error))?,
         name = signals.next() => {
@@ -110,7 +110,7 @@ pub(super) async fn start(
         }
     };
     let span = events::span(&client.node_info()?.node_id);
-    let served = serve(settings, &client, signals, recent, out).instrument(span).await;
+    let served = serve(settings, &client, signals, (http, recent), out).instrument(span).await;
     let closed = client.close().await;
     served?;
     closed?;
@@ -140,21 +140,22 @@ async fn serve(
     settings: &Settings,
     client: &Client,
     mut signals: Signals,
-    recent: Arc<Recent>,
+    (http, recent): (Option<console::Waiting>, Arc<Recent>),
     out: &mut Output,
 ) -> Result<(), Failure> {
     let server = Server::bind(&settings.data_dir)?;
     let trouble = TransportTrouble::default();
     let _trying = links::open(client, settings.network.transport_options(), &trouble).await?;
-    let http = console::open(settings).await;
+    let http = console::open(settings, http).await;
     let discovery = settings.discovery.options();
     if settings.discovery.mode.is_some() {
         links::discover(client, discovery.clone()).await?;
     }
-    let link = http.as_ref().map(Http::link);
+    let link = http.as_ref().map(|(http, token)| http.link(token));
     let mut local = Local::for_a_node(client.clone(), trouble, discovery).with_console(link);
     let stop = CancellationToken::new();
-    let http = http.map(|http| tokio::spawn(http.serve(local.clone(), recent, stop.clone()).in_current_span()));
+    let http = http
+        .map(|(http, token)| tokio::spawn(http.serve(token, local.clone(), recent, stop.clone()).in_current_span()));
     let mut serving = tokio::spawn(server.serve(local.clone(), stop.clone()).in_current_span());
     let node = local.node().await?;
     events::tell!(info, events::kinds::READY, pid = node.pid, "commands are taken");

@@ -167,7 +167,7 @@ impl IntoResponse for Refused {
 }
 
 /// A fault as a document, under this HTTP status.
-pub(super) fn failed(status: StatusCode, fault: Fault) -> Response {
+pub(crate) fn failed(status: StatusCode, fault: Fault) -> Response {
     document(status, &ErrorEnvelope::new(fault))
 }
 

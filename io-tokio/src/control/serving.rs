@@ -80,7 +80,7 @@ impl Listen for UnixListener {
     }
 }
 
-impl Listen for TcpListener {
+impl Listen for Arc<TcpListener> {
     type Stream = TcpStream;
 
     async fn take(&self) -> io::Result<TcpStream> {

@@ -54,8 +54,8 @@ impl Guard {
 }
 
 /// Every request: what it says of where it comes from, and what the answer says to a browser.
-pub(super) async fn at_the_door(State(_guard): State<Guard>, request: Request, next: Next) -> Response {
-    let mut answer = match refusal(request.method(), request.headers()) {
+pub(super) async fn at_the_door(request: Request, next: Next) -> Response {
+    let mut answer = match refusal(&request) {
         Some((status, why)) => (status, format!("{why}\n")).into_response(),
         None => next.run(request).await,
     };
@@ -74,13 +74,16 @@ pub(super) async fn holds_token(State(guard): State<Guard>, request: Request, ne
     (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], why).into_response()
 }
 
-fn refusal(method: &Method, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
-    if ![Method::GET, Method::HEAD, Method::POST].contains(method) {
+fn refusal<B>(request: &Request<B>) -> Option<(StatusCode, &'static str)> {
+    let headers = request.headers();
+    if ![Method::GET, Method::HEAD, Method::POST].contains(request.method()) {
         return Some((StatusCode::METHOD_NOT_ALLOWED, "only GET, HEAD and POST are answered"));
     }
     let mut hosts = headers.get_all(HOST).iter();
     let host = hosts.next().and_then(|value| value.to_str().ok());
-    let Some(host) = host.filter(|host| hosts.next().is_none() && is_no_name(host)) else {
+    // A target may name a host as well, and then it is the one that counts.
+    let is_meant = request.uri().authority().is_none_or(|authority| host == Some(authority.as_str()));
+    let Some(host) = host.filter(|host| is_meant && hosts.next().is_none() && is_no_name(host)) else {
         let why = "the node answers to its address and to localhost only, not to this name";
         return Some((StatusCode::MISDIRECTED_REQUEST, why));
     };
@@ -115,11 +118,15 @@ mod tests {
     use super::*;
 
     fn judged(headers: &[(&'static str, &str)]) -> Option<u16> {
-        let mut map = HeaderMap::new();
+        judged_at("/", headers)
+    }
+
+    fn judged_at(target: &str, headers: &[(&'static str, &str)]) -> Option<u16> {
+        let mut request = Request::builder().uri(target).body(()).unwrap();
         for (name, value) in headers {
-            map.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+            request.headers_mut().append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
         }
-        refusal(&Method::GET, &map).map(|(status, _)| status.as_u16())
+        refusal(&request).map(|(status, _)| status.as_u16())
     }
 
     #[test]
@@ -140,6 +147,8 @@ mod tests {
         }
         assert_eq!(judged(&[]), Some(421));
         assert_eq!(judged(&[("host", "localhost"), ("host", "evil.example")]), Some(421));
+        let at = |target| judged_at(target, &[("host", "localhost:9464")]);
+        assert_eq!((at("http://localhost:9464/x"), at("http://evil.example/x")), (None, Some(421)));
     }
 
     #[test]

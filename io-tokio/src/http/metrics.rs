@@ -115,6 +115,7 @@ pub const FAMILIES: &[Family] = &[
     family("softadastra_conflicts_total", Counter, &[], "Concurrent writes that met, in all of this log."),
     family("softadastra_conflicts_open", Gauge, &[], "Conflicts that wait for a decision."),
     family("softadastra_divergences_total", Counter, &[], "Times that a peer with the same claims had another state."),
+    family("softadastra_diverged_peers", Gauge, &[], "Peers with the same claims and another state."),
     family("softadastra_transport_running", Gauge, &[], "1 while links are opened and taken."),
     family("softadastra_peers", Gauge, &["state"], "Peers by their state."),
     family("softadastra_peer_up", Gauge, &["peer"], "1 while a link to the peer stands."),
@@ -232,6 +233,7 @@ fn of_sync(text: &mut Text, sync: &SyncState) {
     text.one("softadastra_entries_taken_total", &[], sync.traffic.taken);
     text.one("softadastra_conflicts_total", &[], sync.conflicts);
     text.one("softadastra_divergences_total", &[], sync.divergences);
+    text.one("softadastra_diverged_peers", &[], sync.diverged);
 }
 
 fn of_peers(text: &mut Text, peers: &[PeerInfo]) {

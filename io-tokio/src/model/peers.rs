@@ -147,6 +147,8 @@ pub struct SyncState {
     pub conflicts: u64,
     /// Times that a peer with the same claims had another state.
     pub divergences: u64,
+    /// Peers of which that was so when they were last compared.
+    pub diverged: u64,
     /// Entries that crossed links since the start.
     pub traffic: Traffic,
     /// Why nothing is exchanged any more.
@@ -186,6 +188,7 @@ impl SyncState {
             members: members.collect(),
             conflicts: status.conflicts,
             divergences: status.divergences,
+            diverged: status.diverged.len() as u64,
             traffic: status.traffic,
             halted: status.halted.map(|finding| finding.to_string()),
         }

@@ -36,7 +36,8 @@ impl Human for SyncStatus {
             rows.push(("Not delivered", paint.red(reason)));
         }
         if self.divergences > 0 {
-            rows.push(("Divergences", paint.red(self.divergences)));
+            let mended = if self.diverged == 0 { ", all mended" } else { "" };
+            rows.push(("Divergences", paint.red(format_args!("{}{mended}", self.divergences))));
         }
         if let Some(finding) = &self.halted {
             rows.push(("Halted", paint.red(finding)));

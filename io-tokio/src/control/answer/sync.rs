@@ -80,6 +80,9 @@ pub struct SyncStatus {
     pub conflicts: u64,
     /// Times that a peer with the same claims had another state.
     pub divergences: u64,
+    /// Peers of which that was so when they were last compared.
+    #[serde(default)]
+    pub diverged: u64,
     /// Entries that crossed links since the node was started.
     pub traffic: Traffic,
     /// Why nothing is exchanged any more.

@@ -33,6 +33,7 @@ impl Delivering for Local {
             members: state.members.iter().map(holder).collect(),
             conflicts: state.conflicts,
             divergences: state.divergences,
+            diverged: state.diverged,
             traffic: Traffic { sent: state.traffic.sent, received: state.traffic.received, taken: state.traffic.taken },
             halted: state.halted,
         })
