@@ -131,7 +131,7 @@ impl Ledger {
                     self.vanished.remove(&key);
                     if let Some(version) = self.version_at(&key, lsn).filter(|version| version.op.dot == dot) {
                         // What it superseded here, it supersedes everywhere, those included who have forgotten it.
-                        if registry.is_collected(dot) {
+                        if registry.is_collected(&key, dot) {
                             registry.collect(&key, &version.known);
                         }
                         self.remove(lsn, key);
@@ -178,7 +178,7 @@ impl Ledger {
         // A full exchange makes a node write again what others have forgotten without having seen it.
         let again = before.filter(|version| version.op.body == op.body && op.body.value().is_some());
         match again {
-            Some(version) if registry.is_collected(version.op.dot) => {
+            Some(version) if registry.is_collected(&op.key, version.op.dot) => {
                 let what = format!("{key} was deleted as {} and everybody had seen that", version.op.dot);
                 Err(Breach::Returned(format!("{what}, but {} writes it again", op.dot)))
             }
@@ -231,7 +231,7 @@ impl Ledger {
             if self.gone.get(&op.dot).is_some_and(|at| *at < lsn) {
                 return Err(Breach::Returned(format!("{key} shows {} again, which was superseded here", op.dot)));
             }
-            if before.is_none() && registry.is_collected(op.dot) && self.gone.contains_key(&op.dot) {
+            if before.is_none() && registry.is_collected(&op.key, op.dot) && self.gone.contains_key(&op.dot) {
                 return Err(Breach::Returned(format!("{key} shows {} again, whose deletion was forgotten", op.dot)));
             }
         }

@@ -1,6 +1,6 @@
 //! What all nodes together have issued, and who holds it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use softadastra_core::clock::Stamp;
@@ -27,7 +27,8 @@ pub struct Issued {
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     issued: BTreeMap<Dot, Issued>,
-    collected: BTreeSet<Dot>,
+    /// Per key, every operation whose deletion was collected somewhere, be it issued durably or not yet.
+    collected: BTreeMap<Bytes, VersionVector>,
 }
 
 impl Registry {
@@ -50,8 +51,8 @@ impl Registry {
 
     /// Whether a deletion of this operation was collected somewhere.
     #[must_use]
-    pub fn is_collected(&self, dot: Dot) -> bool {
-        self.collected.contains(&dot)
+    pub fn is_collected(&self, key: &Bytes, dot: Dot) -> bool {
+        self.collected.get(key).is_some_and(|known| known.covers(dot))
     }
 
     /// A foreign operation is what somebody issued.
@@ -69,11 +70,7 @@ impl Registry {
 
     /// A tombstone goes, and with it every operation of its key that it had merged.
     pub(super) fn collect(&mut self, key: &Bytes, known: &VersionVector) {
-        for limit in known.iter() {
-            let first = Dot { replica: limit.replica, seq: 0 };
-            let of_key = self.issued.range(first..=limit).filter(|(_, issued)| issued.key == *key);
-            self.collected.extend(of_key.map(|(dot, _)| *dot));
-        }
+        self.collected.entry(key.clone()).or_default().join(known);
     }
 }
 
@@ -105,7 +102,7 @@ impl Witness {
         let Some(ledger) = self.ledger(host) else { return false };
         let Some(issued) = self.registry.issued(dot) else { return false };
         let merged = ledger.version_at(&issued.key, ledger.durable()).is_some_and(|version| version.known.covers(dot));
-        merged || self.registry.is_collected(dot)
+        merged || self.registry.is_collected(&issued.key, dot)
     }
 
     /// How many nodes other than this one hold an operation.
