@@ -17,6 +17,7 @@ mod failed_never_visible;
 mod life_goes_on;
 mod local_goes_on;
 mod no_dot_twice;
+mod no_spinning;
 mod outbox_adds_up;
 mod reads_while_degraded;
 mod same_log_same_store;
@@ -80,6 +81,13 @@ pub enum Moment<'a> {
         hindered: bool,
         /// What its content is different in from what its log says.
         wrong: Option<&'a str>,
+    },
+    /// A node was woken at its deadline.
+    Woken {
+        /// How often in a row nothing came of it and the next deadline had passed as well.
+        in_vain: u32,
+        /// How often in this second of simulated time.
+        in_second: u32,
     },
     /// One look at all that a node keeps for its peers.
     Weighed {
@@ -221,6 +229,7 @@ impl Court {
             Box::new(acknowledged_is_held::AcknowledgedIsHeld::default()),
             Box::new(conflicts_complete::ConflictsComplete::default()),
             Box::new(local_goes_on::LocalGoesOn),
+            Box::new(no_spinning::NoSpinning),
         ])
     }
 

@@ -1,15 +1,16 @@
-//! `cargo run -p sim -- replay SEED [--trace] | turmoil SEED [STORY] | swarm [--minutes N] [--seeds N] [--from SEED] |
-//! planted [NAME …]`
+//! `cargo run -p sim -- replay SEED | turmoil SEED | swarm | hunt | planted`: see the usage below.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use sim::plan::Plan;
+use sim::plan::{Plan, Shape};
 use sim::{planted, swarm, world};
 
 const USAGE: &str = "\
-usage: sim replay SEED [--trace]            run one seed again; print its story
-       sim swarm [--minutes N] [--seeds N] [--from SEED]
+usage: sim replay SEED [--nodes N] [--operations N] [--until STEP] [--trace]
+                                            run one seed again; print its story, and how nodes stand at a step
+       sim swarm [--minutes N] [--seeds N] [--from SEED] [--threads N] [--nodes N] [--operations N]
                                             run many seeds; stop at the first that fails
        sim turmoil SEED [STORY]              tell one seed of the world of hosts; STORY is storm unless said
        sim hunt --seconds N                 count the seeds until one fails
@@ -32,12 +33,14 @@ fn main() -> ExitCode {
 fn run(words: &[&str]) -> Result<bool, String> {
     match words {
         ["replay", seed, rest @ ..] => {
-            let trace = match rest {
-                [] => false,
-                ["--trace"] => true,
-                _ => return Err(format!("replay does not know {rest:?}")),
-            };
-            Ok(replay(number(seed)?, trace))
+            let trace = rest.contains(&"--trace");
+            let rest: Vec<&str> = rest.iter().copied().filter(|word| *word != "--trace").collect();
+            let given = options(&rest, &["--until", "--nodes", "--operations"])?;
+            let plan = Plan::shaped(number(seed)?, shape(&given)?);
+            Ok(match given.get("--until") {
+                Some(step) => replay_until(&plan, *step, trace),
+                None => replay(plan, trace),
+            })
         }
         ["turmoil", seed, rest @ ..] => {
             let story = match rest {
@@ -48,30 +51,34 @@ fn run(words: &[&str]) -> Result<bool, String> {
             turmoil(number(seed)?, story)
         }
         ["swarm", rest @ ..] => {
-            let (mut minutes, mut seeds, mut from) = (None, None, fresh_seed());
-            let mut rest = rest;
-            while let [name, value, more @ ..] = rest {
-                match *name {
-                    "--minutes" => minutes = Some(number(value)?),
-                    "--seeds" => seeds = Some(number(value)?),
-                    "--from" => from = number(value)?,
-                    _ => return Err(format!("swarm does not know {name}")),
-                }
-                rest = more;
-            }
-            if let [stray] = rest {
-                return Err(format!("{stray} lacks a number"));
-            }
-            let minutes = minutes.unwrap_or(if seeds.is_some() { 24 * 60 } else { 1 });
-            println!("from seed {from}");
+            let known = ["--minutes", "--seeds", "--from", "--threads", "--nodes", "--operations"];
+            let given = options(rest, &known)?;
+            let seeds = given.get("--seeds").copied();
+            let minutes = given.get("--minutes").copied().unwrap_or(if seeds.is_some() { 24 * 60 } else { 1 });
+            let settings = swarm::Settings {
+                first: given.get("--from").copied().unwrap_or_else(fresh_seed),
+                most: seeds.unwrap_or(u64::MAX),
+                time: Duration::from_secs(minutes * 60),
+                shape: shape(&given)?,
+                threads: given.get("--threads").map_or_else(threads, |threads| (*threads).clamp(1, 64) as usize),
+                minimise: true,
+            };
+            println!("from seed {}", settings.first);
             quiet_panics();
-            let report = swarm::run(from, seeds.unwrap_or(u64::MAX), Duration::from_secs(minutes * 60), true);
+            let report = swarm::run(&settings);
             print!("{report}");
             Ok(report.found.is_none())
         }
         ["hunt", "--seconds", seconds] => {
             quiet_panics();
-            let report = swarm::run(1, u64::MAX, Duration::from_secs(number(seconds)?), false);
+            let report = swarm::run(&swarm::Settings {
+                first: 1,
+                most: u64::MAX,
+                time: Duration::from_secs(number(seconds)?),
+                shape: Shape::FREE,
+                threads: threads(),
+                minimise: false,
+            });
             match &report.found {
                 Some(found) => println!("caught {} {}", report.seeds, found.failure.judge),
                 None => println!("escaped {}", report.seeds),
@@ -95,8 +102,56 @@ fn number(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("{text} is not a number"))
 }
 
-fn replay(seed: u64, trace: bool) -> bool {
-    let plan = Plan::draw(seed);
+/// Reads pairs of a name and a number.
+fn options<'a>(words: &[&'a str], known: &[&str]) -> Result<BTreeMap<&'a str, u64>, String> {
+    let mut given = BTreeMap::new();
+    let mut rest = words;
+    while let [name, more @ ..] = rest {
+        let [value, more @ ..] = more else { return Err(format!("{name} lacks a number")) };
+        if !known.contains(name) {
+            return Err(format!("{name} is not known here"));
+        }
+        given.insert(*name, number(value)?);
+        rest = more;
+    }
+    Ok(given)
+}
+
+fn shape(given: &BTreeMap<&str, u64>) -> Result<Shape, String> {
+    let nodes = match given.get("--nodes") {
+        Some(nodes @ 1..=9) => Some(*nodes as u8),
+        Some(nodes) => return Err(format!("{nodes} nodes are too many or too few: 1 to 9")),
+        None => None,
+    };
+    Ok(Shape { nodes, operations: given.get("--operations").map(|count| *count as u32) })
+}
+
+/// One for each core.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn replay_until(plan: &Plan, step: u64, trace: bool) -> bool {
+    let (outcome, standing) = world::run_until(plan, step);
+    let lines = outcome.trace.lines();
+    for line in lines.iter().skip(if trace { 0 } else { lines.len().saturating_sub(40) }) {
+        println!("{line}");
+    }
+    println!("seed {}{}, after step {step}:", plan.seed, plan.shape);
+    for host in standing {
+        println!("{host}");
+    }
+    match outcome.failure {
+        None => true,
+        Some(failure) => {
+            println!("{failure}");
+            false
+        }
+    }
+}
+
+fn replay(plan: Plan, trace: bool) -> bool {
+    let seed = plan.seed;
     let outcome = world::run(&plan, trace);
     for line in outcome.trace.lines() {
         println!("{line}");

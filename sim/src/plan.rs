@@ -19,6 +19,8 @@ use crate::disk::{Fault, Loss};
 pub struct Plan {
     /// The seed it was drawn from; also the seed of the nodes' own dice.
     pub seed: u64,
+    /// What was asked of the draw: part of what a replay must say.
+    pub shape: Shape,
     /// How the nodes are configured until an item says otherwise.
     pub knobs: Knobs,
     /// How fast the disks are.
@@ -27,6 +29,33 @@ pub struct Plan {
     pub fleet: Fleet,
     /// What happens, in order of time.
     pub items: Vec<Item>,
+}
+
+/// What a draw is held to; whatever is `None`, the seed decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// How many nodes.
+    pub nodes: Option<u8>,
+    /// How many operations clients carry out at least, on a machine that is up.
+    pub operations: Option<u32>,
+}
+
+impl Shape {
+    /// Whatever the seed says.
+    pub const FREE: Self = Self { nodes: None, operations: None };
+}
+
+impl fmt::Display for Shape {
+    /// As the words that ask for it: `" --nodes 5"`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(nodes) = self.nodes {
+            write!(f, " --nodes {nodes}")?;
+        }
+        if let Some(operations) = self.operations {
+            write!(f, " --operations {operations}")?;
+        }
+        Ok(())
+    }
 }
 
 /// Which of a plan's machines an item concerns.
@@ -283,7 +312,7 @@ impl Pace {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {}", self.seed)?;
+        writeln!(f, "seed {}{}", self.seed, self.shape)?;
         writeln!(f, "{:?}", self.knobs)?;
         writeln!(f, "{:?}", self.pace)?;
         if self.fleet.size() > 1 {

@@ -1,10 +1,12 @@
 //! Many seeds, one after the other, and the story of the first that fails.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::judges::Failure;
-use crate::plan::{Change, Crash, Expect, Item, Plan, What};
+use crate::plan::{Change, Crash, Expect, Item, Plan, Shape, What};
 use crate::shrink;
 use crate::tally::Tally;
 use crate::world;
@@ -40,32 +42,71 @@ pub struct Found {
     pub trace: Vec<String>,
 }
 
-/// Runs seeds from `first` on until one fails, `most` were run or the time is over.
+/// Which seeds a swarm runs, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The first; the others follow it.
+    pub first: u64,
+    /// How many at most.
+    pub most: u64,
+    /// For how long at most.
+    pub time: Duration,
+    /// What plans are held to.
+    pub shape: Shape,
+    /// How many run side by side.
+    pub threads: usize,
+    /// Whether to look for the shortest form of a failure.
+    pub minimise: bool,
+}
+
+/// Runs seeds until one fails, or as long as the settings say.
 #[must_use]
-pub fn run(first: u64, most: u64, time: Duration, minimise: bool) -> Report {
+pub fn run(settings: &Settings) -> Report {
     let begun = Instant::now();
-    let mut tally = Tally::default();
-    let mut seeds = 0;
-    let mut found = None;
-    while seeds < most && begun.elapsed() < time {
-        let seed = first.wrapping_add(seeds);
-        seeds += 1;
-        let plan = Plan::draw(seed);
-        let outcome = world::run(&plan, false);
-        tally.add(&outcome.tally);
-        if let Some(failure) = outcome.failure {
-            found = Some(if minimise { shortest(plan, &failure) } else { as_it_is(plan, failure) });
-            break;
+    let next = AtomicU64::new(0);
+    let limit = AtomicU64::new(settings.most);
+    let all = Mutex::new((0, Tally::default(), None::<(Plan, Failure)>));
+    let work = || {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= limit.load(Ordering::Relaxed) || begun.elapsed() >= settings.time {
+                return;
+            }
+            let plan = Plan::shaped(settings.first.wrapping_add(number), settings.shape);
+            let outcome = world::judge(&plan);
+            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+            let (seeds, tally, found) = &mut *all;
+            *seeds += 1;
+            tally.add(&outcome.tally);
+            if let Some(failure) = outcome.failure {
+                // Seeds before this one that are still under way are let finish: the first to fail is told.
+                limit.fetch_min(number, Ordering::Relaxed);
+                let first = found.as_ref().is_none_or(|(earlier, _)| plan.seed < earlier.seed);
+                if first {
+                    *found = Some((plan, failure));
+                }
+            }
         }
-    }
-    Report { seeds, elapsed: begun.elapsed(), tally, found }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..settings.threads {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let elapsed = begun.elapsed();
+    let (seeds, tally, found) = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let found = found.map(|(plan, failure)| {
+        if settings.minimise { shortest(plan, &failure) } else { as_it_is(plan, failure) }
+    });
+    Report { seeds, elapsed, tally, found }
 }
 
 /// Runs one seed and tells the whole story if it fails.
 #[must_use]
 pub fn check(seed: u64) -> Option<Found> {
     let plan = Plan::draw(seed);
-    let failure = world::run(&plan, false).failure?;
+    let failure = world::judge(&plan).failure?;
     Some(shortest(plan, &failure))
 }
 
@@ -78,7 +119,7 @@ fn as_it_is(plan: Plan, failure: Failure) -> Found {
 pub fn shortest(plan: Plan, failure: &Failure) -> Found {
     let total = plan.items.len();
     let with = |items: &[Item]| Plan { items: items.to_vec(), ..plan.clone() };
-    let fails = |items: &[Item]| world::run(&with(items), false).failure.is_some_and(|f| f.judge == failure.judge);
+    let fails = |items: &[Item]| world::judge(&with(items)).failure.is_some_and(|f| f.judge == failure.judge);
     let mut items = shrink::minimise(&plan.items, BUDGET, fails);
     let mut index = 0;
     while let Some(item) = items.get(index).cloned() {
@@ -162,7 +203,7 @@ fn simpler(item: &Item) -> Vec<Item> {
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "seed {} fails: {}", self.seed, self.failure)?;
-        writeln!(f, "replay: cargo run -p sim -- replay {} --trace", self.seed)?;
+        writeln!(f, "replay: cargo run -p sim -- replay {}{} --trace", self.seed, self.plan.shape)?;
         writeln!(f, "shortest story: {} of {} items", self.plan.items.len(), self.items)?;
         write!(f, "{}", self.plan)?;
         let last = 60;
@@ -181,6 +222,10 @@ impl fmt::Display for Report {
         let seconds = self.elapsed.as_secs_f64();
         let rate = self.seeds as f64 / seconds.max(0.001);
         writeln!(f, "{} seeds in {seconds:.1} s: {rate:.1} a second", self.seeds)?;
+        let each = |count: u64| count as f64 / self.seeds.max(1) as f64;
+        let faults = self.tally.faults.values().sum();
+        write!(f, "each seed: {:.0} operations of clients, ", each(self.tally.operations()))?;
+        writeln!(f, "{:.0} faults that struck ({} and {} at least)", each(faults), self.tally.fewest.0, self.tally.fewest.1)?;
         write!(f, "{}", self.tally)?;
         if let Some(found) = &self.found {
             write!(f, "{found}")?;

@@ -119,6 +119,14 @@ pub struct Tally {
     pub bytes: u64,
     /// Simulated microseconds.
     pub time: u64,
+    /// Reads by clients.
+    pub reads: u64,
+    /// Steps of the world.
+    pub steps: u64,
+    /// Of many runs, the fewest operations of clients and the fewest faults that any met; `(0, 0)` for none.
+    pub fewest: (u64, u64),
+    /// How many runs were added.
+    runs: u64,
 }
 
 impl Tally {
@@ -140,11 +148,25 @@ impl Tally {
         for (kind, count) in &other.faults {
             *self.faults.entry(kind.clone()).or_default() += count;
         }
+        let one = (other.operations(), other.faults.values().sum());
+        self.fewest = match self.runs {
+            0 => one,
+            _ => (self.fewest.0.min(one.0), self.fewest.1.min(one.1)),
+        };
+        self.runs += 1;
+        self.reads += other.reads;
+        self.steps += other.steps;
         self.batches += other.batches;
         self.done += other.done;
         self.disk_ops += other.disk_ops;
         self.bytes += other.bytes;
         self.time += other.time;
+    }
+
+    /// Whatever clients did.
+    #[must_use]
+    pub const fn operations(&self) -> u64 {
+        self.batches + self.reads
     }
 
     /// Marks that were never hit.
@@ -157,7 +179,8 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hours = self.time as f64 / 3.6e9;
-        writeln!(f, "{} batches ({} carried out), {} disk operations", self.batches, self.done, self.disk_ops)?;
+        write!(f, "{} batches ({} carried out), {} reads, ", self.batches, self.done, self.reads)?;
+        writeln!(f, "{} disk operations, {} steps", self.disk_ops, self.steps)?;
         writeln!(f, "{} KiB between nodes", self.bytes >> 10)?;
         writeln!(f, "{hours:.2} simulated hours")?;
         writeln!(f, "faults:")?;

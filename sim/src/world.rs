@@ -40,6 +40,8 @@ const IDLE: u64 = 300_000_000;
 const MAX_STEPS: u64 = 3_000_000;
 /// More steps than any one moment needs.
 const MAX_STILL: u64 = 20_000;
+/// Not a promise: the run stops where it was told to.
+const HALT: &str = "halt";
 /// The batch that a healed node must accept.
 const PROBE: u32 = u32::MAX;
 
@@ -57,16 +59,41 @@ pub struct Outcome {
 /// Runs a plan: its items, then the healing, then a clean close and a last look.
 #[must_use]
 pub fn run(plan: &Plan, keep_trace: bool) -> Outcome {
-    let mut world = World::with(plan.seed, &plan.fleet, plan.pace, keep_trace);
+    run_in(World::with(plan.seed, &plan.fleet, plan.pace, keep_trace), plan)
+}
+
+/// Runs a plan without a trace, which is quicker.
+#[must_use]
+pub fn judge(plan: &Plan) -> Outcome {
+    let mut world = World::with(plan.seed, &plan.fleet, plan.pace, false);
+    world.stage.trace = Trace::muted();
+    run_in(world, plan)
+}
+
+/// Runs a plan up to a step, and says how the nodes stand then.
+#[must_use]
+pub fn run_until(plan: &Plan, step: u64) -> (Outcome, Vec<String>) {
+    let mut world = World::with(plan.seed, &plan.fleet, plan.pace, true);
+    world.stage.halt = Some(step);
+    let failure = play_out(&mut world, plan).filter(|failure| failure.judge != HALT);
+    let standing = world.hosts.iter().map(Host::describe).collect();
+    (world.end(failure), standing)
+}
+
+fn run_in(mut world: World, plan: &Plan) -> Outcome {
+    let failure = play_out(&mut world, plan);
+    world.end(failure)
+}
+
+fn play_out(world: &mut World, plan: &Plan) -> Option<Failure> {
     for item in &plan.items {
         world.schedule(item.at, item.host, item.what.clone());
     }
     let whole = |world: &mut World| world.play().and_then(|()| world.heal()).and_then(|()| world.finish());
-    let failure = match catch_unwind(AssertUnwindSafe(|| whole(&mut world))) {
+    match catch_unwind(AssertUnwindSafe(|| whole(world))) {
         Ok(result) => result.err(),
         Err(panic) => Some(panicked(world.stage.now, &*panic)),
-    };
-    world.end(failure)
+    }
 }
 
 /// The engine promises never to panic on what comes from outside, and its own assertions are promises too.
@@ -90,6 +117,8 @@ struct Stage {
     queue: BTreeMap<(u64, u64), Event>,
     next_event: u64,
     steps: u64,
+    /// Where the run is to stop.
+    halt: Option<u64>,
     /// Steps since the time last went on.
     still: u64,
     trace: Trace,
@@ -182,6 +211,7 @@ impl World {
             queue: BTreeMap::new(),
             next_event: 0,
             steps: 0,
+            halt: None,
             still: 0,
             trace: Trace::new(keep_trace),
             court: Court::new(),
@@ -380,6 +410,7 @@ impl World {
         self.stage.trace.note(self.stage.now, format_args!("faults stop"));
         for host in &mut self.hosts {
             host.heal(&mut self.stage)?;
+            host.pump(&mut self.stage)?;
         }
         self.rest()?;
         for index in 0..self.hosts.len() {
@@ -425,6 +456,7 @@ impl World {
         }
         self.stage.tally.time = self.stage.now;
         crate::told::note(self.stage.trace.hash());
+        self.stage.tally.steps = self.stage.steps;
         Outcome { failure, trace: self.stage.trace, tally: self.stage.tally }
     }
 
@@ -434,6 +466,10 @@ impl World {
         self.stage.still = if at > self.stage.now { 0 } else { self.stage.still + 1 };
         self.stage.now = self.stage.now.max(at);
         self.stage.steps += 1;
+        self.stage.trace.begin_step(self.stage.steps);
+        if self.stage.halt.is_some_and(|halt| self.stage.steps > halt) {
+            return Err(Failure { judge: HALT, invariant: 0, what: String::new(), at: self.stage.now });
+        }
         if self.stage.steps > MAX_STEPS || self.stage.still > MAX_STILL {
             let stuck = Moment::Stuck("the world spins: more steps than any run needs".into());
             self.stage.see(HostId(0), &stuck)?;
@@ -453,7 +489,7 @@ impl World {
         }
         for host in &mut self.hosts {
             if host.timer().is_some_and(|at| at <= self.stage.now) {
-                host.wake(&mut self.stage);
+                host.wake(&mut self.stage)?;
                 touched.insert(host.id());
             }
         }

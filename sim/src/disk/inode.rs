@@ -1,6 +1,7 @@
 //! One file: what a read sees, what the platter holds, and what lies between the two.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::chance;
 
@@ -37,7 +38,8 @@ pub(super) struct Inode {
     cache: Vec<u8>,
     /// What survives a power loss for certain.
     durable: Vec<u8>,
-    /// Per sector, its contents since the last sync, oldest first. A disk may have written any one of them.
+    /// Sectors written since the last sync, and what each held in between, oldest first; what it holds now is in the
+    /// cache. A disk may have written any one of these.
     unsynced: BTreeMap<u64, Vec<Sector>>,
     /// Lengths since the last sync.
     lengths: Vec<u64>,
@@ -75,20 +77,25 @@ impl Inode {
         let start = offset as usize;
         let end = start + data.len();
         let before = self.cache.len();
+        // A gap is new content too: it reads as zeros once the length is on disk.
+        for sector in (start.min(before) / SECTOR)..end.div_ceil(SECTOR) {
+            match self.unsynced.entry(sector as u64) {
+                Entry::Vacant(place) => {
+                    place.insert(Vec::new());
+                }
+                Entry::Occupied(mut place) => {
+                    if overwrites(&self.cache, sector * SECTOR, start, data) {
+                        place.get_mut().push(sector_of(&self.cache, sector as u64));
+                    }
+                }
+            }
+        }
         if end > before {
             self.cache.resize(end, 0);
             self.lengths.push(end as u64);
         }
         if let Some(place) = self.cache.get_mut(start..end) {
             place.copy_from_slice(data);
-        }
-        // A gap is new content too: it reads as zeros once the length is on disk.
-        for sector in (start.min(before) / SECTOR)..end.div_ceil(SECTOR) {
-            let content = sector_of(&self.cache, sector as u64);
-            let versions = self.unsynced.entry(sector as u64).or_default();
-            if versions.last() != Some(&content) {
-                versions.push(content);
-            }
         }
     }
 
@@ -98,23 +105,25 @@ impl Inode {
         self.durable.resize(self.cache.len(), 0);
         self.lengths.clear();
         for sector in unsynced.into_keys() {
-            let content = sector_of(&self.cache, sector);
-            put_sector(&mut self.durable, sector, &content);
+            let start = sector as usize * SECTOR;
+            let end = (start + SECTOR).min(self.cache.len());
+            if let (Some(to), Some(from)) = (self.durable.get_mut(start..end), self.cache.get(start..end)) {
+                to.copy_from_slice(from);
+            }
         }
     }
 
     /// A sync that fails as Linux lets it fail: some pages reach the platter, the others are marked clean all the same,
     /// and no later sync will write them. The cache goes on showing them.
     pub(super) fn drop_pages(&mut self, fate: Fate, salt: u64) {
-        for (sector, versions) in std::mem::take(&mut self.unsynced) {
-            if fate.spares(chance::mix(salt, sector, 1))
-                && let Some(content) = versions.last()
-            {
+        for sector in std::mem::take(&mut self.unsynced).into_keys() {
+            if fate.spares(chance::mix(salt, sector, 1)) {
+                let content = sector_of(&self.cache, sector);
                 let end = ((sector as usize + 1) * SECTOR).min(self.cache.len());
                 if self.durable.len() < end {
                     self.durable.resize(end, 0);
                 }
-                put_sector(&mut self.durable, sector, content);
+                put_sector(&mut self.durable, sector, &content);
             }
         }
         self.lengths.clear();
@@ -173,11 +182,12 @@ impl Inode {
                 continue;
             }
             let pick = match fate {
-                Fate::Mixed(_) => chance::below(chance::mix(salt, sector, 2), versions.len() as u64) as usize,
-                Fate::Kept | Fate::Lost => versions.len() - 1,
+                Fate::Mixed(_) => chance::below(chance::mix(salt, sector, 2), versions.len() as u64 + 1) as usize,
+                Fate::Kept | Fate::Lost => versions.len(),
             };
-            if let Some(content) = versions.get(pick) {
-                put_sector(&mut left, sector, content);
+            match versions.get(pick) {
+                Some(content) => put_sector(&mut left, sector, content),
+                None => put_sector(&mut left, sector, &sector_of(&self.cache, sector)),
             }
         }
         self.durable.clone_from(&left);
@@ -200,8 +210,10 @@ fn sector_of(image: &[u8], sector: u64) -> Sector {
     let mut content = [0; SECTOR];
     let start = sector as usize * SECTOR;
     let end = (start + SECTOR).min(image.len());
-    for (to, from) in content.iter_mut().zip(image.get(start..end).unwrap_or_default()) {
-        *to = *from;
+    if let Some(from) = image.get(start..end)
+        && let Some(to) = content.get_mut(..from.len())
+    {
+        to.copy_from_slice(from);
     }
     content
 }
@@ -209,7 +221,24 @@ fn sector_of(image: &[u8], sector: u64) -> Sector {
 /// Puts as much of a sector as lies within the image.
 fn put_sector(image: &mut [u8], sector: u64, content: &Sector) {
     let start = sector as usize * SECTOR;
-    for (to, from) in image.iter_mut().skip(start).zip(content) {
-        *to = *from;
+    let end = (start + SECTOR).min(image.len());
+    if let Some(to) = image.get_mut(start..end)
+        && let Some(from) = content.get(..to.len())
+    {
+        to.copy_from_slice(from);
+    }
+}
+
+/// Whether writing `data` at `start` changes what the sector that begins at `from` holds.
+fn overwrites(cache: &[u8], from: usize, start: usize, data: &[u8]) -> bool {
+    let (low, high) = (from.max(start), (from + SECTOR).min(start + data.len()));
+    let new = data.get(low.saturating_sub(start)..high.saturating_sub(start)).unwrap_or_default();
+    match cache.get(low..high) {
+        Some(old) => old != new,
+        // Beyond the end of the file a sector reads as zeros.
+        None => {
+            let old = cache.get(low..).unwrap_or_default();
+            new.get(..old.len()) != Some(old) || new.iter().skip(old.len()).any(|byte| *byte != 0)
+        }
     }
 }

@@ -5,7 +5,7 @@ mod fleet;
 use softadastra_core::dice::{Dice, Seed};
 use softadastra_core::disk::DiskErrorKind;
 
-use super::{Change, Crash, Exchange, Expect, Fleet, HostId, Item, Knobs, Pace, Plan, PlannedWrite, What};
+use super::{Change, Crash, Exchange, Expect, Fleet, HostId, Item, Knobs, Pace, Plan, PlannedWrite, Shape, What};
 use crate::disk::{Fate, Fault, Harm, Loss, OpKind};
 
 /// How much a plan does.
@@ -48,12 +48,23 @@ impl Plan {
     /// The plan of a seed.
     #[must_use]
     pub fn draw(seed: u64) -> Self {
-        let streams = Seed::from_number(seed);
-        let mut fleet = Draw(streams.stream("fleet"));
-        if fleet.chance(50) { fleet.plan_of_several(seed) } else { Self::of_one(seed, &streams) }
+        Self::shaped(seed, Shape::FREE)
     }
 
-    fn of_one(seed: u64, streams: &Seed) -> Self {
+    /// The plan of a seed, held to a shape.
+    #[must_use]
+    pub fn shaped(seed: u64, shape: Shape) -> Self {
+        let streams = Seed::from_number(seed);
+        let mut fleet = Draw(streams.stream("fleet"));
+        let several = fleet.chance(50);
+        if shape.nodes.map_or(several, |nodes| nodes > 1) {
+            fleet.plan_of_several(seed, shape)
+        } else {
+            Self::of_one(seed, shape, &streams)
+        }
+    }
+
+    fn of_one(seed: u64, shape: Shape, streams: &Seed) -> Self {
         let mut setup = Draw(streams.stream("setup"));
         let knobs = setup.knobs();
         let pace = setup.pace();
@@ -65,7 +76,8 @@ impl Plan {
         let mut items = Vec::new();
         let mut at = 0;
         let mut number = 0;
-        for _ in 0..draw.between(WRITES.0, WRITES.1) {
+        let writes = draw.between(WRITES.0, WRITES.1);
+        for _ in 0..shape.operations.map_or(writes, planned) {
             at += draw.gap(busy);
             number += 1;
             items.push(Item { at, host: HostId(0), what: draw.write(number, keys, sizes) });
@@ -74,13 +86,15 @@ impl Plan {
                 draw.trouble(HostId(0), &sorts, &mut at, &mut items);
             }
         }
-        Self { seed, knobs, pace, fleet: Fleet::alone(knobs), items }
+        Self { seed, shape, knobs, pace, fleet: Fleet::alone(knobs), items }
     }
 }
 
 #[derive(Clone, Copy)]
 enum Sizes {
     Small,
+    /// Small, and now and then one that fills a window.
+    Rare,
     Mixed,
     Large,
 }
@@ -149,7 +163,8 @@ impl Draw {
 
     fn one_write(&mut self, keys: u64, sizes: Sizes) -> PlannedWrite {
         let len = match sizes {
-            Sizes::Small => self.between(0, 200),
+            Sizes::Rare if self.chance(3) => self.magnitude(2_000, 100_000),
+            Sizes::Small | Sizes::Rare => self.between(0, 200),
             Sizes::Mixed if self.chance(90) => self.between(0, 2_000),
             Sizes::Mixed => self.magnitude(2_000, 20_000),
             Sizes::Large => self.magnitude(500, 100_000),
@@ -317,6 +332,11 @@ impl Draw {
             _ => Fate::Mixed(self.pick(&[10, 50, 50, 90])),
         }
     }
+}
+
+/// So many operations are planned for so many to find a machine that is up.
+fn planned(operations: u32) -> u64 {
+    u64::from(operations) * 4 / 3
 }
 
 const fn down_of(what: &What) -> u64 {

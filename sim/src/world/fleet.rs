@@ -21,6 +21,7 @@ impl World {
         for host in &mut self.hosts {
             host.heal(&mut self.stage)?;
             host.go_online(&mut self.stage)?;
+            host.pump(&mut self.stage)?;
         }
         self.come_together()?;
         for index in 0..self.hosts.len() {

@@ -45,6 +45,10 @@ pub(super) struct Host {
     pub(super) refusing: u32,
     pub(super) offline: u32,
     steps: u64,
+    deadline: Option<u64>,
+    /// Outputs carried out.
+    outputs: u64,
+    wakes: Wakes,
     /// Further delay of disk operations, in microseconds.
     pub(super) stall: u64,
     /// Until when an operation may still be late because of it.
@@ -85,6 +89,16 @@ pub(super) struct Host {
     pub(super) changed: bool,
 }
 
+/// How often a node woke of itself.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wakes {
+    at: u64,
+    outputs: u64,
+    in_vain: u32,
+    second: u64,
+    in_second: u32,
+}
+
 /// Injected damage that one copy of the data cannot repair.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Damage {
@@ -114,6 +128,9 @@ impl Host {
             refusing: 0,
             offline: 0,
             steps: 0,
+            deadline: None,
+            outputs: 0,
+            wakes: Wakes::default(),
             stall: 0,
             late_until: 0,
             flights: BTreeMap::new(),
@@ -159,6 +176,31 @@ impl Host {
         }
     }
 
+    /// How it stands, in a few lines.
+    pub(super) fn describe(&self) -> String {
+        let id = self.id.0;
+        match &self.machine {
+            Machine::Down => format!("n{id} is down, after {} starts", self.life),
+            Machine::Opening(_) => format!("n{id} is opening, start {}", self.life),
+            Machine::Up(node) => {
+                let status = node.status();
+                let sync = node.sync_status();
+                let mut text = format!(
+                    "n{id} is {}, start {}, replica {}, {} keys, outbox {:?}",
+                    status.health.as_str(),
+                    self.life,
+                    status.replica,
+                    status.store.keys,
+                    status.outbox
+                );
+                for peer in sync.peers {
+                    text += &format!("\n   {peer:?}");
+                }
+                text
+            }
+        }
+    }
+
     pub(super) fn used(&self) -> u64 {
         self.disk.used()
     }
@@ -185,15 +227,28 @@ impl Host {
         stage.read_clocks(self.skew_ms, self.drift_ppm)
     }
 
-    pub(super) fn timer(&self) -> Option<u64> {
-        self.node()?.poll_timeout().map(|at| at.0)
+    /// When the node wants to wake, as it said when it was last left alone.
+    pub(super) const fn timer(&self) -> Option<u64> {
+        self.deadline
     }
 
-    pub(super) fn wake(&mut self, stage: &mut Stage) {
+    pub(super) fn wake(&mut self, stage: &mut Stage) -> Result<(), Failure> {
         let now = self.now(stage);
-        if let Machine::Up(node) = &mut self.machine {
-            node.handle(now, Input::Timeout);
-        }
+        let Machine::Up(node) = &mut self.machine else { return Ok(()) };
+        node.handle(now, Input::Timeout);
+        let next = node.poll_timeout().map(|at| at.0);
+        let second = stage.now / 1_000_000;
+        let Wakes { at, outputs, .. } = self.wakes;
+        let in_vain = at == stage.now && outputs == self.outputs && next.is_some_and(|next| next <= stage.now);
+        self.wakes = Wakes {
+            at: stage.now,
+            outputs: self.outputs,
+            in_vain: if in_vain { self.wakes.in_vain + 1 } else { 0 },
+            second,
+            in_second: if second == self.wakes.second { self.wakes.in_second + 1 } else { 1 },
+        };
+        let Wakes { in_vain, in_second, .. } = self.wakes;
+        stage.see(self.id, &Moment::Woken { in_vain, in_second })
     }
 
     /// Something happens to this machine.
@@ -247,6 +302,12 @@ impl Host {
 
     /// Carries out what the machine wants until it wants nothing, or until the crash that hangs over it falls.
     pub(super) fn pump(&mut self, stage: &mut Stage) -> Result<(), Failure> {
+        let pumped = self.pump_dry(stage);
+        self.deadline = self.node().and_then(Node::poll_timeout).map(|at| at.0);
+        pumped
+    }
+
+    fn pump_dry(&mut self, stage: &mut Stage) -> Result<(), Failure> {
         loop {
             let now = self.now(stage);
             match &mut self.machine {
@@ -266,6 +327,7 @@ impl Host {
                 },
                 Machine::Up(node) => match node.poll_output(now) {
                     Some(output) => {
+                        self.outputs += 1;
                         if self.effect(stage)? {
                             return Ok(());
                         }

@@ -1,7 +1,7 @@
 //! Drawing a plan of several nodes.
 
-use super::super::{Climate, Exchange, Fleet, HostId, Item, Knobs, Manners, Plan, Policy, Seat, What};
-use super::{Draw, SORTS, Sizes, Sort};
+use super::super::{Climate, Exchange, Fleet, HostId, Item, Knobs, Manners, Plan, Policy, Seat, Shape, What};
+use super::{Draw, SORTS, Sizes, Sort, planned};
 
 /// How much a plan does.
 const WRITES: (u64, u64) = (30, 250);
@@ -38,19 +38,21 @@ enum Quarrel {
 
 impl Draw {
     /// The plan of a seed that has several nodes.
-    pub(super) fn plan_of_several(&mut self, seed: u64) -> Plan {
+    pub(super) fn plan_of_several(&mut self, seed: u64, shape: Shape) -> Plan {
         let size = self.pick(&[2, 2, 2, 3, 3, 3, 4, 5]);
+        let size = shape.nodes.map_or(size, u64::from);
         let fleet = self.fleet(size);
         let pace = self.pace();
         let keys = self.pick(&[1, 3, 8, 24]);
-        let sizes = self.pick(&[Sizes::Small, Sizes::Small, Sizes::Mixed, Sizes::Large]);
+        let sizes = self.pick(&[Sizes::Small, Sizes::Small, Sizes::Small, Sizes::Rare, Sizes::Rare, Sizes::Mixed]);
         // Damage that one copy cannot notice takes from a history what others have seen of it: another story.
         let sorts: Vec<(Sort, u64)> =
             SORTS.into_iter().filter(|(sort, _)| self.chance(50) && *sort != Sort::Misdirect).collect();
         let quarrels: Vec<(Quarrel, u64)> = QUARRELS.into_iter().filter(|_| self.chance(60)).collect();
         let busy = self.pick(&[10, 40, 70]);
-        // From hardly any time between writes to minutes, in which timers matter.
-        let stretch = self.pick(&[1, 10, 100]);
+        // From hardly any time between writes to minutes, in which timers matter. Where there are many writes, nodes that
+        // greet each other for hours would take all the time that a machine has.
+        let stretch = self.pick(if shape.operations.is_some() { &[1, 1, 1, 1, 10] } else { &[1, 10, 100] });
         let mut items = Vec::new();
         let mut at = 0;
         if self.chance(25) {
@@ -62,7 +64,8 @@ impl Draw {
                 items.push(Item { at, host: other, what: What::Block { to: host, window } });
             }
         }
-        for number in 1..=self.between(WRITES.0, WRITES.1) as u32 {
+        let writes = self.between(WRITES.0, WRITES.1);
+        for number in 1..=shape.operations.map_or(writes, planned) as u32 {
             at += self.gap(busy) * stretch;
             let host = HostId(self.0.below(size) as u8);
             items.push(Item { at, host, what: self.write(number, keys, sizes) });
@@ -82,7 +85,7 @@ impl Draw {
             }
         }
         let knobs = fleet.seats.first().map_or(Knobs::SMALL, |seat| seat.knobs);
-        Plan { seed, knobs, pace, fleet, items }
+        Plan { seed, shape, knobs, pace, fleet, items }
     }
 
     fn fleet(&mut self, size: u64) -> Fleet {
@@ -132,7 +135,7 @@ impl Draw {
             ack_timeout_ms: if hasty { self.magnitude(500, 5_000) } else { 15_000 },
             max_retries: self.between(1, 8) as u32,
             backoff_ms: self.magnitude(10, 500),
-            ping_ms: if hasty { self.magnitude(200, 3_000) } else { 10_000 },
+            ping_ms: if hasty { self.magnitude(500, 4_000) } else { 10_000 },
             collect_ms: self.pick(&[1_000, 1_000, 5_000, 60_000]),
             lease_hours: self.pick(&[1, 720]),
             policy: self.pick(&[
