@@ -47,6 +47,13 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+/// Whether a known bug is planted here. Always false, but in the simulator's own build with `--cfg planted`.
+macro_rules! planted {
+    ($name:literal) => {
+        cfg!(planted) && crate::planted::is($name)
+    };
+}
+
 mod base32;
 pub mod clock;
 pub mod codec;
@@ -62,6 +69,7 @@ pub mod limits;
 pub mod metadata;
 pub mod node;
 pub mod op;
+pub mod planted;
 pub mod sink;
 pub mod store;
 pub mod sync;

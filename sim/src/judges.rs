@@ -75,6 +75,8 @@ pub enum Moment<'a> {
         outbox: &'a OutboxStatus,
         /// What the logs of all nodes say; `None` for a node alone.
         witness: Option<&'a Witness>,
+        /// Links that ended since its last start.
+        broken_links: u64,
         /// For how long the oldest unanswered batch has waited, in microseconds.
         waited: Option<u64>,
         /// Something hinders the disk, or did lately.

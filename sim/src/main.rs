@@ -69,7 +69,12 @@ fn run(words: &[&str]) -> Result<bool, String> {
             print!("{report}");
             Ok(report.found.is_none())
         }
-        ["hunt", "--seconds", seconds] => {
+        ["hunt", "--seconds", seconds, rest @ ..] => {
+            match rest {
+                [] => {}
+                ["--planted", bug] => planted::wake(bug)?,
+                _ => return Err(format!("hunt does not know {rest:?}")),
+            }
             quiet_panics();
             let report = swarm::run(&swarm::Settings {
                 first: 1,

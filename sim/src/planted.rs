@@ -1,8 +1,8 @@
 //! Known bugs, planted one at a time, to prove that the simulator can fail.
 //!
-//! Each lives in the engine behind `#[cfg(planted = "name")]`, next to the line that it breaks, and is in no build
-//! that does not
-//! name it. `cargo run -p sim -- planted` builds the simulator once for each and counts the seeds it takes to catch it.
+//! Each lives in the engine behind `planted!("name")`, next to the line that it breaks. The macro is the constant `false`
+//! but in a build with `--cfg planted`, which only this command makes: `cargo run --release -p sim -- planted` builds the
+//! simulator once more with all of them, wakes one at a time, and counts the seeds it takes to catch it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// One known bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bug {
-    /// The name in `cfg(planted = "…")`.
+    /// The name in `planted!("…")`.
     pub name: &'static str,
     /// What it does.
     pub what: &'static str,
@@ -65,6 +65,22 @@ pub const BUGS: &[Bug] = &[
     bug("tie_stays_with_the_first", "of two writes of one stamp, the one that came first stands"),
     bug("window_ignored", "more is sent than the peer's window allows"),
     bug("send_window_ignored", "a link gives the system more than it takes"),
+    bug("applied_before_durable", "a write is shown as soon as it is accepted"),
+    bug("condition_read_too_early", "a condition is judged without the writes that are on their way"),
+    bug("stamped_by_the_clock_alone", "a write is not stamped above the version that it overwrites"),
+    bug("context_forgotten", "a write does not say what its writer had seen"),
+    bug("duplicate_applied_again", "an operation that comes once more after a reconnect counts once more"),
+    bug("tie_broken_by_receiver", "of two writes of one stamp, each store prefers the writer it knew first"),
+    bug("full_exchange_resurrects", "a full exchange writes again what the other side has seen deleted"),
+    bug("floor_forgotten", "a restart forgets that deletions were collected"),
+    bug("cut_before_the_end", "the vector is told before the walk has come to the end of the feed"),
+    bug("acknowledgement_counted_twice", "one replica that holds an operation counts as two"),
+    bug("retry_counted_while_offline", "a dial that fails counts as a try of what waits"),
+    bug("credit_leaks", "some of what was taken in is never given back as credit"),
+    bug("silence_ignored", "a link on which nothing is answered is never given up"),
+    bug("dialler_gives_up", "after some failed dials nobody dials any more"),
+    bug("deadline_never_quiet", "a deadline that has passed is asked for again and again"),
+    bug("conflict_invented", "a write that has seen the version it replaces is called a conflict"),
     bug("driver_tells_before_the_disk", "the driver says that a write is done when it hands it to the disk"),
     bug(
         "driver_forgets_after_an_error",
@@ -82,66 +98,91 @@ impl Bug {
     }
 }
 
-/// Builds and runs the swarm on each bug named, or on all. Says whether all were caught.
+/// How long the swarm is let run on the build without a bug awake: it must find nothing.
+const CONTROL: Duration = Duration::from_secs(10);
+
+/// Builds, and runs the swarm on each bug named, or on all. Says whether all were caught.
 ///
 /// # Errors
-/// A sentence, when a name is unknown or a build fails.
+/// A sentence, when a name is unknown or the build fails.
 pub fn run(names: &[&str], time: Duration) -> Result<bool, String> {
     if let Some(unknown) = names.iter().find(|name| BUGS.iter().all(|bug| bug.name != **name)) {
         return Err(format!("no bug is called {unknown}"));
     }
-    let mut all = true;
-    println!("{:<34} {:>7} {:>8}  caught by", "bug", "seeds", "seconds");
-    for bug in BUGS.iter().filter(|bug| names.is_empty() || names.contains(&bug.name)) {
-        let caught = hunt(bug, time)?;
-        all &= caught;
+    let chosen: Vec<&Bug> = BUGS.iter().filter(|bug| names.is_empty() || names.contains(&bug.name)).collect();
+    let binary = build(None)?;
+    println!("{:<38} {:>7} {:>8}  caught by", "bug", "seeds", "seconds");
+    if hunt(&binary, "", CONTROL)?.is_some() {
+        return Err("the swarm finds something although no bug is awake: see to that first".into());
     }
-    Ok(all)
+    let mut escaped = Vec::new();
+    for bug in chosen {
+        let binary = if bug.is_in_the_driver() { build(Some(bug))? } else { binary.clone() };
+        if hunt(&binary, bug.name, time)?.is_none() {
+            escaped.push(bug.name);
+        }
+    }
+    if !escaped.is_empty() {
+        println!("{} escaped: {}", escaped.len(), escaped.join(", "));
+    }
+    Ok(escaped.is_empty())
 }
 
-fn hunt(bug: &Bug, time: Duration) -> Result<bool, String> {
-    let binary = build(bug)?;
+/// Runs the swarm with a bug awake, prints what became of it, and gives the promise that was found broken.
+fn hunt(binary: &Path, bug: &str, time: Duration) -> Result<Option<String>, String> {
     let begun = Instant::now();
-    let seconds = time.as_secs().to_string();
-    let hunt = if bug.is_in_the_driver() { "hunt-hosts" } else { "hunt" };
-    let output = Command::new(binary)
-        .args([hunt, "--seconds", &seconds])
+    let hunt = if BUGS.iter().any(|known| known.name == bug && known.is_in_the_driver()) { "hunt-hosts" } else { "hunt" };
+    let mut command = Command::new(binary);
+    command.args([hunt, "--seconds", &time.as_secs().to_string()]);
+    if hunt == "hunt" {
+        command.args(["--planted", bug]);
+    }
+    let output = command
         .output()
         .map_err(|error| format!("the simulator does not run: {error}"))?;
     let said = String::from_utf8_lossy(&output.stdout);
     let mut words = said.trim().splitn(3, ' ');
     let (verdict, seeds, by) = (words.next(), words.next().unwrap_or("?"), words.next().unwrap_or("?"));
-    let caught = verdict == Some("caught");
-    let by = if caught { by } else { "NOT CAUGHT" };
-    println!("{:<34} {seeds:>7} {:>8.1}  {by}", bug.name, begun.elapsed().as_secs_f64());
+    let caught = (verdict == Some("caught")).then(|| by.to_owned());
+    let row = if bug.is_empty() { "(none)" } else { bug };
+    let by = caught.as_deref().unwrap_or(if bug.is_empty() { "nothing, as it should be" } else { "NOT CAUGHT" });
+    println!("{row:<38} {seeds:>7} {:>8.1}  {by}", begun.elapsed().as_secs_f64());
     Ok(caught)
 }
 
-/// Builds the simulator with one bug in it. The flag goes to the packages of this workspace alone, through a wrapper
-/// of its own
-/// for each bug: what they depend on is built once for all.
-fn build(bug: &Bug) -> Result<PathBuf, String> {
+/// Builds the simulator with all bugs of the engine in it, asleep, or with one of the driver. The flag goes to the packages
+/// of this workspace alone: what they depend on is as it always is.
+fn build(driver: Option<&Bug>) -> Result<PathBuf, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("the package lies in a workspace")?;
     let target = root.join("target").join("planted");
-    let wrapper = target.join("wrappers").join(bug.name);
-    let script = format!("#!/bin/sh\nexec \"$@\" --cfg 'planted=\"{}\"'\n", bug.name);
+    let flag = driver.map_or("planted".to_owned(), |bug| format!("'planted=\"{}\"'", bug.name));
+    let wrapper = target.join("wrappers").join(driver.map_or("engine", |bug| bug.name));
     let failed = |error: std::io::Error| format!("{} cannot be prepared: {error}", wrapper.display());
     fs::create_dir_all(target.join("wrappers")).map_err(failed)?;
-    fs::write(&wrapper, script).map_err(failed)?;
+    fs::write(&wrapper, format!("#!/bin/sh\nexec \"$@\" --cfg {flag}\n")).map_err(failed)?;
     fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).map_err(failed)?;
     let output = Command::new(env!("CARGO"))
-        .args(["build", "-q", "-p", "sim", "--bin", "sim"])
-        .args(if bug.is_in_the_driver() { ["--features", "turmoil"].as_slice() } else { &[] })
+        .args(["build", "-q", "--release", "-p", "sim", "--bin", "sim"])
+        .args(if driver.is_some() { ["--features", "turmoil"].as_slice() } else { &[] })
         .current_dir(root)
         .env("CARGO_TARGET_DIR", &target)
         .env("RUSTC_WORKSPACE_WRAPPER", &wrapper)
-        .env("CARGO_INCREMENTAL", "0")
-        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
-        .env("CARGO_PROFILE_DEV_DEBUG", "0")
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
         .output()
         .map_err(|error| format!("cargo does not run: {error}"))?;
     if !output.status.success() {
-        return Err(format!("{} does not build:\n{}", bug.name, String::from_utf8_lossy(&output.stderr)));
+        return Err(format!("it does not build:\n{}", String::from_utf8_lossy(&output.stderr)));
     }
-    Ok(target.join("debug").join("sim"))
+    Ok(target.join("release").join("sim"))
+}
+
+/// Wakes a bug in this process; in a build without bugs there is none to wake.
+///
+/// # Errors
+/// A sentence, when this build has no bugs.
+pub fn wake(bug: &str) -> Result<(), String> {
+    #[cfg(planted)]
+    softadastra_core::planted::choose(bug);
+    if cfg!(planted) || bug.is_empty() { Ok(()) } else { Err(format!("this build has no bugs, and no {bug}")) }
 }

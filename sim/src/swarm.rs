@@ -96,9 +96,8 @@ pub fn run(settings: &Settings) -> Report {
     });
     let elapsed = begun.elapsed();
     let (seeds, tally, found) = all.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let found = found.map(|(plan, failure)| {
-        if settings.minimise { shortest(plan, &failure) } else { as_it_is(plan, failure) }
-    });
+    let found =
+        found.map(|(plan, failure)| if settings.minimise { shortest(plan, &failure) } else { as_it_is(plan, failure) });
     Report { seeds, elapsed, tally, found }
 }
 
@@ -225,7 +224,13 @@ impl fmt::Display for Report {
         let each = |count: u64| count as f64 / self.seeds.max(1) as f64;
         let faults = self.tally.faults.values().sum();
         write!(f, "each seed: {:.0} operations of clients, ", each(self.tally.operations()))?;
-        writeln!(f, "{:.0} faults that struck ({} and {} at least)", each(faults), self.tally.fewest.0, self.tally.fewest.1)?;
+        writeln!(
+            f,
+            "{:.0} faults that struck ({} and {} at least)",
+            each(faults),
+            self.tally.fewest.0,
+            self.tally.fewest.1
+        )?;
         write!(f, "{}", self.tally)?;
         if let Some(found) = &self.found {
             write!(f, "{found}")?;

@@ -59,7 +59,7 @@ impl History {
             replica: self.replica,
             seq: reach.seq,
             chain: reach.chain.0,
-            clock: if cfg!(planted = "clock_not_in_snapshot") { Stamp::default() } else { self.clock.last() },
+            clock: if planted!("clock_not_in_snapshot") { Stamp::default() } else { self.clock.last() },
         };
         let [.., version] = HEAD_VERSIONS;
         let mut out = alloc::vec![version];

@@ -366,6 +366,7 @@ impl Node {
                 }
             }
             Effect::Pin { node, key } => self.outputs.push_back(Output::Pin { node, key }),
+            Effect::Notice(_) if planted!("retry_counted_while_offline") => self.engine.count_tries_offline(),
             Effect::Notice(notice) => self.outputs.push_back(Output::Event(match notice {
                 Notice::Failed { link, peer, reason } => Event::LinkFailed { link, peer, reason },
                 Notice::Distrusted { node, key, why } => Event::Distrusted { node, key, why },

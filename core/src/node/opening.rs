@@ -253,8 +253,7 @@ impl Opening {
                 found
             }
         };
-        #[cfg(planted = "seq_reused")]
-        let rebuilt = if report.torn.is_some() { rebuilt.one_seq_back() } else { rebuilt };
+        let rebuilt = if planted!("seq_reused") && report.torn.is_some() { rebuilt.one_seq_back() } else { rebuilt };
         let founding = Founding { log: LogId(self.dice.next_id()), first_lsn: rebuilt.last_lsn.next() };
         self.report.log = report.log.or(Some(founding.log));
         let mut mount = Mount::new(report, self.config.log.clone(), founding, self.dice.clone())?;
@@ -292,7 +291,6 @@ impl Opening {
 }
 
 impl Rebuilt {
-    #[cfg(planted = "seq_reused")]
     fn one_seq_back(mut self) -> Self {
         self.history.reach.seq = self.history.reach.seq.saturating_sub(1);
         self

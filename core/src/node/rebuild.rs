@@ -183,7 +183,7 @@ impl Replay for Rebuild {
                     history.reach = Reach { seq: op.dot.seq, chain: chain.extend(&op, op.body.content_hash()) };
                     self.state.replay_own(&op, history.reach.chain);
                 }
-                if !op.marks.lifted && !cfg!(planted = "stamp_not_restored") {
+                if !op.marks.lifted && !planted!("stamp_not_restored") {
                     history.clock.restore(op.stamp);
                 }
                 self.store.apply(lsn, &op);

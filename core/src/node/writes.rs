@@ -68,7 +68,7 @@ impl Node {
         let bytes = self.check_arguments(&writes)?;
         self.check_health()?;
         let full = self.waiting_bytes > 0 && self.waiting_bytes + bytes > self.config.max_pending_bytes;
-        if full && !cfg!(planted = "overload_unbounded") {
+        if full && !planted!("overload_unbounded") {
             return Err(Error::new(
                 Code::Overloaded,
                 format!("{} bytes of writes wait for the disk already", self.waiting_bytes),
@@ -95,7 +95,7 @@ impl Node {
         bytes: usize,
     ) -> Result<(), Error> {
         let (settled, verdict) = self.judge(&writes);
-        let settled = if cfg!(planted = "unchanged_answered_early") { Lsn::ZERO } else { settled };
+        let settled = if planted!("unchanged_answered_early") { Lsn::ZERO } else { settled };
         let (lsn, result) = match verdict {
             Err(mismatch) => (settled, Err(mismatch)),
             Ok(()) => {
@@ -166,7 +166,11 @@ impl Node {
         let mut settled = Lsn::ZERO;
         let mut verdict = Ok(());
         for write in writes {
-            let view = View::of(self.store.latest(write.key()));
+            let found = match planted!("condition_read_too_early") {
+                true => self.store.entry(write.key()),
+                false => self.store.latest(write.key()),
+            };
+            let view = View::of(found);
             settled = settled.max(view.changed);
             let found = view.visible_version();
             if let Some(expected) = write.expect()
@@ -258,6 +262,9 @@ impl Node {
         }
         match self.journal.append(&group) {
             Ok(last) => {
+                if planted!("applied_before_durable") {
+                    self.store.publish(last);
+                }
                 debug_assert_eq!(last, lsn, "the log counts as the node does");
                 self.accepted.extend(reaches);
                 self.note_settled(&group);
@@ -276,8 +283,10 @@ impl Node {
     pub(super) fn issue(&mut self, now: Now, write: Write, batch_continues: bool, resolution: bool) -> Operation {
         let latest = self.store.latest(write.key());
         let above = latest.as_ref().map(Entry::stamp).max(Some(self.engine.stamp_floor()));
+        let above = if planted!("stamped_by_the_clock_alone") { None } else { above };
         let issued = self.history.clock.issue(now.wall, above);
-        let context = latest.as_ref().map(Entry::known).unwrap_or_default();
+        let seen = latest.as_ref().filter(|_| !planted!("context_forgotten"));
+        let context = seen.map(Entry::known).unwrap_or_default();
         let (key, body) = match write {
             Write::Put { key, value, .. } => (key, Body::Put(value)),
             Write::Delete { key, .. } => (key, Body::Delete),
@@ -374,11 +383,7 @@ impl Node {
         let failed = |lsn: Lsn| {
             let doubtful = poison.doubtful.is_some_and(|(first, last)| first <= lsn && lsn <= last);
             let error = Error::new(code, what.clone(), "reopen the node; reads go on");
-            if doubtful && !cfg!(planted = "doubtful_said_failed") {
-                error.with_local(LocalState::Unknown)
-            } else {
-                error
-            }
+            if doubtful && !planted!("doubtful_said_failed") { error.with_local(LocalState::Unknown) } else { error }
         };
         self.fail_waiting(Lsn::ZERO, failed);
         for (through, request) in core::mem::take(&mut self.flushes) {

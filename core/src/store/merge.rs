@@ -79,7 +79,7 @@ pub(super) fn merge(
     };
 
     let old_dot = old.dot(replicas);
-    if old.knows(replicas, op.dot) {
+    if old.knows(replicas, op.dot) && !(planted!("duplicate_applied_again") && op.dot == old_dot) {
         let outranks = (op.stamp, op.dot.replica) > (old.stamp, old_dot.replica)
             || (op.dot == old_dot && op.stamp == old.stamp && op.body.content_hash() > old.content_hash);
         if outranks {
@@ -93,7 +93,8 @@ pub(super) fn merge(
         return (Merge::Duplicate, grows.then(|| old.with_known(replicas, &joined(), lsn)));
     }
     let seen = op.context.covers(old_dot);
-    let tie = op.stamp == old.stamp && cfg!(planted = "tie_stays_with_the_first");
+    let tie = op.stamp == old.stamp && planted!("tie_stays_with_the_first");
+    let tie = tie || op.stamp == old.stamp && planted!("tie_broken_by_receiver") && replicas.is_first(old_dot.replica);
     if !seen && (tie || (op.stamp, op.dot.replica) < (old.stamp, old_dot.replica)) {
         return (Merge::Superseded, Some(old.with_known(replicas, &joined(), lsn)));
     }

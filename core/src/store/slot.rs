@@ -61,6 +61,11 @@ impl Replicas {
         if self.ids.first() == Some(&id) { Some(0) } else { self.numbers.get(&id).copied() }
     }
 
+    /// Whether it is the first that this store heard of, which is its own for most.
+    pub(super) fn is_first(&self, id: ReplicaId) -> bool {
+        self.ids.first() == Some(&id)
+    }
+
     fn id(&self, number: u32) -> ReplicaId {
         *self.ids.get(number as usize).expect("a slot names only replicas that were interned")
     }

@@ -62,7 +62,7 @@ impl Store {
         let mut digest = Digest::default();
         let mut entries = self.entries_from(after.map_or(Bound::Unbounded, Bound::Excluded)).peekable();
         while let Some(entry) = entries.next() {
-            if cfg!(planted = "tombstones_not_in_snapshot") && entry.is_tombstone() {
+            if planted!("tombstones_not_in_snapshot") && entry.is_tombstone() {
                 continue;
             }
             encode(entry, &mut numbers, out);
@@ -236,7 +236,7 @@ fn encode(entry: Entry<'_>, numbers: &mut Numbers, out: &mut Vec<u8>) {
     numbers.put(dot.replica, out);
     put_varint(out, dot.seq);
     out.extend_from_slice(&entry.stamp().0.to_le_bytes());
-    put_varint(out, if cfg!(planted = "version_not_in_snapshot") { 1 } else { entry.version() });
+    put_varint(out, if planted!("version_not_in_snapshot") { 1 } else { entry.version() });
     put_varint(out, entry.changed().0);
     out.extend_from_slice(&entry.content_hash().to_le_bytes());
     if !context.is_empty() {

@@ -110,8 +110,9 @@ impl Met {
         let entry = store.latest(&op.key)?;
         let sequential = op.context.covers(entry.dot())
             || entry.known_dots().any(|known| known.replica == op.dot.replica && known.seq >= op.dot.seq);
+        let sequential = sequential && !planted!("conflict_invented");
         let lost = (op.stamp, op.dot.replica) < (entry.stamp(), entry.dot().replica);
-        if sequential || (lost && cfg!(planted = "conflict_lost_when_the_winner_was_first")) {
+        if sequential || (lost && planted!("conflict_lost_when_the_winner_was_first")) {
             return None;
         }
         let local = Version::of(&entry.operation());

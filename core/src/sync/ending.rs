@@ -72,6 +72,14 @@ impl Engine {
         self.pause(self.outbox.tries_of(replica))
     }
 
+    /// A planted bug: a dial that failed counts as a try for everybody.
+    pub(crate) fn count_tries_offline(&mut self) {
+        let sent = self.own_seq;
+        for replica in self.state.members.iter().map(|(replica, _)| replica).collect::<Vec<_>>() {
+            self.outbox.broke(replica, sent, "offline", self.settings.max_retries);
+        }
+    }
+
     fn pause(&mut self, tries: u32) -> Duration {
         let doubled = self.settings.backoff_first.saturating_mul(1 << tries.min(20));
         let pause = doubled.min(self.settings.backoff_max);

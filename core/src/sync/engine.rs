@@ -151,7 +151,7 @@ impl Engine {
             diverged: BTreeSet::new(),
             traffic: Traffic::default(),
         };
-        if cfg!(planted = "outbox_lost_at_restart") {
+        if planted!("outbox_lost_at_restart") {
             engine.state.acknowledged = own_seq;
         }
         for replica in engine.state.members.iter().map(|(replica, _)| replica).collect::<Vec<_>>() {
@@ -222,7 +222,7 @@ impl Engine {
             applying.met = carried.met;
             applying.conflicts = carried.conflicts;
         }
-        if lsn <= self.durable || cfg!(planted = "acknowledged_before_durable") {
+        if lsn <= self.durable || planted!("acknowledged_before_durable") {
             self.durable(now, lsn, store, out);
         }
     }
@@ -281,7 +281,7 @@ impl Engine {
                 claims_more |= self.claims.join(vector);
             }
         }
-        claims_more |= cfg!(planted = "claimed_before_the_cut") && self.claims.join(&applying.met);
+        claims_more |= planted!("claimed_before_the_cut") && self.claims.join(&applying.met);
         self.state.met.join(&applying.met);
         for met in &applying.conflicts {
             self.note_conflict(now, met, store, out);
@@ -289,7 +289,8 @@ impl Engine {
         if let Some(session) = self.sessions.get_mut(&applying.peer) {
             session.applying -= 1;
             session.taken_lsn = session.taken_lsn.max(applying.through);
-            session.taken_bytes += applying.bytes;
+            session.taken_bytes +=
+                if planted!("credit_leaks") { applying.bytes - applying.bytes / 8 } else { applying.bytes };
             session.ack_at = Some(now.mono);
             if applying.ends_naming {
                 session.full_in = Some(FullIn::Closing { durable: true });
@@ -338,7 +339,7 @@ impl Engine {
             let stall = open && session.mid_walk && session.is_idle() && self.is_relied_on(session);
             [
                 session.ack_at.filter(|_| !session.announced),
-                session.members_at.filter(|_| !session.announced),
+                session.members_at.filter(|_| !session.announced || planted!("deadline_never_quiet")),
                 (open && !session.announced).then_some(session.ping_at),
                 session.suspect_at(self.settings.ack_timeout),
                 stall.then(|| session.last_batch + self.settings.stall_after),
@@ -428,7 +429,7 @@ impl Engine {
         let since = lease_start(now.wall, self.settings.member_lease);
         let graced = lease_start(now.wall, LEASE_GRACE) < self.started;
         let since = if graced { WallTime(0) } else { since };
-        let since = if cfg!(planted = "collected_though_a_member_lacks_it") { WallTime(u64::MAX) } else { since };
+        let since = if planted!("collected_though_a_member_lacks_it") { WallTime(u64::MAX) } else { since };
         let stable = self.state.members.stable(self.me.replica, &self.claims, since);
         // A tombstone from the future would lift every later write above itself.
         collect::plan(store, &stable, Stamp::from_wall(now.wall))

@@ -162,7 +162,7 @@ impl Engine {
             return self.halt(Finding::Rollback { own: self.own_written, told, common }, out);
         }
         let from = match self.state.judge_checkpoint(lsn, boot, self.durable) {
-            Judged::From(from) if cfg!(planted = "resumed_one_too_far") => from.next(),
+            Judged::From(from) if planted!("resumed_one_too_far") => from.next(),
             Judged::From(from) => from,
             Judged::Impossible => return self.halt(Finding::LogRollback { durable: self.durable, told: lsn }, out),
         };
@@ -170,7 +170,7 @@ impl Engine {
         let floor = &self.state.floor;
         let stale = |session: &super::session::Session| {
             let them = session.them.as_ref();
-            !cfg!(planted = "floor_ignored")
+            !planted!("floor_ignored")
                 && *floor != session.said_floor
                 && !them.is_some_and(|them| them.vector.covers_all(floor))
         };
@@ -179,8 +179,8 @@ impl Engine {
         }
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         let Some(them) = session.them.as_ref() else { return };
-        let below_ours = !them.vector.covers_all(&session.said_floor) && !cfg!(planted = "floor_ignored");
-        let below_theirs = !session.said.covers_all(&them.floor) && !cfg!(planted = "floor_ignored");
+        let below_ours = !them.vector.covers_all(&session.said_floor) && !planted!("floor_ignored");
+        let below_theirs = !session.said.covers_all(&them.floor) && !planted!("floor_ignored");
         session.full_out = below_ours.then_some(FullOut::Naming { after: None });
         session.full_in = below_theirs.then_some(FullIn::Named { after: None });
         if below_theirs {

@@ -86,7 +86,7 @@ impl Engine {
     pub(super) fn update_acknowledged(&mut self, now: Now, out: &mut dyn Sink<Effect>) {
         let held = self.state.members.acknowledged(self.me.replica, self.settings.required_acks).min(self.own_seq);
         let sent = self.sessions.values().map(|session| session.sent_seq).max().unwrap_or(0);
-        let held = if cfg!(planted = "next_hop_acknowledges") { held.max(sent) } else { held };
+        let held = if planted!("next_hop_acknowledges") { held.max(sent) } else { held };
         if held <= self.state.acknowledged {
             return;
         }

@@ -90,7 +90,8 @@ impl Engine {
                 self.take_pulse(now, peer, pulse, store, out);
             }
             (Phase::Open, Message::Pong(pulse)) => {
-                if let Some((_, at)) = session.ping.take_if(|(number, _)| *number == pulse.number) {
+                // Pings that arrive together are answered by one pong, to the last.
+                if let Some((_, at)) = session.ping.take_if(|(number, _)| *number <= pulse.number) {
                     session.round_trip = Some(now.mono.since(at));
                     session.ahead_of_answer = 0;
                 }

@@ -182,7 +182,7 @@ impl Engine {
         let (mut parts, mut sent) = (0, 0);
         let mut at_end = true;
         for (count, entry) in store.feed(session.scout).enumerate() {
-            if entry.changed() > durable && !cfg!(planted = "offered_before_durable") {
+            if entry.changed() > durable && !planted!("offered_before_durable") {
                 break;
             }
             if count >= STEP || parts >= MAX_PARTS / 2 || (parts > 0 && out.len() - start >= room) {
@@ -191,7 +191,7 @@ impl Engine {
             }
             let class = classify(session, me, &entry, may_put_off);
             if class == Class::Send {
-                if let Some(known) = entry.known_beyond().filter(|_| !cfg!(planted = "known_not_passed_on")) {
+                if let Some(known) = entry.known_beyond().filter(|_| !planted!("known_not_passed_on")) {
                     for loser in self.state.conflicts.losers(entry.key(), entry.dot(), &session.vector) {
                         let part = Part::Entry { op: loser, known: VersionVector::EMPTY };
                         part.encode(&mut session.origins_out, out);
@@ -216,9 +216,9 @@ impl Engine {
         // What is not durable may have superseded what was durable below the cursor, and a crash would bring that back
         // there: a peer may remember only a point at which nothing was in the air.
         let through = if store.last_changed() <= durable { session.settled } else { session.told };
-        let through = if cfg!(planted = "checkpoint_over_what_is_put_off") { session.scout } else { through };
+        let through = if planted!("checkpoint_over_what_is_put_off") { session.scout } else { through };
         let mut due = parts > 0 || !at_end || through.0 >= session.told.0 + STEP as u64;
-        if at_end {
+        if at_end || planted!("cut_before_the_end") {
             session.sent_seq = session.sent_seq.max(self.own_seq);
             let cut = cut(&self.claims, session, me, store, durable);
             let closes_full = matches!(session.full_out, Some(FullOut::Closing));
@@ -295,7 +295,7 @@ impl Engine {
 fn classify(session: &Session, me: ReplicaId, entry: &Entry<'_>, may_put_off: bool) -> Class {
     let mut class = Class::Covered;
     for dot in entry.known_dots() {
-        if session.vector.covers(dot) || (cfg!(planted = "skipped_by_winner_alone") && dot != entry.dot()) {
+        if session.vector.covers(dot) || (planted!("skipped_by_winner_alone") && dot != entry.dot()) {
             continue;
         }
         // Its own operations the peer is sure to claim in a moment.
@@ -332,7 +332,7 @@ fn settle(session: &mut Session, me: ReplicaId, store: &Store) {
 /// entries put off or not yet durable. Only what is new to the peer.
 fn cut(claims: &VersionVector, session: &Session, me: ReplicaId, store: &Store, durable: Lsn) -> VersionVector {
     let mut cut = claims.clone();
-    if (session.settled < session.scout || store.last_changed() > durable) && !cfg!(planted = "cut_not_held_back") {
+    if (session.settled < session.scout || store.last_changed() > durable) && !planted!("cut_not_held_back") {
         for (count, entry) in store.feed(session.settled).enumerate() {
             if count == LOOK {
                 // Entries that are put off hold no own dots that the peer lacks.

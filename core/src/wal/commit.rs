@@ -93,7 +93,7 @@ impl Wal {
     /// Writes the closing frame, with nothing undurable before it if there may be no room for it.
     fn write_closing_frame(&mut self, out: &mut dyn Sink<Effect>) {
         if self.files.active.has_room(EMPTY_FRAME, 0) || self.progress.durable == self.progress.written {
-            self.write_frame(FrameKind::Close, FrameBuilder::default(), !cfg!(planted = "close_without_sync"), out);
+            self.write_frame(FrameKind::Close, FrameBuilder::default(), !planted!("close_without_sync"), out);
         } else {
             self.sync_through = self.progress.written;
         }
@@ -105,11 +105,11 @@ impl Wal {
         let Progress { submitted, durable, .. } = self.progress;
         let through = Lsn(submitted.0 + u64::from(frame.count()));
         let active = &mut self.files.active;
-        let durable = if cfg!(planted = "watermark_never_moves") { Lsn::ZERO } else { durable };
+        let durable = if planted!("watermark_never_moves") { Lsn::ZERO } else { durable };
         let data = Bytes::from(frame.seal(kind, submitted.next(), durable, active.salt()));
         let offset = active.end;
         active.end += data.len() as u64;
-        let syncs = sync && !cfg!(planted = "ack_before_sync");
+        let syncs = sync && !planted!("ack_before_sync");
         let op = DiskOp::Write { file: active.file, offset, data: data.clone(), sync: syncs };
         let token = self.asker.ask(Lane::Commit, op, out);
         self.flight = Some((token, Step::Frame(Flight { kind, offset, data, sync, through, states: durable })));
@@ -120,7 +120,7 @@ impl Wal {
     /// Takes the outcome of the operation of the commit path.
     pub(super) fn step_completed(&mut self, step: Step, result: DiskResult, out: &mut dyn Sink<Effect>) {
         if let Err(error) = result
-            && !cfg!(planted = "poison_ignored")
+            && !planted!("poison_ignored")
         {
             if self.ends_without_closing_frame(&step, &error) {
                 self.life = Life::Leaving;
@@ -172,7 +172,7 @@ impl Wal {
             self.stated.durable = flight.states;
             self.became_durable(out);
         } else if let SyncMode::Every(interval) = self.settings.sync
-            && !cfg!(planted = "sync_timer_forgotten")
+            && !planted!("sync_timer_forgotten")
         {
             self.sync_at.get_or_insert(self.now + interval);
         }

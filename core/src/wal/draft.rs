@@ -195,14 +195,14 @@ impl Draft {
                 self.stage = Stage::Room;
                 out.push(Effect::SnapshotRoom);
             }
-            Stage::Writing { last: true } if cfg!(planted = "snapshot_without_sync") => {
+            Stage::Writing { last: true } if planted!("snapshot_without_sync") => {
                 self.stage = Stage::Syncing;
                 return self.advance(completion, durable, asker, out);
             }
             Stage::Writing { last: true } => self.ask(Stage::Syncing, DiskOp::Sync { file: self.file }, asker, out),
             Stage::Syncing => {
                 self.stage = Stage::Waiting;
-                if durable < self.reaches && !cfg!(planted = "snapshot_ahead_of_log") {
+                if durable < self.reaches && !planted!("snapshot_ahead_of_log") {
                     return DraftNews::Needs(self.reaches);
                 }
                 self.read(0, asker, out);
@@ -213,7 +213,7 @@ impl Draft {
                 let to = FileName::Snapshot(self.at).to_name();
                 self.ask(Stage::Renaming, DiskOp::Rename { from, to }, asker, out);
             }
-            Stage::Renaming if cfg!(planted = "snapshot_without_dir_sync") => {
+            Stage::Renaming if planted!("snapshot_without_dir_sync") => {
                 return DraftNews::Done(SnapshotFile { at: self.at, bytes: self.len });
             }
             Stage::Renaming => self.ask(Stage::SyncingDir, DiskOp::SyncDir, asker, out),

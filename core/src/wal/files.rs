@@ -80,7 +80,7 @@ impl Files {
     pub(super) fn superfluous(&self) -> Option<FileName> {
         let at = self.snapshot?.at;
         if let Some(oldest) = self.older.front()
-            && (self.end_of_first() <= at || cfg!(planted = "segment_removed_too_early"))
+            && (self.end_of_first() <= at || planted!("segment_removed_too_early"))
         {
             return Some(FileName::Segment(oldest.number));
         }

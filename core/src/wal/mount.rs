@@ -73,18 +73,18 @@ impl Mount {
         let file = report.next_file;
         if let Some(last) = last {
             steps.push_back(Step::Do(DiskOp::Open { file, name: last.name.clone() }));
-            if let Some(unproven) = unproven.filter(|_| !cfg!(planted = "unproven_not_rewritten")) {
+            if let Some(unproven) = unproven.filter(|_| !planted!("unproven_not_rewritten")) {
                 let op = DiskOp::Write { file, offset: unproven.offset, data: unproven.bytes, sync: false };
                 steps.push_back(Step::Do(op));
             }
-            if let Some(torn) = torn.filter(|_| !cfg!(planted = "torn_tail_left")) {
+            if let Some(torn) = torn.filter(|_| !planted!("torn_tail_left")) {
                 steps.extend(cut(file, &torn).into_iter().map(Step::Do));
             }
             if let Some(capacity) = last.cut_from() {
                 let len = capacity - last.len;
                 steps.push_back(Step::Refill(DiskOp::Zero { file, offset: last.len, len, sync: false }));
             }
-            if !cfg!(planted = "mount_without_sync") {
+            if !planted!("mount_without_sync") {
                 steps.push_back(Step::Do(DiskOp::Sync { file }));
                 steps.push_back(Step::Do(DiskOp::SyncDir));
             }

@@ -41,7 +41,7 @@ impl Wal {
         let first_lsn = self.progress.submitted.next();
         let header = SegmentHeader { log, number: number + 1, first_lsn, capacity, salt };
         self.incoming = Some(Incoming { header, file });
-        self.write_frame(FrameKind::Seal, FrameBuilder::default(), !cfg!(planted = "seal_without_sync"), out);
+        self.write_frame(FrameKind::Seal, FrameBuilder::default(), !planted!("seal_without_sync"), out);
     }
 
     pub(super) fn seal_completed(&mut self, out: &mut dyn Sink<Effect>) {
@@ -60,7 +60,7 @@ impl Wal {
     }
 
     pub(super) fn rename_completed(&mut self, out: &mut dyn Sink<Effect>) {
-        if cfg!(planted = "roll_without_dir_sync") {
+        if planted!("roll_without_dir_sync") {
             return self.roll_completed(out);
         }
         self.step(Step::SyncDir, DiskOp::SyncDir, out);

@@ -63,7 +63,7 @@ impl Sweep {
 
     /// Removes the next superfluous file, unless one is being removed or files are pinned.
     pub(super) fn drive(&mut self, files: &Files, asker: &mut Asker, out: &mut dyn Sink<Effect>) {
-        if self.step.is_some() || (self.pins > 0 && !cfg!(planted = "pin_ignored")) || self.stopped {
+        if self.step.is_some() || (self.pins > 0 && !planted!("pin_ignored")) || self.stopped {
             return;
         }
         if let Some(file) = files.superfluous() {

@@ -1,5 +1,5 @@
 //! Invariant 11: the states of the outbox add up, and what it holds is the own durable operations that are not
-//! acknowledged.
+//! acknowledged. A try is a link that broke: being offline is none.
 
 use super::{Judge, Moment};
 use crate::plan::HostId;
@@ -17,7 +17,13 @@ impl Judge for OutboxAddsUp {
     }
 
     fn see(&mut self, host: HostId, moment: &Moment<'_>) -> Result<(), String> {
-        let Moment::Stepped { outbox, witness, .. } = moment else { return Ok(()) };
+        let Moment::Stepped { outbox, witness, broken_links, .. } = moment else { return Ok(()) };
+        if outbox.retries > *broken_links {
+            let retries = outbox.retries;
+            return Err(format!(
+                "{retries} tries are counted, but only {broken_links} links have broken since the start"
+            ));
+        }
         if outbox.acknowledged > outbox.last || outbox.pruned > outbox.acknowledged {
             return Err(format!("more is acknowledged than issued, or pruned than acknowledged: {outbox:?}"));
         }

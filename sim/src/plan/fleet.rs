@@ -175,7 +175,7 @@ impl Climate {
                     ..session::Settings::default()
                 },
                 dial_timeout: Duration::from_secs(3),
-                first_pause: Duration::from_millis(50),
+                first_pause: Duration::from_millis(150),
                 longest_pause: Duration::from_secs(5),
                 steady_after: Duration::from_secs(1),
                 ..endpoint::Settings::default()

@@ -24,6 +24,7 @@ impl World {
             host.pump(&mut self.stage)?;
         }
         self.come_together()?;
+        self.stage.calm = true;
         for index in 0..self.hosts.len() {
             let change = PlannedWrite { key: index as u16, change: Change::Put(9), expect: Expect::Any };
             self.schedule(self.stage.now, HostId(index as u8), What::Write { number: PROBE, writes: vec![change] });
@@ -37,7 +38,11 @@ impl World {
                 self.stage.see(host, &Moment::Stuck(stuck))?;
             }
         }
-        self.come_together()
+        self.come_together()?;
+        // Time for whatever was asked of a peer and not answered to be noticed.
+        self.run_for(self.hosts.iter().map(|host| host.knobs.exchange.ack_timeout_ms * 1_100).max().unwrap_or(0))?;
+        self.stage.calm = false;
+        Ok(())
     }
 
     /// Every node is closed and opened again; then all are still, or again, the same.

@@ -49,6 +49,8 @@ pub(super) struct Host {
     /// Outputs carried out.
     outputs: u64,
     wakes: Wakes,
+    /// Links that ended since the last start.
+    pub(super) broken_links: u64,
     /// Further delay of disk operations, in microseconds.
     pub(super) stall: u64,
     /// Until when an operation may still be late because of it.
@@ -131,6 +133,7 @@ impl Host {
             deadline: None,
             outputs: 0,
             wakes: Wakes::default(),
+            broken_links: 0,
             stall: 0,
             late_until: 0,
             flights: BTreeMap::new(),
@@ -368,6 +371,7 @@ impl Host {
             replica: status.replica,
             outbox: &status.outbox,
             witness: stage.witness.as_ref(),
+            broken_links: self.broken_links,
             waited: self.oracle.waiting_since().map(|since| now - since),
             hindered: self.struck || self.disk.is_limited() || self.stall > 0 || now < self.late_until,
             wrong: wrong.as_deref(),

@@ -312,6 +312,9 @@ impl Host {
 
     /// What a node says about others.
     pub(super) fn heard_of_others(&mut self, stage: &mut Stage, event: &Event) -> Result<(), Failure> {
+        if let Event::LinkDown { .. } = event {
+            self.broken_links += 1;
+        }
         let what = match event {
             Event::LinkUp { .. } => {
                 stage.tally.mark(Mark::LinkUp);
@@ -326,6 +329,12 @@ impl Host {
             }
             Event::Sync(sync::Event::Identity(finding)) => format!("{finding}"),
             Event::Distrusted { .. } | Event::KeyCloned { .. } => format!("{event:?}"),
+            Event::LinkDown { cause: Some(sync::CloseReason::Silent), .. }
+                if stage.calm && self.has_patience(stage) =>
+            {
+                let stuck = "a link is given up for silence, though nothing is lost and nobody is down";
+                return stage.see(self.id, &Moment::Stuck(stuck.into()));
+            }
             Event::LinkDown { reason, cause, .. } if is_accusation(reason) || cause.as_ref().is_some_and(blames) => {
                 let what = format!("nobody here breaks a protocol, but a link ended so: {reason}; {cause:?}");
                 return stage.see(self.id, &Moment::Untrue(what));
@@ -337,6 +346,11 @@ impl Host {
             _ => return Ok(()),
         };
         stage.see(self.id, &Moment::Untrue(format!("nobody has copied or rolled back anything, but: {what}")))
+    }
+
+    /// Whether an answer can be here before patience ends, however long the way.
+    fn has_patience(&self, stage: &Stage) -> bool {
+        self.knobs.exchange.ack_timeout_ms * 1_000 > 10 * (stage.climate.latency + stage.climate.per_kib)
     }
 
     /// One look at what is kept for peers.

@@ -26,6 +26,7 @@ impl Host {
         self.life += 1;
         stage.follow(self.id, self.life);
         self.struck = false;
+        self.broken_links = 0;
         self.knobs = self.next_knobs.take().unwrap_or(self.knobs);
         self.let_rot(stage);
         stage.note(self.id, format_args!("start {}", self.life));

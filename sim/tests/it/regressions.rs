@@ -57,3 +57,16 @@ fn a_peer_that_has_to_wait_for_a_full_exchange_does_not_make_the_node_spin() {
     let story = story.until_looked(100, "a full exchange", compares).block_one_way("A", "C").connect("C", "D");
     story.run_for(12_000_000).connect("A", "C").end();
 }
+
+/// Seed 111: pings that a partition had kept came through together and were answered by one pong, to the last of them. The
+/// node waited for the one to the first, and gave up a link on which nothing was wrong.
+#[test]
+fn one_pong_answers_all_pings_that_arrive_together() {
+    let exchange = Exchange { ping_ms: 1_000, ack_timeout_ms: 5_000, ..Exchange::DEFAULT };
+    let fleet = Fleet::of(2, Knobs { exchange, ..Knobs::SMALL });
+    let story =
+        Several::apart_with("pongs", &fleet).connect("A", "B").settle().block_one_way("A", "B").run_for(3_000_000);
+    let story = story.connect("A", "B").run_for(500_000).put("B", "k", "1").wait_for("A", "k", "1");
+    let links = |world: &mut sim::world::World| world.tally().marks.get(&Mark::LinkUp) == Some(&2);
+    story.run_for(6_000_000).until("each has had one link", links).expect_links("A", 1).end();
+}

@@ -179,6 +179,9 @@ impl Peer {
         let whole = if self.last_end.as_ref().is_some_and(CloseReason::needs_operator) {
             settings.longest_pause
         } else {
+            if planted!("dialler_gives_up") && self.failures > 8 {
+                return settings.longest_pause.saturating_mul(1000);
+            }
             let doublings = self.failures.saturating_sub(1).min(20);
             settings.first_pause.saturating_mul(1 << doublings).min(settings.longest_pause)
         };

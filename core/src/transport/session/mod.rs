@@ -227,7 +227,7 @@ impl Session {
 
     /// Seals and sends what waits, as far as the window allows.
     pub fn flush(&mut self, now: Instant, out: &mut dyn Sink<Effect>) {
-        while self.in_flight < self.local.settings.send_window || cfg!(planted = "send_window_ignored") {
+        while self.in_flight < self.local.settings.send_window || planted!("send_window_ignored") {
             let Phase::Up(link) = &mut self.phase else { return };
             let Some(record) = link.next_record(now, &self.local.settings) else { break };
             self.emit(now, record, out);

@@ -60,7 +60,7 @@ pub(super) fn judge(bytes: &Bytes, at: usize, salt: FrameSalt, lost: Lsn, follow
     } else if promised >= lost {
         proof = Some(format!("the snapshot says that LSN {promised} was durable"));
     }
-    if cfg!(planted = "damage_taken_for_torn") {
+    if planted!("damage_taken_for_torn") {
         proof = None;
     }
     proof.map_or(Verdict::Torn, |proof| Verdict::Damaged { proof, resume })
