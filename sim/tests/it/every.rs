@@ -1,7 +1,7 @@
 //! All named stories together: each is listed, each is the same when it is told again, here and in another process, and
-//! the paragraphs of the design are covered by them.
+//! has its place in the table of the manual.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
 
@@ -57,6 +57,28 @@ fn every_story_is_listed() {
         let listed: Vec<&str> = listed.iter().map(|(name, _)| *name).collect();
         assert_eq!(listed, tests_in(source), "{file}.rs: its list of stories is not that of its tests");
     }
+}
+
+/// What stands in backquotes in the table of stories.
+fn stories_of_the_manual() -> BTreeSet<&'static str> {
+    let manual = include_str!("../../../docs/simulation.md");
+    let (_, from) = manual.split_once("\n## Stories\n").expect("a section about stories");
+    let (section, _) = from.split_once("\n## ").expect("a section behind it");
+    let rows = section.lines().filter(|line| line.starts_with("| "));
+    rows.flat_map(|row| row.split('`').skip(1).step_by(2)).collect()
+}
+
+#[test]
+fn the_manual_names_every_story_and_no_other() {
+    let named = stories_of_the_manual();
+    let told: BTreeSet<&str> = FILES.iter().flat_map(|(.., source)| tests_in(source)).collect();
+    let played = [include_str!("turmoil.rs"), include_str!("seeds.rs")].into_iter().flat_map(tests_in);
+    let all: BTreeSet<&str> = told.iter().copied().chain(played).collect();
+    let unknown: Vec<_> = named.difference(&all).collect();
+    assert!(unknown.is_empty(), "the table names stories that nobody tells: {unknown:?}");
+    let regressions: BTreeSet<&str> = tests_in(include_str!("regressions.rs")).into_iter().collect();
+    let missing: Vec<_> = told.iter().filter(|name| !named.contains(*name) && !regressions.contains(*name)).collect();
+    assert!(missing.is_empty(), "the table lacks {missing:?}");
 }
 
 #[test]
