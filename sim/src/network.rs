@@ -134,6 +134,13 @@ impl Network {
         paths.into_iter().flat_map(|(from, to)| self.go_on(now, from, to)).collect()
     }
 
+    /// A host that has not heard yet that one of its connections is broken.
+    #[must_use]
+    pub fn deaf_end(&self) -> Option<HostId> {
+        let broken = self.wires.values().filter(|connection| connection.dead);
+        broken.flat_map(|connection| &connection.ends).find(|end| end.link.is_some()).map(|end| end.host)
+    }
+
     /// A host dials another.
     pub fn dial(&mut self, from: HostId, link: LinkId, to: HostId) -> Vec<Due> {
         self.last += 1;
@@ -239,12 +246,12 @@ impl Network {
         if let Some(end) = connection.ends.get_mut(side) {
             end.link = None;
         }
-        if connection.dead || connection.ends.iter().all(|end| end.link.is_none()) {
+        if connection.ends.iter().all(|end| end.link.is_none()) {
             self.wires.remove(&wire);
             return Vec::new();
         }
-        if !connection.stands {
-            connection.dead = true;
+        connection.dead |= !connection.stands;
+        if connection.dead {
             return Vec::new();
         }
         if let Some(lane) = connection.lanes.get_mut(side) {

@@ -131,15 +131,14 @@ pub fn run(names: &[&str], time: Duration) -> Result<bool, String> {
 /// Runs the swarm with a bug awake, prints what became of it, and gives the promise that was found broken.
 fn hunt(binary: &Path, bug: &str, time: Duration) -> Result<Option<String>, String> {
     let begun = Instant::now();
-    let hunt = if BUGS.iter().any(|known| known.name == bug && known.is_in_the_driver()) { "hunt-hosts" } else { "hunt" };
+    let hunt =
+        if BUGS.iter().any(|known| known.name == bug && known.is_in_the_driver()) { "hunt-hosts" } else { "hunt" };
     let mut command = Command::new(binary);
     command.args([hunt, "--seconds", &time.as_secs().to_string()]);
     if hunt == "hunt" {
         command.args(["--planted", bug]);
     }
-    let output = command
-        .output()
-        .map_err(|error| format!("the simulator does not run: {error}"))?;
+    let output = command.output().map_err(|error| format!("the simulator does not run: {error}"))?;
     let said = String::from_utf8_lossy(&output.stdout);
     let mut words = said.trim().splitn(3, ' ');
     let (verdict, seeds, by) = (words.next(), words.next().unwrap_or("?"), words.next().unwrap_or("?"));

@@ -119,8 +119,8 @@ struct Stage {
     steps: u64,
     /// Where the run is to stop.
     halt: Option<u64>,
-    /// Faults have stopped and all nodes were the same once: no link has a reason to break.
-    calm: bool,
+    /// Faults have stopped and all nodes were the same once: within so many microseconds whoever is asked has answered.
+    calm: Option<u64>,
     /// Steps since the time last went on.
     still: u64,
     trace: Trace,
@@ -214,7 +214,7 @@ impl World {
             next_event: 0,
             steps: 0,
             halt: None,
-            calm: false,
+            calm: None,
             still: 0,
             trace: Trace::new(keep_trace),
             court: Court::new(),

@@ -96,7 +96,8 @@ impl Several {
             }
             self = self.run_for(every);
         }
-        panic!("{}: {what} never comes", self.name);
+        let trace = self.world.end(None).trace;
+        panic!("{}: {what} never comes\n{}", self.name, trace.lines().join("\n"));
     }
 
     /// Writes one value at a node, and demands that it is answered.

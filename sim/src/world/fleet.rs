@@ -24,7 +24,8 @@ impl World {
             host.pump(&mut self.stage)?;
         }
         self.come_together()?;
-        self.stage.calm = true;
+        self.give_up_what_leads_nowhere()?;
+        self.stage.calm = Some(self.longest_answer());
         for index in 0..self.hosts.len() {
             let change = PlannedWrite { key: index as u16, change: Change::Put(9), expect: Expect::Any };
             self.schedule(self.stage.now, HostId(index as u8), What::Write { number: PROBE, writes: vec![change] });
@@ -41,7 +42,27 @@ impl World {
         self.come_together()?;
         // Time for whatever was asked of a peer and not answered to be noticed.
         self.run_for(self.hosts.iter().map(|host| host.knobs.exchange.ack_timeout_ms * 1_100).max().unwrap_or(0))?;
-        self.stage.calm = false;
+        self.stage.calm = None;
+        Ok(())
+    }
+
+    /// What it takes at most to ask and to be answered: both ways, several times over, and until the slowest has synced.
+    fn longest_answer(&self) -> u64 {
+        let climate = &self.stage.climate;
+        let slowest = self.hosts.iter().map(|host| host.knobs.sync_every).max().unwrap_or(0);
+        10 * (climate.latency + climate.per_kib) + 2 * slowest
+    }
+
+    /// Waits until every end of a broken connection has been noticed for what it is.
+    fn give_up_what_leads_nowhere(&mut self) -> Result<(), Failure> {
+        let until = self.stage.now + HEALING;
+        while let Some(host) = self.stage.network.deaf_end() {
+            if self.stage.now > until {
+                let stuck = "holds on to a connection that broke long ago";
+                return self.stage.see(host, &Moment::Stuck(stuck.into()));
+            }
+            self.run_for(LOOK)?;
+        }
         Ok(())
     }
 

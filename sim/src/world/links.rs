@@ -330,7 +330,7 @@ impl Host {
             Event::Sync(sync::Event::Identity(finding)) => format!("{finding}"),
             Event::Distrusted { .. } | Event::KeyCloned { .. } => format!("{event:?}"),
             Event::LinkDown { cause: Some(sync::CloseReason::Silent), .. }
-                if stage.calm && self.has_patience(stage) =>
+                if stage.calm.is_some_and(|longest| self.knobs.exchange.ack_timeout_ms * 1_000 > longest) =>
             {
                 let stuck = "a link is given up for silence, though nothing is lost and nobody is down";
                 return stage.see(self.id, &Moment::Stuck(stuck.into()));
@@ -346,11 +346,6 @@ impl Host {
             _ => return Ok(()),
         };
         stage.see(self.id, &Moment::Untrue(format!("nobody has copied or rolled back anything, but: {what}")))
-    }
-
-    /// Whether an answer can be here before patience ends, however long the way.
-    fn has_patience(&self, stage: &Stage) -> bool {
-        self.knobs.exchange.ack_timeout_ms * 1_000 > 10 * (stage.climate.latency + stage.climate.per_kib)
     }
 
     /// One look at what is kept for peers.
