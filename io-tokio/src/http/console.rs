@@ -50,6 +50,8 @@ pub(super) fn assets() -> Router {
 struct Overview {
     node: Node,
     status: Status,
+    /// Why it is not ready, if it is not.
+    doubt: Option<String>,
     peers: Peers,
     outbox: Outbox,
     conflicts: Shown,
@@ -87,6 +89,7 @@ async fn look(local: &mut Local, history: Vec<Sample>, lines: Vec<Remembered>) -
     Ok(Overview {
         node: local.node().await?,
         status: local.status().await?,
+        doubt: super::is_ready(&local.client().status()?).err(),
         peers: local.peers().await?,
         outbox: local.outbox().await?,
         conflicts: shown(local.conflicts().await?),

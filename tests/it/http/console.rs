@@ -137,6 +137,11 @@ fn it_fits_narrow_and_wide_windows_in_light_and_dark() {
                 "return [document.documentElement.scrollWidth, matchMedia('(prefers-color-scheme: dark)').matches]",
             );
             assert_eq!(shown[1], tone == "dark");
+            let hidden = browser.run(
+                "return [...document.querySelectorAll('.scroll')].filter((box) => box.scrollWidth > box.clientWidth)\
+                 .map((box) => box.firstElementChild.id)",
+            );
+            assert_eq!(hidden, serde_json::json!([]), "{tone} {name}: tables that are wider than their place");
             assert!(
                 shown[0].as_u64().unwrap() <= u64::from(width),
                 "{tone} {name}: the page is wider than its window: {shown}"

@@ -1,7 +1,8 @@
 // Charts of the last minutes, as SVG.
 
 const SVG = "http://www.w3.org/2000/svg";
-const [WIDTH, HEIGHT, MINUTES] = [300, 88, 10];
+const [WIDTH, HEIGHT] = [300, 88];
+const [LEAST, MOST] = [60000, 600000];
 
 function node(name, attributes) {
   const element = document.createElementNS(SVG, name);
@@ -9,9 +10,12 @@ function node(name, attributes) {
   return element;
 }
 
-// `points`: [ms, value] each, in order; a value that is null makes a gap.
+// The time that charts show: what there is, within bounds.
+export const shownSpan = (points, now) => Math.min(Math.max(now - (points[0]?.[0] ?? now), LEAST), MOST);
+
+// `points`: [ms, value] each, in order; a value that is null makes a gap. Returns the greatest value, or null.
 export function draw(svg, points, tone, now) {
-  const from = now - MINUTES * 60000;
+  const from = now - shownSpan(points, now);
   const values = points.map(([, value]) => value).filter((value) => value !== null);
   const top = Math.max(...values, 1) * 1.1;
   const floor = HEIGHT - 4;
@@ -27,6 +31,7 @@ export function draw(svg, points, tone, now) {
     parts.push(node("path", { class: `line tone-${tone}`, d: path }));
   }
   svg.replaceChildren(...parts);
+  return values.length ? Math.max(...values) : null;
 }
 
 // Stretches without a gap; a single point is drawn as a short line.

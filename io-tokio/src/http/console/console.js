@@ -1,6 +1,6 @@
 // The console of a node: asks for an overview every two seconds, and shows it.
 
-import { draw } from "./charts.js";
+import { draw, shownSpan } from "./charts.js";
 import { at, bytes, clock, count, counted, encoded, fill, make, micros, moment, raw, short, shown, span, written } from "./view.js";
 
 const STEP = 2000;
@@ -18,6 +18,7 @@ if (given) {
 }
 
 class Locked extends Error {}
+class NotNow extends Error {}
 
 async function ask(path, options = {}) {
   const token = sessionStorage.getItem(TOKEN);
@@ -30,6 +31,7 @@ async function ask(path, options = {}) {
   }
   const isJson = answer.headers.get("content-type")?.startsWith("application/json");
   const body = isJson ? await answer.json() : null;
+  if (answer.status === 503) throw new NotNow(body?.error?.message);
   if (!answer.ok) throw new Error(body?.error?.message ?? `HTTP ${answer.status}`);
   return body.schema ? body.data : body;
 }
@@ -63,7 +65,7 @@ async function turn() {
       state("waiting", "locked");
       return;
     }
-    state("gone", "no answer");
+    state(error instanceof NotNow ? "waiting" : "gone", error instanceof NotNow ? "not open yet" : "no answer");
   }
   timer = setTimeout(turn, document.hidden ? STEP * 5 : STEP);
 }
@@ -77,12 +79,13 @@ function state(name, text) {
 
 const STATE_TEXTS = { ready: "ready", no_room: "no room on the disk", degraded: "degraded", closing: "closing" };
 
-function show({ node, status, peers, outbox, conflicts, history: samples, lines }) {
+function show({ node, status, doubt, peers, outbox, conflicts, history: samples, lines }) {
   document.title = `${node.node_id} · Softadastra`;
   at("name").textContent = node.node_id;
   at("identity").textContent =
     `replica ${node.replica_id.slice(0, 8)} · version ${node.version} · ${node.os} · up for ${span(node.uptime_ms)}`;
-  if (status.halted) state("halted", "halted");
+  // It may take writes, and not be ready all the same.
+  if (status.state === "ready" && doubt) state("doubtful", doubt);
   else state(status.state, STATE_TEXTS[status.state] ?? status.state);
   seen.samples.push(...samples);
   seen.samples = seen.samples.slice(-300);
@@ -126,16 +129,20 @@ function charts() {
       chart.svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
       chart.svg.setAttribute("class", "chart");
       chart.svg.setAttribute("role", "img");
-      at("charts").append(make("figure", {}, make("figcaption", {}, chart.name, chart.label), chart.svg));
+      chart.peak = make("p", { class: "quiet peak" });
+      at("charts").append(make("figure", {}, make("figcaption", {}, chart.name, chart.label), chart.svg, chart.peak));
     }
   }
   const now = seen.samples.at(-1)?.at_ms ?? Date.now();
-  for (const { of, text, tone, svg, label, name } of CHARTS) {
+  const minutes = Math.round(shownSpan(seen.samples.map((sample) => [sample.at_ms]), now) / 60000);
+  at("h-charts").textContent = minutes > 1 ? `The last ${minutes} minutes` : "The last minute";
+  for (const { of, text, tone, svg, label, peak, name } of CHARTS) {
     const points = seen.samples.map((sample) => [sample.at_ms, of(sample)]);
     const last = points.at(-1)?.[1] ?? null;
     label.textContent = last === null ? "–" : text(last);
     svg.setAttribute("aria-label", `${name}: ${label.textContent}`);
-    draw(svg, points, tone, now);
+    const most = draw(svg, points, tone, now);
+    peak.textContent = most === null ? "nothing yet" : `most: ${text(most)}`;
   }
 }
 
@@ -153,13 +160,15 @@ function showPeers({ transport, accepted, peers }) {
     const flow = peer.sync;
     const trouble = peer.last_error && peer.state !== "connected" ? peer.last_error : null;
     const skewed = flow && Math.abs(flow.clock_ahead_ms) > 60000 ? `its clock is off by ${span(Math.abs(flow.clock_ahead_ms))}` : "";
+    const number = flow ? "number" : "number none";
+    const cell = (name, className, content) => make("td", { class: className, "data-name": name }, content);
     return make("tr", {},
-      make("td", {}, peer.node_id ?? peer.addresses[0] ?? short(peer.public_key ?? "?", 12)),
-      make("td", {}, make("span", { class: "pill", "data-tone": TONES[peer.state] }, peer.held ? "held" : peer.state)),
-      make("td", { class: "number" }, flow ? (flow.lag >= 10000 ? "10,000+" : count(flow.lag)) : "–"),
-      make("td", { class: "number" }, flow ? `${count(flow.holds)} of ${count(accepted)}` : "–"),
-      make("td", { class: "number" }, micros(peer.round_trip_us)),
-      make("td", { class: trouble?.needs_operator ? "trouble bad" : "trouble" }, trouble ? short(trouble.message, 140) : skewed));
+      cell("", "peer", peer.node_id ?? peer.addresses[0] ?? short(peer.public_key ?? "?", 12)),
+      cell("", "", make("span", { class: "pill", "data-tone": TONES[peer.state] }, peer.held ? "held" : peer.state)),
+      cell("Lag", number, flow ? (flow.lag >= 10000 ? "10,000+" : count(flow.lag)) : "–"),
+      cell("Holds", number, flow ? `${count(flow.holds)} of ${count(accepted)}` : "–"),
+      cell("Round trip", number, micros(peer.round_trip_us)),
+      cell("", trouble?.needs_operator ? "trouble bad" : "trouble", trouble ? short(trouble.message, 140) : skewed));
   };
   const key = peers.map(({ up_ms: _up, silent_ms: _silent, next_dial_ms: _next, ...rest }) => rest);
   const none = "No peer is known. `softadastra ticket` here and `softadastra join` there bring two nodes together.";
