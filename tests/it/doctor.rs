@@ -89,12 +89,7 @@ fn damage_is_told_with_both_ways_on() {
     for value in ["a value that is to rot", "another"] {
         place.run(&["store", "put", "k", value]).ok();
     }
-    let files = std::fs::read_dir(place.data().join("wal")).unwrap().map(|entry| entry.unwrap().path());
-    let segment = files.filter(|path| path.extension().is_some_and(|ending| ending == "seg")).min().unwrap();
-    let mut bytes = std::fs::read(&segment).unwrap();
-    let at = bytes.windows(8).position(|window| window == b"is to ro").unwrap();
-    bytes[at] ^= 1;
-    std::fs::write(&segment, bytes).unwrap();
+    place.rot(b"is to rot");
     let ran = place.run(DOCTOR);
     fails(&ran, "log", "restore a backup, or salvage what is left with `softadastra wal repair`");
 }

@@ -14,6 +14,7 @@ mod fuzz_corpus;
 mod guides;
 mod http;
 mod import;
+mod json_schema;
 mod network;
 mod noise_peer;
 mod operations;

@@ -67,13 +67,7 @@ fn an_opening_that_fails_is_told_with_what_became_of_the_data() {
 
     place.run(&["store", "put", "k", "a value that is to rot"]).ok();
     place.run(&["store", "put", "k", "another"]).ok();
-    let wal = place.data().join("wal");
-    let segments = std::fs::read_dir(wal).unwrap().map(|entry| entry.unwrap().path());
-    let segment = segments.filter(|path| path.extension().is_some_and(|ending| ending == "seg")).min().unwrap();
-    let mut bytes = std::fs::read(&segment).unwrap();
-    let at = bytes.windows(8).position(|window| window == b"is to ro").unwrap();
-    bytes[at] ^= 1;
-    std::fs::write(&segment, bytes).unwrap();
+    place.rot(b"is to rot");
     let damaged = place.run(&["--log-format", "json", "node", "start"]);
     let told = damaged.stderr.lines().find(|line| line.contains("\"open_failed\"")).unwrap();
     assert_eq!(events(told)[0]["local_state"], "damaged", "{told}");

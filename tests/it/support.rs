@@ -130,6 +130,18 @@ impl Place {
         path
     }
 
+    /// Flips a bit of these bytes where they stand in the oldest segment of the log.
+    pub(crate) fn rot(&self, stored: &[u8]) {
+        let files = std::fs::read_dir(self.data().join("wal")).expect("there is a log");
+        let files = files.map(|entry| entry.expect("it can be read").path());
+        let segment = files.filter(|path| path.extension().is_some_and(|ending| ending == "seg")).min();
+        let segment = segment.expect("there is a segment");
+        let mut bytes = std::fs::read(&segment).expect("it can be read");
+        let at = bytes.windows(stored.len()).position(|window| window == stored).expect("they stand there");
+        bytes[at] ^= 1;
+        std::fs::write(&segment, bytes).expect("it can be written");
+    }
+
     /// The binary on the data directory.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = binary();

@@ -66,7 +66,12 @@ pub trait Answer: Serialize {
 }
 
 macro_rules! answers {
-    ($($name:ident = $schema:literal),+ $(,)?) => { $(impl Answer for $name { const SCHEMA: &'static str = $schema; })+ };
+    ($($name:ident = $schema:literal),+ $(,)?) => {
+        $(impl Answer for $name { const SCHEMA: &'static str = $schema; })+
+
+        /// The schemas of all answers. `store list` writes page after page into one document of its own, `list/1`.
+        pub const SCHEMAS: &[&str] = &[$($schema),+, "list/1"];
+    };
 }
 
 answers! {
