@@ -19,6 +19,7 @@ mod network;
 mod noise_peer;
 mod operations;
 mod session;
+mod shapes;
 mod support;
 mod sync;
 mod terminal;
