@@ -146,6 +146,10 @@ pub(crate) fn http_failed(address: SocketAddr, error: &dyn Display) {
     tell!(error, kinds::HTTP_FAILED, %address, %error, "metrics and console are not served; everything else goes on");
 }
 
+pub(crate) fn service_manager_unheard(error: &io::Error) {
+    tell!(warn, kinds::SERVICE_MANAGER_UNHEARD, %error, "the service manager was not told how the node does");
+}
+
 pub(crate) fn control_accept_failed(error: &io::Error, makes_way: bool) {
     tell!(warn, kinds::CONTROL_ACCEPT_FAILED, %error, makes_way, "a connection was not taken");
 }

@@ -18,6 +18,7 @@ mod json_schema;
 mod network;
 mod noise_peer;
 mod operations;
+mod service;
 mod session;
 mod shapes;
 mod support;

@@ -19,7 +19,12 @@ pub(crate) fn binary() -> Command {
             command.env_remove(name);
         }
     }
-    command.env("NO_COLOR", "1").env("HOME", "/nonexistent").env_remove("XDG_DATA_HOME").env_remove("RUST_LOG");
+    command
+        .env("NO_COLOR", "1")
+        .env("HOME", "/nonexistent")
+        .env_remove("XDG_DATA_HOME")
+        .env_remove("RUST_LOG")
+        .env_remove("NOTIFY_SOCKET");
     command
 }
 

@@ -21,6 +21,7 @@ mod output;
 mod progress;
 mod render;
 mod screen;
+mod service;
 mod session;
 mod site;
 mod store;

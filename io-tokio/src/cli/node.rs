@@ -14,6 +14,7 @@ use tracing::Instrument as _;
 
 use super::args::Start;
 use super::output::{Done, Failure, Output};
+use super::service::Manager;
 use super::site::options;
 use super::{console, links};
 use crate::client::discovery::nobody_to_trust;
@@ -163,6 +164,10 @@ async fn serve(
         out.document(&node)?;
         out.flush()?;
     }
+    let manager = Manager::of_environment();
+    if let Some(manager) = &manager {
+        manager.ready();
+    }
     let ended = tokio::select! {
         name = signals.next() => {
             events::tell!(info, events::kinds::SIGNAL, name, "stopping");
@@ -174,7 +179,11 @@ async fn serve(
         served = &mut serving => {
             return Err(ended_early(served).into());
         }
+        () = keep_alive(manager.as_ref(), client) => unreachable!("signs of life have no end"),
     };
+    if let Some(manager) = &manager {
+        manager.stopping();
+    }
     stop.cancel();
     match tokio::time::timeout(FAREWELL, &mut serving).await {
         Ok(Ok(())) => {}
@@ -189,6 +198,13 @@ async fn serve(
         http.abort();
     }
     Ok(ended?)
+}
+
+async fn keep_alive(manager: Option<&Manager>, client: &Client) {
+    match manager {
+        Some(manager) => manager.keep_alive(client).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn ended_early(served: Result<(), tokio::task::JoinError>) -> Fault {

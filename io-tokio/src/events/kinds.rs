@@ -118,7 +118,7 @@ kinds! {
     DISK_ERROR_UNHEARD = kind("disk_error_unheard", NotNeeded, &["error"]);
     CLOSE_FAILED = kind("close_failed", NotNeeded, &["error"]);
     CONTROL_ACCEPT_FAILED = kind("control_accept_failed", ByItself, &["error", "makes_way"]).alike(&["error"], 1);
-    SERVICE_MANAGER_UNHEARD = kind("service_manager_unheard", AfterAChange, &["error"]);
+    SERVICE_MANAGER_UNHEARD = kind("service_manager_unheard", AfterAChange, &["error"]).alike(&["error"], 1);
     HTTP_STARTED = kind("http_started", NotNeeded, &["address"]);
     HTTP_FAILED = kind("http_failed", AfterARestart, &["address", "error"]);
     IDENTITY_CREATED = kind("identity_created", NotNeeded, &["key"]);
