@@ -1,5 +1,6 @@
 //! One process at a time on a data directory.
 
+use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use softadastra_core::error::{Code, Error};
+use softadastra_core::transport::ticket::Ticket;
 
 /// Name of the lock file in a data directory.
 pub const LOCK_FILE: &str = "LOCK";
@@ -29,7 +31,7 @@ pub struct DirLock {
 pub struct Holder {
     /// Its process id.
     pub pid: u32,
-    /// Its command line.
+    /// Its command line, without tickets.
     pub command: String,
 }
 
@@ -123,17 +125,31 @@ fn read_holder(file: &mut File) -> Option<Holder> {
     file.take(MAX_TEXT as u64).read_to_end(&mut text).ok()?;
     let text = String::from_utf8_lossy(&text);
     let (pid, command) = text.split_once('\n')?;
-    let command = printable(command.lines().next().unwrap_or_default());
+    // Earlier versions left word with the tickets in it.
+    let command = Ticket::hide_in(&printable(command.lines().next().unwrap_or_default())).into_owned();
     Some(Holder { pid: pid.parse().ok()?, command })
 }
 
 fn own_command() -> String {
-    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    told(std::env::args_os().map(|word| word.to_string_lossy().into_owned()))
+}
+
+/// A command line as others may read it: a ticket in it holds the secret of a network.
+fn told(words: impl Iterator<Item = String>) -> String {
+    let words: Vec<String> = words.map(|word| Ticket::hide_in(&joined(&word)).into_owned()).collect();
     let mut line = printable(&words.join(" "));
     while line.len() > MAX_TEXT - 32 {
         line.pop();
     }
     line
+}
+
+/// A word in which a ticket was broken over lines, in one piece; any other as it is.
+fn joined(word: &str) -> String {
+    match Ticket::hide_in(word) {
+        Cow::Owned(_) => word.split_whitespace().collect(),
+        Cow::Borrowed(_) => word.to_owned(),
+    }
 }
 
 /// Without control characters: the text ends up on somebody's terminal.
@@ -187,6 +203,17 @@ mod tests {
         drop(child.stdin.take());
         child.wait().unwrap();
         DirLock::acquire(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn no_ticket_is_told() {
+        let words = ["softadastra", "--set", "peers=SADticketabc,b:1", "join", " sadticketabc\ndef "];
+        let line = told(words.iter().map(ToString::to_string));
+        assert_eq!(line, "softadastra --set peers=SADticket…,b:1 join sadticket…");
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(lock_path(dir.path()), "7\nnode start --peer sadticketaearkj3v --json\n").unwrap();
+        let mut left = File::open(lock_path(dir.path())).unwrap();
+        assert_eq!(read_holder(&mut left).unwrap().command, "node start --peer sadticket… --json");
     }
 
     #[test]

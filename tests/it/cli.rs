@@ -81,6 +81,7 @@ fn mistakes_in_the_arguments_are_exit_2() {
     }
     let ran = place.run(&["--json", "nonsense"]);
     assert_eq!((ran.code, &ran.error()["code"]), (2, &json!("invalid_argument")));
+    assert!(!ran.stderr.contains("For more information"), "{ran:?}");
     let ran = place.run(&["init", "--node-id", "no spaces"]);
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.stderr.contains("\"no spaces\""), "{ran:?}");

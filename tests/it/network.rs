@@ -343,6 +343,35 @@ fn mistakes_are_exit_2_and_no_secret_is_repeated() {
 }
 
 #[test]
+fn a_ticket_on_a_command_line_is_told_to_nobody() {
+    let (place, other) = (Place::new(), Place::of("till-2"));
+    let ticket = other.run(&["ticket", "--address", "127.0.0.1:1"]).ok();
+    let ticket = ticket.trim();
+    let node = place.start_with(&["--peer", ticket, "--set", &format!("peers={ticket}")]);
+    let lock = std::fs::read_to_string(place.data().join("LOCK")).unwrap();
+    assert!(lock.contains("--peer sadticket… --set peers=sadticket…"), "{lock}");
+    let second = place.run(&["--json", "node", "start"]);
+    assert!(second.code == 1 && second.stderr.contains("node start --peer sadticket…"), "{second:?}");
+    let mut told = node.stop().stderr + &second.stderr;
+    let capitals = ticket.to_uppercase();
+    for args in [
+        &["jion", ticket][..],
+        &["--json", "jion", ticket],
+        &["peers", "--json", ticket],
+        &["--set", ticket, "peers"],
+        &["peers", "forget", ticket],
+        &["peers", "trust", &capitals],
+        &["ticket", "--address", ticket],
+        &["store", "get", "k", "--if", ticket],
+    ] {
+        let ran = place.run(args);
+        assert!(ran.code > 0, "{ran:?}");
+        told += &ran.stderr;
+    }
+    assert!(!told.to_lowercase().contains(&ticket[..20]), "{told}");
+}
+
+#[test]
 fn nothing_is_served_to_other_machines_without_a_rule() {
     let fresh = Place::empty();
     for args in [&["--listen", "0.0.0.0:0"][..], &["--listen", "127.0.0.1:0", "--set", "trust=network"]] {

@@ -16,7 +16,7 @@ fn commands_are_read_line_by_line_and_go_on_after_a_failure() {
     assert_eq!(ran.out(), "greeting: version 1, created\nhello  world\ntwo: version 1, created\none\ntwo\n2\n");
     assert_eq!(ran.code, 1, "that of the first failure: {ran:?}");
     assert!(ran.stderr.contains("line 5: Key not found: absent"), "{ran:?}");
-    assert!(ran.stderr.contains("unrecognized subcommand 'nonsense'"), "{ran:?}");
+    assert!(ran.stderr.contains("error: line 6: unrecognized subcommand 'nonsense'"), "{ran:?}");
     assert_eq!(place.run_with(&[], b"nonsense\nstore get absent\n").code, 2);
     assert_eq!(place.run_with(&[], b"").ok(), "");
 }
@@ -28,6 +28,8 @@ fn a_session_hands_its_options_to_its_commands() {
     let lines: Vec<serde_json::Value> = ran.out().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((&lines[0]["schema"], &lines[1]["data"]["keys"]), (&"softadastra.put/1".into(), &1.into()));
     assert_eq!(ran.error()["code"], "not_found");
+    let mistaken = place.run_with(&["--json"], b"\nstore get --nonsense\n").error()["message"].clone();
+    assert!(mistaken.as_str().unwrap().starts_with("line 2: unexpected argument '--nonsense'"), "{mistaken}");
     let other = Place::of("other");
     let elsewhere = format!("--data-dir {} node info\n", other.data().display());
     assert!(place.run_with(&[], elsewhere.as_bytes()).ok().starts_with("Node            other\n"));

@@ -5,6 +5,7 @@
 //! first four bytes of the BLAKE3 hash over all of that. It holds letters and digits only, so that a double click
 //! selects it, and capitals are as good as small letters, so that a QR code stays small.
 
+use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
@@ -60,6 +61,40 @@ impl Ticket {
         let body = Zeroizing::new(base32::encode(&payload));
         Zeroizing::new(PREFIX.to_string() + &body)
     }
+
+    /// The text without what tickets in it say: of each, and of each that is mistyped or cut, only the beginning that all
+    /// have in common is left. For texts that repeat what somebody has typed.
+    #[must_use]
+    pub fn hide_in(text: &str) -> Cow<'_, str> {
+        let (mut shown, mut rest, mut hid) = (String::new(), text, false);
+        while let Some(at) = find_prefix(rest) {
+            let (before, ticket) = rest.split_at(at + PREFIX.len());
+            let end = ticket.find(ends_a_ticket).unwrap_or(ticket.len());
+            shown.push_str(before);
+            if ticket.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+                hid = true;
+                shown.push('…');
+                rest = ticket.get(end..).unwrap_or_default();
+            } else {
+                rest = ticket;
+            }
+        }
+        if !hid {
+            return Cow::Borrowed(text);
+        }
+        shown.push_str(rest);
+        Cow::Owned(shown)
+    }
+}
+
+/// Where a ticket begins, in small letters or capitals.
+fn find_prefix(text: &str) -> Option<usize> {
+    let starts = |part: &[u8]| part.eq_ignore_ascii_case(PREFIX.as_bytes());
+    text.as_bytes().windows(PREFIX.len()).position(starts)
+}
+
+fn ends_a_ticket(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || "\"'`,;()[]{}…".contains(c)
 }
 
 fn checksum(payload: &[u8]) -> [u8; CHECKSUM_LEN] {
@@ -222,6 +257,21 @@ mod tests {
                 let again = ticket.reveal();
                 prop_assert_eq!(again.as_str(), text);
             }
+        }
+    }
+
+    #[test]
+    fn of_a_ticket_in_a_text_only_the_beginning_is_shown() {
+        for (text, shown) in [
+            ("node start --peer sadticketaeark3 -v", "node start --peer sadticket… -v"),
+            ("--set peers=SADTICKETAEARK3,a:1", "--set peers=SADTICKET…,a:1"),
+            ("\"sadticketa-b=c\" and sadticketdef", "\"sadticket…\" and sadticket…"),
+            ("a ticket begins with sadticket", "a ticket begins with sadticket"),
+            ("sadticket… sadticketé", "sadticket… sadticketé"),
+            ("ä sadTicketx", "ä sadTicket…"),
+            ("", ""),
+        ] {
+            assert_eq!(Ticket::hide_in(text), shown);
         }
     }
 }

@@ -36,6 +36,7 @@ use std::sync::Arc;
 
 use clap::{CommandFactory as _, Parser as _};
 use softadastra_core::error::Code;
+use softadastra_core::transport::ticket::Ticket;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
@@ -57,7 +58,7 @@ pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
-        Err(error) => return of_clap(&args, &error),
+        Err(error) => return of_clap(&args, &error, None),
     };
     let (settings, failed) = settings_of(&cli);
     let mut out = Output::new(settings.json, cli.global.quiet, settings.color);
@@ -303,19 +304,29 @@ fn log_filter(settings: &Settings, default: &str) -> Result<EnvFilter, Failure> 
     })
 }
 
-/// Help and versions go to stdout and are done; everything else is a mistake in the arguments.
-fn of_clap(args: &[OsString], error: &clap::Error) -> ExitCode {
+/// Help and versions go to stdout and are done; everything else is a mistake in the arguments, which of a file of commands
+/// stand in this line.
+fn of_clap(args: &[OsString], error: &clap::Error, line: Option<u64>) -> ExitCode {
+    if !error.use_stderr() {
+        // A closed pipe is a quiet exit here too.
+        drop(error.print());
+        return ExitCode::SUCCESS;
+    }
     let wants_json = args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--json");
-    if error.use_stderr() && wants_json {
-        let text = error.render().to_string();
-        let message = text.trim().trim_start_matches("error: ").to_owned();
-        let fault = Fault::new(Code::InvalidArgument, message, "see `softadastra help`");
+    let rendered = error.render().to_string();
+    let shown = Ticket::hide_in(&rendered);
+    let at = line.map_or_else(String::new, |number| format!("line {number}: "));
+    let text = shown.trim_start_matches("error: ");
+    if wants_json {
+        let message = text.split("\n\nFor more information").next().unwrap_or_default().trim();
+        let fault = Fault::new(Code::InvalidArgument, format!("{at}{message}"), "see `softadastra help`");
         let document = serde_json::to_string(&ErrorEnvelope::new(fault)).expect("a fault is text");
         // When stderr is closed there is nobody left to tell.
         drop(writeln!(io::stderr(), "{document}"));
+    } else if line.is_some() || shown != rendered {
+        drop(write!(io::stderr(), "error: {at}{text}"));
     } else {
-        // A closed pipe is a quiet exit here too.
         drop(error.print());
     }
-    ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+    ExitCode::from(2)
 }

@@ -5,8 +5,10 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 use softadastra_core::error::{Code, Error, LocalState};
+use softadastra_core::transport::ticket::Ticket;
 
-/// A failure in the four parts that every public face of the engine shows.
+/// A failure in the four parts that every public face of the engine shows. No ticket that somebody has typed is repeated
+/// in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// The stable name of the failure, such as `not_found`.
@@ -24,7 +26,7 @@ impl Fault {
     pub fn new(code: Code, message: impl Into<String>, next: impl Into<String>) -> Self {
         Self {
             code: code.as_str().to_owned(),
-            message: message.into(),
+            message: Ticket::hide_in(&message.into()).into_owned(),
             local_state: LocalState::Valid.as_str().to_owned(),
             next: next.into(),
         }
@@ -59,7 +61,7 @@ impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         Self {
             code: error.code().as_str().to_owned(),
-            message: error.what().to_owned(),
+            message: Ticket::hide_in(error.what()).into_owned(),
             local_state: error.local().as_str().to_owned(),
             next: error.next().to_owned(),
         }

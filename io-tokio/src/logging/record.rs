@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
+use softadastra_core::transport::ticket::Ticket;
 use tracing::field::{Field, Visit};
 use tracing::{Level, Metadata};
 
@@ -73,14 +74,14 @@ impl Visit for Fields {
     }
 }
 
-/// Text of bounded length that cannot pass for a line of its own, nor steer a terminal.
+/// Text of bounded length that holds no ticket, and cannot pass for a line of its own, nor steer a terminal.
 fn text(text: &str) -> Value {
     let mut end = text.len().min(MOST_TEXT);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
     let kept = text.get(..end).unwrap_or_default();
-    let mut shown = readable(kept.as_bytes());
+    let mut shown = readable(Ticket::hide_in(kept).as_bytes());
     if end < text.len() {
         shown.push('…');
     }
@@ -217,6 +218,7 @@ mod tests {
     #[test]
     fn a_text_stays_one_line_of_bounded_length() {
         assert_eq!(text("a\nb\x1b[2J"), Value::from("a\\nb\\u{1b}[2J"));
+        assert_eq!(text("join sadticketaeark (7)"), Value::from("join sadticket… (7)"));
         let long = text(&"ä".repeat(MOST_TEXT));
         assert_eq!(long.as_str().unwrap().chars().count(), MOST_TEXT / 2 + 1);
     }

@@ -1,5 +1,6 @@
 //! The lines of earlier sessions, in a file for this user alone.
 
+use std::borrow::Cow;
 use std::env;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -8,12 +9,10 @@ use std::path::{Path, PathBuf};
 use rustyline::Editor;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
+use softadastra_core::transport::ticket::Ticket;
 
 use super::complete::Prompter;
 use super::words;
-
-/// What a ticket begins with. It holds the secret of a network, which belongs into no history.
-const TICKET: &str = "sadticket";
 
 /// `$XDG_STATE_HOME/softadastra/history`, else `~/.local/state/softadastra/history`; without a home there is none.
 pub(super) fn file() -> Option<PathBuf> {
@@ -34,7 +33,7 @@ pub(super) fn load(editor: &mut Editor<Prompter, FileHistory>, file: &Path) {
 
 /// Keeps a line, unless it is blank, begins with a blank, or holds a secret.
 pub(super) fn remember(editor: &mut Editor<Prompter, FileHistory>, line: &str) {
-    let secret = words::split(line).words.iter().any(|word| word.text.contains(TICKET));
+    let secret = words::split(line).words.iter().any(|word| matches!(Ticket::hide_in(&word.text), Cow::Owned(_)));
     if line.trim().is_empty() || line.starts_with(' ') || secret {
         return;
     }

@@ -167,14 +167,14 @@ impl Session {
         let args: Vec<OsString> = self.args.iter().cloned().chain(words.into_iter().map(OsString::from)).collect();
         let matches = match self.definition.clone().try_get_matches_from(&args) {
             Ok(matches) => matches,
-            Err(error) => return Ok(Ended::Command(of_clap(&args, &error))),
+            Err(error) => return Ok(Ended::Command(of_clap(&args, &error, line))),
         };
         if matches.subcommand_name() == Some(LEAVE) {
             return Ok(Ended::Session);
         }
         let cli = match Cli::from_arg_matches(&matches) {
             Ok(cli) => cli,
-            Err(error) => return Ok(Ended::Command(of_clap(&args, &error))),
+            Err(error) => return Ok(Ended::Command(of_clap(&args, &error, line))),
         };
         let (settings, failed) = settings_of(&cli);
         let mut out = Output::new(settings.json, cli.global.quiet, settings.color);
