@@ -13,6 +13,7 @@ pub mod plan;
 pub mod planted;
 pub mod replay;
 pub mod scenario;
+pub mod shorten;
 pub mod shrink;
 pub mod swarm;
 pub mod tally;

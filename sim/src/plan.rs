@@ -178,6 +178,30 @@ pub enum What {
     },
 }
 
+impl What {
+    /// The other machine that it concerns, if it concerns one.
+    pub const fn other_mut(&mut self) -> Option<&mut HostId> {
+        match self {
+            Self::Block { to: other, .. } | Self::Slow { to: other, .. } | Self::Cut { with: other, .. } => Some(other),
+            Self::Write { .. }
+            | Self::Snapshot
+            | Self::Flush
+            | Self::Backup
+            | Self::Close { .. }
+            | Self::Crash { .. }
+            | Self::Fault { .. }
+            | Self::Full { .. }
+            | Self::Rot { .. }
+            | Self::Clock(_)
+            | Self::Stall { .. }
+            | Self::Configure(_)
+            | Self::Refuse { .. }
+            | Self::Offline { .. }
+            | Self::Tick { .. } => None,
+        }
+    }
+}
+
 /// One write of a planned batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlannedWrite {

@@ -6,13 +6,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::judges::Failure;
-use crate::plan::{Change, Crash, Expect, Item, Plan, Shape, What};
-use crate::shrink;
+use crate::plan::{Plan, Shape};
+use crate::shorten;
 use crate::tally::Tally;
 use crate::world;
-
-/// Runs that the minimiser may spend on one failure.
-const BUDGET: usize = 3_000;
 
 /// What a swarm came to.
 #[derive(Debug)]
@@ -113,90 +110,14 @@ fn as_it_is(plan: Plan, failure: Failure) -> Found {
     Found { seed: plan.seed, failure, items: plan.items.len(), plan, trace: Vec::new() }
 }
 
-/// The fewest and simplest items that break the same promise.
+/// The fewest nodes and the fewest and simplest items that break the same promise.
 #[must_use]
 pub fn shortest(plan: Plan, failure: &Failure) -> Found {
     let total = plan.items.len();
-    let with = |items: &[Item]| Plan { items: items.to_vec(), ..plan.clone() };
-    let fails = |items: &[Item]| world::judge(&with(items)).failure.is_some_and(|f| f.judge == failure.judge);
-    let mut items = shrink::minimise(&plan.items, BUDGET, fails);
-    let mut index = 0;
-    while let Some(item) = items.get(index).cloned() {
-        let simpler = simpler(&item).into_iter().find(|simpler| {
-            let mut candidate = items.clone();
-            if let Some(place) = candidate.get_mut(index) {
-                place.clone_from(simpler);
-            }
-            fails(&candidate)
-        });
-        match (simpler, items.get_mut(index)) {
-            (Some(simpler), Some(place)) => *place = simpler,
-            (None, _) | (_, None) => index += 1,
-        }
-    }
-    let plan = with(&items);
+    let plan = shorten::shortest(plan, |plan| world::judge(plan).failure.is_some_and(|f| f.judge == failure.judge));
     let outcome = world::run(&plan, true);
     let failure = outcome.failure.unwrap_or_else(|| failure.clone());
     Found { seed: plan.seed, failure, plan, items: total, trace: outcome.trace.lines().to_vec() }
-}
-
-/// Items that do a little less.
-fn simpler(item: &Item) -> Vec<Item> {
-    let with = |what| Item { what, ..item.clone() };
-    match &item.what {
-        What::Write { number, writes } => {
-            let with = |writes| with(What::Write { number: *number, writes });
-            let mut all: Vec<Item> = Vec::new();
-            if writes.len() > 1 {
-                for left_out in 0..writes.len() {
-                    let fewer = writes.iter().enumerate().filter(|(index, _)| *index != left_out);
-                    all.push(with(fewer.map(|(_, write)| *write).collect()));
-                }
-            }
-            for (index, write) in writes.iter().enumerate() {
-                let mut change = |simpler| {
-                    let mut writes = writes.clone();
-                    if let Some(place) = writes.get_mut(index)
-                        && *place != simpler
-                    {
-                        *place = simpler;
-                        all.push(with(writes));
-                    }
-                };
-                change(crate::plan::PlannedWrite { expect: Expect::Any, ..*write });
-                if !matches!(write.change, Change::Put(0..=9)) {
-                    change(crate::plan::PlannedWrite { change: Change::Put(9), ..*write });
-                }
-            }
-            all
-        }
-        What::Crash { crash, after, down } if *after > 0 => {
-            vec![
-                with(What::Crash { crash: *crash, after: 0, down: *down }),
-                with(What::Crash { crash: *crash, after: after - 1, down: *down }),
-            ]
-        }
-        What::Crash { crash: Crash::Kill { salt, evict: true }, after, down } => {
-            vec![with(What::Crash { crash: Crash::Kill { salt: *salt, evict: false }, after: *after, down: *down })]
-        }
-        What::Snapshot
-        | What::Flush
-        | What::Backup
-        | What::Close { .. }
-        | What::Crash { .. }
-        | What::Fault { .. }
-        | What::Full { .. }
-        | What::Rot { .. }
-        | What::Clock(_)
-        | What::Stall { .. }
-        | What::Configure(_)
-        | What::Block { .. }
-        | What::Slow { .. }
-        | What::Cut { .. }
-        | What::Refuse { .. }
-        | What::Offline { .. }
-        | What::Tick { .. } => Vec::new(),
-    }
 }
 
 impl fmt::Display for Found {
