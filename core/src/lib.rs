@@ -54,6 +54,14 @@ macro_rules! planted {
     };
 }
 
+/// Marks a rare path: see [`marks`].
+macro_rules! covered {
+    ($name:literal) => {{
+        #[cfg(feature = "marks")]
+        crate::marks::hit($name);
+    }};
+}
+
 mod base32;
 pub mod clock;
 pub mod codec;
@@ -66,6 +74,7 @@ pub mod error;
 pub mod identity;
 pub mod ids;
 pub mod limits;
+pub mod marks;
 pub mod metadata;
 pub mod node;
 pub mod op;

@@ -9,6 +9,7 @@ pub mod judges;
 pub mod logview;
 pub mod network;
 pub mod oracle;
+pub mod paths;
 pub mod plan;
 pub mod planted;
 pub mod replay;

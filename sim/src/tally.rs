@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::paths::{How, RARE};
+
 /// States that a swarm must reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mark {
@@ -109,6 +111,8 @@ pub struct Tally {
     pub marks: BTreeMap<Mark, u64>,
     /// How often each fault struck.
     pub faults: BTreeMap<String, u64>,
+    /// How often each rare path of the engine was taken.
+    pub paths: BTreeMap<&'static str, u64>,
     /// Batches that clients asked for.
     pub batches: u64,
     /// Batches that were carried out.
@@ -148,6 +152,9 @@ impl Tally {
         for (kind, count) in &other.faults {
             *self.faults.entry(kind.clone()).or_default() += count;
         }
+        for (path, count) in &other.paths {
+            *self.paths.entry(path).or_default() += count;
+        }
         let one = (other.operations(), other.faults.values().sum());
         self.fewest = match self.runs {
             0 => one,
@@ -174,6 +181,13 @@ impl Tally {
     pub fn missed(&self) -> Vec<Mark> {
         Mark::ALL.into_iter().filter(|mark| !self.marks.contains_key(mark)).collect()
     }
+
+    /// Rare paths that were never taken, though a few dozen seeds should.
+    #[must_use]
+    pub fn missed_paths(&self) -> Vec<&'static str> {
+        let expected = RARE.iter().filter(|(path, how)| *how == How::Often && !self.paths.contains_key(path));
+        expected.map(|(path, _)| *path).collect()
+    }
 }
 
 impl fmt::Display for Tally {
@@ -192,6 +206,13 @@ impl fmt::Display for Tally {
             match self.marks.get(&mark) {
                 Some(count) => writeln!(f, "  {count:>8}  {mark:?}")?,
                 None => writeln!(f, "   MISSED   {mark:?}")?,
+            }
+        }
+        writeln!(f, "rare paths of the engine:")?;
+        for (path, _) in RARE {
+            match self.paths.get(path) {
+                Some(count) => writeln!(f, "  {count:>8}  {path}")?,
+                None => writeln!(f, "   MISSED   {path}")?,
             }
         }
         Ok(())

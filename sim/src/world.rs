@@ -206,6 +206,8 @@ impl World {
     /// A world of several nodes that start at once on empty directories.
     #[must_use]
     pub fn with(seed: u64, fleet: &Fleet, pace: Pace, keep_trace: bool) -> Self {
+        // What this thread did before is not part of this run.
+        drop(softadastra_core::marks::take());
         let mut stage = Stage {
             now: 0,
             seed,
@@ -460,6 +462,7 @@ impl World {
         self.stage.tally.time = self.stage.now;
         crate::told::note(self.stage.trace.hash());
         self.stage.tally.steps = self.stage.steps;
+        self.stage.tally.paths = softadastra_core::marks::take();
         Outcome { failure, trace: self.stage.trace, tally: self.stage.tally }
     }
 

@@ -77,7 +77,9 @@ fn the_core_is_pure() {
         ["std::", "tokio", "HashMap", "HashSet", "Instant::now", "SystemTime", "getrandom", "thread_rng", "OsRng"];
     let mut offences = Vec::new();
     for (path, text) in files(&["rs"]) {
-        if !path.starts_with("core/src/") || is_test_code(&path) {
+        // Empty but in the simulator's builds: each of its threads counts the rare paths that it has taken.
+        let only_simulated = path == "core/src/marks.rs";
+        if !path.starts_with("core/src/") || is_test_code(&path) || only_simulated {
             continue;
         }
         for (number, line) in code_lines(&text) {

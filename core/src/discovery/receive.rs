@@ -46,6 +46,7 @@ impl Discovery {
             return Err(Ignored::Own.into());
         }
         if self.registry.has_heard(&opened.message) {
+            covered!("datagram_heard_before");
             return Err(Ignored::Replayed.into());
         }
         if !self.checks.take(now.mono) {
@@ -157,6 +158,7 @@ impl Discovery {
     /// Asks the sender of an announcement whether it is there, because its clock does not say so.
     fn doubt(&mut self, now: Now, from: SocketAddr, key: NodeKey, out: &mut dyn Sink<Effect>) {
         if self.asked.may_ask(now.mono, &key) && self.doubts.take(now.mono) {
+            covered!("node_of_another_time_is_asked_back");
             self.asked.insert(now.mono, key);
             self.ask(now, Target::Unicast(from), out);
         }

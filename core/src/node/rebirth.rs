@@ -49,6 +49,7 @@ impl Node {
         let request = self.new_request();
         self.waiting_bytes += bytes;
         if let Some(rebirth) = &mut self.rebirth {
+            covered!("write_waits_for_a_rebirth");
             rebirth.parked.push(Parked { request, writes, resolution, bytes });
         }
         Ok(request)
@@ -87,6 +88,7 @@ impl Node {
         renaming.rename(&mut self.store);
         let state = renaming.rename_state(node.clone(), self.engine.state_at(self.published));
 
+        covered!("history_renamed");
         self.history.replica = renaming.to;
         self.history.reach = Reach { seq: seq - above, chain: Chain::default() };
         self.published_reach = self.history.reach;

@@ -83,6 +83,7 @@ pub(super) fn merge(
         let outranks = (op.stamp, op.dot.replica) > (old.stamp, old_dot.replica)
             || (op.dot == old_dot && op.stamp == old.stamp && op.body.content_hash() > old.content_hash);
         if outranks {
+            covered!("known_operation_outranks_the_winner");
             // What is known never outranks the winner, unless two replicas share an id or memory was damaged. Taking
             // the greater one all the same makes every replica end with the same winner even then.
             let version = old.version.saturating_add(1);

@@ -120,6 +120,9 @@ impl Met {
         // Equal stamps: one write that has come under two names (see `rename`).
         let alike = local.resolution && remote.resolution || local.stamp == remote.stamp;
         let collapse = alike && local.body == remote.body;
+        if collapse {
+            covered!("equal_resolutions_collapse");
+        }
         (!collapse).then(|| Self { key: copied(&op.key), local, remote })
     }
 

@@ -29,6 +29,7 @@ impl Engine {
         });
         let below: Vec<PeerId> = below.map(|(peer, _)| *peer).collect();
         for peer in below {
+            covered!("floor_rose_in_a_session");
             self.close(peer, CloseReason::FloorRose, out);
         }
     }

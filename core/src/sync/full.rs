@@ -104,6 +104,7 @@ impl Engine {
             let next = waiting.min_by_key(|(peer, session)| (self.turns.lost_by(session.replica()), **peer));
             let Some((peer, spoiled)) = next.map(|(peer, session)| (*peer, session.full_spoiled)) else { return };
             if spoiled {
+                covered!("full_exchange_spoiled");
                 self.close(peer, CloseReason::FullSpoiled, out);
             } else {
                 self.turns.present = Some(Turn { peer, began: now.mono, progress: now.mono, heard: 0 });
@@ -151,6 +152,7 @@ impl Engine {
             }
             *self.turns.lost.entry(replica).or_default() += 1;
         }
+        covered!("full_exchange_lost_its_turn");
         self.turns.rest_until = now.mono + rest;
         self.close_for(peer, CloseReason::FullStalled, rest, out);
     }
@@ -225,8 +227,10 @@ impl Engine {
             let in_doubt = entry.stamp() <= them.floor_stamp
                 && (entry.dot().replica == me || entry.changed() <= session.full_from);
             if them.vector.covers(entry.dot()) && !planted!("full_exchange_resurrects") {
+                covered!("full_exchange_drops");
                 compared.drops.push((entry.dot(), key));
             } else if !entry.is_tombstone() && in_doubt {
+                covered!("full_exchange_writes_again");
                 compared.reissue.push(key);
             }
         }

@@ -175,6 +175,7 @@ impl Engine {
                 && !them.is_some_and(|them| them.vector.covers_all(floor))
         };
         if self.sessions.get(&peer).is_some_and(stale) {
+            covered!("floor_rose_during_the_greeting");
             return self.close(peer, CloseReason::FloorRose, out);
         }
         let Some(session) = self.sessions.get_mut(&peer) else { return };
@@ -187,6 +188,9 @@ impl Engine {
             self.floor_stamp = self.floor_stamp.max(them.floor_stamp);
         }
         let covered = exact && session.vector.covers_all(&self.claims);
+        if covered {
+            covered!("peer_lacks_nothing");
+        }
         let from = if covered { store.last_changed() } else { from };
         session.scout = from;
         session.settled = from;

@@ -42,6 +42,7 @@ impl Engine {
         let comes = others.map(|(_, member)| member).any(|member| member.vector.covers(here));
         let heard = self.sessions.values().any(|session| session.replica() == Some(replica));
         if here.seq > self.claims.get(replica) && !comes && !heard {
+            covered!("closed_history_adopted");
             let cut: VersionVector = [here].into_iter().collect();
             self.claims.join(&cut);
             self.persist(SyncRecord::Cut(cut), out);

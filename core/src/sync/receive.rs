@@ -100,6 +100,7 @@ impl Engine {
             (Phase::Open, Message::Direct(direct)) => {
                 if !direct.is_superset(&session.direct) {
                     // What was put off for a replica that is no longer there is looked at again.
+                    covered!("put_off_and_no_longer_heard_first_hand");
                     session.scout = session.settled;
                 }
                 session.direct = direct;
@@ -210,6 +211,7 @@ impl Engine {
             // entries again.
             match self.applies.iter_mut().rev().find(|applying| applying.peer == peer) {
                 Some(last) => {
+                    covered!("checkpoint_rides_on_what_is_on_its_way");
                     last.through = last.through.max(through);
                     last.bytes += len;
                 }
@@ -318,6 +320,9 @@ impl Engine {
         // What is claimed and yet absent was deleted, and the tombstone collected. The tombstone itself is taken in
         // once more if others have merged with it what is not claimed here.
         let was_deleted = op.body.value().is_some() && store.latest(&op.key).is_none();
+        if was_deleted {
+            covered!("came_after_its_deletion_was_collected");
+        }
         was_deleted || (self.claims.covers_all(&op.context) && self.claims.covers_all(known))
     }
 

@@ -193,6 +193,7 @@ impl Engine {
             if class == Class::Send {
                 if let Some(known) = entry.known_beyond().filter(|_| !planted!("known_not_passed_on")) {
                     for loser in self.state.conflicts.losers(entry.key(), entry.dot(), &session.vector) {
+                        covered!("loser_of_a_conflict_passed_on");
                         let part = Part::Entry { op: loser, known: VersionVector::EMPTY };
                         part.encode(&mut session.origins_out, out);
                         parts += 1;
@@ -303,6 +304,7 @@ fn classify(session: &Session, me: ReplicaId, entry: &Entry<'_>, may_put_off: bo
         if !may_put_off || dot.replica == me || !first_hand {
             return Class::Send;
         }
+        covered!("entry_put_off");
         class = Class::PutOff;
     }
     class

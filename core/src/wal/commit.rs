@@ -69,6 +69,7 @@ impl Wal {
                 let sync = self.settings.sync == SyncMode::Always || self.sync_is_due();
                 self.write_frame(FrameKind::Data, frame, sync, out);
             } else {
+                covered!("frame_waits_for_a_segment");
                 self.waiting = Some(frame);
                 self.roll(out);
             }
@@ -123,6 +124,7 @@ impl Wal {
             && !planted!("poison_ignored")
         {
             if self.ends_without_closing_frame(&step, &error) {
+                covered!("close_without_room_for_its_frame");
                 self.life = Life::Leaving;
                 return;
             }

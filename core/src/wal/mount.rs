@@ -74,6 +74,7 @@ impl Mount {
         if let Some(last) = last {
             steps.push_back(Step::Do(DiskOp::Open { file, name: last.name.clone() }));
             if let Some(unproven) = unproven.filter(|_| !planted!("unproven_not_rewritten")) {
+                covered!("unproven_end_written_again");
                 let op = DiskOp::Write { file, offset: unproven.offset, data: unproven.bytes, sync: false };
                 steps.push_back(Step::Do(op));
             }
@@ -139,11 +140,15 @@ impl Mount {
         match (step, result) {
             (Step::Fill, Err(error)) if error.kind == DiskErrorKind::NoSpace => {
                 if let Some(resume) = &mut self.resume {
+                    covered!("first_segment_without_room");
                     resume.active.capacity = SEGMENT_HEADER_LEN as u64;
                 }
                 self.next(out);
             }
-            (Step::Refill(_), Err(error)) if error.kind == DiskErrorKind::NoSpace => self.next(out),
+            (Step::Refill(_), Err(error)) if error.kind == DiskErrorKind::NoSpace => {
+                covered!("cut_segment_not_filled_up");
+                self.next(out);
+            }
             (_, Err(error)) => {
                 self.steps.clear();
                 self.outcome = Some(Err(error));

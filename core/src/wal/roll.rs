@@ -109,6 +109,7 @@ impl Wal {
 
     /// Drops everything that was accepted and not written.
     fn refuse(&mut self, error: DiskError, out: &mut dyn Sink<Effect>) {
+        covered!("writes_refused_for_want_of_room");
         let submitted = self.progress.submitted;
         self.waiting = None;
         self.gathering.rewind(0, 0);

@@ -37,6 +37,8 @@ fn fixed_seeds_keep_every_promise_and_reach_every_mark() {
     println!("{tally}");
     let missed = tally.missed();
     assert!(missed.is_empty(), "the simulator does not reach {missed:?}\n{tally}");
+    let missed = tally.missed_paths();
+    assert!(missed.is_empty(), "no seed takes {missed:?}\n{tally}");
 }
 
 #[test]

@@ -95,6 +95,7 @@ impl Link {
         }
         let record = self.seal();
         if rekey {
+            covered!("keys_of_a_link_renewed");
             self.ciphers.rekey_sealing();
             self.sealing = KeyUse::fresh(now);
         }

@@ -316,6 +316,7 @@ impl Session {
                 if now >= self.heard + settings.idle_timeout {
                     self.end(now, CloseReason::IdleTimeout, out);
                 } else if self.in_flight > 0 && now >= self.taken + settings.write_timeout {
+                    covered!("peer_takes_nothing_for_too_long");
                     self.end(now, CloseReason::WriteTimeout, out);
                 } else if now >= self.next_ping && self.in_flight < settings.send_window {
                     self.pings += 1;
@@ -325,7 +326,10 @@ impl Session {
                     self.flush(now, out);
                 }
             }
-            _ if now >= self.deadline => self.end(now, CloseReason::HandshakeTimeout, out),
+            _ if now >= self.deadline => {
+                covered!("handshake_too_slow");
+                self.end(now, CloseReason::HandshakeTimeout, out);
+            }
             _ => {}
         }
     }

@@ -42,6 +42,7 @@ pub(super) fn judge(bytes: &Bytes, at: usize, salt: FrameSalt, lost: Lsn, follow
         // Bytes of a stored value may be a copy of this very log. Whatever was copied was written before the value
         // was: it holds no record from the lost one on, and says nothing about it.
         if frame.first_lsn < lost || (frame.first_lsn == lost && frame.count == 0) {
+            covered!("log_copied_into_a_value");
             continue;
         }
         resume = resume.or(Some((offset, frame.first_lsn)));
@@ -56,8 +57,10 @@ pub(super) fn judge(bytes: &Bytes, at: usize, salt: FrameSalt, lost: Lsn, follow
         }
     }
     if follower {
+        covered!("damage_before_a_later_segment");
         proof = Some(String::from("later segments follow"));
     } else if promised >= lost {
+        covered!("damage_proven_by_the_snapshot");
         proof = Some(format!("the snapshot says that LSN {promised} was durable"));
     }
     if planted!("damage_taken_for_torn") {

@@ -1,0 +1,31 @@
+//! Rare paths that were taken, for those who ask whether their tests get there.
+//!
+//! A path is marked by `covered!("name")`. Without the feature `marks`, which only the simulator turns on, that is nothing, and
+//! this module is empty. With it, each thread counts its own, so that a run on one thread can tell what *it* has met.
+
+#[cfg(feature = "marks")]
+mod counted {
+    extern crate std;
+
+    use alloc::collections::BTreeMap;
+    use core::cell::RefCell;
+
+    std::thread_local! {
+        static HITS: RefCell<BTreeMap<&'static str, u64>> = const { RefCell::new(BTreeMap::new()) };
+    }
+
+    pub(crate) fn hit(name: &'static str) {
+        HITS.with_borrow_mut(|hits| *hits.entry(name).or_default() += 1);
+    }
+
+    /// How often this thread has taken each marked path since it last asked.
+    #[must_use]
+    pub fn take() -> BTreeMap<&'static str, u64> {
+        HITS.take()
+    }
+}
+
+#[cfg(feature = "marks")]
+pub(crate) use self::counted::hit;
+#[cfg(feature = "marks")]
+pub use self::counted::take;
