@@ -15,6 +15,8 @@ use crate::time::{Instant, Now, WallTime};
 
 /// How long a question stays the same. Its answer is taken as long again.
 const EPOCH: Duration = Duration::from_secs(10);
+/// An answer that is taken was asked for within this time.
+pub(super) const ANSWERABLE: Duration = Duration::from_secs(2 * EPOCH.as_secs());
 
 /// The questions of this node. They are computed, not remembered: whoever is asked, it costs no memory.
 pub(super) struct Questions(Zeroizing<[u8; 32]>);

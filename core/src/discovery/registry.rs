@@ -8,7 +8,7 @@
 //!                         +------------- heard: found anew -----+        a goodbye: expired at once
 //! ```
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::net::SocketAddr;
@@ -25,6 +25,8 @@ use crate::time::{Instant, Now};
 
 /// Addresses that are kept of one node.
 const MAX_ADDRESSES: usize = 8;
+/// Earlier boots that are remembered of one node.
+const MAX_PAST: usize = 8;
 
 /// What to make of a datagram that its sender has signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +75,10 @@ struct Entry {
     /// Each with the moment when it was last heard of.
     addresses: Vec<(SocketAddr, Instant)>,
     boot: u64,
-    /// The boot before this one.
-    previous: Option<u64>,
+    /// When the first datagram of this boot was heard.
+    boot_since: Instant,
+    /// The boots before this one, the latest last.
+    past: VecDeque<u64>,
     heard: Window,
     clock: PeerClock,
     clock_ahead: i64,
@@ -172,16 +176,19 @@ impl Registry {
             return decide(answered || in_time);
         }
         let latest = entry.clock.latest();
-        if entry.previous == Some(message.boot) {
-            return match in_time {
-                _ if answered => Standing::Clone,
-                true if message.wall > latest => Standing::Clone,
-                true => Standing::Replayed,
-                false => Standing::Unproven,
+        // Whatever an earlier start has said may come late, an answer too. Only one to a question of later proves that its
+        // start goes on beside the present one, or has followed it.
+        let proven = answered && now.mono.since(entry.boot_since) >= fresh::ANSWERABLE;
+        if entry.past.contains(&message.boot) {
+            return match (answered, in_time) {
+                (true, _) if proven => Standing::Clone,
+                (true, _) => Standing::Replayed,
+                (false, true) if message.wall <= latest => Standing::Replayed,
+                (false, _) => Standing::Unproven,
             };
         }
         // A later start has later datagrams. Earlier ones may be played again at any time.
-        decide(answered || in_time && message.wall >= latest)
+        decide(proven || in_time && message.wall >= latest)
     }
 
     /// Takes in what a node says of itself, which is known to be said now.
@@ -198,7 +205,8 @@ impl Registry {
             interval: about.interval,
             addresses: Vec::new(),
             boot: message.boot,
-            previous: None,
+            boot_since: now.mono,
+            past: VecDeque::new(),
             heard: Window::starting_with(message.count),
             clock: PeerClock::learnt(now, message.wall),
             clock_ahead: 0,
@@ -214,8 +222,13 @@ impl Registry {
         let before = (entry.sorted_addresses(), entry.boot);
         let restarted = entry.boot != message.boot;
         if restarted {
-            entry.previous = Some(entry.boot);
+            entry.past.retain(|boot| *boot != message.boot);
+            entry.past.push_back(entry.boot);
+            if entry.past.len() > MAX_PAST {
+                entry.past.pop_front();
+            }
             entry.boot = message.boot;
+            entry.boot_since = now.mono;
             entry.heard = Window::starting_with(message.count);
             entry.gone = false;
             entry.addresses.clear();

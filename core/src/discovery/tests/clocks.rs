@@ -52,6 +52,8 @@ fn a_clock_that_steps_is_proven_anew() {
 #[test]
 fn a_restart_with_a_clock_set_back_is_found() {
     let mut world = World::running(2);
+    // Until then an answer may still be one of the start before.
+    world.run(seconds(20));
     world.nodes[1].discovery = discovery(1, 1);
     world.nodes[1].ahead = -10_000;
     world.start(1);
@@ -131,6 +133,60 @@ fn datagrams_of_an_earlier_start_do_not_displace_the_present_one() {
         world.inject(0, address(66), bytes);
     }
     assert_eq!(world.sighting(1, 0).unwrap().boot, present.boot);
+    assert!(!world.nodes[0].notices().iter().any(|notice| matches!(notice, Notice::IdentityClone { .. })));
+}
+
+/// A node answers, dies and is up again before its answer arrives: that is one node.
+#[test]
+fn an_answer_that_comes_after_its_sender_was_started_anew_proves_no_second_node() {
+    let mut world = World::running(2);
+    world.run(seconds(20));
+    world.cut.insert(0);
+    let sent = world.sent.len();
+    let probe = |node: &mut Discovery, now, out: &mut Vec<Effect>| node.probe(now, Some(address(1)), out).unwrap();
+    world.act(0, probe);
+    let (.., question) = world.sent.last().unwrap().clone();
+    world.inject(1, address(0), &question);
+    world.run(seconds(1));
+    let late: Vec<_> = world.sent.iter().skip(sent).filter(|(_, by, ..)| *by == 1).cloned().collect();
+    assert!(!late.is_empty());
+    world.nodes[1].discovery = discovery(1, 1);
+    world.cut.clear();
+    world.start(1);
+    world.run(seconds(3));
+    let present = world.nodes[1].discovery.boot;
+    assert_eq!(world.sighting(1, 0).unwrap().boot, present);
+    for (.., bytes) in &late {
+        world.inject(0, address(1), bytes);
+    }
+    assert!(!world.nodes[0].notices().iter().any(|notice| matches!(notice, Notice::IdentityClone { .. })));
+    assert_eq!(world.sighting(1, 0).unwrap().boot, present);
+}
+
+/// The same, with another start in between: the first one is not taken for the present one.
+#[test]
+fn an_answer_of_the_start_before_the_last_does_not_displace_the_present_one() {
+    let mut world = World::running(2);
+    world.run(seconds(20));
+    world.cut.insert(0);
+    let sent = world.sent.len();
+    world.act(0, |node: &mut Discovery, now, out: &mut Vec<Effect>| node.probe(now, Some(address(1)), out).unwrap());
+    let (.., question) = world.sent.last().unwrap().clone();
+    world.inject(1, address(0), &question);
+    world.run(seconds(1));
+    let late: Vec<_> = world.sent.iter().skip(sent).filter(|(_, by, ..)| *by == 1).cloned().collect();
+    world.cut.clear();
+    for life in 1..3 {
+        world.nodes[1].discovery = discovery(1, life);
+        world.start(1);
+        world.run(seconds(2));
+    }
+    let present = world.nodes[1].discovery.boot;
+    for (.., bytes) in &late {
+        world.inject(0, address(1), bytes);
+    }
+    assert_eq!(world.sighting(1, 0).unwrap().boot, present);
+    world.run(seconds(60));
     assert!(!world.nodes[0].notices().iter().any(|notice| matches!(notice, Notice::IdentityClone { .. })));
 }
 
