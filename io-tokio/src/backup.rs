@@ -3,12 +3,14 @@
 //! ```text
 //! <backup>/backup.json                          the manifest: written last, so that it names only what is whole
 //! <backup>/0000000000000003.seg.5f1c…           a file of the log and the first 16 hex digits of its BLAKE3
+//! <backup>/0000000000000003.seg+4096.77e0…      what it had grown by at a later backup, from that offset on
 //! <backup>/LOCK                                 one backup at a time
 //! ```
 //!
 //! Files are named by their content, so that bringing a backup up to date touches nothing that the earlier manifest
 //! names: at every moment there is one whole backup.
 
+mod as_log;
 mod copy;
 mod files;
 mod manifest;
@@ -16,16 +18,16 @@ mod manifest;
 use std::path::{Path, PathBuf};
 
 use softadastra_core::config::Config;
-use softadastra_core::disk::{Completion, DiskOp, DiskResult, FileInfo, Lane};
 use softadastra_core::error::{Code, Error};
 use softadastra_core::ids::NodeId;
 
 pub(crate) use copy::{copy, open_target};
-pub use manifest::{Manifest, ManifestFile};
+pub use manifest::{Manifest, ManifestFile, Tail};
 
-use self::files::Reading;
+use self::as_log::AsLog;
+use self::files::{Digested, Reading};
 use crate::data_dir::{self, WAL_DIR, disk_failed};
-use crate::disk::{Disk, FsDisk};
+use crate::disk::{Disk as _, FsDisk};
 use crate::founding::{check_equal, found, inspect_disk};
 use crate::lock::{DirLock, LOCK_FILE};
 use crate::model::{BackupReport, RestoreReport};
@@ -66,9 +68,9 @@ pub async fn restore(backup: &Path, data_dir: &Path, node_id: Option<NodeId>) ->
         return Err(error);
     }
     let Opened { manifest, disk } = opened;
-    let disk = AsLog { manifest, disk };
+    let disk = AsLog::new(manifest, disk);
     let inspected = inspect_disk(&disk).await;
-    disk.disk.finish().await;
+    disk.finish().await;
     let inspected = inspected?;
     if let Some(refusal) = inspected.report.refusal() {
         return Err(refusal);
@@ -182,49 +184,24 @@ impl Opened {
     }
 
     async fn check(&self) -> Result<(), Error> {
-        for (file, id) in self.manifest.files.iter().zip(1..) {
-            let mut reading = Reading::open(&self.disk, id, &file.stored_as).await.map_err(|error| {
-                Error::new(Code::WalCorrupt, format!("the backup is not whole: {error}"), "choose another backup")
-            })?;
-            let digest = reading.digest(u64::MAX).await?;
-            reading.close().await?;
-            file.compare(&digest)?;
+        let mut id = 0;
+        for file in &self.manifest.files {
+            let (mut whole, mut bytes) = (blake3::Hasher::new(), 0);
+            for part in file.parts().into_iter().flatten() {
+                id += 1;
+                let mut reading = Reading::open(&self.disk, id, part.stored_as).await.map_err(|error| {
+                    Error::new(Code::WalCorrupt, format!("the backup is not whole: {error}"), "choose another backup")
+                })?;
+                let mut hasher = blake3::Hasher::new();
+                let found = reading.digest_into(&mut [&mut hasher, &mut whole], u64::MAX).await?;
+                reading.close().await?;
+                // Names the very part; the hash of the whole file is longer, and tells of an exchange of parts.
+                part.compare(&Digested { bytes: found, hash: hasher.finalize() })?;
+                bytes += found;
+            }
+            file.compare(&Digested { bytes, hash: whole.finalize() })?;
         }
         Ok(())
-    }
-}
-
-/// Shows a backup as the log directory that it was copied from.
-struct AsLog {
-    manifest: Manifest,
-    disk: FsDisk,
-}
-
-impl Disk for AsLog {
-    fn submit(&self, lane: Lane, op: DiskOp) -> impl Future<Output = DiskResult> + Send + 'static {
-        let listing = matches!(op, DiskOp::List).then(|| {
-            let info = |file: &ManifestFile| FileInfo { name: file.name.clone(), len: file.bytes };
-            Completion::Listing(self.manifest.files.iter().map(info).collect())
-        });
-        let op = match op {
-            DiskOp::Open { file, name } => {
-                let stored = self.manifest.files.iter().find(|stored| stored.name == name);
-                DiskOp::Open { file, name: stored.map_or(name, |stored| stored.stored_as.clone()) }
-            }
-            other => other,
-        };
-        let completion = self.disk.submit(lane, op);
-        async move {
-            let result = completion.await;
-            match listing {
-                Some(listing) => Ok(listing),
-                None => result,
-            }
-        }
-    }
-
-    async fn finish(self) {
-        self.disk.finish().await;
     }
 }
 

@@ -9,6 +9,7 @@ mod damage;
 mod demo;
 mod discovery;
 mod doctor;
+mod drill;
 mod file_size;
 mod fuzz_corpus;
 mod guides;

@@ -18,6 +18,9 @@ use crate::lock::{DirLock, LOCK_FILE};
 use crate::model::BackupReport;
 use crate::off_thread;
 
+/// With more parts than this a file is copied anew, as one.
+const MOST_TAILS: usize = 32;
+
 const NEXT: &str = "choose an empty directory, or one with an earlier backup of this node";
 
 /// Creates a backup directory when it is missing, and locks it.
@@ -67,7 +70,8 @@ pub(crate) async fn copy(files: &Files, log_id: LogId, target: &dyn DynDisk) -> 
     copying.ids += 1;
     manifest.write(target, copying.ids).await?;
 
-    let kept: BTreeSet<&str> = manifest.files.iter().map(|file| file.stored_as.as_str()).collect();
+    let parts = manifest.files.iter().filter_map(ManifestFile::parts).flatten();
+    let kept: BTreeSet<&str> = parts.map(|part| part.stored_as).collect();
     for name in there.iter().filter(|name| is_stored(name) && !kept.contains(name.as_str())) {
         run(target, DiskOp::Remove { name: name.clone() }).await?;
     }
@@ -98,10 +102,14 @@ fn is_ours(name: &str) -> bool {
     [LOCK_FILE, MANIFEST_FILE, DRAFT].contains(&name) || is_stored(name)
 }
 
-/// Whether a name is that of a log file with a part of its hash behind it.
+/// Whether a name is that of a log file, or of what it grew by from an offset on, with a part of its hash behind it.
 fn is_stored(name: &str) -> bool {
-    name.rsplit_once('.').is_some_and(|(file, hash)| {
-        FileName::parse(file).is_some() && hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit())
+    name.rsplit_once('.').is_some_and(|(part, hash)| {
+        let (file, offset) = part.split_once('+').unwrap_or((part, "0"));
+        FileName::parse(file).is_some()
+            && offset.bytes().all(|b| b.is_ascii_digit())
+            && hash.len() == 16
+            && hash.bytes().all(|b| b.is_ascii_hexdigit())
     })
 }
 
@@ -123,34 +131,74 @@ impl<'a> Copying<'a> {
             return Ok(kept);
         }
         let source = self.source(name).await?;
-        self.ids += 1;
-        let digest = copy_to_draft(source, len, self.target, self.ids).await?;
-        expect_len(name, len, digest)?;
-        let file = ManifestFile::new(name.to_owned(), &digest);
+        let copied = self.copy(source, name, len, &mut blake3::Hasher::new()).await?;
+        let file = ManifestFile::new(name.to_owned(), &copied);
         run(self.target, DiskOp::Rename { from: DRAFT.to_owned(), to: file.stored_as.clone() }).await?;
-        self.copied_files += 1;
-        self.copied_bytes += len;
         Ok(file)
     }
 
-    /// The file of the earlier backup, if it is the same as the log's today and still whole. Both are read: a copy that
-    /// has rotted is made again, and a log that was rolled back is not taken for the one it was.
+    /// Copies the next `len` bytes to a draft.
+    async fn copy(
+        &mut self,
+        source: Reading<'_>,
+        name: &str,
+        len: u64,
+        whole: &mut blake3::Hasher,
+    ) -> Result<Digested, Error> {
+        self.ids += 1;
+        let digest = copy_to_draft(source, len, self.target, self.ids, whole).await?;
+        expect_len(name, len, digest.bytes)?;
+        self.copied_files += 1;
+        self.copied_bytes += len;
+        Ok(digest)
+    }
+
+    /// The file of the earlier backup, if it is the same as the log's today or its beginning, and still whole; what the
+    /// log's has grown by is copied. Both are read: a copy that has rotted is made again, and a log that was rolled back is
+    /// not taken for the one it was.
     async fn kept(&mut self, name: &str, len: u64) -> Result<Option<ManifestFile>, Error> {
-        let files = self.earlier.iter().flat_map(|manifest| &manifest.files);
-        let same = files.into_iter().find(|file| file.name == name && file.bytes == len);
-        let Some(file) = same.filter(|file| self.there.contains(&file.stored_as)) else { return Ok(None) };
+        let earlier: &'a Option<Manifest> = self.earlier;
+        let files = earlier.iter().flat_map(|manifest| &manifest.files);
+        let begun = |file: &&ManifestFile| {
+            file.name == name && (file.bytes == len || file.bytes < len && file.tails.len() < MOST_TAILS)
+        };
+        let Some(file) = files.into_iter().find(begun) else { return Ok(None) };
         let mut source = self.source(name).await?;
-        let today = source.digest(len).await?;
-        source.close().await?;
-        expect_len(name, len, today)?;
-        if file.compare(&today).is_err() {
+        let mut whole = blake3::Hasher::new();
+        let bytes = source.digest_into(&mut [&mut whole], file.bytes).await?;
+        expect_len(name, file.bytes, bytes)?;
+        let today = Digested { bytes, hash: whole.finalize() };
+        if file.compare(&today).is_err() || !self.is_whole(file).await? {
+            source.close().await?;
             return Ok(None);
         }
-        self.ids += 1;
-        let mut stored = Reading::open(self.target, self.ids, &file.stored_as).await?;
-        let digest = stored.digest(u64::MAX).await?;
-        stored.close().await?;
-        Ok(file.compare(&digest).is_ok().then(|| file.clone()))
+        if file.bytes == len {
+            source.close().await?;
+            return Ok(Some(file.clone()));
+        }
+        let tail = self.copy(source, name, len - file.bytes, &mut whole).await?;
+        let grown = file.clone().grown(&tail, &whole);
+        if let Some(tail) = grown.tails.last() {
+            run(self.target, DiskOp::Rename { from: DRAFT.to_owned(), to: tail.stored_as.clone() }).await?;
+        }
+        Ok(Some(grown))
+    }
+
+    /// Whether every part of a file is still what was written.
+    async fn is_whole(&mut self, file: &ManifestFile) -> Result<bool, Error> {
+        for part in file.parts().into_iter().flatten() {
+            if !self.there.contains(part.stored_as) {
+                return Ok(false);
+            }
+            self.ids += 1;
+            let mut stored = Reading::open(self.target, self.ids, part.stored_as).await?;
+            let digest = stored.digest(u64::MAX).await?;
+            stored.close().await?;
+            if part.compare(&digest).is_err() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     async fn source(&mut self, name: &str) -> Result<Reading<'a>, Error> {
@@ -160,13 +208,13 @@ impl<'a> Copying<'a> {
     }
 }
 
-fn expect_len(name: &str, len: u64, found: Digested) -> Result<(), Error> {
-    if found.bytes == len {
+fn expect_len(name: &str, len: u64, found: u64) -> Result<(), Error> {
+    if found == len {
         return Ok(());
     }
     Err(Error::new(
         Code::WalCorrupt,
-        format!("{name} ends at {} where the log has {len} bytes", found.bytes),
+        format!("{name} ends at {found} where the log has {len} bytes"),
         "check the log with `softadastra wal verify`",
     ))
 }

@@ -65,16 +65,24 @@ impl<'a> Reading<'a> {
     /// Length and hash of what is left, up to `most` bytes.
     pub(super) async fn digest(&mut self, most: u64) -> Result<Digested, Error> {
         let mut hasher = blake3::Hasher::new();
+        let bytes = self.digest_into(&mut [&mut hasher], most).await?;
+        Ok(Digested { bytes, hash: hasher.finalize() })
+    }
+
+    /// Hashes what is left, up to `most` bytes, behind what each was given before. Gives its length.
+    pub(super) async fn digest_into(&mut self, hashers: &mut [&mut blake3::Hasher], most: u64) -> Result<u64, Error> {
         let mut bytes = 0;
         while bytes < most {
             let piece = self.piece(most - bytes).await?;
             if piece.is_empty() {
                 break;
             }
-            hasher.update(&piece);
+            for hasher in &mut *hashers {
+                hasher.update(&piece);
+            }
             bytes += piece.len() as u64;
         }
-        Ok(Digested { bytes, hash: hasher.finalize() })
+        Ok(bytes)
     }
 
     /// All that is left, which must not be more than `most` bytes.
@@ -101,12 +109,14 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Copies `most` bytes of `from` to a new file of `to` that is called [`DRAFT`], durable when this returns.
+/// Copies the next `most` bytes of `from` to a new file of `to` that is called [`DRAFT`], durable when this returns.
+/// `whole`: hashes them behind what stands before them.
 pub(super) async fn copy_to_draft(
     mut from: Reading<'_>,
     most: u64,
     to: &dyn DynDisk,
     id: u64,
+    whole: &mut blake3::Hasher,
 ) -> Result<Digested, Error> {
     remove_draft(to).await?;
     let file = FileId(id);
@@ -119,6 +129,7 @@ pub(super) async fn copy_to_draft(
             break;
         }
         hasher.update(&data);
+        whole.update(&data);
         let len = data.len() as u64;
         run(to, DiskOp::Write { file, offset: bytes, data, sync: false }).await?;
         bytes += len;

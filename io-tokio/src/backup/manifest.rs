@@ -10,7 +10,11 @@ use super::files::{Digested, Reading, put_file};
 use crate::disk::DynDisk;
 use crate::model::BackupReport;
 
+/// Every file is stored as one.
 const SCHEMA: &str = "softadastra.backup/1";
+
+/// Some are stored in parts, which readers of the first form would not look for.
+const SCHEMA_WITH_TAILS: &str = "softadastra.backup/2";
 
 /// A manifest names a few files; more than this is something else.
 const MAX_MANIFEST: u64 = 64 << 20;
@@ -18,7 +22,7 @@ const MAX_MANIFEST: u64 = 64 << 20;
 /// What a backup consists of. Written when everything it names is durable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// `softadastra.backup/1`: fields may be added, none changes its meaning.
+    /// `softadastra.backup/1`, or `/2` when a file has tails: fields may be added, none changes its meaning.
     pub schema: String,
     /// Version of the software that wrote it.
     pub written_by: String,
@@ -41,18 +45,30 @@ pub struct Manifest {
 pub struct ManifestFile {
     /// Its name in the log directory.
     pub name: String,
-    /// Its name in the backup.
+    /// The name in the backup of all of it, or of its beginning.
     pub stored_as: String,
     /// Its length.
     pub bytes: u64,
     /// Its BLAKE3: 64 hex digits.
     pub blake3: String,
+    /// What it had grown by at later backups, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tails: Vec<Tail>,
+}
+
+/// What a file had grown by since the backup before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tail {
+    /// Its name in the backup.
+    pub stored_as: String,
+    /// Its length.
+    pub bytes: u64,
 }
 
 impl Manifest {
     pub(super) fn new(files: Vec<ManifestFile>, log_id: &str, pinned: &crate::driver::Files) -> Self {
         Self {
-            schema: SCHEMA.to_owned(),
+            schema: if files.iter().all(|file| file.tails.is_empty()) { SCHEMA } else { SCHEMA_WITH_TAILS }.to_owned(),
             written_by: env!("CARGO_PKG_VERSION").to_owned(),
             made_at_ms: pinned.at.0,
             node_id: pinned.node_id.to_string(),
@@ -84,23 +100,27 @@ impl Manifest {
             Error::new(Code::WalCorrupt, format!("{MANIFEST_FILE} cannot be read: {error}"), "choose another backup")
         };
         let Head { schema } = serde_json::from_slice(bytes).map_err(unreadable)?;
-        if schema != SCHEMA {
+        if schema != SCHEMA && schema != SCHEMA_WITH_TAILS {
             return Err(Error::new(
                 Code::FormatTooNew,
-                format!("{MANIFEST_FILE} has the schema {schema:?}, not {SCHEMA:?}"),
+                format!("{MANIFEST_FILE} has the schema {schema:?}, not {SCHEMA_WITH_TAILS:?}"),
                 "use the version of this software that wrote it",
             ));
         }
         let manifest: Self = serde_json::from_slice(bytes).map_err(unreadable)?;
         let plain = |name: &str| !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
-        match manifest.files.iter().find(|file| !plain(&file.name) || !plain(&file.stored_as)) {
-            None => Ok(manifest),
-            Some(file) => Err(Error::new(
-                Code::WalCorrupt,
-                format!("{MANIFEST_FILE} names the file {:?}, which is no plain name", file.stored_as),
-                "choose another backup",
-            )),
+        let refused = |what: String| {
+            Err(Error::new(Code::WalCorrupt, format!("{MANIFEST_FILE} names {what}"), "choose another backup"))
+        };
+        for file in &manifest.files {
+            let Some(parts) = file.parts() else {
+                return refused(format!("parts of {:?} that are longer than all of it", file.name));
+            };
+            if let Some(name) = parts.iter().map(|part| part.stored_as).chain([&*file.name]).find(|name| !plain(name)) {
+                return refused(format!("the file {name:?}, which is no plain name"));
+            }
         }
+        Ok(manifest)
     }
 
     /// Puts this manifest in the place of the one before, durably.
@@ -126,11 +146,60 @@ impl Manifest {
     }
 }
 
+/// A file of a backup that holds a log file, or the next part of one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part<'a> {
+    pub(super) stored_as: &'a str,
+    pub(super) bytes: u64,
+}
+
+impl Part<'_> {
+    /// Compares it with what is there. Its name holds a part of its hash.
+    pub(super) fn compare(&self, found: &Digested) -> Result<(), Error> {
+        let hex = found.hash.to_hex();
+        if found.bytes != self.bytes {
+            return Err(differs(self.stored_as, &format!("has {} bytes, not {}", found.bytes, self.bytes)));
+        }
+        match self.stored_as.rsplit_once('.') {
+            Some((_, hash)) if hex.starts_with(hash) => Ok(()),
+            _ => Err(differs(self.stored_as, "is not what was written: its hash differs")),
+        }
+    }
+}
+
+fn differs(stored_as: &str, how: &str) -> Error {
+    Error::new(
+        Code::WalCorrupt,
+        format!("{stored_as} of the backup {how}"),
+        "choose another backup, and check the disk that this one is on",
+    )
+}
+
 impl ManifestFile {
     pub(super) fn new(name: String, digest: &Digested) -> Self {
         let blake3 = digest.hash.to_hex().to_string();
         let stored_as = format!("{name}.{}", blake3.get(..16).unwrap_or_default());
-        Self { name, stored_as, bytes: digest.bytes, blake3 }
+        Self { name, stored_as, bytes: digest.bytes, blake3, tails: Vec::new() }
+    }
+
+    /// The same, grown by what `tail` is; `whole` is the hash of all of it.
+    pub(super) fn grown(mut self, tail: &Digested, whole: &blake3::Hasher) -> Self {
+        let hex = tail.hash.to_hex();
+        let stored_as = format!("{}+{}.{}", self.name, self.bytes, hex.get(..16).unwrap_or_default());
+        self.tails.push(Tail { stored_as, bytes: tail.bytes });
+        self.bytes += tail.bytes;
+        self.blake3 = whole.finalize().to_hex().to_string();
+        self
+    }
+
+    /// What it is stored in, in order; `None` when the lengths contradict each other.
+    pub(super) fn parts(&self) -> Option<Vec<Part<'_>>> {
+        let mut first = self.bytes;
+        for tail in &self.tails {
+            first = first.checked_sub(tail.bytes)?;
+        }
+        let tails = self.tails.iter().map(|tail| Part { stored_as: &tail.stored_as, bytes: tail.bytes });
+        Some([Part { stored_as: &self.stored_as, bytes: first }].into_iter().chain(tails).collect())
     }
 
     pub(super) fn compare(&self, found: &Digested) -> Result<(), Error> {
@@ -141,10 +210,6 @@ impl ManifestFile {
         } else {
             return Ok(());
         };
-        Err(Error::new(
-            Code::WalCorrupt,
-            format!("{} of the backup {what}", self.stored_as),
-            "choose another backup, and check the disk that this one is on",
-        ))
+        Err(differs(&self.stored_as, &what))
     }
 }

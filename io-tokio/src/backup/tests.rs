@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use softadastra_core::disk::DiskOp;
+
 use super::*;
 use crate::disk::DynDisk;
 use crate::{Client, ClientOptions, ScanOptions};
@@ -127,7 +129,7 @@ async fn a_later_backup_copies_only_what_is_new_and_removes_what_is_needless() {
     fill(&client, 1000, 1010).await;
     let grown = client.backup(place.at("backup")).await.unwrap();
     assert!((1..=2).contains(&grown.copied_files), "{grown:?}");
-    assert_eq!(files(&place.at("backup")).len() as u64, grown.files + 2, "files, manifest and lock, nothing else");
+    assert_eq!(files(&place.at("backup")).len(), parts(&place).await + 2, "parts, manifest and lock, nothing else");
 
     // A copy that has rotted is found and made again.
     let stored = Manifest::read(&disk(&place.at("backup"))).await.unwrap().unwrap().files.remove(0).stored_as;
@@ -141,13 +143,113 @@ async fn a_later_backup_copies_only_what_is_new_and_removes_what_is_needless() {
     client.snapshot().await.unwrap();
     let after = client.backup(place.at("backup")).await.unwrap();
     assert!(after.files < grown.files, "old segments are gone: {after:?}");
-    assert_eq!(files(&place.at("backup")).len() as u64, after.files + 2);
+    assert_eq!(files(&place.at("backup")).len(), parts(&place).await + 2);
     let before = contents(&client);
     client.close().await.unwrap();
     restore(&place.at("backup"), &place.at("new"), Some(NodeId::new("other").unwrap())).await.unwrap();
     let client = open(&place.at("new")).await;
     assert_eq!(contents(&client), before);
     assert_eq!(client.node_info().unwrap().node_id.as_str(), "other");
+}
+
+/// How many files a backup consists of, its manifest and its lock left out.
+async fn parts(place: &Place) -> usize {
+    let manifest = Manifest::read(&disk(&place.at("backup"))).await.unwrap().unwrap();
+    manifest.files.iter().map(|file| file.parts().unwrap().len()).sum()
+}
+
+/// What the backup stores of the log file that has grown.
+async fn grown(place: &Place) -> ManifestFile {
+    let manifest = Manifest::read(&disk(&place.at("backup"))).await.unwrap().unwrap();
+    manifest.files.into_iter().find(|file| !file.tails.is_empty()).expect("a file has grown")
+}
+
+#[tokio::test]
+async fn of_a_segment_that_has_grown_only_the_growth_is_copied() {
+    let place = Place::new();
+    let client = open(&place.at("data")).await;
+    fill(&client, 0, 100).await;
+    let first = client.backup(place.at("backup")).await.unwrap();
+    let mut stored = first.bytes;
+    for round in 0..5 {
+        client.put(format!("small/{round}"), "value").await.unwrap();
+        let made = client.backup(place.at("backup")).await.unwrap();
+        assert_eq!(made.copied_bytes, made.bytes - stored, "round {round}: {made:?}");
+        assert!(made.copied_bytes < 4096 && made.copied_files == 1, "round {round}: {made:?}");
+        stored = made.bytes;
+        assert_eq!(verify(&place.at("backup")).await.unwrap().bytes, stored);
+    }
+    assert_eq!(grown(&place).await.tails.len(), 5);
+
+    // A part that has rotted is named; the next backup copies that file anew, as one.
+    let part = grown(&place).await.tails.remove(2).stored_as;
+    flip(&place.at("backup").join(&part), 10);
+    let error = verify(&place.at("backup")).await.unwrap_err();
+    assert!(error.code() == Code::WalCorrupt && error.what().contains(&part), "{error}");
+    assert_eq!(restore(&place.at("backup"), &place.at("new"), None).await.unwrap_err().code(), Code::WalCorrupt);
+    client.put("small/5", "value").await.unwrap();
+    let healed = client.backup(place.at("backup")).await.unwrap();
+    assert!(healed.copied_files == 1 && healed.copied_bytes > 4096, "{healed:?}");
+    assert_eq!(files(&place.at("backup")).len(), parts(&place).await + 2, "the rotten parts are gone");
+
+    client.put("small/6", "value").await.unwrap();
+    client.backup(place.at("backup")).await.unwrap();
+    let before = contents(&client);
+    client.close().await.unwrap();
+    restore(&place.at("backup"), &place.at("new"), None).await.unwrap();
+    let client = open(&place.at("new")).await;
+    assert_eq!(contents(&client), before);
+}
+
+#[tokio::test]
+async fn a_file_of_too_many_parts_becomes_one_again() {
+    let place = Place::new();
+    let client = open(&place.at("data")).await;
+    client.backup(place.at("backup")).await.unwrap();
+    let mut most = 0;
+    for round in 0..40 {
+        client.put("counter", format!("{round}")).await.unwrap();
+        client.backup(place.at("backup")).await.unwrap();
+        let manifest = Manifest::read(&disk(&place.at("backup"))).await.unwrap().unwrap();
+        most = manifest.files.iter().map(|file| file.tails.len()).max().unwrap().max(most);
+        assert_eq!(files(&place.at("backup")).len(), parts(&place).await + 2, "round {round}");
+    }
+    assert_eq!(most, 32);
+    let manifest = Manifest::read(&disk(&place.at("backup"))).await.unwrap().unwrap();
+    assert!(manifest.files.iter().all(|file| file.tails.len() < 10), "{manifest:?}");
+    client.close().await.unwrap();
+    restore(&place.at("backup"), &place.at("new"), None).await.unwrap();
+    assert_eq!(open(&place.at("new")).await.get("counter").unwrap().unwrap().bytes, "39");
+}
+
+#[tokio::test]
+async fn parts_that_contradict_the_manifest_are_refused() {
+    let place = Place::new();
+    let client = open(&place.at("data")).await;
+    client.backup(place.at("backup")).await.unwrap();
+    client.put("k", "v").await.unwrap();
+    client.backup(place.at("backup")).await.unwrap();
+    client.close().await.unwrap();
+    let path = place.at("backup").join(MANIFEST_FILE);
+    let sound: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!(sound["schema"], "softadastra.backup/2", "a reader that knows of no parts must not take it");
+    let at = sound["files"].as_array().unwrap().iter().position(|file| file["tails"].is_array()).unwrap();
+    type Spoil = fn(&mut serde_json::Value);
+    let spoils: [Spoil; 4] = [
+        |file| file["tails"][0]["bytes"] = u64::MAX.into(),
+        |file| file["tails"][0]["bytes"] = 1.into(),
+        |file| file["tails"][0]["stored_as"] = "../escape".into(),
+        |file| file["tails"] = serde_json::json!([]),
+    ];
+    for (case, spoil) in spoils.iter().enumerate() {
+        let mut manifest = sound.clone();
+        spoil(&mut manifest["files"][at]);
+        std::fs::write(&path, manifest.to_string()).unwrap();
+        let error = verify(&place.at("backup")).await.unwrap_err();
+        assert_eq!(error.code(), Code::WalCorrupt, "case {case}: {error}");
+    }
+    std::fs::write(&path, sound.to_string()).unwrap();
+    verify(&place.at("backup")).await.unwrap();
 }
 
 fn disk(dir: &Path) -> impl DynDisk + use<> {
@@ -206,8 +308,8 @@ async fn an_interrupted_backup_leaves_the_one_before_it_whole() {
     std::fs::write(place.at("backup/0000000000000009.seg.0123456789abcdef"), "whole").unwrap();
     verify(&place.at("backup")).await.unwrap();
     restore(&place.at("backup"), &place.at("old"), None).await.unwrap();
-    let made = client.backup(place.at("backup")).await.unwrap();
-    assert_eq!(files(&place.at("backup")).len() as u64, made.files + 2);
+    client.backup(place.at("backup")).await.unwrap();
+    assert_eq!(files(&place.at("backup")).len(), parts(&place).await + 2);
     let now = contents(&client);
     client.close().await.unwrap();
     restore(&place.at("backup"), &place.at("new"), None).await.unwrap();
@@ -301,7 +403,7 @@ async fn a_damaged_backup_is_refused_and_nothing_is_built() {
         (Code::WalCorrupt, Box::new(|| std::fs::write(&file, [&bytes[..], b"x"].concat()).unwrap())),
         (Code::WalCorrupt, Box::new(|| std::fs::remove_file(&file).unwrap())),
         (Code::WalCorrupt, Box::new(|| std::fs::write(&manifest, &json[..json.len() / 2]).unwrap())),
-        (Code::FormatTooNew, Box::new(|| std::fs::write(&manifest, json.replace("backup/1", "backup/2")).unwrap())),
+        (Code::FormatTooNew, Box::new(|| std::fs::write(&manifest, json.replace("backup/1", "backup/3")).unwrap())),
         (Code::WalCorrupt, Box::new(|| std::fs::write(&manifest, json.replace(&stored, "../escape")).unwrap())),
     ];
     for (index, (code, spoil)) in cases.iter().enumerate() {
