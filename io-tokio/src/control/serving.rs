@@ -155,7 +155,7 @@ where
         let answer = answers.call(request);
         async move { Ok::<_, Infallible>(answer.await?.map(|body| Held { body, _busy: busy })) }
     });
-    let mut builder = http1::Builder::new();
+    let mut builder = undated();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.head);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let told_to_end = async {
@@ -193,10 +193,18 @@ async fn end_of(life: Option<Duration>) {
     }
 }
 
+/// Answers without a `Date`: hyper cannot write one while the clock stands before 1970, as that of a machine without a
+/// battery may, and gives up the connection.
+fn undated() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.auto_date_header(false);
+    builder
+}
+
 async fn refuse_one(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, refuse: Router) {
     let answers = TowerToHyperService::new(refuse);
     let service = service_fn(move |request: Request<Incoming>| answers.call(request));
-    let mut builder = http1::Builder::new();
+    let mut builder = undated();
     builder.keep_alive(false);
     match timeout(REFUSAL, builder.serve_connection(TokioIo::new(stream), service)).await {
         Ok(ended) => log_end(ended),

@@ -122,6 +122,26 @@ async fn a_head_that_does_not_come_is_not_waited_for() {
     served.serving.await.unwrap();
 }
 
+/// One that says when it was made cannot be made before 1970.
+#[tokio::test]
+async fn no_answer_bears_a_date() {
+    let served = Served::start();
+    let busy = [served.send(SLOW).await, served.send(SLOW).await, served.send(SLOW).await];
+    drop(served.arrived.acquire_many(3).await.unwrap());
+    let refused = served.ask().await;
+    for _ in 0..3 {
+        served.slow.notify_one();
+    }
+    for stream in busy {
+        to_end(stream).await;
+    }
+    for answer in [refused, served.ask().await] {
+        assert!(answer.starts_with("HTTP/1.1 200") && !answer.to_lowercase().contains("\r\ndate:"), "{answer}");
+    }
+    served.stop.cancel();
+    served.serving.await.unwrap();
+}
+
 #[tokio::test]
 async fn half_a_request_does_not_hold_up_the_end() {
     let served = Served::start();
