@@ -11,7 +11,10 @@ pub(crate) fn sentence(reason: &CloseReason, cause: Option<&sync::CloseReason>) 
             Some(cause) => cause.to_string(),
         },
         CloseReason::Peer(Farewell::Bye) => LEAVING.to_owned(),
-        CloseReason::Local(farewell) => format!("ended here: {}", of_farewell(*farewell)),
+        CloseReason::Local(farewell) => match of_own(*farewell) {
+            Some(sentence) => sentence.to_owned(),
+            None => format!("ended here: {}", of_farewell(*farewell)),
+        },
         CloseReason::Peer(farewell) => format!("ended by the peer: {}", of_farewell(*farewell)),
         CloseReason::Refused(farewell) => format!("refused by the peer: {}", of_farewell(*farewell)),
         reason => of_reason(reason).map_or_else(|| reason.to_string(), ToOwned::to_owned),
@@ -37,6 +40,17 @@ const fn of_reason(reason: &CloseReason) -> Option<&'static str> {
     })
 }
 
+/// What reads otherwise where this node has said it.
+const fn of_own(farewell: Farewell) -> Option<&'static str> {
+    Some(match farewell {
+        Farewell::Untrusted => "refused here: its key is not in the list; `softadastra peers trust KEY` adds it",
+        Farewell::KeyChanged => "refused here: its name belongs to another key",
+        Farewell::Forgotten => "refused here: it was forgotten by hand; `softadastra peers trust KEY` lets it in again",
+        Farewell::Disconnected => "disconnected by hand; `softadastra connect` ends that",
+        _ => return None,
+    })
+}
+
 const fn of_farewell(farewell: Farewell) -> &'static str {
     match farewell {
         Farewell::Bye => "it is leaving",
@@ -52,7 +66,8 @@ const fn of_farewell(farewell: Farewell) -> &'static str {
         Farewell::Busy => "it has as many links as it may have",
         Farewell::Protocol => "bytes that break the protocol arrived",
         Farewell::Idle => "nothing was heard for too long",
-        Farewell::Disconnected => "disconnected by hand",
+        Farewell::Disconnected => "disconnected by hand there, until `softadastra connect` there",
+        Farewell::Forgotten => "this node was forgotten there, until `softadastra peers trust` there with its key",
         Farewell::Above(_) => "sync ended the exchange",
         Farewell::Other(_) => "for a reason that this version does not know",
     }

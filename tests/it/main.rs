@@ -19,6 +19,7 @@ mod json_schema;
 mod network;
 mod noise_peer;
 mod operations;
+mod refusals;
 mod service;
 mod session;
 mod shapes;

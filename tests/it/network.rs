@@ -42,7 +42,7 @@ pub(crate) fn holds(place: &Place, key: &str, value: &str) {
 }
 
 #[track_caller]
-fn connected(place: &Place) -> Value {
+pub(crate) fn connected(place: &Place) -> Value {
     let peers = shows(place, &["peers"], "softadastra.peers/1", "a peer is connected", |data| {
         data["peers"][0]["state"] == "connected" && data["peers"][0]["sync"]["phase"] == "open"
     });
@@ -67,7 +67,7 @@ fn same_digest(a: &Place, b: &Place) {
 }
 
 /// Two nodes, the second of which has joined the first by its ticket before it ran.
-fn pair(settings: &[&str]) -> (Place, Node, Place, Node) {
+pub(crate) fn pair(settings: &[&str]) -> (Place, Node, Place, Node) {
     let (till, desk) = (Place::of("till"), Place::of("desk"));
     assert!(till.run(&["ticket"]).ok().starts_with("sadticket"), "the first one founds a network");
     let first = till.start_with(&[&["--listen", "127.0.0.1:0"], settings].concat());
@@ -291,6 +291,7 @@ fn a_running_node_joins_and_forgets_who_is_linked() {
     assert_eq!((&status["connected"], &status["outbox"]), (&json!(0), &json!(1)));
     // Whoever is wanted again is connected by hand.
     till.run(&["connect", &key]).ok();
+    desk.run(&["sync", "retry"]).ok();
     holds(&desk, "k", "v");
 }
 

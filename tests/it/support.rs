@@ -220,6 +220,11 @@ impl Node {
         self.info["listening"][0].as_str().expect("it listens")
     }
 
+    /// What it said of itself when it took commands.
+    pub(crate) fn info(&self) -> &Value {
+        &self.info
+    }
+
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()

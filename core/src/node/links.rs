@@ -266,6 +266,35 @@ impl Node {
         Ok(changed)
     }
 
+    /// Knows a peer that was disconnected in an earlier run, and refuses its links until [`Self::connect`].
+    ///
+    /// # Errors
+    /// [`Code::InvalidState`] when the transport does not run.
+    pub fn hold_peer(&mut self, now: Now, key: Option<NodeKey>, addresses: Vec<Address>) -> Result<PeerId, Error> {
+        let peer = self.links.running()?.hold_peer(now.mono, key, addresses, &mut self.steps);
+        self.route_steps(now);
+        Ok(peer)
+    }
+
+    /// Forgets a peer and refuses its key until [`Self::trust_key`] or [`Self::pardon_key`]. Gives whether there was
+    /// anything to forget.
+    ///
+    /// # Errors
+    /// [`Code::InvalidState`] when the transport does not run.
+    pub fn refuse_key(&mut self, now: Now, key: NodeKey) -> Result<bool, Error> {
+        let known = self.links.running()?.refuse_key(now.mono, key, &mut self.steps);
+        self.route_steps(now);
+        Ok(known)
+    }
+
+    /// Refuses a key no longer, without trusting it. Gives whether it was refused.
+    ///
+    /// # Errors
+    /// [`Code::InvalidState`] when the transport does not run.
+    pub fn pardon_key(&mut self, key: &NodeKey) -> Result<bool, Error> {
+        Ok(self.links.running()?.pardon_key(key))
+    }
+
     /// All peers, in the order in which they became known. Counting lags looks at the feed: not for every message.
     #[must_use]
     pub fn peers(&self, now: Now) -> Vec<Peer> {

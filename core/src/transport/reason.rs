@@ -37,6 +37,8 @@ pub enum Farewell {
     Idle,
     /// The operator ended the link.
     Disconnected,
+    /// The operator forgot the key, and wants no link to it until he says otherwise.
+    Forgotten,
     /// A reason of the layer above: 128 to 255 on the wire.
     Above(u8),
     /// A reason that only a newer version knows.
@@ -63,6 +65,7 @@ impl Farewell {
             Self::Protocol => 12,
             Self::Idle => 13,
             Self::Disconnected => 14,
+            Self::Forgotten => 15,
             Self::Above(byte) => byte | 0x80,
             Self::Other(byte) => byte,
         }
@@ -87,6 +90,7 @@ impl Farewell {
             12 => Self::Protocol,
             13 => Self::Idle,
             14 => Self::Disconnected,
+            15 => Self::Forgotten,
             0x80.. => Self::Above(byte),
             _ => Self::Other(byte),
         }
@@ -111,6 +115,7 @@ impl Farewell {
             Self::Protocol => "protocol_error",
             Self::Idle => "idle_timeout",
             Self::Disconnected => "disconnected",
+            Self::Forgotten => "forgotten",
             Self::Above(_) => "upper_layer",
             Self::Other(_) => "other",
         }
@@ -237,6 +242,7 @@ impl CloseReason {
                     | Farewell::KeyChanged
                     | Farewell::SelfLink
                     | Farewell::IdentityClone
+                    | Farewell::Forgotten
             ),
             Self::NotSoftadastra
             | Self::VersionMismatch { .. }

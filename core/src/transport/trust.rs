@@ -50,6 +50,8 @@ pub enum Distrust {
     },
     /// Too many names are pinned already.
     PinsFull,
+    /// The operator forgot the key.
+    Forgotten,
 }
 
 impl Distrust {
@@ -60,6 +62,7 @@ impl Distrust {
             Self::Unlisted => "untrusted_key",
             Self::KeyChanged { .. } => "peer_key_changed",
             Self::PinsFull => "pins_full",
+            Self::Forgotten => "forgotten",
         }
     }
 }
@@ -75,6 +78,7 @@ impl fmt::Display for Distrust {
                 )
             }
             Self::PinsFull => write!(f, "{MAX_PINS} names are pinned already; forget some"),
+            Self::Forgotten => f.write_str("its key was forgotten by hand; trust it by hand to let it in again"),
         }
     }
 }
@@ -97,6 +101,8 @@ pub struct Trust {
     mode: TrustMode,
     listed: BTreeSet<NodeKey>,
     pins: BTreeMap<NodeId, NodeKey>,
+    /// Never listed at the same time.
+    forgotten: BTreeSet<NodeKey>,
 }
 
 impl Trust {
@@ -112,7 +118,15 @@ impl Trust {
         while pins.len() > MAX_PINS {
             pins.pop_last();
         }
-        Self { mode, listed: listed.into_iter().collect(), pins }
+        Self { mode, listed: listed.into_iter().collect(), pins, forgotten: BTreeSet::new() }
+    }
+
+    /// The same, with keys that the operator forgot: these are refused in every mode.
+    #[must_use]
+    pub fn without(mut self, forgotten: impl IntoIterator<Item = NodeKey>) -> Self {
+        self.forgotten.extend(forgotten);
+        self.listed.retain(|key| !self.forgotten.contains(key));
+        self
     }
 
     /// The mode.
@@ -125,6 +139,9 @@ impl Trust {
     #[must_use]
     pub fn judge(&self, node: &NodeId, key: &NodeKey) -> Verdict {
         let pinned = self.pins.get(node);
+        if self.forgotten.contains(key) {
+            return Verdict::Refuse(Distrust::Forgotten);
+        }
         if self.lists(key) {
             return Verdict::Admit { pin: pinned != Some(key) };
         }
@@ -145,7 +162,19 @@ impl Trust {
 
     /// Trusts a key by hand, whatever the mode and whatever its name is pinned to. Gives whether it is new.
     pub fn trust(&mut self, key: NodeKey) -> bool {
+        self.forgotten.remove(&key);
         self.listed.insert(key)
+    }
+
+    /// Refuses a key from now on, in every mode, until [`Self::trust`] or [`Self::pardon`].
+    pub fn refuse(&mut self, key: NodeKey) {
+        self.forget(&key);
+        self.forgotten.insert(key);
+    }
+
+    /// Refuses a key no longer, and trusts it no more than any other. Gives whether it was refused.
+    pub fn pardon(&mut self, key: &NodeKey) -> bool {
+        self.forgotten.remove(key)
     }
 
     /// Takes a key off the list and forgets the names pinned to it. Gives whether anything changed.
@@ -230,6 +259,23 @@ mod tests {
         assert_eq!(pinned.judge(&name("till"), &B), Verdict::Refuse(Distrust::Unlisted));
         let open = Trust::new(TrustMode::Open, [], [(name("till"), A)]);
         assert_eq!(open.judge(&name("till"), &B), Verdict::Admit { pin: false });
+    }
+
+    #[test]
+    fn who_is_forgotten_is_refused_in_every_mode_until_the_operator_says_otherwise() {
+        for mode in [TrustMode::Network, TrustMode::Pinned, TrustMode::Open] {
+            let mut trust = Trust::new(mode, [A], [(name("till"), A)]).without([B]);
+            trust.refuse(A);
+            for key in [&A, &B] {
+                assert_eq!(trust.judge(&name("till"), key), Verdict::Refuse(Distrust::Forgotten));
+            }
+            assert!(trust.pins().next().is_none() && !trust.lists(&A));
+            assert!(trust.pardon(&A) && !trust.pardon(&A));
+            let pardoned = Trust::new(mode, [], []).judge(&name("till"), &A);
+            assert_eq!(trust.judge(&name("till"), &A), pardoned, "like any other");
+            trust.trust(B);
+            assert_eq!(trust.judge(&name("till"), &B), Verdict::Admit { pin: true });
+        }
     }
 
     #[test]

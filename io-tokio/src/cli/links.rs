@@ -27,7 +27,7 @@ pub(super) async fn open(
     match client.start_transport(options.clone()).await {
         Ok(_addresses) => {}
         Err(error) if error.code() == Code::InvalidArgument => return Err(Failure::Usage(error.into())),
-        Err(error) if error.code() == Code::TransportError => {
+        Err(error) if leaves_local_work_alone(&error) => {
             told(&error, trouble);
             trying.spawn(open_in_time(client.clone(), options, trouble.clone()));
         }
@@ -39,12 +39,17 @@ pub(super) async fn open(
 /// Looks for other nodes. Sockets that cannot be had are tried again by discovery itself.
 pub(super) async fn discover(client: &Client, options: DiscoveryOptions) -> Result<(), Failure> {
     match client.start_discovery(options).await {
-        // A network.json that cannot be used is told where links are opened, and leaves local work alone.
         Ok(()) => Ok(()),
         Err(error) if error.code() == Code::InvalidArgument => Err(Failure::Usage(error.into())),
-        Err(error) if error.code() == Code::TransportError => Ok(()),
+        // Told where links are opened.
+        Err(error) if leaves_local_work_alone(&error) => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether it is about addresses, or a `network.json` that cannot be read or written, and not about what was asked for.
+fn leaves_local_work_alone(error: &Error) -> bool {
+    matches!(error.code(), Code::TransportError | Code::FormatTooNew | Code::IoError | Code::DiskFull)
 }
 
 async fn open_in_time(client: Client, options: TransportOptions, trouble: TransportTrouble) {

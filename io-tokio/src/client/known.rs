@@ -1,22 +1,26 @@
 //! The client: the peers that are remembered.
 
-use softadastra_core::error::{Code, Error};
+use std::collections::BTreeSet;
+
+use softadastra_core::error::Error;
 use softadastra_core::ids::NodeId;
 use softadastra_core::transport::address::Address;
+use softadastra_core::transport::endpoint::PeerId;
 use softadastra_core::transport::identity::NodeKey;
 
 use super::Client;
 use crate::network::KnownPeer;
 
 impl Client {
-    /// The peers that are dialled at every start, with the names that belong to their keys.
+    /// The peers that are dialled at every start, and those that were disconnected by hand, with the names that belong to
+    /// their keys.
     ///
     /// # Errors
     /// [`Code::TransportError`] when `network.json` cannot be used.
     pub fn remembered_peers(&self) -> Result<Vec<(Option<NodeId>, KnownPeer)>, Error> {
         self.inner.book.read(|content| {
-            let name_of = |key| content.pins.iter().find(|(_, pinned)| Some(**pinned) == key).map(|(node, _)| node);
-            content.peers.iter().map(|peer| (name_of(peer.key).cloned(), peer.clone())).collect()
+            let name_of = |key: Option<NodeKey>| key.and_then(|key| content.name_of(&key)).cloned();
+            content.peers.iter().map(|peer| (name_of(peer.key), peer.clone())).collect()
         })
     }
 
@@ -28,6 +32,15 @@ impl Client {
         self.inner.book.read(|content| content.pins.get(node).copied())
     }
 
+    /// The keys of all that go by a name: the one it belongs to, and those of peers that had it before.
+    ///
+    /// # Errors
+    /// [`Code::TransportError`] when `network.json` cannot be used.
+    pub fn keys_of(&self, node: &NodeId) -> Result<BTreeSet<NodeKey>, Error> {
+        let peers = self.peers()?.into_iter().filter(|peer| peer.node.as_ref() == Some(node));
+        Ok(peers.filter_map(|peer| peer.key).chain(self.key_of(node)?).collect())
+    }
+
     /// Replaces the secret of the network by a new one, or founds a network: as [`Client::set_network_secret`].
     ///
     /// # Errors
@@ -36,55 +49,67 @@ impl Client {
         self.set_network_secret(self.inner.book.new_secret()).await
     }
 
+    /// The keys that were forgotten by hand: they are refused until they are trusted, connected or joined again.
+    ///
+    /// # Errors
+    /// [`Code::TransportError`] when `network.json` cannot be used.
+    pub fn forgotten_keys(&self) -> Result<Vec<NodeKey>, Error> {
+        self.inner.book.read(|content| content.forgotten.iter().copied().collect())
+    }
+
     /// Ends the link to the peer at an address, and dials it no more. Gives the keys of those that were remembered
     /// there; `None` when nobody was.
     ///
     /// # Errors
     /// Those of writing `network.json`.
     pub async fn forget_address(&self, address: &Address) -> Result<Option<Vec<NodeKey>>, Error> {
-        let peers = self.remembered_peers()?;
-        let there: Vec<KnownPeer> =
-            peers.into_iter().map(|(_, peer)| peer).filter(|peer| peer.addresses.contains(address)).collect();
-        let dialled = match self.transport_running() {
-            true => match self.disconnect(address.as_str()).await {
-                Ok(()) => true,
-                Err(error) if error.code() == Code::NotFound => false,
-                Err(error) => return Err(error),
-            },
-            false => false,
-        };
-        let gone = there.clone();
-        let dropped = self.inner.book.change(move |content| {
-            content.peers.retain(|peer| !gone.contains(peer));
-            Ok(())
+        let _one_at_a_time = self.inner.network.changing.lock().await;
+        let at = address.clone();
+        let there = self.inner.book.change(move |content| {
+            let (there, kept) = content.peers.drain(..).partition(|peer| peer.addresses.contains(&at));
+            content.peers = kept;
+            Ok::<Vec<KnownPeer>, _>(there)
         });
-        dropped.await?;
+        let there = there.await?;
+        let mut dialled = false;
+        if self.transport_running() {
+            let at = address.clone();
+            let removed = self.act(move |node, now| {
+                let there: Vec<PeerId> = node
+                    .peers(now)
+                    .into_iter()
+                    .filter_map(|peer| peer.link.addresses.contains(&at).then_some(peer.link.id))
+                    .collect();
+                there.iter().try_for_each(|id| node.remove_peer(now, *id))?;
+                Ok(!there.is_empty())
+            });
+            dialled = removed.await?;
+        }
         let known = dialled || !there.is_empty();
         Ok(known.then(|| there.into_iter().filter_map(|peer| peer.key).collect()))
     }
 
-    /// Ends the links of a key, dials it no more, and takes away what trust was given to it. Gives whether anything was
-    /// known of it. In a network it can come back with the secret: see [`Client::set_network_secret`].
+    /// Forgets a key: its links end, it is dialled no more, what trust was given to it is taken away, and it is refused,
+    /// also after a restart, until [`Client::trust`], [`Client::connect`] or [`Client::join`] says otherwise. Gives
+    /// whether anything was known of it; if nothing was, nothing is changed.
     ///
     /// # Errors
-    /// Those of writing `network.json`.
+    /// [`Code::Overloaded`] when too many are forgotten; those of writing `network.json`.
     pub async fn forget_peer(&self, key: NodeKey) -> Result<bool, Error> {
-        let had_link = match self.transport_running() {
-            true => match self.disconnect(&key.to_string()).await {
-                Ok(()) => true,
-                Err(error) if error.code() == Code::NotFound => false,
-                Err(error) => return Err(error),
-            },
-            false => false,
-        };
-        let remembered = self.remembered_peers()?.iter().any(|(_, peer)| peer.key == Some(key));
-        self.inner
-            .book
-            .change(move |content| {
-                content.peers.retain(|peer| peer.key != Some(key));
-                Ok(())
-            })
-            .await?;
-        Ok(self.distrust(key).await? || had_link || remembered)
+        let _one_at_a_time = self.inner.network.changing.lock().await;
+        let mut linked = false;
+        if self.transport_running() {
+            // What the node has pinned until then is noted in the book before the loop comes to the next command.
+            let find = self.act(move |node, now| Ok(node.peers(now).iter().any(|peer| peer.link.key == Some(key))));
+            linked = find.await?;
+        }
+        let known = self.inner.book.change(move |content| content.refuse(key, linked)).await?;
+        if known && self.transport_running() {
+            self.act(move |node, now| node.refuse_key(now, key)).await?;
+            // One that was pinned meanwhile.
+            self.act(|_, _| Ok(())).await?;
+            self.inner.book.change(move |content| content.refuse(key, true)).await?;
+        }
+        Ok(known)
     }
 }

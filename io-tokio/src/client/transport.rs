@@ -1,9 +1,11 @@
 //! The client: links to other nodes.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use softadastra_core::error::{Code, Error};
+use softadastra_core::ids::NodeId;
 use softadastra_core::node::{Node, Peer};
 use softadastra_core::time::Now;
 use softadastra_core::transport::address::Address;
@@ -25,8 +27,19 @@ pub(super) struct Network {
     /// Held by whoever changes the book and then tells the node, so that the two do not part.
     pub(super) changing: tokio::sync::Mutex<()>,
     running: Mutex<Option<Running>>,
+    /// Whom the options named when the transport was last started, or was to be.
+    pub(super) named: Mutex<Vec<KnownPeer>>,
     /// How discovery was started.
     pub(super) discovery: Mutex<Option<DiscoveryOptions>>,
+}
+
+/// How a peer came to be named.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// By a command: it stands above what an earlier one refused.
+    ByHand,
+    /// By options, which are the same at every start.
+    ByOptions,
 }
 
 /// How the transport was started.
@@ -53,6 +66,9 @@ impl Client {
     /// Opens links: listens where the options say, and dials the peers of the options and those that are remembered, for
     /// ever. Gives the addresses it listens at. Local reads and writes do not depend on it, whatever becomes of it.
     ///
+    /// A ticket among the options is taken as [`Client::join`] takes it, for good; an address is dialled until the
+    /// transport stops. Neither undoes [`Client::disconnect`] and [`Client::forget_peer`].
+    ///
     /// # Errors
     /// [`Code::InvalidState`] when it runs already or the client is closed; [`Code::InvalidArgument`] for an option, and
     /// for serving beyond loopback without a rule who may come in; [`Code::TransportError`] when an address cannot be
@@ -66,11 +82,12 @@ impl Client {
                 "stop it first to start it with other options",
             ));
         }
+        self.inner.book.tell_if_unusable();
         let TransportOptions { listen, peers, insecure, trust, settings } = options;
         settings.validate()?;
         for spec in &peers {
             if let PeerSpec::Ticket(ticket) = spec {
-                self.enter_ticket(ticket).await?;
+                self.enter_ticket(ticket, Asked::ByOptions).await?;
             }
         }
         let running = Running { addresses: Vec::new(), trust, settings };
@@ -78,7 +95,11 @@ impl Client {
             let named = peers.iter().map(|spec| named_peer(content, spec)).collect::<Result<Vec<_>, _>>()?;
             Ok::<_, Error>((running.network(content), named))
         })??;
-        peers.extend(self.inner.book.read(|content| content.peers.clone())?);
+        *hold(&self.inner.network.named) = peers.clone();
+        self.inner.book.read(|content| {
+            peers.retain(|peer| !content.holds(peer));
+            peers.extend(content.peers.iter().cloned());
+        })?;
         let start = Box::new(StartTransport { network, listen, peers, insecure });
         // Before, in case nobody waits for the answer.
         *self.running() = Some(running);
@@ -129,7 +150,15 @@ impl Client {
     /// As [`Client::get`].
     pub fn peers(&self) -> Result<Vec<PeerInfo>, Error> {
         let now = self.inner.reach.shared.now();
-        self.read(|node| node.peers(now).into_iter().map(PeerInfo::of).collect())
+        let mut peers: Vec<PeerInfo> = self.read(|node| node.peers(now).into_iter().map(PeerInfo::of).collect())?;
+        // Not linked since the start, they have not said their names yet.
+        let nameless = peers.iter_mut().filter(|peer| peer.node.is_none());
+        let named = self.inner.book.read(|content| {
+            nameless.for_each(|peer| peer.node = peer.key.and_then(|key| content.name_of(&key)).cloned());
+        });
+        // Without a book there are no links, and so no peers.
+        named.unwrap_or_default();
+        Ok(peers)
     }
 
     /// Links of others that were refused lately, the latest first; a bounded number of addresses and reasons.
@@ -139,8 +168,9 @@ impl Client {
     }
 
     /// Wants a link to a peer from now on and after every restart, and tries at once: a peer named by address or ticket
-    /// (as [`Client::join`]), or one that is known, named by its node id or public key. It answers before there is a
-    /// link; [`Client::peers`] tells what became of it.
+    /// (as [`Client::join`]), or one that is known, named by its node id or public key. This takes back
+    /// [`Client::disconnect`], and named by key or ticket [`Client::forget_peer`]. It answers before there is a link;
+    /// [`Client::peers`] tells what became of it.
     ///
     /// # Errors
     /// [`Code::InvalidState`] while no links are opened; [`Code::InvalidArgument`] for what names no peer;
@@ -154,62 +184,67 @@ impl Client {
             PeerSpec::Ticket(ticket) => self.join(&ticket).await,
             PeerSpec::Address(address) => {
                 let _one_at_a_time = self.inner.network.changing.lock().await;
-                let peer = KnownPeer { key: None, addresses: vec![address] };
+                let peer = KnownPeer::dialled(None, vec![address]);
                 let kept = peer.clone();
                 self.inner.book.change(move |content| content.remember(kept)).await?;
                 self.act(move |node, now| node.add_peer(now, peer.key, peer.addresses).map(drop)).await
             }
+            PeerSpec::Key(key) if self.inner.book.read(|content| content.forgotten.contains(&key))? => {
+                let _one_at_a_time = self.inner.network.changing.lock().await;
+                let pardoned = self.inner.book.change(move |content| {
+                    content.forgotten.remove(&key);
+                    content.remember(KnownPeer::dialled(Some(key), Vec::new()))
+                });
+                pardoned.await?;
+                self.act(move |node, now| {
+                    node.pardon_key(&key)?;
+                    node.add_peer(now, Some(key), Vec::new()).map(drop)
+                })
+                .await
+            }
             PeerSpec::Key(_) | PeerSpec::Node(_) => {
                 let _one_at_a_time = self.inner.network.changing.lock().await;
-                let peer = self
-                    .act(move |node, now| {
-                        let (id, peer) = find(node, now, &spec)?;
-                        node.connect(now, id)?;
-                        Ok(peer)
-                    })
-                    .await?;
-                if peer.addresses.is_empty() {
-                    return Ok(());
-                }
-                self.inner.book.change(move |content| content.remember(peer)).await
+                let (id, peer) = self.find(spec).await?;
+                let kept = KnownPeer { held: false, ..peer };
+                self.inner.book.change(move |content| content.remember(kept)).await?;
+                self.act(move |node, now| node.connect(now, id)).await
             }
         }
     }
 
-    /// Ends the link to a peer, refuses others until [`Client::connect`], and does not dial it after a restart unless
-    /// the options name it.
+    /// Ends the link to a peer, does not dial it and refuses its links, also after a restart, until [`Client::connect`].
+    /// Where it is stays known.
     ///
     /// # Errors
     /// As [`Client::connect`].
     pub async fn disconnect(&self, spec: &str) -> Result<(), Error> {
         let spec = spec.parse()?;
+        if !self.transport_running() {
+            return Err(not_running());
+        }
         let _one_at_a_time = self.inner.network.changing.lock().await;
-        let peer = self
-            .act(move |node, now| {
-                if !node.transport_running() {
-                    return Err(not_running());
-                }
-                let (id, peer) = find(node, now, &spec)?;
-                node.disconnect(now, id)?;
-                Ok(peer)
-            })
-            .await?;
-        let forgotten = self.inner.book.change(move |content| {
-            content.drop_peer(&peer);
-            Ok(())
-        });
-        forgotten.await
+        let (id, peer) = self.find(spec).await?;
+        let kept = KnownPeer { held: true, ..peer };
+        self.inner.book.change(move |content| content.remember(kept)).await?;
+        self.act(move |node, now| node.disconnect(now, id)).await
     }
 
-    /// Takes a ticket: enters its network if this node is in none, trusts the key that it names, and dials that node
-    /// from now on and after every restart. While no links are opened it is only remembered.
+    /// The peer that is meant, and what is known of it.
+    async fn find(&self, spec: PeerSpec) -> Result<(PeerId, KnownPeer), Error> {
+        let names = self.inner.book.read(|content| content.pins.clone())?;
+        self.act(move |node, now| find(node, now, &names, &spec)).await
+    }
+
+    /// Takes a ticket: enters its network if this node is in none, trusts the key that it names, even one that was
+    /// forgotten or disconnected by hand, and dials that node from now on and after every restart. While no links are
+    /// opened it is only remembered.
     ///
     /// # Errors
     /// [`Code::InvalidState`] when this node is in another network, and for its own ticket; those of writing
     /// `network.json`.
     pub async fn join(&self, ticket: &Ticket) -> Result<(), Error> {
         let _one_at_a_time = self.inner.network.changing.lock().await;
-        let entered = self.enter_ticket(ticket).await?;
+        let entered = self.enter_ticket(ticket, Asked::ByHand).await?;
         let running = self.present();
         if entered {
             self.renew(running.as_ref()).await?;
@@ -278,14 +313,14 @@ impl Client {
         self.renew(self.present().as_ref()).await
     }
 
-    /// Trusts a key by hand: it is let in whatever the mode, and takes over the name it gives. Gives whether that is
-    /// new.
+    /// Trusts a key by hand: it is let in whatever the mode, even if it was forgotten, and takes over the name it gives;
+    /// the link of an untrusted key with that name ends. Gives whether that is new.
     ///
     /// # Errors
     /// Those of writing `network.json`.
     pub async fn trust(&self, key: NodeKey) -> Result<bool, Error> {
         let _one_at_a_time = self.inner.network.changing.lock().await;
-        let new = self.inner.book.change(move |content| Ok(content.trusted.insert(key))).await?;
+        let new = self.inner.book.change(move |content| Ok(content.trust_key(key))).await?;
         if self.transport_running() {
             self.act(move |node, now| node.trust_key(now, key)).await?;
         }
@@ -309,7 +344,7 @@ impl Client {
     }
 
     /// Writes down what a ticket says. Gives whether the node has entered a network by it.
-    async fn enter_ticket(&self, ticket: &Ticket) -> Result<bool, Error> {
+    async fn enter_ticket(&self, ticket: &Ticket, asked: Asked) -> Result<bool, Error> {
         let Ticket { key, secret, addresses } = ticket.clone();
         self.inner
             .book
@@ -325,8 +360,12 @@ impl Client {
                 if let Some(secret) = &secret {
                     content.join_network(secret)?;
                 }
-                content.trusted.insert(key);
-                content.remember(KnownPeer { key: Some(key), addresses })?;
+                let mut peer = KnownPeer::dialled(Some(key), addresses);
+                peer.held = asked == Asked::ByOptions && content.holds(&peer);
+                if asked == Asked::ByHand || !content.forgotten.contains(&key) {
+                    content.trust_key(key);
+                    content.remember(peer)?;
+                }
                 Ok(before != (content.secret.is_some(), content.mode()))
             })
             .await
@@ -343,12 +382,15 @@ impl Client {
     async fn renew_links(&self, running: &Running) -> Result<(), Error> {
         let network = self.inner.book.read(|content| running.network(content))?;
         self.act(move |node, now| {
-            let by_hand = |peer: &Peer| peer.link.wanted && !peer.found;
-            let wanted: Vec<Peer> = node.peers(now).into_iter().filter(by_hand).collect();
+            let by_hand = |peer: &Peer| (peer.link.wanted && !peer.found) || peer.link.held;
+            let before: Vec<Peer> = node.peers(now).into_iter().filter(by_hand).collect();
             node.stop_transport(now);
             node.start_transport(now, network)?;
-            for peer in wanted {
-                node.add_peer(now, peer.link.key, peer.link.addresses)?;
+            for Peer { link, .. } in before {
+                match link.held {
+                    true => node.hold_peer(now, link.key, link.addresses)?,
+                    false => node.add_peer(now, link.key, link.addresses)?,
+                };
             }
             Ok(())
         })
@@ -362,17 +404,22 @@ impl Client {
     }
 
     fn running(&self) -> MutexGuard<'_, Option<Running>> {
-        self.inner.network.running.lock().unwrap_or_else(PoisonError::into_inner)
+        hold(&self.inner.network.running)
     }
+}
+
+/// Nothing panics under these locks.
+fn hold<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whom an option names: a known peer by its key or name, another one by where it is.
 fn named_peer(content: &Content, spec: &PeerSpec) -> Result<KnownPeer, Error> {
     let key = match spec {
         PeerSpec::Ticket(ticket) => {
-            return Ok(KnownPeer { key: Some(ticket.key), addresses: ticket.addresses.clone() });
+            return Ok(KnownPeer::dialled(Some(ticket.key), ticket.addresses.clone()));
         }
-        PeerSpec::Address(address) => return Ok(KnownPeer { key: None, addresses: vec![address.clone()] }),
+        PeerSpec::Address(address) => return Ok(KnownPeer::dialled(None, vec![address.clone()])),
         PeerSpec::Key(key) => Some(*key),
         PeerSpec::Node(node) => content.pins.get(node).copied(),
     };
@@ -386,17 +433,24 @@ fn named_peer(content: &Content, spec: &PeerSpec) -> Result<KnownPeer, Error> {
     })
 }
 
-/// The peer that is meant, and what is to be remembered of it.
-fn find(node: &Node, now: Now, spec: &PeerSpec) -> Result<(PeerId, KnownPeer), Error> {
-    let is_meant = |peer: &Peer| match spec {
-        PeerSpec::Ticket(ticket) => peer.link.key == Some(ticket.key),
-        PeerSpec::Address(address) => peer.link.addresses.contains(address),
-        PeerSpec::Key(key) => peer.link.key == Some(*key),
-        PeerSpec::Node(node) => peer.link.node.as_ref() == Some(node),
+/// The peer that is meant, and what is known of it.
+fn find(
+    node: &Node,
+    now: Now,
+    names: &BTreeMap<NodeId, NodeKey>,
+    spec: &PeerSpec,
+) -> Result<(PeerId, KnownPeer), Error> {
+    let is_meant = |peer: &Peer| match (spec, &peer.link.node) {
+        (PeerSpec::Ticket(ticket), _) => peer.link.key == Some(ticket.key),
+        (PeerSpec::Address(address), _) => peer.link.addresses.contains(address),
+        (PeerSpec::Key(key), _) => peer.link.key == Some(*key),
+        (PeerSpec::Node(wanted), Some(name)) => name == wanted,
+        // It has not said since the start.
+        (PeerSpec::Node(wanted), None) => peer.link.key.is_some() && names.get(wanted).copied() == peer.link.key,
     };
-    let mut meant = node.peers(now).into_iter().filter(is_meant);
+    let mut meant = node.peers(now).into_iter().filter(is_meant).map(|peer| peer.link);
     match (meant.next(), meant.next()) {
-        (Some(peer), None) => Ok((peer.link.id, KnownPeer { key: peer.link.key, addresses: peer.link.addresses })),
+        (Some(link), None) => Ok((link.id, KnownPeer { key: link.key, addresses: link.addresses, held: link.held })),
         (Some(_), Some(_)) => Err(Error::new(
             Code::InvalidArgument,
             format!("more than one peer is known as {spec}"),

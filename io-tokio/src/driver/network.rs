@@ -67,7 +67,10 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
             let key = start.network.identity.key();
             node.start_transport(now, start.network)?;
             for peer in start.peers {
-                node.add_peer(now, peer.key, peer.addresses)?;
+                match peer.held {
+                    true => node.hold_peer(now, peer.key, peer.addresses)?,
+                    false => node.add_peer(now, peer.key, peer.addresses)?,
+                };
             }
             self.transport = Transport::Running;
             self.links.listen(listeners);

@@ -100,7 +100,7 @@ pub(super) fn distrusted(node: &NodeId, key: &NodeKey, why: &Distrust) {
         Distrust::KeyChanged { .. } => {
             tell!(error, kinds::PEER_KEY_CHANGED, peer = %node, %key, %why, "a link was refused");
         }
-        Distrust::Unlisted | Distrust::PinsFull => {
+        Distrust::Unlisted | Distrust::PinsFull | Distrust::Forgotten => {
             tell!(warn, kinds::PEER_DISTRUSTED, reason = code, peer = %node, %key, %why, "a link was refused");
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use softadastra_core::dice::{Secrets, Seed};
@@ -27,6 +28,8 @@ struct Inner {
     dir: Option<PathBuf>,
     /// What the file holds, or why it cannot be used.
     content: Mutex<Result<Content, Error>>,
+    /// It was said that it cannot be used.
+    told: AtomicBool,
     /// Seen first under way; written with the next change.
     pins: Mutex<Vec<(NodeId, NodeKey)>>,
     /// One change at a time, from reading to writing.
@@ -76,9 +79,6 @@ impl Book {
                 Ok(content)
             }
         });
-        if let Err(error) = &content {
-            events::tell!(error, events::kinds::NETWORK_BOOK_UNUSABLE, %error, "the node works, and opens no links");
-        }
         Self::holding(Some(dir.to_owned()), content, seed)
     }
 
@@ -86,6 +86,7 @@ impl Book {
         let inner = Inner {
             dir,
             content: Mutex::new(content),
+            told: AtomicBool::new(false),
             pins: Mutex::default(),
             changing: Mutex::default(),
             secrets: Mutex::new(seed.secrets("network")),
@@ -97,7 +98,8 @@ impl Book {
     ///
     /// # Errors
     /// Why the book cannot be used: [`Code::TransportError`](softadastra_core::error::Code::TransportError) for a file
-    /// that others can read or that is damaged, and those of reading it.
+    /// that others can read or that is damaged, [`Code::FormatTooNew`](softadastra_core::error::Code::FormatTooNew), and
+    /// those of reading it.
     pub fn key(&self) -> Result<NodeKey, Error> {
         self.read(|content| content.identity.key())
     }
@@ -105,6 +107,15 @@ impl Book {
     /// A secret for a new network.
     pub(crate) fn new_secret(&self) -> NetworkSecret {
         NetworkSecret::generate(&mut hold(&self.inner.secrets))
+    }
+
+    /// Says in the log why it cannot be used, if that is so: once, and to nobody who wants no links.
+    pub(crate) fn tell_if_unusable(&self) {
+        if let Err(error) = &*hold(&self.inner.content)
+            && !self.inner.told.swap(true, Ordering::Relaxed)
+        {
+            events::tell!(error, events::kinds::NETWORK_BOOK_UNUSABLE, %error, "the node works, and opens no links");
+        }
     }
 
     /// Looks at what is kept.

@@ -14,18 +14,28 @@ const MAX_PEERS: usize = 4096;
 /// The most addresses of one peer; as many as a ticket has.
 const MAX_ADDRESSES: usize = 16;
 
-/// A peer that is dialled at every start.
+/// The most keys that are forgotten.
+const MAX_FORGOTTEN: usize = 4096;
+
+/// A peer that is dialled at every start, or refused since it was disconnected by hand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KnownPeer {
     /// Which key must answer; `None` takes whoever does, by the rules of trust.
     pub key: Option<NodeKey>,
     /// Where to dial, best first.
     pub addresses: Vec<Address>,
+    /// It was disconnected by hand: it is not dialled, and its links are refused, until it is connected again.
+    pub held: bool,
 }
 
 impl KnownPeer {
+    /// One that is dialled.
+    pub(crate) const fn dialled(key: Option<NodeKey>, addresses: Vec<Address>) -> Self {
+        Self { key, addresses, held: false }
+    }
+
     /// Whether both are one peer: by their keys, else by an address.
-    fn is(&self, other: &Self) -> bool {
+    pub(crate) fn is(&self, other: &Self) -> bool {
         match (self.key, other.key) {
             (Some(mine), Some(theirs)) => mine == theirs,
             _ => self.addresses.iter().any(|address| other.addresses.contains(address)),
@@ -43,6 +53,8 @@ pub(crate) struct Content {
     pub(crate) trusted: BTreeSet<NodeKey>,
     pub(crate) pins: BTreeMap<NodeId, NodeKey>,
     pub(crate) peers: Vec<KnownPeer>,
+    /// Keys that are refused whatever the mode; never trusted, pinned or remembered at the same time.
+    pub(crate) forgotten: BTreeSet<NodeKey>,
 }
 
 impl Clone for Content {
@@ -54,6 +66,7 @@ impl Clone for Content {
             trusted: self.trusted.clone(),
             pins: self.pins.clone(),
             peers: self.peers.clone(),
+            forgotten: self.forgotten.clone(),
         }
     }
 }
@@ -68,6 +81,7 @@ impl Content {
             trusted: BTreeSet::new(),
             pins: BTreeMap::new(),
             peers: Vec::new(),
+            forgotten: BTreeSet::new(),
         }
     }
 
@@ -85,7 +99,7 @@ impl Content {
     /// The rules in this mode, with all that was learnt under them.
     pub(crate) fn trust(&self, mode: TrustMode) -> Trust {
         let pins = self.pins.iter().map(|(node, key)| (node.clone(), *key));
-        Trust::new(mode, self.trusted.iter().copied(), pins)
+        Trust::new(mode, self.trusted.iter().copied(), pins).without(self.forgotten.iter().copied())
     }
 
     /// Takes on the secret of a network.
@@ -106,13 +120,14 @@ impl Content {
         }
     }
 
-    /// Remembers a peer, or adds to what is known of it.
+    /// Remembers a peer, or adds to what is known of it; whether it is held is as this says.
     ///
     /// # Errors
     /// [`Code::Overloaded`] when there are too many.
     pub(crate) fn remember(&mut self, peer: KnownPeer) -> Result<(), Error> {
         if let Some(known) = self.peers.iter_mut().find(|known| known.is(&peer)) {
             known.key = known.key.or(peer.key);
+            known.held = peer.held;
             let older = std::mem::replace(&mut known.addresses, peer.addresses);
             for address in older {
                 if !known.addresses.contains(&address) {
@@ -126,16 +141,46 @@ impl Content {
             return Err(Error::new(
                 Code::Overloaded,
                 format!("{MAX_PEERS} peers are remembered already"),
-                "disconnect some that are not needed",
+                "forget some that are not needed",
             ));
         }
         self.peers.push(peer);
         Ok(())
     }
 
-    /// Does not dial a peer at the next start.
-    pub(crate) fn drop_peer(&mut self, peer: &KnownPeer) {
-        self.peers.retain(|known| !known.is(peer));
+    /// Whether a peer, as it may be known here, was disconnected by hand.
+    pub(crate) fn holds(&self, peer: &KnownPeer) -> bool {
+        self.peers.iter().any(|known| known.held && known.is(peer))
+    }
+
+    /// The name that belongs to a key.
+    pub(crate) fn name_of(&self, key: &NodeKey) -> Option<&NodeId> {
+        self.pins.iter().find(|(_, pinned)| *pinned == key).map(|(node, _)| node)
+    }
+
+    /// Trusts a key by hand. Gives whether that is new.
+    pub(crate) fn trust_key(&mut self, key: NodeKey) -> bool {
+        self.forgotten.remove(&key);
+        self.trusted.insert(key)
+    }
+
+    /// Forgets all that is known of a key and refuses it from now on, if anything is known of it: here, or elsewhere as
+    /// the caller says. Gives whether that is so.
+    ///
+    /// # Errors
+    /// [`Code::Overloaded`] when there are too many.
+    pub(crate) fn refuse(&mut self, key: NodeKey, known_elsewhere: bool) -> Result<bool, Error> {
+        let remembered = self.peers.iter().any(|peer| peer.key == Some(key));
+        self.peers.retain(|peer| peer.key != Some(key));
+        let known = self.forget_key(&key) || remembered || known_elsewhere;
+        if known && self.forgotten.insert(key) && self.forgotten.len() > MAX_FORGOTTEN {
+            return Err(Error::new(
+                Code::Overloaded,
+                format!("{MAX_FORGOTTEN} keys are forgotten already"),
+                "change the network secret, which keeps out all who do not join again",
+            ));
+        }
+        Ok(known)
     }
 
     /// Ties a name to a key. In excess of what an endpoint pins, nothing is.
@@ -164,7 +209,7 @@ mod tests {
 
     fn peer(key: Option<u8>, addresses: &[&str]) -> KnownPeer {
         let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        KnownPeer { key: key.map(|byte| NodeKey([byte; 32])), addresses }
+        KnownPeer::dialled(key.map(|byte| NodeKey([byte; 32])), addresses)
     }
 
     #[test]
@@ -177,8 +222,17 @@ mod tests {
         assert_eq!(content.peers, [peer(Some(7), &["c:1", "b:1", "a:1"])]);
         content.remember(peer(Some(8), &["c:1"])).unwrap();
         assert_eq!(content.peers.len(), 2, "another key is another peer, wherever it answers");
-        content.drop_peer(&peer(Some(7), &[]));
+        let held = KnownPeer { held: true, ..peer(Some(7), &[]) };
+        content.remember(held.clone()).unwrap();
+        assert!(content.holds(&peer(Some(7), &[])) && content.holds(&peer(None, &["b:1"])));
+        assert!(!content.holds(&peer(Some(8), &["c:1"])));
+        assert_eq!(content.peers[0], KnownPeer { held: true, ..peer(Some(7), &["c:1", "b:1", "a:1"]) });
+        content.remember(peer(Some(7), &[])).unwrap();
+        assert!(!content.peers[0].held);
+        assert!(content.refuse(NodeKey([7; 32]), false).unwrap() && !content.refuse(NodeKey([7; 32]), false).unwrap());
         assert_eq!(content.peers, [peer(Some(8), &["c:1"])]);
+        assert!(content.forgotten.contains(&NodeKey([7; 32])));
+        assert!(content.trust_key(NodeKey([7; 32])) && content.forgotten.is_empty());
         for n in 0..40 {
             content.remember(peer(Some(8), &[&format!("h{n}:1")])).unwrap();
         }

@@ -54,6 +54,8 @@ struct Form {
     pins: BTreeMap<String, String>,
     #[serde(default)]
     peers: Vec<PeerForm>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    forgotten_keys: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -62,6 +64,9 @@ struct PeerForm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<String>,
     addresses: Vec<Address>,
+    /// Disconnected by hand.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    held: bool,
 }
 
 /// Reads the file of a data directory; `None` when there is none.
@@ -120,10 +125,11 @@ pub(super) fn write(dir: &Path, content: &Content) -> Result<(), Error> {
 
 impl Form {
     fn of(content: &Content) -> Self {
-        let peers = content
-            .peers
-            .iter()
-            .map(|peer| PeerForm { key: peer.key.map(|key| key.to_string()), addresses: peer.addresses.clone() });
+        let peers = content.peers.iter().map(|peer| PeerForm {
+            key: peer.key.map(|key| key.to_string()),
+            addresses: peer.addresses.clone(),
+            held: peer.held,
+        });
         Self {
             schema: SCHEMA.to_owned(),
             key: content.identity.key().to_string(),
@@ -133,6 +139,7 @@ impl Form {
             trusted_keys: content.trusted.iter().map(ToString::to_string).collect(),
             pins: content.pins.iter().map(|(node, key)| (node.to_string(), key.to_string())).collect(),
             peers: peers.collect(),
+            forgotten_keys: content.forgotten.iter().map(ToString::to_string).collect(),
         }
     }
 
@@ -161,9 +168,10 @@ impl Form {
         }
         for peer in self.peers {
             let key = peer.key.as_deref().map(key).transpose()?;
-            let known = KnownPeer { key, addresses: peer.addresses };
+            let known = KnownPeer { key, addresses: peer.addresses, held: peer.held };
             content.remember(known).map_err(|error| error.what().to_owned())?;
         }
+        content.forgotten = self.forgotten_keys.iter().map(|text| key(text)).collect::<Result<_, _>>()?;
         Ok(content)
     }
 }

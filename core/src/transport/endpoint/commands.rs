@@ -153,9 +153,25 @@ impl Endpoint {
         let Some(peer) = self.peers.get_mut(id) else { return false };
         peer.wanted = false;
         peer.held = true;
+        // It is not to expire.
+        self.arm_peer(now, id);
         self.end_links_of(now, id, Farewell::Disconnected);
         self.settle(now, out);
         true
+    }
+
+    /// Knows a peer that was disconnected in an earlier run, as [`Self::add_peer`] says, and refuses its links until
+    /// [`Self::connect`].
+    pub fn hold_peer(
+        &mut self,
+        now: Instant,
+        key: Option<NodeKey>,
+        addresses: Vec<Address>,
+        out: &mut dyn Sink<Effect>,
+    ) -> PeerId {
+        let id = self.learn_peer(now, key, None, addresses);
+        self.disconnect(now, id, out);
+        id
     }
 
     /// Forgets a peer and ends its links. Its key stays trusted or pinned. Gives whether there was such a peer.
@@ -186,6 +202,26 @@ impl Endpoint {
             self.settle(now, out);
         }
         changed
+    }
+
+    /// Forgets a peer, and refuses its key from now on until [`Self::trust_key`] or [`Self::pardon_key`]. Gives whether
+    /// there was anything to forget.
+    pub fn refuse_key(&mut self, now: Instant, key: NodeKey, out: &mut dyn Sink<Effect>) -> bool {
+        let trusted = self.trust.forget(&key);
+        self.trust.refuse(key);
+        let Some(id) = self.peers.of_key(&key) else { return trusted };
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.wanted = false;
+        }
+        self.end_links_of(now, id, Farewell::Forgotten);
+        self.settle(now, out);
+        self.drop_peer(id);
+        true
+    }
+
+    /// Refuses a key no longer. Gives whether it was refused.
+    pub fn pardon_key(&mut self, key: &NodeKey) -> bool {
+        self.trust.pardon(key)
     }
 
     /// Queues a message for a peer; [`Self::flush`] sends it.

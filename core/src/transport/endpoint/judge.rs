@@ -16,12 +16,14 @@
 
 use alloc::vec::Vec;
 
+use super::super::identity::NodeKey;
 use super::super::reason::{CloseReason, Farewell};
 use super::super::session::{Introduction, LinkInfo, Role};
 use super::super::trust::{Distrust, TrustMode, Verdict};
 use super::links::{Link, Stage, take};
 use super::peers::Peer;
 use super::{Effect, Endpoint, LinkId, Notice, PeerId};
+use crate::ids::NodeId;
 use crate::sink::Sink;
 use crate::time::Instant;
 
@@ -66,6 +68,7 @@ impl Endpoint {
                     Distrust::Unlisted => Farewell::Untrusted,
                     Distrust::KeyChanged { .. } => Farewell::KeyChanged,
                     Distrust::PinsFull => Farewell::Busy,
+                    Distrust::Forgotten => Farewell::Forgotten,
                 });
             }
         };
@@ -219,10 +222,22 @@ impl Endpoint {
         self.arm_peer(now, peer_id);
         if pin {
             self.trust.pin(info.peer.node.clone(), info.peer.key);
+            self.end_former_holders_of(now, peer_id, &info.peer.node);
             out.push(Effect::Pin { node: info.peer.node.clone(), key: info.peer.key });
         }
         out.push(Effect::PeerUp { peer: info.peer.key, link: id, info });
         self.dial_waiting(now, out);
+    }
+
+    /// A name has gone over to another key: who had it may come in no more, so his link does not stay either.
+    fn end_former_holders_of(&mut self, now: Instant, holder: PeerId, name: &NodeId) {
+        let refused = |key: &NodeKey| matches!(self.trust.judge(name, key), Verdict::Refuse(_));
+        let former = self.peers.iter().filter(|(id, peer)| {
+            *id != holder && peer.node.as_ref() == Some(name) && peer.key.as_ref().is_some_and(refused)
+        });
+        for id in former.map(|(id, _)| id).collect::<Vec<_>>() {
+            self.end_links_of(now, id, Farewell::KeyChanged);
+        }
     }
 
     /// Deals with the end of a peer's old link ahead of what else is pending.

@@ -14,7 +14,8 @@ pub(in crate::cli) struct Start {
     /// Take links here: HOST:PORT, IPv6 in brackets, port 0 for any free one; may be given again
     #[arg(long, value_name = "ADDR")]
     pub(in crate::cli) listen: Vec<String>,
-    /// Dial this peer, besides those that are remembered: HOST:PORT or a ticket; may be given again
+    /// Dial this peer, besides those that are remembered: HOST:PORT, for this run, or a ticket, which joins its network
+    /// for good as `join` does; may be given again
     #[arg(long, value_name = "PEER")]
     pub(in crate::cli) peer: Vec<String>,
     /// Take links from other machines although anybody may come in, to read and write everything
@@ -41,13 +42,15 @@ pub(in crate::cli) struct Start {
 /// `softadastra peers`
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum PeersCommand {
-    /// Let this public key in, whatever the rules, and let it take over the name it gives
+    /// Let this public key in, whatever the rules and even if it was forgotten; it takes over the name it gives, and the
+    /// link of whoever had that name ends
     Trust {
         /// The key, as `softadastra node info` shows it on that node
         #[arg(value_name = "KEY")]
         key: String,
     },
-    /// Give up a peer for good: no links, no trust; of a node or a history, it no longer counts for delivery either
+    /// Give up a peer for good: no trust, and its links are refused until `peers trust`, `connect` or `join` of it; named
+    /// as a node or a history, it no longer counts for delivery either
     Forget {
         /// Which: a node id, a public key, a replica id, or the HOST:PORT of a peer that is remembered
         #[arg(value_name = "NODE|KEY|REPLICA|ADDR")]

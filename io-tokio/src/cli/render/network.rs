@@ -20,6 +20,7 @@ impl Human for Peers {
                 false => "None are remembered; peers that dial in are shown while the node runs.\n",
             });
             text.push_str(&refused(&self.refused));
+            text.push_str(&forgotten(&self.forgotten, paint));
             return text;
         }
         let mut table = plain_table();
@@ -28,7 +29,7 @@ impl Human for Peers {
             let none = || "-".to_owned();
             let flow = peer.sync.as_ref();
             table.add_row([
-                peer.node_id.clone().or_else(|| peer.public_key.as_deref().map(short)).unwrap_or_else(none),
+                self.name(peer).unwrap_or_else(none),
                 peer.addresses.first().cloned().unwrap_or_else(none),
                 state(peer),
                 flow.map_or_else(none, |flow| match flow.phase.as_str() {
@@ -46,8 +47,28 @@ impl Human for Peers {
         text.push('\n');
         text.push_str(&lines_of(&table));
         text.push_str(&refused(&self.refused));
+        text.push_str(&forgotten(&self.forgotten, paint));
         text
     }
+}
+
+impl Peers {
+    /// What to call a peer: its name, with its key where another one has the same, else its key.
+    fn name(&self, peer: &Peer) -> Option<String> {
+        let key = peer.public_key.as_deref().map(short);
+        let alike = self.peers.iter().filter(|other| other.node_id == peer.node_id).count();
+        match (&peer.node_id, key) {
+            (Some(name), Some(key)) if alike > 1 => Some(format!("{name} {key}")),
+            (Some(name), _) => Some(name.clone()),
+            (None, key) => key,
+        }
+    }
+}
+
+/// Whom the operator wants no link with.
+fn forgotten(keys: &[String], paint: Paint) -> String {
+    let lines: Vec<String> = keys.iter().map(|key| format!("{}  {key}\n", paint.bold("Forgotten"))).collect();
+    if lines.is_empty() { String::new() } else { format!("\n{}", lines.concat()) }
 }
 
 /// Whose links were refused.
@@ -139,7 +160,10 @@ impl Human for Forgotten {
     fn human(&self, paint: Paint) -> String {
         let mut text = String::new();
         for key in &self.public_keys {
-            text.push_str(&format!("{}: no links, no trust\n", paint.bold(key)));
+            text.push_str(&format!(
+                "{}: no links, no trust, until `softadastra peers trust` or `connect` of this key\n",
+                paint.bold(key)
+            ));
         }
         for replica in &self.replica_ids {
             text.push_str(&format!("{}: counts no longer for delivery\n", paint.bold(replica)));
@@ -211,7 +235,8 @@ mod tests {
             last_at_ms: 951_782_400_000,
         };
         let transport = Transport { running: true, listening: vec!["0.0.0.0:4444".into()], error: None };
-        let peers = Peers { transport, accepted: 100, peers: vec![peer(), faulted], refused: vec![stranger] };
+        let peers = vec![peer(), faulted];
+        let peers = Peers { transport, accepted: 100, peers, refused: vec![stranger], forgotten: Vec::new() };
         assert_eq!(
             peers.human(Paint::PLAIN),
             "Links  taken at 0.0.0.0:4444\n\
@@ -223,6 +248,20 @@ mod tests {
              REFUSED   TIMES  LAST                  WHY\n\
              10.0.0.9     12  2000-02-29 00:00:00Z  two networks [wrong_secret]\n"
         );
+    }
+
+    #[test]
+    fn peers_of_one_name_are_told_apart_and_forgotten_keys_are_named() {
+        let twin = Peer { public_key: Some("zyxwvutsrqponmlk".into()), state: "faulted".into(), up_ms: None, ..peer() };
+        let other = Peer { node_id: Some("till-3".into()), ..peer() };
+        let peers = vec![peer(), twin, other];
+        let forgotten = vec!["f".repeat(52)];
+        let peers = Peers { transport: Transport::default(), accepted: 100, peers, refused: Vec::new(), forgotten };
+        let text = peers.human(Paint::PLAIN);
+        for line in ["\ntill-2 abcdefghij…  10", "\ntill-2 zyxwvutsrq…  10", "\ntill-3              10"] {
+            assert!(text.contains(line), "{text}");
+        }
+        assert!(text.ends_with(&format!("\n\nForgotten  {}\n", "f".repeat(52))), "{text}");
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub struct Peers {
     /// Links of others that were refused since the node started, the latest first; a bounded number.
     #[serde(default)]
     pub refused: Vec<Refused>,
+    /// Public keys that were forgotten by hand, and are refused until they are trusted, connected or joined again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forgotten: Vec<String>,
 }
 
 /// Links from one address that were refused for one reason.

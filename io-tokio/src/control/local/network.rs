@@ -48,7 +48,13 @@ impl Peering for Local {
             self.client.remembered_peers()?.into_iter().map(remembered).collect()
         };
         let refused = self.client.refusals().into_iter().map(refused).collect();
-        Ok(Peers { transport, accepted: sync.outbox.last, peers, refused })
+        let forgotten = match self.client.forgotten_keys() {
+            Ok(keys) => keys.iter().map(ToString::to_string).collect(),
+            // Told with the transport.
+            Err(_) if transport.running || transport.error.is_some() => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Peers { transport, accepted: sync.outbox.last, peers, refused, forgotten })
     }
 
     async fn ticket(&mut self, addresses: &[String], new_secret: bool) -> Result<TicketAnswer, Fault> {
@@ -106,26 +112,29 @@ impl Peering for Local {
         if name.contains(':') {
             return self.forget_address(name).await;
         }
-        let key = match (name.parse::<NodeKey>(), NodeId::new(name)) {
-            (Ok(key), _) => Some(key),
-            (Err(_), Ok(node)) => self.client.key_of(&node)?,
-            (Err(_), Err(_)) => None,
-        };
         let mut forgotten = Forgotten::default();
-        if let Some(key) = key
+        if let Ok(key) = name.parse::<NodeKey>() {
+            if !self.client.forget_peer(key).await? {
+                let what = format!("no peer is known by the key {name}");
+                return Err(Fault::new(Code::NotFound, what, "see `softadastra peers` for those there are"));
+            }
+            forgotten.public_keys.push(key.to_string());
+            return Ok(forgotten);
+        }
+        if let Some(key) = self.only_key_of(name)?
             && self.client.forget_peer(key).await?
         {
             forgotten.public_keys.push(key.to_string());
         }
-        if name.parse::<NodeKey>().is_err() {
-            match self.client.forget(name).await {
-                Ok(replicas) => forgotten.replica_ids = replicas.iter().map(ToString::to_string).collect(),
-                Err(error) if error.code() == Code::NotFound && !forgotten.public_keys.is_empty() => {}
-                Err(error) => return Err(error.into()),
+        match self.client.forget(name).await {
+            Ok(replicas) => forgotten.replica_ids = replicas.iter().map(ToString::to_string).collect(),
+            Err(error) if error.code() == Code::NotFound && !forgotten.public_keys.is_empty() => {}
+            Err(error) if error.code() == Code::NotFound => {
+                let what = format!("no peer and no other replica is known as {name}");
+                let next = "see `softadastra peers` and `softadastra sync status` for those there are";
+                return Err(Fault::new(Code::NotFound, what, next));
             }
-        } else if forgotten.public_keys.is_empty() {
-            let what = format!("no peer is known by the key {name}");
-            return Err(Fault::new(Code::NotFound, what, "see `softadastra peers` for those there are"));
+            Err(error) => return Err(error.into()),
         }
         Ok(forgotten)
     }
@@ -140,6 +149,23 @@ impl Local {
             listening: self.client.listening().iter().map(ToString::to_string).collect(),
             error: if running { None } else { self.trouble.get() },
         }
+    }
+
+    /// The key of the one node that is known by this name; `None` when it has said none.
+    fn only_key_of(&self, name: &str) -> Result<Option<NodeKey>, Fault> {
+        let Ok(node) = NodeId::new(name) else { return Ok(None) };
+        let keys = self.client.keys_of(&node)?;
+        let members = self.client.sync_state()?.members;
+        let replicas = members.iter().filter(|member| member.node == node && !member.forgotten).count();
+        if keys.len() > 1 || replicas > 1 {
+            return Err(Fault::new(
+                Code::InvalidArgument,
+                format!("more than one peer is known as {name}"),
+                "name it by its public key (`softadastra peers --json`), or a history by its replica id (`softadastra sync \
+                 status`)",
+            ));
+        }
+        Ok(keys.into_iter().next())
     }
 
     /// Forgets a peer that is remembered by where it is, and with it the key that answers there, if that is known.
@@ -272,9 +298,9 @@ fn remembered((node, known): (Option<NodeId>, KnownPeer)) -> Peer {
         public_key: known.key.map(|key| key.to_string()),
         addresses: known.addresses.iter().map(ToString::to_string).collect(),
         state: "remembered".to_owned(),
-        wanted: true,
+        wanted: !known.held,
         found: false,
-        held: false,
+        held: known.held,
         up_ms: None,
         silent_ms: None,
         round_trip_us: None,

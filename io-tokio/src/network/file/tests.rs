@@ -8,8 +8,17 @@ fn content() -> Content {
     content.chosen_mode = Some(TrustMode::Pinned);
     content.trusted.insert(NodeKey([1; 32]));
     content.pin(NodeId::new("till-3").unwrap(), NodeKey([2; 32]));
-    content.remember(KnownPeer { key: None, addresses: vec!["[::1]:4444".parse().unwrap()] }).unwrap();
-    content.remember(KnownPeer { key: Some(NodeKey([2; 32])), addresses: vec!["desk:4444".parse().unwrap()] }).unwrap();
+    content.remember(KnownPeer::dialled(None, vec!["[::1]:4444".parse().unwrap()])).unwrap();
+    content.remember(KnownPeer::dialled(Some(NodeKey([2; 32])), vec!["desk:4444".parse().unwrap()])).unwrap();
+    content
+}
+
+/// As it is once peers were disconnected and forgotten by hand.
+fn content_with_refusals() -> Content {
+    let mut content = content();
+    content.remember(KnownPeer { key: Some(NodeKey([3; 32])), addresses: Vec::new(), held: true }).unwrap();
+    content.peers[0].held = true;
+    content.forgotten.insert(NodeKey([4; 32]));
     content
 }
 
@@ -34,6 +43,10 @@ fn all_of_it_is_read_back_from_a_private_file() {
     assert_eq!(back.identity.seed(), wrote.identity.seed());
     assert_eq!((back.secret, back.chosen_mode), (wrote.secret, wrote.chosen_mode));
     assert_eq!((back.trusted, back.pins, back.peers), (wrote.trusted, wrote.pins, wrote.peers));
+    let wrote = content_with_refusals();
+    write(dir.path(), &wrote).unwrap();
+    let back = read(dir.path()).unwrap().unwrap();
+    assert_eq!((back.peers, back.forgotten), (wrote.peers, wrote.forgotten));
 }
 
 #[test]
@@ -45,6 +58,18 @@ fn the_first_version_is_read_for_ever() {
     assert_eq!(back.peers, content().peers);
     write(dir.path(), &back).unwrap();
     assert_eq!(fs::read_to_string(dir.path().join(FILE_NAME)).unwrap(), include_str!("golden-1.json"));
+}
+
+#[test]
+fn a_file_with_refusals_is_read_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    put(dir.path(), include_str!("golden-1-refusals.json"));
+    let back = read(dir.path()).unwrap().unwrap();
+    let wanted = content_with_refusals();
+    assert_eq!((&back.peers, &back.forgotten), (&wanted.peers, &wanted.forgotten));
+    write(dir.path(), &back).unwrap();
+    let text = fs::read_to_string(dir.path().join(FILE_NAME)).unwrap();
+    assert_eq!(text, include_str!("golden-1-refusals.json"));
 }
 
 #[test]

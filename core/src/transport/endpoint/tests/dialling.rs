@@ -173,6 +173,21 @@ fn a_disconnected_peer_stays_away_until_it_is_connected() {
 }
 
 #[test]
+fn a_peer_that_was_disconnected_in_an_earlier_run_stays_away_and_never_expires() {
+    let mut world = World::new(2, 1);
+    let key = world.key(1);
+    let id = world.act(0, |endpoint, now, out| endpoint.hold_peer(now, Some(key), vec![address(1)], out));
+    world.add(1, 0);
+    world.live(Duration::from_secs(4 * 3600));
+    assert!(world.nodes[0].up.is_empty() && world.nodes[0].dialled.is_empty());
+    assert!(world.nodes[1].why().contains(&"disconnected"));
+    assert!(world.nodes[0].endpoint.peers(world.now).next().unwrap().held);
+    assert!(world.act(0, |endpoint, now, out| endpoint.connect(now, id, out)));
+    world.live(Duration::from_secs(61));
+    world.assert_linked(0, 1);
+}
+
+#[test]
 fn stopping_says_goodbye_and_starting_links_again() {
     let mut world = World::new(2, 1);
     world.add(0, 1);

@@ -137,6 +137,53 @@ fn a_changed_key_is_loud_and_never_accepted_by_itself() {
     assert_eq!(world.nodes[0].pins, [(node, key)]);
 }
 
+#[test]
+fn who_is_forgotten_is_told_so_and_stays_out_until_it_is_trusted() {
+    let mut world = World::new(2, 1);
+    world.add(1, 0);
+    world.live(Duration::from_secs(20));
+    world.assert_linked(0, 1);
+    let key = world.key(1);
+    assert!(world.act(0, |endpoint, now, out| endpoint.refuse_key(now, key, out)));
+    assert!(!world.act(0, |endpoint, now, out| endpoint.refuse_key(now, key, out)));
+    world.live(Duration::from_secs(300));
+    assert!(world.nodes[0].up.is_empty() && world.states(0).is_empty(), "{:?}", world.states(0));
+    assert_eq!(world.nodes[1].downs[0].1, CloseReason::Peer(Farewell::Forgotten));
+    assert_eq!(world.states(1), [PeerState::Faulted]);
+    let (node, why) = (NodeId::new("node-1").unwrap(), Distrust::Forgotten);
+    assert!(world.nodes[0].notices.contains(&Notice::Distrusted { node, key, why }));
+    assert!(world.act(0, |endpoint, now, out| endpoint.trust_key(now, key, out)));
+    world.live(Duration::from_secs(61));
+    world.assert_linked(0, 1);
+}
+
+/// Two nodes under one name: the one that the operator trusts takes the name, and the link of the other does not stay.
+#[test]
+fn a_name_that_goes_over_to_another_key_takes_the_old_link_down() {
+    let twin = Identity::generate(&mut Seed::from_number(55).secrets("identity"));
+    let name = NodeId::new("node-1").unwrap();
+    let secret = Some(NetworkSecret::from_bytes([SECRET; 32]));
+    let lax = Trust::new(TrustMode::Network, [], []);
+    let twin = Endpoint::new(Settings::default(), twin, name, secret, lax, &Seed::from_number(77)).unwrap();
+    let mut world = World::of(vec![endpoint(0, 1, |_| {}), endpoint(1, 1, |_| {}), twin], 1);
+    world.add(1, 0);
+    world.live(Duration::from_secs(20));
+    world.assert_linked(0, 1);
+    world.add(2, 0);
+    world.live(Duration::from_secs(20));
+    assert!(world.nodes[2].why().contains(&"peer_key_changed"));
+    let (old, new) = (world.key(1), world.key(2));
+    world.act(0, |endpoint, now, out| endpoint.trust_key(now, new, out));
+    world.live(Duration::from_secs(200));
+    world.assert_linked(0, 2);
+    assert!(!world.nodes[0].up.contains_key(&old));
+    assert_eq!(world.nodes[1].downs[0].1, CloseReason::Peer(Farewell::KeyChanged));
+    // Both trusted by hand: the name goes to whoever came last, and neither throws the other out for ever.
+    world.act(0, |endpoint, now, out| endpoint.trust_key(now, old, out));
+    world.live(Duration::from_secs(200));
+    assert_eq!(world.nodes[0].up.len(), 2);
+}
+
 /// A member that calls itself like the node it links with, whichever of the two dials, and though the node's own name is
 /// pinned nowhere. The operator may say that it is a copy on its own feet.
 #[test]
