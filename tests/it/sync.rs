@@ -11,6 +11,9 @@ mod proxy;
 mod records;
 mod relay;
 mod restarts;
+mod small_disk;
+#[cfg(target_os = "linux")]
+mod soak;
 mod strangers;
 mod transfer;
 mod weather;

@@ -1,76 +1,14 @@
 //! A peer whose disk is full.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-
 use super::peer::Peer;
 use super::records::records;
+use super::small_disk::SmallDisk;
 use super::{until, until_agreed};
 use crate::support::Place;
 
-/// A small file system of its own, which ends with this value. It lies in a mount namespace, for which nobody has to be
-/// root, and is reached through the process that holds it.
-struct SmallDisk {
-    holder: Child,
-    dir: PathBuf,
-    _mounted_at: tempfile::TempDir,
-}
-
-impl SmallDisk {
-    /// So many MiB; `None` where user namespaces or mounts in them are not allowed.
-    fn of(mib: u32) -> Option<Self> {
-        let mounted_at = tempfile::tempdir().unwrap();
-        let script = "mount -t tmpfs -o size=$1m none \"$2\" && echo mounted && read -r _";
-        let mut holder = Command::new("unshare")
-            .args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", &mib.to_string()])
-            .arg(mounted_at.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()?;
-        let mut line = String::new();
-        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let root = PathBuf::from(format!("/proc/{}/root", holder.id()));
-        let dir = root.join(mounted_at.path().strip_prefix("/").unwrap());
-        let disk = Self { holder, dir, _mounted_at: mounted_at };
-        (line == "mounted\n" && disk.dir.is_dir()).then_some(disk)
-    }
-
-    fn path(&self) -> &Path {
-        &self.dir
-    }
-
-    /// Takes all room there is.
-    fn fill(&self) {
-        let mut file = File::create(self.dir.join("ballast")).unwrap();
-        while file.write_all(&[7; 4096]).is_ok() {}
-    }
-
-    /// Gives it back.
-    fn empty(&self) {
-        std::fs::remove_file(self.dir.join("ballast")).unwrap();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // It reads its input, and so ends.
-        drop(self.holder.stdin.take());
-        drop(self.holder.wait());
-    }
-}
-
 #[test]
 fn a_peer_without_room_refuses_by_name_and_is_delivered_to_when_it_has_some() {
-    let Some(disk) = SmallDisk::of(24) else {
-        let why = "SKIPPED: a peer with a full disk: this machine allows no mount in a user namespace (unshare -Urm)\n";
-        // Past the capture of the test runner: a skipped test must be seen.
-        std::io::stderr().write_all(why.as_bytes()).unwrap();
-        return;
-    };
+    let Some(disk) = SmallDisk::of(24, "a peer with a full disk") else { return };
     let small = ["--set", "first_segment=1MiB", "--set", "max_segment=1MiB", "--set", "snapshot_after=4MiB"];
     let mut a = Peer::new("a");
     let mut b = Peer::at(Place::with_data_in(disk.path()), "b", &small);
