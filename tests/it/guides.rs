@@ -23,7 +23,9 @@ fn typed(guide: &str) -> Vec<Typed> {
     for block in text.split("```console\n").skip(1) {
         for line in block.split("```").next().unwrap().lines() {
             match line.split_once("$ ") {
-                Some((machine, command)) if machine.bytes().all(|byte| byte.is_ascii_lowercase()) => {
+                Some((machine, command))
+                    if machine.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) =>
+                {
                     found.push(Typed { machine: machine.into(), command: command.into(), shown: Vec::new() });
                 }
                 _ => found.last_mut().unwrap().shown.push(line.to_owned()),
@@ -63,12 +65,19 @@ struct World {
     machines: BTreeMap<String, (Place, Option<Node>)>,
     address: String,
     ticket: String,
+    /// Where `/backup` is.
+    backup: tempfile::TempDir,
 }
 
 impl World {
     fn new() -> Self {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        Self { machines: BTreeMap::new(), address: free.to_string(), ticket: String::new() }
+        Self {
+            machines: BTreeMap::new(),
+            address: free.to_string(),
+            ticket: String::new(),
+            backup: tempfile::tempdir().unwrap(),
+        }
     }
 
     /// A text of the guide with the addresses of this world.
@@ -77,7 +86,7 @@ impl World {
         for address in ["192.0.2.10:4444", "relay.example:4444", "0.0.0.0:4444"] {
             text = text.replace(address, &self.address);
         }
-        text
+        text.replace("/backup", self.backup.path().to_str().unwrap())
     }
 
     fn type_in(&mut self, typed: &Typed) {
@@ -97,8 +106,8 @@ impl World {
             *node = Some(place.start_with(further));
             return;
         }
-        let is_question = matches!(args[0], "status" | "peers" | "sync" | "conflicts")
-            && args.get(1) != Some(&"resolve")
+        let is_question = matches!(args[0], "status" | "peers" | "sync" | "conflicts" | "doctor")
+            && !matches!(args.get(1), Some(&"resolve" | &"forget"))
             || args.get(1) == Some(&"get");
         let began = Instant::now();
         loop {
@@ -133,6 +142,16 @@ fn two_machines() {
 #[test]
 fn relay() {
     follow("relay");
+}
+
+#[test]
+fn run_a_node() {
+    follow("run-a-node");
+}
+
+#[test]
+fn production() {
+    follow("production");
 }
 
 #[test]
