@@ -258,11 +258,11 @@ impl Node {
             while bytes < WRITTEN_AGAIN
                 && let Some(key) = keys.next()
             {
-                let Some(body) = self.store.latest(key).as_ref().map(Entry::body) else { continue };
+                let seat = self.store.seat(key);
+                let Some(body) = self.store.seated(seat).as_ref().map(Entry::body) else { continue };
                 bytes += key.len() + body.value().map_or(0, Bytes::len);
                 let lsn = Lsn(first.0 + group.len() as u64);
-                let op = self.issue(now, write(key.clone(), body), false, false);
-                self.stage(lsn, &op);
+                let (op, _) = self.issue(now, lsn, write(key.clone(), body), seat, false, false);
                 reaches.push((lsn, self.history.reach));
                 group.push(Record::Own(op));
             }
@@ -314,14 +314,14 @@ impl Node {
 
     /// Writes what a policy wants. Should the log not take it, the conflict stands as the merge has settled it.
     fn write_resolution(&mut self, now: Now, resolution: &Resolution) {
-        let stuck = self.store.latest(&resolution.key).is_some_and(|entry| is_stuck(&entry));
+        let seat = self.store.seat(&resolution.key);
+        let stuck = self.store.seated(seat).is_some_and(|entry| is_stuck(&entry));
         if stuck || self.begin_run(now).is_err() {
             return;
         }
         let before: Reach = self.history.reach;
         let first = self.journal.accepted().next();
-        let op = self.issue(now, write_of(resolution), false, true);
-        self.stage(first, &op);
+        let (op, _) = self.issue(now, first, write_of(resolution), seat, false, true);
         let group = [Record::Own(op)];
         match self.journal.append(&group) {
             Ok(lsn) => {

@@ -10,12 +10,13 @@ use super::journal::Journal;
 use super::types::{Degraded, Event, Outcome, Output, Reply, RequestId, Write, Written};
 use super::{Health, Node};
 use crate::clock::Stamp;
+use crate::context::VersionVector;
 use crate::disk::{DiskError, DiskErrorKind};
 use crate::error::{Code, Error, LocalState};
 use crate::ids::{Dot, Lsn};
 use crate::limits::{MAX_BATCH_OPS, MAX_KEY_LEN};
 use crate::op::{Body, Marks, Operation};
-use crate::store::{Entry, Merge};
+use crate::store::{Entry, Merge, Seat};
 use crate::time::Now;
 use crate::wal::format::Record;
 use crate::wal::{AppendError, Poison};
@@ -46,6 +47,15 @@ impl<'a> View<'a> {
     const fn visible_version(&self) -> u64 {
         if self.value.is_some() { self.version } else { 0 }
     }
+}
+
+/// What one write of a batch does.
+#[derive(Clone, Copy, Debug)]
+struct Effect {
+    /// It writes something.
+    changes: bool,
+    /// The batch has written its key before.
+    again: bool,
 }
 
 impl Node {
@@ -94,12 +104,13 @@ impl Node {
         resolution: bool,
         bytes: usize,
     ) -> Result<(), Error> {
-        let (settled, verdict) = self.judge(&writes);
+        let seats: Vec<_> = writes.iter().map(|write| self.store.seat(write.key())).collect();
+        let (settled, verdict) = self.judge(&writes, &seats);
         let settled = if planted!("unchanged_answered_early") { Lsn::ZERO } else { settled };
         let (lsn, result) = match verdict {
             Err(mismatch) => (settled, Err(mismatch)),
             Ok(()) => {
-                let (lsn, written) = self.accept(now, writes, resolution)?;
+                let (lsn, written) = self.accept(now, writes, &seats, resolution)?;
                 (settled.max(lsn), Ok(written))
             }
         };
@@ -162,13 +173,13 @@ impl Node {
     }
 
     /// Judges the conditions, and says up to which LSN the state spoken of must be published before an answer is true.
-    fn judge(&self, writes: &[Write]) -> (Lsn, Result<(), Error>) {
+    fn judge(&self, writes: &[Write], seats: &[Seat]) -> (Lsn, Result<(), Error>) {
         let mut settled = Lsn::ZERO;
         let mut verdict = Ok(());
-        for write in writes {
+        for (write, seat) in writes.iter().zip(seats) {
             let found = match planted!("condition_read_too_early") {
                 true => self.store.entry(write.key()),
-                false => self.store.latest(write.key()),
+                false => self.store.seated(*seat),
             };
             let view = View::of(found);
             settled = settled.max(view.changed);
@@ -188,37 +199,35 @@ impl Node {
         (settled, verdict)
     }
 
-    /// For each write, whether it changes anything: later writes of a batch see the earlier ones.
-    fn effects(&self, writes: &[Write]) -> Vec<bool> {
+    /// For each write, what it does: later writes of a batch see the earlier ones.
+    fn effects(&self, writes: &[Write], seats: &[Seat]) -> Vec<Effect> {
         let mut ahead: BTreeMap<&[u8], Option<&[u8]>> = BTreeMap::new();
         let alone = writes.len() == 1;
         let mut effects = Vec::with_capacity(writes.len());
-        for write in writes {
-            let value = match ahead.get(&write.key()[..]) {
-                Some(value) => *value,
-                None => self.store.latest(write.key()).and_then(|entry| entry.value()),
-            };
-            let (effective, after) = match write {
+        for (write, seat) in writes.iter().zip(seats) {
+            let again = ahead.get(&write.key()[..]).copied();
+            let value = again.unwrap_or_else(|| self.store.seated(*seat).and_then(|entry| entry.value()));
+            let (changes, after) = match write {
                 Write::Put { value: new, touch, .. } => (*touch || value != Some(&new[..]), Some(&new[..])),
                 Write::Delete { .. } => (value.is_some(), None),
             };
             if !alone {
                 ahead.insert(write.key(), after);
             }
-            effects.push(effective);
+            effects.push(Effect { changes, again: again.is_some() });
         }
         effects
     }
 
     /// What peers would refuse is not written. Only a version that was taken in before entries were judged can stand so far
     /// ahead.
-    fn check_stamps(&self, writes: &[Write], effects: &[bool]) -> Result<(), Error> {
-        let stuck = writes.iter().zip(effects).find(|(write, effective)| {
-            **effective && self.store.latest(write.key()).is_some_and(|entry| is_stuck(&entry))
-        });
+    fn check_stamps(&self, writes: &[Write], seats: &[Seat], effects: &[Effect]) -> Result<(), Error> {
+        let is_stuck = |seat| self.store.seated(seat).is_some_and(|entry| is_stuck(&entry));
+        let mut all = writes.iter().zip(seats).zip(effects);
+        let stuck = all.find(|((_, seat), effect)| effect.changes && is_stuck(**seat)).map(|((write, _), _)| write);
         match stuck {
             None => Ok(()),
-            Some((write, _)) => Err(Error::new(
+            Some(write) => Err(Error::new(
                 Code::StoreError,
                 format!("stamp_out_of_range: key {} stands beyond all clocks", String::from_utf8_lossy(write.key())),
                 "use another key, and find out who wrote this one: no clock shows such a stamp",
@@ -227,10 +236,16 @@ impl Node {
     }
 
     /// Issues, stages and gathers what the batch changes. On refusal everything is as before.
-    fn accept(&mut self, now: Now, writes: Vec<Write>, resolution: bool) -> Result<(Lsn, Vec<Written>), Error> {
-        let effects = self.effects(&writes);
-        self.check_stamps(&writes, &effects)?;
-        let last_effective = effects.iter().rposition(|&effective| effective);
+    fn accept(
+        &mut self,
+        now: Now,
+        writes: Vec<Write>,
+        seats: &[Seat],
+        resolution: bool,
+    ) -> Result<(Lsn, Vec<Written>), Error> {
+        let effects = self.effects(&writes, seats);
+        self.check_stamps(&writes, seats, &effects)?;
+        let last_effective = effects.iter().rposition(|effect| effect.changes);
         if last_effective.is_some() {
             self.begin_run(now).map_err(|error| refusal(&error))?;
         }
@@ -241,15 +256,16 @@ impl Node {
         let mut written = Vec::with_capacity(writes.len());
         let mut reaches = Vec::with_capacity(writes.len());
         let mut lsn = self.journal.accepted();
-        for (index, (write, effective)) in writes.into_iter().zip(effects).enumerate() {
-            if effective {
+        for (index, ((write, seat), effect)) in writes.into_iter().zip(seats).zip(effects).enumerate() {
+            let seat = if effect.again { self.store.seat(write.key()) } else { *seat };
+            if effect.changes {
                 lsn = lsn.next();
-                let op = self.issue(now, write, last_effective != Some(index), resolution);
-                written.push(self.stage(lsn, &op));
+                let (op, done) = self.issue(now, lsn, write, seat, last_effective != Some(index), resolution);
+                written.push(done);
                 reaches.push((lsn, self.history.reach));
                 group.push(Record::Own(op));
             } else {
-                let view = View::of(self.store.latest(write.key()));
+                let view = View::of(self.store.seated(seat));
                 let outcome = match write {
                     Write::Put { .. } => Outcome::Unchanged,
                     Write::Delete { .. } => Outcome::Absent,
@@ -279,9 +295,17 @@ impl Node {
     }
 
     /// Gives a write its dot, its stamp above what it overwrites and above every tombstone that is gone, and its
-    /// context.
-    pub(super) fn issue(&mut self, now: Now, write: Write, batch_continues: bool, resolution: bool) -> Operation {
-        let latest = self.store.latest(write.key());
+    /// context, and stages it.
+    pub(super) fn issue(
+        &mut self,
+        now: Now,
+        lsn: Lsn,
+        write: Write,
+        seat: Seat,
+        batch_continues: bool,
+        resolution: bool,
+    ) -> (Operation, Written) {
+        let latest = self.store.seated(seat);
         let above = latest.as_ref().map(Entry::stamp).max(Some(self.engine.stamp_floor()));
         let above = if planted!("stamped_by_the_clock_alone") { None } else { above };
         let issued = self.history.clock.issue(now.wall, above);
@@ -300,23 +324,17 @@ impl Node {
             body,
             marks: Marks { batch_continues, lifted: issued.lifted, resolution },
         };
-        self.history.reach = Reach { seq: seq + 1, chain: chain.extend(&op, op.body.content_hash()) };
-        op
-    }
-
-    pub(super) fn stage(&mut self, lsn: Lsn, op: &Operation) -> Written {
-        let deletes = op.body.value().is_none();
-        match self.store.stage(lsn, op) {
-            Merge::Applied { created, version, .. } => {
-                let outcome = match (deletes, created) {
-                    (true, _) => Outcome::Deleted,
-                    (false, true) => Outcome::Created,
-                    (false, false) => Outcome::Updated,
-                };
-                Written { outcome, version, lsn }
+        let content_hash = op.body.content_hash();
+        self.history.reach = Reach { seq: seq + 1, chain: chain.extend(&op, content_hash) };
+        let written = match (self.store.stage_at(seat, lsn, &op, content_hash, &VersionVector::EMPTY), &op.body) {
+            (Merge::Applied { version, .. }, Body::Delete) => Written { outcome: Outcome::Deleted, version, lsn },
+            (Merge::Applied { version, created: true, .. }, _) => Written { outcome: Outcome::Created, version, lsn },
+            (Merge::Applied { version, .. }, _) => Written { outcome: Outcome::Updated, version, lsn },
+            (Merge::Superseded | Merge::Duplicate, _) => {
+                unreachable!("a new own operation has seen all it overwrites")
             }
-            Merge::Superseded | Merge::Duplicate => unreachable!("a new own operation has seen all it overwrites"),
-        }
+        };
+        (op, written)
     }
 
     /// The log says that everything up to `through` is accepted for good: shows it and answers for it.

@@ -31,12 +31,13 @@ pub enum Merge {
 /// Merges `op`, logged at `lsn`, into `old`. Gives the entry to put in its place; `None` when nothing changes. Whoever
 /// passed the operation on had merged `also_known` besides it; that becomes known here too.
 ///
-/// Every replica that `op` and `also_known` name must have been interned.
+/// `content_hash` is that of `op`'s body. Every replica that `op` and `also_known` name must have been interned.
 pub(super) fn merge(
     replicas: &Replicas,
     old: Option<&Slot>,
     lsn: Lsn,
     op: &Operation,
+    content_hash: u64,
     also_known: &VersionVector,
 ) -> (Merge, Option<Slot>) {
     let is_put = op.body.value().is_some();
@@ -46,7 +47,7 @@ pub(super) fn merge(
             &Parts {
                 key: &op.key,
                 body: &op.body,
-                content_hash: op.body.content_hash(),
+                content_hash,
                 dot: op.dot,
                 stamp: op.stamp,
                 marks: op.marks,
@@ -81,7 +82,7 @@ pub(super) fn merge(
     let old_dot = old.dot(replicas);
     if old.knows(replicas, op.dot) && !(planted!("duplicate_applied_again") && op.dot == old_dot) {
         let outranks = (op.stamp, op.dot.replica) > (old.stamp, old_dot.replica)
-            || (op.dot == old_dot && op.stamp == old.stamp && op.body.content_hash() > old.content_hash);
+            || (op.dot == old_dot && op.stamp == old.stamp && content_hash > old.content_hash);
         if outranks {
             covered!("known_operation_outranks_the_winner");
             // What is known never outranks the winner, unless two replicas share an id or memory was damaged. Taking

@@ -40,6 +40,16 @@ use crate::context::VersionVector;
 use crate::ids::{Dot, Lsn};
 use crate::op::Operation;
 
+/// Where the latest entry of a key stands, or that there is none: what one search has found, for all steps of a write.
+/// Good until something is staged for this key, published or discarded.
+#[derive(Clone, Copy, Debug)]
+pub struct Seat {
+    /// The ticket of the newest staged entry.
+    staged: Option<u64>,
+    /// The published entry.
+    at: Option<Handle>,
+}
+
 /// Every entry of a node. See the documentation of [the module](self).
 #[derive(Debug, Default)]
 pub struct Store {
@@ -78,10 +88,22 @@ impl Store {
     /// What the next write to a key overwrites: the newest staged entry, else the published one; be it a tombstone.
     #[must_use]
     pub fn latest(&self, key: &[u8]) -> Option<Entry<'_>> {
+        self.seated(self.seat(key))
+    }
+
+    /// Where [`Self::latest`] of a key stands.
+    #[must_use]
+    pub fn seat(&self, key: &[u8]) -> Seat {
         match self.staging.newest(key) {
-            Some((_, slot)) => Some(self.view(slot)),
-            None => self.entry(key),
+            Some((ticket, at)) => Seat { staged: Some(ticket), at },
+            None => Seat { staged: None, at: self.table.find(key).ok() },
         }
+    }
+
+    /// The entry in a seat; `None` where there was none.
+    #[must_use]
+    pub fn seated(&self, seat: Seat) -> Option<Entry<'_>> {
+        self.seated_slot(seat).map(|slot| self.view(slot))
     }
 
     /// Merges `op`, whose record got `lsn`, into [`Self::latest`]. Published state stays as it is.
@@ -97,25 +119,34 @@ impl Store {
     /// # Panics
     /// When `lsn` is not above everything staged.
     pub fn stage_entry(&mut self, lsn: Lsn, op: &Operation, also_known: &VersionVector) -> Merge {
+        self.stage_at(self.seat(&op.key), lsn, op, op.body.content_hash(), also_known)
+    }
+
+    /// As [`Self::stage_entry`], where the [`Seat`] of the key and the [content hash](crate::op::Body::content_hash) are known.
+    ///
+    /// # Panics
+    /// When `lsn` is not above everything staged.
+    pub fn stage_at(&mut self, seat: Seat, lsn: Lsn, op: &Operation, hash: u64, also_known: &VersionVector) -> Merge {
         self.intern(op, also_known);
-        let (at, old) = match self.staging.newest(&op.key) {
-            Some((at, slot)) => (at, Some(slot)),
-            None => {
-                let (at, old) = self.published(&op.key);
-                (at.ok(), old)
-            }
-        };
-        let (merge, slot) = merge::merge(&self.replicas, old, lsn, op, also_known);
+        let (merge, slot) = merge::merge(&self.replicas, self.seated_slot(seat), lsn, op, hash, also_known);
         if let Some(slot) = slot {
-            self.staging.push(lsn, op.key.clone(), at, slot);
+            self.staging.push(lsn, op.key.clone(), seat.at, slot);
         }
         merge
+    }
+
+    fn seated_slot(&self, seat: Seat) -> Option<&Slot> {
+        match seat.staged {
+            Some(ticket) => self.staging.slot(ticket),
+            None => seat.at.map(|handle| self.table.slot(handle)),
+        }
     }
 
     /// Makes everything staged up to and including `through` visible.
     pub fn publish(&mut self, through: Lsn) {
         while let Some((at, slot)) = self.staging.pop_through(through) {
-            let at = at.map_or_else(|| self.table.find(slot.key()), Ok);
+            // A key that was new when this was staged most likely still is.
+            let at = at.map_or_else(|| self.table.find_carefully(slot.key()), Ok);
             self.install(at, slot);
         }
     }
@@ -147,7 +178,7 @@ impl Store {
         assert!(self.staging.len() == 0, "what is staged comes first");
         self.intern(op, also_known);
         let (at, old) = self.published(&op.key);
-        let (merge, slot) = merge::merge(&self.replicas, old, lsn, op, also_known);
+        let (merge, slot) = merge::merge(&self.replicas, old, lsn, op, op.body.content_hash(), also_known);
         if let Some(slot) = slot {
             self.install(at, slot);
         }

@@ -33,14 +33,22 @@ impl Staging {
         self.queue.len()
     }
 
-    /// The newest change of a key, and where its published entry stands, if that is known.
-    pub(super) fn newest(&self, key: &[u8]) -> Option<(Option<Handle>, &Slot)> {
+    /// The ticket of the newest change of a key, and where its published entry stands, if that is known.
+    pub(super) fn newest(&self, key: &[u8]) -> Option<(u64, Option<Handle>)> {
         if self.queue.is_empty() {
             return None;
         }
         let ticket = *self.newest.get(key)?;
-        let index = usize::try_from(ticket.checked_sub(self.front)?).ok()?;
-        self.queue.get(index).map(|staged| (staged.at, &staged.slot))
+        self.staged(ticket).map(|staged| (ticket, staged.at))
+    }
+
+    /// The change with a ticket, until it is published or discarded.
+    pub(super) fn slot(&self, ticket: u64) -> Option<&Slot> {
+        self.staged(ticket).map(|staged| &staged.slot)
+    }
+
+    fn staged(&self, ticket: u64) -> Option<&Staged> {
+        self.queue.get(usize::try_from(ticket.checked_sub(self.front)?).ok()?)
     }
 
     /// The number of keys that have a staged change.

@@ -67,6 +67,11 @@ impl Table {
         self.tree.find(&self.slots, key)
     }
 
+    /// As [`Self::find`], the quicker way to a key that is not there.
+    pub(super) fn find_carefully(&self, key: &[u8]) -> Result<Handle, Place> {
+        self.tree.find_carefully(&self.slots, key)
+    }
+
     pub(super) fn slot(&self, handle: Handle) -> &Slot {
         self.slots.slot(handle)
     }

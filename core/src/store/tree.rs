@@ -213,11 +213,16 @@ impl Tree {
         {
             return Ok(leaf.keys.number(at));
         }
+        self.find_carefully(keys, key)
+    }
+
+    /// As [`Self::find`], without the guess: the quicker way to a key that is not there.
+    pub(super) fn find_carefully(&self, keys: &impl Keys, key: &[u8]) -> Result<Handle, Place> {
         let number = self.leaf_of(key);
         let Some(leaf) = self.leaf(number) else {
             return Err(Place { leaf: 0, at: 0 });
         };
-        match leaf.keys.search(key, key_of) {
+        match leaf.keys.search(key, |handle| keys.key(handle)) {
             Ok(at) => Ok(leaf.keys.number(at)),
             Err(at) => Err(Place { leaf: number, at }),
         }

@@ -43,9 +43,10 @@ pub fn carry_out(store: &mut Store, first: Lsn, apply: &Apply) -> Carried {
         carried.met.include(item.op.dot);
         carried.met.join(&item.op.context);
         carried.met.join(&item.known);
-        carried.conflicts.extend(Met::before(store, &item.op));
+        let seat = store.seat(&item.op.key);
+        carried.conflicts.extend(Met::before(store.seated(seat), &item.op));
         let before = store.staged_len();
-        store.stage_entry(lsn, &item.op, &item.known);
+        store.stage_at(seat, lsn, &item.op, item.op.body.content_hash(), &item.known);
         if store.staged_len() > before {
             carried.logged.push(logged(item));
             lsn = lsn.next();

@@ -15,7 +15,7 @@ use crate::context::VersionVector;
 use crate::ids::{Dot, ReplicaId};
 use crate::limits::{MAX_KEY_LEN, MAX_VALUE_LEN};
 use crate::op::{Body, Marks, Operation};
-use crate::store::Store;
+use crate::store::Entry;
 use crate::time::WallTime;
 
 /// The most conflicts kept on record. The oldest go first.
@@ -104,10 +104,10 @@ pub struct Met {
 }
 
 impl Met {
-    /// What `op` will meet in the store, if that is a conflict. Equal resolutions that meet are none, nor is one write that
-    /// meets itself.
-    pub(super) fn before(store: &Store, op: &Operation) -> Option<Self> {
-        let entry = store.latest(&op.key)?;
+    /// What `op` meets in `latest`, the entry of its key, if that is a conflict. Equal resolutions that meet are none, nor is
+    /// one write that meets itself.
+    pub(super) fn before(latest: Option<Entry<'_>>, op: &Operation) -> Option<Self> {
+        let entry = latest?;
         let sequential = op.context.covers(entry.dot())
             || entry.known_dots().any(|known| known.replica == op.dot.replica && known.seq >= op.dot.seq);
         let sequential = sequential && !planted!("conflict_invented");

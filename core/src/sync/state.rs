@@ -118,7 +118,7 @@ impl State {
     }
 
     fn replay_entry(&mut self, store: &mut Store, lsn: Lsn, op: &Operation, known: &VersionVector) {
-        let met = Met::before(store, op);
+        let met = Met::before(store.latest(&op.key), op);
         store.apply_entry(lsn, op, known);
         self.meet(op, known);
         if let Some(met) = met {
