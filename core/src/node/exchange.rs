@@ -12,7 +12,7 @@ use super::types::{Event, Output, RequestId, Ticked, Write};
 use super::writes::{is_stuck, refusal};
 use super::{Health, Node};
 use crate::error::{Code, Error};
-use crate::ids::{Lsn, ReplicaId};
+use crate::ids::{Dot, Lsn, ReplicaId};
 use crate::op::Body;
 use crate::store::Entry;
 use crate::sync::{self, Apply, Effect, Logged, Resolution, SyncRecord, carry_out, forget};
@@ -91,15 +91,34 @@ impl Node {
     pub fn resolve(&mut self, now: Now, id: u64, body: Option<Body>) -> Result<RequestId, Error> {
         self.check_health()?;
         let resolution = self.engine.resolution(id, body)?;
-        if self.winner_of(&resolution) != Some(resolution.winner) {
-            return Err(Error::new(
-                Code::InvalidState,
-                alloc::format!("the key of conflict {id} was written since, by somebody who had seen it"),
-                "read the key, and write it if it is not as it should be",
-            ));
+        match self.winner_of(&resolution) {
+            Some(winner) if winner == resolution.winner => {}
+            // The winner was a removal, and everybody has seen it: nothing is left of the key.
+            None => {}
+            Some(winner) => return Err(self.not_the_last_word(id, &resolution, winner)),
         }
         let request = self.write_marked(now, alloc::vec![write_of(&resolution)], true)?;
         Ok(request)
+    }
+
+    /// Why conflict `id` cannot be resolved while `winner` stands, which it knows nothing of.
+    fn not_the_last_word(&self, id: u64, resolution: &Resolution, winner: Dot) -> Error {
+        let above = self.engine.conflicts().iter().rev().find(|conflict| {
+            let (local, remote) = (conflict.met.local.dot, conflict.met.remote.dot);
+            conflict.met.key == resolution.key && conflict.id != id && (local == winner || remote == winner)
+        });
+        match above {
+            Some(above) => Error::new(
+                Code::InvalidState,
+                alloc::format!("conflict {} of the same key stands above conflict {id}", above.id),
+                "resolve that one: it settles the others of this key",
+            ),
+            None => Error::new(
+                Code::InvalidState,
+                alloc::format!("the key of conflict {id} was written since, by somebody who had seen it"),
+                "read the key, and write it if it is not as it should be",
+            ),
+        }
     }
 
     /// Queues again what has failed, dials every wanted peer at once, and says how many operations were queued.
@@ -308,7 +327,7 @@ impl Node {
         }
     }
 
-    fn winner_of(&self, resolution: &Resolution) -> Option<crate::ids::Dot> {
+    fn winner_of(&self, resolution: &Resolution) -> Option<Dot> {
         self.store.latest(&resolution.key).map(|entry| entry.dot())
     }
 

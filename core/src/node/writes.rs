@@ -199,8 +199,9 @@ impl Node {
         (settled, verdict)
     }
 
-    /// For each write, what it does: later writes of a batch see the earlier ones.
-    fn effects(&self, writes: &[Write], seats: &[Seat]) -> Vec<Effect> {
+    /// For each write, what it does: later writes of a batch see the earlier ones. A resolution is written even if it is what
+    /// stands already: others learn by it that somebody has seen both versions.
+    fn effects(&self, writes: &[Write], seats: &[Seat], resolution: bool) -> Vec<Effect> {
         let mut ahead: BTreeMap<&[u8], Option<&[u8]>> = BTreeMap::new();
         let alone = writes.len() == 1;
         let mut effects = Vec::with_capacity(writes.len());
@@ -214,7 +215,7 @@ impl Node {
             if !alone {
                 ahead.insert(write.key(), after);
             }
-            effects.push(Effect { changes, again: again.is_some() });
+            effects.push(Effect { changes: changes || resolution, again: again.is_some() });
         }
         effects
     }
@@ -243,7 +244,7 @@ impl Node {
         seats: &[Seat],
         resolution: bool,
     ) -> Result<(Lsn, Vec<Written>), Error> {
-        let effects = self.effects(&writes, seats);
+        let effects = self.effects(&writes, seats, resolution);
         self.check_stamps(&writes, seats, &effects)?;
         let last_effective = effects.iter().rposition(|effect| effect.changes);
         if last_effective.is_some() {

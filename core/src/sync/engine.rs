@@ -6,7 +6,8 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::conflict::Met;
+use super::conflict::{Met, Outcome};
+use super::conflicts::Noted;
 use super::ending::refusal;
 use super::full::Turns;
 use super::intake::Named;
@@ -284,7 +285,7 @@ impl Engine {
         claims_more |= planted!("claimed_before_the_cut") && self.claims.join(&applying.met);
         self.state.met.join(&applying.met);
         for met in &applying.conflicts {
-            self.note_conflict(now, met, store, out);
+            self.note_conflict(met, store, out);
         }
         if let Some(session) = self.sessions.get_mut(&applying.peer) {
             session.applying -= 1;
@@ -311,17 +312,20 @@ impl Engine {
         claims_more
     }
 
-    fn note_conflict(&mut self, now: Now, met: &Met, store: &Store, out: &mut dyn Sink<Effect>) {
+    fn note_conflict(&mut self, met: &Met, store: &Store, out: &mut dyn Sink<Effect>) {
         let policy = self.settings.conflict_policy;
         // Somebody may have settled it already, and what he wrote has come along.
         let settled = store.entry(&met.key).is_some_and(|entry| met.is_seen_by(&entry.context()));
         let conflicts = &mut self.state.conflicts;
         let noted = match settled {
-            true => conflicts.record(met, super::conflict::Outcome::Resolved, now.wall),
-            false => conflicts.note(met, policy, now.wall),
+            true => conflicts.record(met, Outcome::Resolved),
+            false => conflicts.note(met, policy),
         };
-        let Some(id) = noted else { return };
+        let Some(Noted { id, dropped }) = noted else { return };
         out.push(Effect::Event(Event::Conflict { id, key: met.key.clone() }));
+        for (id, key) in dropped {
+            out.push(Effect::Event(Event::ConflictDropped { id, key }));
+        }
         if !settled && let Some(body) = met.resolution(policy) {
             let winner = if met.remote_wins() { met.remote.dot } else { met.local.dot };
             out.push(Effect::Resolve(Resolution { conflict: id, key: met.key.clone(), winner, body }));
@@ -397,10 +401,18 @@ impl Engine {
     /// # Errors
     /// [`Code::NotFound`] when no such conflict is on record.
     pub fn resolution(&self, id: u64, body: Option<Body>) -> Result<Resolution, Error> {
-        let Some(conflict) = self.state.conflicts.iter().find(|conflict| conflict.id == id) else {
+        let Some(conflict) = self.state.conflicts.get(id) else {
             let what = format!("no conflict {id} is on record");
             return Err(Error::new(Code::NotFound, what, "list the conflicts to see their numbers"));
         };
+        if conflict.outcome == Outcome::Resolved {
+            let what = format!("conflict {id} is resolved already");
+            return Err(Error::new(
+                Code::InvalidState,
+                what,
+                "read the key, and write it if it is not as it should be",
+            ));
+        }
         let met = &conflict.met;
         let winner = if met.remote_wins() { &met.remote } else { &met.local };
         let body = body.unwrap_or_else(|| winner.body.clone());
@@ -410,7 +422,7 @@ impl Engine {
     /// The log has taken an operation, own or foreign: if its writer had seen both versions of an open conflict, that is
     /// resolved.
     pub fn settle_conflicts(&mut self, op: &Operation) {
-        self.state.conflicts.settle(op);
+        self.state.conflicts.settle(op, op.dot.replica == self.me.replica);
     }
 
     /// Entries that crossed links, since the start.

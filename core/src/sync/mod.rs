@@ -24,6 +24,7 @@ mod carry;
 mod chain;
 mod collect;
 mod conflict;
+mod conflicts;
 mod ending;
 mod engine;
 mod full;
@@ -54,7 +55,8 @@ use bytes::Bytes;
 
 pub use self::carry::{Carried, Logged, carry_out, forget};
 pub use self::chain::{Ladder, Pairs};
-pub use self::conflict::{Conflict, Conflicts, MAX_CONFLICT_BYTES, MAX_CONFLICTS, Met, Outcome, Policy, Version};
+pub use self::conflict::{Conflict, Met, Outcome, Policy, Version};
+pub use self::conflicts::{Conflicts, MAX_CONFLICT_BYTES, MAX_CONFLICTS, MAX_OPEN_CONFLICT_BYTES, MAX_OPEN_CONFLICTS};
 pub use self::engine::{Engine, Traffic};
 pub use self::members::Member;
 pub use self::message::{Bye, PROTOCOL};
@@ -420,6 +422,13 @@ pub enum Event {
     },
     /// Two concurrent writes met.
     Conflict {
+        /// Its number on this node.
+        id: u64,
+        /// The key.
+        key: Bytes,
+    },
+    /// There are more open conflicts than can be kept: this one is no longer on record, and with it the version that lost.
+    ConflictDropped {
         /// Its number on this node.
         id: u64,
         /// The key.

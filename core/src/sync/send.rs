@@ -192,7 +192,8 @@ impl Engine {
             let class = classify(session, me, &entry, may_put_off);
             if class == Class::Send {
                 if let Some(known) = entry.known_beyond().filter(|_| !planted!("known_not_passed_on")) {
-                    for loser in self.state.conflicts.losers(entry.key(), entry.dot(), &session.vector) {
+                    for loser in self.state.conflicts.losers(entry.key(), entry.dot(), |dot| session.vector.covers(dot))
+                    {
                         covered!("loser_of_a_conflict_passed_on");
                         let part = Part::Entry { op: loser, known: VersionVector::EMPTY };
                         part.encode(&mut session.origins_out, out);

@@ -14,7 +14,8 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::chain::{Ladder, Pairs};
-use super::conflict::{Conflicts, Met};
+use super::conflict::Met;
+use super::conflicts::Conflicts;
 use super::members::Members;
 use super::record::{Checkpoint, SyncRecord};
 use super::{collect, conflict};
@@ -71,7 +72,7 @@ impl State {
     /// Replays an own operation; `chain` is that of the history up to and including it.
     pub fn replay_own(&mut self, op: &Operation, chain: Chain) {
         self.own(op.dot, chain);
-        self.conflicts.settle(op);
+        self.conflicts.settle(op, true);
     }
 
     /// Takes in an own operation: its chain, and its dot as met.
@@ -123,9 +124,10 @@ impl State {
         self.meet(op, known);
         if let Some(met) = met {
             let outcome = if self.keeps_both { conflict::Outcome::Open } else { conflict::Outcome::Merged };
-            self.conflicts.record(&met, outcome, Stamp::wall(op.stamp));
+            // Whatever this drops was dropped, and told, before.
+            drop(self.conflicts.record(&met, outcome));
         }
-        self.conflicts.settle(op);
+        self.conflicts.settle(op, false);
     }
 
     /// Takes in the part of a record that is not the store's.

@@ -1,7 +1,7 @@
 //! Invariant 15: what waits for the disk is bounded by what is configured, and so is what is asked of the disk at one
 //! time, what is under way to a peer, and what is kept of conflicts.
 
-use softadastra_core::sync::{MAX_CONFLICT_BYTES, MAX_CONFLICTS};
+use softadastra_core::sync::{MAX_CONFLICT_BYTES, MAX_CONFLICTS, MAX_OPEN_CONFLICT_BYTES, MAX_OPEN_CONFLICTS};
 
 use super::{Judge, Moment};
 use crate::plan::HostId;
@@ -59,7 +59,8 @@ fn weigh(moment: &Moment<'_>) -> Result<(), String> {
     if *links > 16 * nodes {
         return Err(format!("{links} links between {nodes} nodes"));
     }
-    if *count > MAX_CONFLICTS || (*bytes > MAX_CONFLICT_BYTES && *count > 1) {
+    let (most, most_bytes) = (MAX_CONFLICTS + MAX_OPEN_CONFLICTS, MAX_CONFLICT_BYTES + MAX_OPEN_CONFLICT_BYTES);
+    if *count > most || (*bytes > most_bytes && *count > 1) {
         return Err(format!("{count} conflicts of {bytes} bytes are kept"));
     }
     Ok(())

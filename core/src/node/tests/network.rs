@@ -11,6 +11,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use core::net::SocketAddr;
 
+mod conflicts;
 mod finding;
 mod rebirth;
 
@@ -495,40 +496,6 @@ fn by_hand_nothing_is_sent_before_a_tick() {
     let now = network.now(0);
     assert_eq!(network.hosts[0].node.tick(now, true).pruned, 1);
     assert_eq!(network.hosts[0].node.status().outbox.pruned, 1);
-}
-
-#[test]
-fn what_keep_both_keeps_is_kept_across_a_restart_until_it_is_resolved() {
-    let mut config = Config::default();
-    config.sync.conflict_policy = sync::Policy::KeepBoth;
-    let mut network = Network::with(2, config);
-    network.start(0);
-    network.start(1);
-    network.put(0, "k", "zero");
-    network.live(20);
-    network.put(1, "k", "one");
-    network.join(1, 0);
-    network.settle();
-    let open = |network: &Network, host: usize| {
-        let conflicts = network.hosts[host].node.conflicts().iter();
-        conflicts.filter(|conflict| conflict.outcome == sync::Outcome::Open).count()
-    };
-    assert_eq!((open(&network, 0), open(&network, 1)), (1, 1));
-    network.crash(0);
-    network.crash(1);
-    network.join(1, 0);
-    network.live(20_000);
-    assert_eq!((open(&network, 0), open(&network, 1)), (1, 1), "still open");
-    let id = network.hosts[0].node.conflicts().iter().next().unwrap().id;
-    let now = network.now(0);
-    network.hosts[0].node.resolve(now, id, Some(Body::Put("chosen".into()))).unwrap();
-    network.settle();
-    assert_eq!((open(&network, 0), open(&network, 1)), (0, 0), "resolved on both sides");
-    assert_eq!(network.value(1, "k").as_deref(), Some("chosen"));
-    network.crash(0);
-    assert_eq!(open(&network, 0), 0);
-    let now = network.now(0);
-    assert_eq!(network.hosts[0].node.resolve(now, id, None).unwrap_err().code(), Code::InvalidState);
 }
 
 /// 0 gets a part of what 1 has, and 1 is gone for good: nobody can ever say what is missing.

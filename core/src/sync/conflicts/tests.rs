@@ -1,0 +1,127 @@
+//! What the record keeps, what it lets go, and what it says when it does.
+
+use alloc::format;
+use alloc::vec;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::clock::Stamp;
+use crate::context::VersionVector;
+use crate::ids::ReplicaId;
+use crate::op::{Body, Marks};
+use crate::sync::Version;
+
+fn version(replica: u8, seq: u64, len: usize) -> Version {
+    Version {
+        dot: Dot { replica: ReplicaId([replica; 16]), seq },
+        stamp: Stamp(seq << 16 | u64::from(replica)),
+        context: VersionVector::EMPTY,
+        body: Body::Put(Bytes::from(vec![replica; len])),
+        resolution: false,
+    }
+}
+
+fn met(seq: u64, len: usize) -> Met {
+    Met { key: Bytes::from(format!("k{seq}")), local: version(1, seq, len), remote: version(2, seq, len) }
+}
+
+/// A write by somebody who had seen both versions.
+fn seen(met: &Met, resolution: bool) -> Operation {
+    let mut context = VersionVector::EMPTY;
+    context.include(met.local.dot);
+    context.include(met.remote.dot);
+    Operation {
+        dot: Dot { replica: ReplicaId([3; 16]), seq: 1 },
+        stamp: Stamp(u64::MAX >> 8),
+        context,
+        key: met.key.clone(),
+        body: Body::Delete,
+        marks: Marks { resolution, ..Marks::default() },
+    }
+}
+
+#[test]
+fn an_open_conflict_outlives_any_number_of_settled_ones() {
+    let mut record = Conflicts::default();
+    let open = met(1, 10);
+    record.note(&open, Policy::KeepBoth).unwrap();
+    for seq in 2..MAX_CONFLICTS as u64 + 50 {
+        let noted = record.note(&met(seq, 10), Policy::LastWriteWins).unwrap();
+        assert_eq!(noted.dropped, [], "what is settled goes in silence");
+    }
+    assert_eq!(record.iter().len(), MAX_CONFLICTS + 1);
+    assert_eq!(record.iter().next().map(|conflict| conflict.id), Some(1));
+    assert_eq!(record.open(), 1);
+}
+
+#[test]
+fn an_open_conflict_outlives_a_settled_one_of_any_size() {
+    let mut record = Conflicts::default();
+    record.note(&met(1, 900 << 10), Policy::KeepBoth).unwrap();
+    record.note(&met(2, 10), Policy::LastWriteWins).unwrap();
+    record.note(&met(3, MAX_CONFLICT_BYTES), Policy::LastWriteWins).unwrap();
+    let ids: Vec<_> = record.iter().map(|conflict| conflict.id).collect();
+    assert_eq!(ids, [1, 3], "the newest settled one stays whatever its size, the older settled one went");
+}
+
+#[test]
+fn open_conflicts_go_only_beyond_their_own_bounds_and_by_name() {
+    let mut record = Conflicts::default();
+    let each = MAX_OPEN_CONFLICT_BYTES / 8;
+    for seq in 1..=3 {
+        let noted = record.note(&met(seq, each), Policy::KeepBoth).unwrap();
+        assert_eq!(noted.dropped, []);
+    }
+    let noted = record.note(&met(4, each), Policy::KeepBoth).unwrap();
+    assert_eq!(noted.dropped, [(1, Bytes::from("k1"))]);
+    assert_eq!((record.open(), record.total()), (3, 4));
+
+    let mut record = Conflicts::default();
+    for seq in 1..=MAX_OPEN_CONFLICTS as u64 {
+        assert_eq!(record.note(&met(seq, 1), Policy::KeepBoth).unwrap().dropped, []);
+    }
+    let noted = record.note(&met(1 << 30, 1), Policy::KeepBoth).unwrap();
+    assert_eq!(noted.dropped, [(1, Bytes::from("k1"))]);
+}
+
+#[test]
+fn what_is_settled_moves_to_the_settled_ones() {
+    let mut record = Conflicts::default();
+    let meeting = met(1, 10);
+    record.note(&meeting, Policy::KeepBoth).unwrap();
+    record.settle(&seen(&meeting, false), false);
+    assert_eq!(record.open(), 0);
+    assert_eq!(record.iter().map(|conflict| conflict.outcome).collect::<Vec<_>>(), [Outcome::Resolved]);
+    for seq in 2..MAX_CONFLICTS as u64 + 2 {
+        record.note(&met(seq, 10), Policy::LastWriteWins).unwrap();
+    }
+    assert_eq!(record.get(1), None, "it goes as the oldest of the settled ones");
+}
+
+#[test]
+fn an_own_write_to_a_key_of_which_nothing_is_left_settles_what_was_open_about_it() {
+    let mut record = Conflicts::default();
+    let meeting = met(1, 10);
+    record.note(&meeting, Policy::KeepBoth).unwrap();
+    let unseen = Operation { context: VersionVector::EMPTY, ..seen(&meeting, false) };
+    record.settle(&unseen, false);
+    assert_eq!(record.open(), 1, "a foreign write that has seen nothing says nothing");
+    record.settle(&unseen, true);
+    assert_eq!(record.open(), 0);
+}
+
+#[test]
+fn the_same_meeting_is_recorded_once_and_the_record_survives_its_encoding() {
+    let mut record = Conflicts::default();
+    record.note(&met(1, 10), Policy::KeepBoth).unwrap();
+    let turned = Met { local: version(2, 1, 10), remote: version(1, 1, 10), ..met(1, 10) };
+    assert_eq!(record.note(&turned, Policy::KeepBoth), None);
+    record.note(&met(2, 10), Policy::LastWriteWins).unwrap();
+    let mut bytes = Vec::new();
+    record.encode(&mut bytes);
+    let bytes = Bytes::from(bytes);
+    assert_eq!(Conflicts::decode(&mut Reader::new(&bytes)), Ok(record.clone()));
+    record.retain(|met| met.key != "k1");
+    assert_eq!((record.iter().len(), record.open(), record.total()), (1, 0, 2));
+}
