@@ -14,6 +14,9 @@ use crate::ids::{NodeId, ReplicaId, Seq};
 use crate::limits::MAX_MEMBERS;
 use crate::time::WallTime;
 
+/// Milliseconds in which a member that says nothing new is passed on as heard: a sixth of the shortest lease.
+const HEARD_GRAIN: u64 = 10 * 60 * 1000;
+
 /// Another replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -34,17 +37,25 @@ impl Member {
         self.forgotten.0 > 0 && self.forgotten >= self.heard
     }
 
-    /// Takes over what is newer in another report of the same member. Says whether anything was, the time apart.
+    /// Takes over what is newer in another report of the same member. Says whether anything was that others should hear
+    /// of: of the time only the [`HEARD_GRAIN`] in which it lies.
     pub(super) fn join(&mut self, other: &Self) -> bool {
         let was_forgotten = self.is_forgotten();
         let mut news = self.vector.join(&other.vector);
         if other.heard > self.heard {
             news |= self.node != other.node;
             self.node = other.node.clone();
-            self.heard = other.heard;
+            news |= self.hear(other.heard);
         }
         self.forgotten = self.forgotten.max(other.forgotten);
         news || self.is_forgotten() != was_forgotten
+    }
+
+    /// It was heard at `at`. Says whether others should hear of that.
+    pub(super) fn hear(&mut self, at: WallTime) -> bool {
+        let before = self.heard;
+        self.heard = before.max(at);
+        before.0 / HEARD_GRAIN < self.heard.0 / HEARD_GRAIN
     }
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {

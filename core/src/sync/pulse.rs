@@ -54,6 +54,13 @@ impl Engine {
         } else if comparable && let Some(replica) = replica {
             self.diverged.remove(&replica);
         }
+        if let Some(replica) = replica
+            && let Some(member) = self.state.members.get_mut(replica).filter(|member| !member.is_forgotten())
+            && member.hear(now.wall)
+        {
+            self.member_changed(replica);
+            self.spread_members(now);
+        }
         self.wake(peer, out);
     }
 }

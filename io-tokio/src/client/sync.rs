@@ -2,7 +2,7 @@
 
 use softadastra_core::error::{Code, Error};
 use softadastra_core::ids::{NodeId, ReplicaId};
-use softadastra_core::node::{Ticked, Written};
+use softadastra_core::node::{Node, Ticked, Written};
 use tokio::sync::oneshot;
 
 use super::Client;
@@ -52,12 +52,25 @@ impl Client {
         self.act(|node, now| Ok(node.prune(now))).await
     }
 
-    /// The conflicts on record, oldest first. At most 1,000 are kept.
+    /// The conflicts on record, oldest first: the latest 1,000 that are settled, and those that wait for a decision
+    /// (65,536 of them, and 64 MiB of keys and values; beyond that the oldest goes, and a warning names it).
     ///
     /// # Errors
     /// As [`Client::get`].
     pub fn conflicts(&self) -> Result<Vec<ConflictInfo>, Error> {
-        self.read(|node| node.conflicts().iter().map(ConflictInfo::of).collect())
+        let stands = |node: &Node, key: &[u8]| node.store().get(key).and_then(|entry| entry.value_bytes());
+        self.read(|node| {
+            let conflicts = node.conflicts().iter();
+            conflicts.map(|conflict| ConflictInfo::of(conflict, stands(node, &conflict.met.key))).collect()
+        })
+    }
+
+    /// How many conflicts wait for a decision.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn open_conflicts(&self) -> Result<usize, Error> {
+        self.read(|node| node.conflicts().open())
     }
 
     /// Settles a conflict: writes a version that has seen both sides.

@@ -19,7 +19,7 @@ use super::backend::{Backend, Changes, PAGE_BYTES, PAGE_RECORDS, Scan};
 use super::fault::Fault;
 use crate::data_dir::free_bytes;
 use crate::discovery::DiscoveryOptions;
-use crate::model::{self, ConflictOutcome, NodeState, Outcome, ScanOptions};
+use crate::model::{self, NodeState, Outcome, ScanOptions};
 use crate::{Client, Watch};
 
 pub(crate) use self::log::{backup, damage, log};
@@ -149,7 +149,7 @@ impl Backend for Local {
     async fn status(&mut self) -> Result<Status, Fault> {
         let (status, sync) = (self.client.status()?, self.client.sync_state()?);
         let own = self.client.node_info()?.replica_id;
-        let open = self.client.conflicts()?.iter().filter(|one| one.outcome == ConflictOutcome::Open).count();
+        let open = self.client.open_conflicts()?;
         let (state, reason) = match status.state {
             NodeState::Ready => ("ready", None),
             NodeState::NoRoom => ("no_room", None),

@@ -141,6 +141,7 @@ kinds! {
     SYNC_OPENED = kind("sync_opened", NotNeeded, &["peer", "replica"]).alike(&["peer", "replica"], 4);
     SYNC_TICK = kind("sync_tick", NotNeeded, &["batch", "sent", "connected", "retried", "pruned"]);
     CONFLICT = kind("conflict", NotNeeded, &["id", "key"]).alike(&[], 32);
+    CONFLICT_DROPPED = kind("conflict_dropped", AfterAChange, &["id", "key"]).alike(&[], 32);
     CLOCK_SKEW = kind("clock_skew", AfterAChange, &["peer", "ahead_ms"]).alike(&["peer"], 1);
     DIVERGED = kind("diverged", ByItself, &["peer"]).alike(&["peer"], 4);
     DELIVERY_FAILED = kind("delivery_failed", ByItself, &["operations", "reason"]).alike(&["reason"], 1);

@@ -130,6 +130,10 @@ pub(super) fn of_sync(event: &sync::Event, peer: Option<&PeerStatus>) {
             let key = key.escape_ascii();
             tell!(info, kinds::CONFLICT, id, %key, "two writes that had not seen each other met");
         }
+        E::ConflictDropped { id, key } => {
+            let key = key.escape_ascii();
+            tell!(warn, kinds::CONFLICT_DROPPED, id, %key, "too many conflicts wait for a decision: the oldest is gone, and with it the version that lost");
+        }
         E::ClockSkew { ahead_ms, .. } => {
             tell!(warn, kinds::CLOCK_SKEW, peer, ahead_ms, "the clock of a peer, or this node's, is off");
         }

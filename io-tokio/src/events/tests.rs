@@ -135,6 +135,7 @@ fn say_all() {
         Event::Reborn { from: ReplicaId([1; 16]), to: ReplicaId([2; 16]), finding: rollback },
         Event::Sync(sync::Event::Opened { peer: dead, replica: ReplicaId([3; 16]), node: node.clone() }),
         Event::Sync(sync::Event::Conflict { id: 1, key: "price/tea".into() }),
+        Event::Sync(sync::Event::ConflictDropped { id: 1, key: "price/tea".into() }),
         Event::Sync(sync::Event::ClockSkew { peer: dead, ahead_ms: 400_000 }),
         Event::Sync(sync::Event::Diverged { peer: dead }),
         Event::Sync(sync::Event::Identity(rollback)),

@@ -12,7 +12,7 @@ use crate::control::{Fault, Local};
 use crate::data_dir::free_bytes;
 use crate::logging::Recent;
 use crate::measures::Measures;
-use crate::model::{ConflictOutcome, NodeState, PeerInfo, Status, SyncState};
+use crate::model::{NodeState, PeerInfo, Status, SyncState};
 
 /// The most peers that are told one by one.
 const MOST_PEERS: usize = 256;
@@ -174,7 +174,7 @@ pub async fn render(local: &Local, recent: &Recent, open: bool) -> Result<String
     of_status(&mut text, &status, free);
     of_measures(&mut text, client.measures());
     of_sync(&mut text, &sync);
-    let open_conflicts = client.conflicts()?.iter().filter(|one| one.outcome == ConflictOutcome::Open).count();
+    let open_conflicts = client.open_conflicts()?;
     text.one("softadastra_conflicts_open", &[], open_conflicts as u64);
     text.one("softadastra_transport_running", &[], u64::from(client.transport_running()));
     of_peers(&mut text, &peers);

@@ -202,7 +202,7 @@ pub struct ConflictInfo {
     pub id: u64,
     /// The key.
     pub key: Bytes,
-    /// When the two met here.
+    /// When the later of the two was written, by its stamp.
     pub at: WallTime,
     /// What became of it.
     pub outcome: ConflictOutcome,
@@ -212,6 +212,9 @@ pub struct ConflictInfo {
     pub loser: ConflictVersion,
     /// The winner came in from elsewhere; otherwise it was here.
     pub remote_won: bool,
+    /// What the key holds now, whoever wrote it: a policy or a later write may have put another value above both. `None` when
+    /// it holds nothing.
+    pub stands: Option<Bytes>,
 }
 
 /// One side of a conflict.
@@ -228,7 +231,7 @@ pub struct ConflictVersion {
 }
 
 impl ConflictInfo {
-    pub(crate) fn of(conflict: &Conflict) -> Self {
+    pub(crate) fn of(conflict: &Conflict, stands: Option<Bytes>) -> Self {
         let met = &conflict.met;
         let remote_won = met.remote_wins();
         let (winner, loser) = if remote_won { (&met.remote, &met.local) } else { (&met.local, &met.remote) };
@@ -240,6 +243,7 @@ impl ConflictInfo {
             winner: ConflictVersion::of(winner),
             loser: ConflictVersion::of(loser),
             remote_won,
+            stands,
         }
     }
 }

@@ -220,3 +220,23 @@ fn nothing_else_is_taken_in_during_a_full_exchange() {
     world.settle();
     assert_eq!(world.values("gone"), vec![None; 5]);
 }
+
+/// Nobody writes for longer than the lease. Whoever is linked is heard all the same, at first hand and from others.
+#[test]
+fn a_member_that_has_nothing_to_say_is_heard() {
+    let lease = Duration::from_secs(3600);
+    let mut world =
+        World::new(3, 6, &Settings { member_lease: lease, ping_every: Duration::from_secs(10), ..settings() });
+    world.put(0, "k", "v");
+    world.connect(0, 1);
+    world.connect(1, 2);
+    world.settle();
+    world.settle_for(lease * 2);
+    let now = world.now(0).wall.0;
+    for (at, of) in [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)] {
+        let replica = world.replicas[of].engine.me.replica;
+        let members = world.replicas[at].engine.status(&world.replicas[at].store).members;
+        let heard = members.iter().find(|(member, ..)| *member == replica).unwrap().2.0;
+        assert!(now - heard < 20 * 60 * 1000, "{at} heard {of} {} s ago", (now - heard) / 1000);
+    }
+}

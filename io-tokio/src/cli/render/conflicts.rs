@@ -25,7 +25,7 @@ impl Human for Conflicts {
         let mut text = lines_of(&table);
         let gone = self.total.saturating_sub(self.conflicts.len() as u64);
         if gone > 0 {
-            text.push_str(&format!("\n{gone} older ones are no longer kept.\n"));
+            text.push_str(&format!("\n{gone} settled ones are no longer kept.\n"));
         }
         text
     }
@@ -42,11 +42,12 @@ impl Human for Conflict {
         let mut rows = vec![
             ("Conflict", self.id.to_string()),
             ("Key", readable(&self.key)),
-            ("Met here", moment(self.at_ms)),
+            ("Written", moment(self.at_ms)),
             ("Outcome", outcome.to_owned()),
         ];
         rows.extend(side("Winner", &self.winner));
         rows.extend(side("Loser", &self.loser));
+        rows.push(("Stands now", self.stands.value.as_deref().map_or_else(|| "nothing".to_owned(), preview)));
         fields(paint, &rows)
     }
 }
@@ -84,6 +85,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::control::answer::Standing;
 
     fn version(node: &str, value: Option<&'static str>) -> Side {
         Side {
@@ -107,19 +109,21 @@ mod tests {
             won: "remote".into(),
             winner: version("desk", Some("12")),
             loser: version("till", None),
+            stands: Standing { value: Some(Bytes::from_static(b"13")), removed: false },
         };
         assert_eq!(
             conflict.human(Paint::PLAIN),
             "Conflict      7\n\
              Key           price\n\
-             Met here      2000-02-29 00:00:00Z\n\
+             Written       2000-02-29 00:00:00Z\n\
              Outcome       the version that came in won\n\
              Winner        12\n\
              \x20 written by  desk\n\
              \x20 written at  2000-02-29 00:00:00Z (operation 3 of abababababababababababababababab)\n\
              Loser         removed\n\
              \x20 written by  till\n\
-             \x20 written at  2000-02-29 00:00:00Z (operation 3 of abababababababababababababababab)\n"
+             \x20 written at  2000-02-29 00:00:00Z (operation 3 of abababababababababababababababab)\n\
+             Stands now    13\n"
         );
         let conflicts = Conflicts { total: 7, conflicts: vec![conflict] };
         assert_eq!(
@@ -127,7 +131,7 @@ mod tests {
             "ID  KEY    WHEN                  OUTCOME  WINNER     LOSER\n\
              7   price  2000-02-29 00:00:00Z  merged   12 (desk)  removed (till)\n\
              \n\
-             6 older ones are no longer kept.\n"
+             6 settled ones are no longer kept.\n"
         );
     }
 }

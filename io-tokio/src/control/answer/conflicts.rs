@@ -11,7 +11,7 @@ use crate::ndjson::key_field;
 pub struct Conflicts {
     /// Conflicts ever recorded here, those no longer kept included.
     pub total: u64,
-    /// Those on record, oldest first: at most 1,000.
+    /// Those on record, oldest first: the latest 1,000 settled ones, and those that wait for a decision.
     pub conflicts: Vec<Conflict>,
 }
 
@@ -23,7 +23,7 @@ pub struct Conflict {
     /// The key.
     #[serde(flatten, with = "key_field")]
     pub key: Bytes,
-    /// When the two met here, in milliseconds since 1970.
+    /// When the later of the two was written, in milliseconds since 1970.
     pub at_ms: u64,
     /// `merged` (the winner stands), `open` (it waits for a decision) or `resolved`.
     pub outcome: String,
@@ -33,6 +33,18 @@ pub struct Conflict {
     pub winner: Side,
     /// The other one.
     pub loser: Side,
+    /// What the key holds now: a policy or a later write may have put another value above both.
+    pub stands: Standing,
+}
+
+/// What a key holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Its value; absent when it has none.
+    #[serde(flatten, with = "optional_value")]
+    pub value: Option<Bytes>,
+    /// Whether it has none.
+    pub removed: bool,
 }
 
 /// One of the two versions.

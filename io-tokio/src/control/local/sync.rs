@@ -7,7 +7,8 @@ use softadastra_core::ids::ReplicaId;
 
 use super::Local;
 use crate::control::answer::{
-    Claim, Conflict, Conflicts, Delivery, Holder, Outbox, Range, Resolved, Retried, Side, SyncStatus, Ticked, Traffic,
+    Claim, Conflict, Conflicts, Delivery, Holder, Outbox, Range, Resolved, Retried, Side, Standing, SyncStatus, Ticked,
+    Traffic,
 };
 use crate::control::backend::Delivering;
 use crate::control::fault::Fault;
@@ -110,7 +111,7 @@ const fn outcome(sent: u64, batch: u64, connected: usize) -> &'static str {
 
 fn no_such_conflict(id: u64) -> Fault {
     let what = format!("no conflict {id} is on record");
-    Fault::new(Code::NotFound, what, "see `softadastra conflicts list`; the latest 1,000 are kept")
+    Fault::new(Code::NotFound, what, "see `softadastra conflicts list`: of those that are settled, the latest are kept")
 }
 
 /// Own operations by how far they got.
@@ -168,6 +169,7 @@ fn conflict(info: ConflictInfo, names: &BTreeMap<ReplicaId, String>) -> Conflict
         won: if info.remote_won { "remote" } else { "local" }.to_owned(),
         winner: side(info.winner),
         loser: side(info.loser),
+        stands: Standing { removed: info.stands.is_none(), value: info.stands },
     }
 }
 
