@@ -34,6 +34,7 @@ const BY_NATURE: &[&str] = &[
     // Every opening in process leaves frames of its own.
     "bytes",
     "tail_bytes",
+    "free_bytes",
     "copied_bytes",
     "copied_files",
     "torn",
