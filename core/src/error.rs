@@ -135,7 +135,7 @@ impl LocalState {
 }
 
 /// A failure, told so that a person knows what happened, where, what became of the data and what to do next.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Error {
     code: Code,
     what: String,
@@ -196,6 +196,13 @@ impl fmt::Display for Error {
     }
 }
 
+/// As people read it: a `main` that returns an error prints it so.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self} [{}]", self.code.as_str())
+    }
+}
+
 impl core::error::Error for Error {}
 
 #[cfg(test)]
@@ -219,5 +226,6 @@ mod tests {
             error.to_string(),
             "sync of wal-1 failed; whether this write is kept is known only after reopening; reopen the node"
         );
+        assert_eq!(alloc::format!("{error:?}"), alloc::format!("{error} [unknown]"));
     }
 }

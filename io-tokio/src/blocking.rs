@@ -32,7 +32,8 @@ impl BlockingClient {
     /// As [`Client::open`]; starts one thread beside those of the disk.
     ///
     /// # Errors
-    /// As [`Client::open`]; [`Code::InvalidState`] inside an async runtime; [`Code::IoError`] without threads.
+    /// As [`Client::open`]; [`Code::InvalidState`] inside an async runtime, which cannot be told from a thread of its
+    /// `spawn_blocking`: open it there on a `std::thread`, or use [`Client`]; [`Code::IoError`] without threads.
     pub fn open(options: ClientOptions) -> Result<Self, Error> {
         if Handle::try_current().is_ok() {
             return Err(Error::new(

@@ -21,6 +21,33 @@ pub(crate) fn sentence(reason: &CloseReason, cause: Option<&sync::CloseReason>) 
     }
 }
 
+/// The stable name of the end of a link, as people and programs see it: where sync ended it, what sync says.
+pub(crate) const fn code(reason: &CloseReason, cause: Option<&sync::CloseReason>) -> &'static str {
+    use sync::{Bye, CloseReason as C};
+    match (reason, cause) {
+        (CloseReason::Local(Farewell::Above(_)) | CloseReason::Peer(Farewell::Above(_)), Some(cause)) => match cause {
+            C::Silent => "no_acknowledgement",
+            C::Protocol(_) | C::Told(Bye::Protocol) => "sync_protocol",
+            C::WrongNetwork | C::Told(Bye::WrongNetwork) => "wrong_network",
+            C::NoCommonProtocol | C::Told(Bye::NoCommonProtocol) => "no_common_protocol",
+            C::ClockSkew | C::Told(Bye::ClockSkew) => "clock_skew",
+            C::NoRoom | C::Told(Bye::NoRoom) => "no_room",
+            C::Degraded | C::Told(Bye::Degraded) => "degraded",
+            C::StampOutOfRange | C::Told(Bye::StampOutOfRange) => "stamp_out_of_range",
+            C::TooManyReplicas | C::Told(Bye::TooManyReplicas) => "too_many_replicas",
+            C::Identity(_) | C::Told(Bye::Identity) => "identity",
+            C::Told(Bye::Leaving) => "leaving",
+            _ => "sync_begins_anew",
+        },
+        (
+            CloseReason::Local(Farewell::Above(_) | Farewell::Bye)
+            | CloseReason::Peer(Farewell::Above(_) | Farewell::Bye),
+            _,
+        ) => "leaving",
+        _ => reason.as_str(),
+    }
+}
+
 const LEAVING: &str = "the peer is leaving";
 
 /// What is not said by the reason itself.
@@ -36,6 +63,16 @@ const fn of_reason(reason: &CloseReason) -> Option<&'static str> {
         CloseReason::SecretUnexpected => "the other side has a network secret, this node has none",
         CloseReason::WrongSecret => "the network secrets differ: two networks",
         CloseReason::WrongPeer => "another node answers there than the one dialled for",
+        CloseReason::HalfOpenShed => "too many links were being opened at once: the oldest gave way",
+        CloseReason::Reflected => "what was sent came back: the address leads to this node's own side",
+        CloseReason::HandshakeForged => "the greeting was altered on its way, or the other program is broken",
+        CloseReason::PreambleForged => "what was said in the clear was altered on its way",
+        CloseReason::HandshakeTooLong => "more bytes came than any greeting has",
+        CloseReason::OutOfTurn => "bytes came when it was not the other side's turn",
+        CloseReason::IdentityForged => "the other side does not have the key that it claims",
+        CloseReason::RecordForged => "bytes were altered, repeated or left out on their way",
+        CloseReason::MessageTooLarge => "a message came that is larger than this node takes",
+        CloseReason::RekeyOverdue => "the other side kept one key for too long",
         _ => return None,
     })
 }
@@ -76,6 +113,25 @@ const fn of_farewell(farewell: Farewell) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ends_have_names_of_their_own() {
+        let leaving = sync::CloseReason::Told(sync::Bye::Leaving);
+        let above = CloseReason::Peer(Farewell::Above(0x80));
+        assert_eq!(code(&above, Some(&leaving)), "leaving");
+        assert_eq!(code(&above, None), "leaving");
+        assert_eq!(code(&CloseReason::Peer(Farewell::Bye), None), "leaving");
+        let silent = CloseReason::Local(Farewell::Above(0x80));
+        assert_eq!(code(&silent, Some(&sync::CloseReason::Silent)), "no_acknowledgement");
+        assert_eq!(code(&silent, Some(&sync::CloseReason::ClockSkew)), "clock_skew");
+        assert_eq!(code(&CloseReason::Truncated, Some(&leaving)), "truncated");
+        let refused = CloseReason::NotReached { error: "a:1: Connection refused".to_owned() };
+        assert_eq!(
+            (code(&refused, None), sentence(&refused, None)),
+            ("not_reached", "not reached: a:1: Connection refused".to_owned())
+        );
+        assert!(sentence(&CloseReason::HalfOpenShed, None).contains("gave way"));
+    }
 
     #[test]
     fn the_ends_that_are_seen_daily_are_sentences() {

@@ -14,6 +14,7 @@ use softadastra_core::error::{Code, Error};
 use softadastra_core::ids::NodeId;
 
 use self::catalog::Key;
+use crate::control::remote::PATIENCE;
 use crate::options::Durability;
 
 mod catalog;
@@ -102,6 +103,8 @@ pub struct Settings {
     /// How long to wait for another process to let go of the data directory. Default: not at all for `node start`, one
     /// second for other commands, so that two of them started together do not fail each other.
     pub lock_wait: Option<Duration>,
+    /// How long a command waits for each answer of a running node; zero: as long as it takes. Default one minute.
+    pub timeout: Duration,
     /// What is logged: an `EnvFilter` directive such as `info` or `softadastra=debug`. Default by `-v` and `-q`.
     pub log: Option<String>,
     /// The form of log lines. Default `human`.
@@ -295,6 +298,7 @@ impl Settings {
             max_segment: None,
             snapshot_after: None,
             lock_wait: None,
+            timeout: PATIENCE,
             log: None,
             log_format: LogFormat::Human,
             color: ColorSetting::Auto,
@@ -370,6 +374,7 @@ impl Settings {
             Key::MaxSegment => self.max_segment = Some(size(text)?),
             Key::SnapshotAfter => self.snapshot_after = Some(size(text)?),
             Key::LockWait => self.lock_wait = Some(duration(text)?),
+            Key::Timeout => self.timeout = duration(text)?,
             Key::Log => self.log = Some(text.to_owned()),
             Key::LogFormat => {
                 self.log_format = choice(text, &[("human", LogFormat::Human), ("json", LogFormat::Json)])?;

@@ -11,6 +11,7 @@ mod discovery;
 mod doctor;
 mod drill;
 mod file_size;
+mod frozen;
 mod fuzz_corpus;
 mod guides;
 mod http;

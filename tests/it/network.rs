@@ -306,6 +306,7 @@ fn a_new_secret_keeps_out_who_does_not_join_again() {
     till.run(&["store", "put", "k", "v"]).ok();
     let refused = desk.run(&["join", ticket.trim(), "--json"]);
     assert_eq!((refused.code, &refused.error()["code"]), (1, &json!("invalid_state")), "{refused:?}");
+    assert!(refused.error()["next"].as_str().unwrap().contains("softadastra join --leave"), "{refused:?}");
     desk.run(&["join", "--leave", ticket.trim()]).ok();
     holds(&desk, "k", "v");
     connected(&desk);
@@ -326,6 +327,8 @@ fn mistakes_are_exit_2_and_no_secret_is_repeated() {
         (&["conflicts", "show", "first"], "invalid value 'first'"),
         (&["conflicts", "resolve", "1", "--value", "v", "--delete"], "cannot be used with"),
         (&["ticket", "--address", "nowhere"], "\"nowhere\": an address is HOST:PORT"),
+        (&["ticket", "--address", "0.0.0.0:1"], "nobody can dial 0.0.0.0:1"),
+        (&["ticket", "--address", "[::]:1"], "nobody can dial [::]:1"),
         (&["connect", "a b"], "not a node id"),
         (&["connect", &mistyped], "incomplete or mistyped"),
         (&["disconnect", "till:"], "HOST:PORT"),
@@ -341,6 +344,12 @@ fn mistakes_are_exit_2_and_no_secret_is_repeated() {
         assert!(!ran.stderr.contains(&ticket[20..60]), "{ran:?}");
     }
     assert_eq!(place.run_with(&["join", "-"], mistyped.as_bytes()).code, 2);
+    assert_eq!(place.run_with(&["join", "-"], b"\xff\xfe").code, 2);
+    let many: Vec<String> = (1..=17).map(|port| format!("--address=127.0.0.1:{port}")).collect();
+    let many: Vec<&str> = std::iter::once("ticket").chain(many.iter().map(String::as_str)).collect();
+    let ran = place.run(&many);
+    assert!(ran.code == 2 && ran.stderr.contains("17 addresses"), "{ran:?}");
+    assert_eq!(place.run(&many[..17]).code, 0);
 }
 
 #[test]

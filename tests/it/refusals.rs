@@ -1,5 +1,5 @@
-//! Links that an operator does not want: disconnected, forgotten, taken over by another key; and a `network.json` that
-//! cannot be used.
+//! Links that an operator does not want (disconnected, forgotten, taken over by another key), a `network.json` that
+//! cannot be used, and peers that are configured while no links can be opened.
 
 use serde_json::{Value, json};
 
@@ -142,4 +142,22 @@ fn a_newer_network_file_keeps_nobody_from_working_and_is_left_alone() {
     let ended = node.stop();
     assert_eq!((ended.code, ended.stderr.matches("network_book_unusable").count()), (0, 1), "{ended:?}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), newer);
+}
+
+#[test]
+fn configured_peers_are_shown_while_no_links_can_be_opened() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let place = Place::new();
+    let node = place.start_with(&["--listen", &address, "--peer", "127.0.0.1:1"]);
+    let listed = peers(&place, "the links are in trouble", |data| data["transport"]["running"] == false);
+    assert_eq!(
+        (&listed["peers"][0]["state"], &listed["peers"][0]["addresses"]),
+        (&json!("configured"), &json!(["127.0.0.1:1"]))
+    );
+    drop(taken);
+    let listed = peers(&place, "nobody is there", |data| data["peers"][0]["last_error"]["code"] == "not_reached");
+    let message = listed["peers"][0]["last_error"]["message"].as_str().unwrap();
+    assert!(message.starts_with("not reached: 127.0.0.1:1: "), "{message}");
+    assert_eq!(node.stop().code, 0);
 }

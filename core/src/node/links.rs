@@ -1,6 +1,6 @@
 //! The node's links: whom it speaks with, and the commands of an operator about them.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -22,6 +22,9 @@ use crate::transport::trust::Trust;
 
 /// Bytes of one bulk message, about: large enough that the peer syncs seldom, small enough that the next cut is near.
 const MESSAGE: usize = 256 << 10;
+
+/// So many sessions that are over can still be spoken of.
+const MOST_PARTED: usize = 32;
 
 /// What a link is told when sync ends it: the farewell of sync, which has gone ahead and may not have been taken in yet
 /// when the link is gone.
@@ -74,6 +77,8 @@ pub(super) struct Links {
     /// Sync has something to say to them, or their link has room again.
     ready: BTreeSet<sync::PeerId>,
     last_session: u64,
+    /// Sessions that ended last: an event may speak of one that is over when it is told.
+    parted: VecDeque<(sync::PeerId, NodeKey)>,
 }
 
 impl Links {
@@ -86,6 +91,7 @@ impl Links {
             causes: BTreeMap::new(),
             ready: BTreeSet::new(),
             last_session: 0,
+            parted: VecDeque::new(),
         }
     }
 
@@ -168,6 +174,12 @@ impl Node {
     #[must_use]
     pub fn key(&self) -> Option<NodeKey> {
         self.links.endpoint.as_ref().map(Endpoint::key)
+    }
+
+    /// How many other replicas must hold an own operation before it counts as acknowledged.
+    #[must_use]
+    pub const fn required_acks(&self) -> usize {
+        self.config.sync.required_acks
     }
 
     /// The rules of trust, with what was pinned, once the transport was started.
@@ -316,10 +328,11 @@ impl Node {
         self.links.endpoint.as_ref()?.peers(now.mono).find(|status| status.id == peer)
     }
 
-    /// The link of a session, by the number that events of sync give. `None` when the link has ended.
+    /// The peer of a session, by the number that events of sync give. `None` when the session ended long ago.
     #[must_use]
     pub fn session_link(&self, now: Now, session: sync::PeerId) -> Option<PeerStatus> {
-        let (key, _) = self.links.sessions.iter().find(|(_, id)| **id == session)?;
+        let parted = || self.links.parted.iter().find(|(id, _)| *id == session).map(|(_, key)| key);
+        let key = self.links.keys.get(&session).or_else(parted)?;
         self.links.endpoint.as_ref()?.peers(now.mono).find(|status| status.key == Some(*key))
     }
 
@@ -371,6 +384,8 @@ impl Node {
             Effect::PeerDown { peer, reason } => {
                 let Some(session) = self.links.sessions.remove(&peer) else { return };
                 self.links.keys.remove(&session);
+                self.links.parted.truncate(MOST_PARTED - 1);
+                self.links.parted.push_front((session, peer));
                 self.links.ready.remove(&session);
                 // The name of the handshake: sync may not have come to names yet.
                 let endpoint = self.links.endpoint.as_ref();

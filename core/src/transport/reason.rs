@@ -131,6 +131,11 @@ pub enum CloseReason {
     Peer(Farewell),
     /// The other side refused it before it stood. Not authenticated unless the handshake had ended: a hint.
     Refused(Farewell),
+    /// The connection could not be made.
+    NotReached {
+        /// What the system said.
+        error: String,
+    },
     /// The connection failed.
     Lost {
         /// What the system said.
@@ -201,6 +206,7 @@ impl CloseReason {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Local(farewell) | Self::Peer(farewell) | Self::Refused(farewell) => farewell.as_str(),
+            Self::NotReached { .. } => "not_reached",
             Self::Lost { .. } => "connection_lost",
             Self::Truncated => "truncated",
             Self::HandshakeAborted => "handshake_aborted",
@@ -250,7 +256,8 @@ impl CloseReason {
             | Self::SecretUnexpected
             | Self::WrongSecret
             | Self::WrongPeer => true,
-            Self::Lost { .. }
+            Self::NotReached { .. }
+            | Self::Lost { .. }
             | Self::Truncated
             | Self::HandshakeAborted
             | Self::HandshakeTimeout
@@ -304,6 +311,7 @@ impl fmt::Display for CloseReason {
             Self::Local(farewell) => write!(f, "ended here: {}", farewell.as_str()),
             Self::Peer(farewell) => write!(f, "ended by the peer: {}", farewell.as_str()),
             Self::Refused(farewell) => write!(f, "refused by the peer: {}", farewell.as_str()),
+            Self::NotReached { error } => write!(f, "not reached: {error}"),
             Self::Lost { error } => write!(f, "connection lost: {error}"),
             Self::VersionMismatch { lowest, highest } => {
                 write!(f, "the peer speaks link versions {lowest} to {highest}")

@@ -47,6 +47,9 @@ pub(super) struct Global {
     /// Print JSON, with a named and versioned schema
     #[arg(long, global = true)]
     pub(super) json: bool,
+    /// How long to wait for each answer of a running node; 0: as long as it takes [default: 60]
+    #[arg(long, global = true, value_name = "SECONDS")]
+    pub(super) timeout: Option<u64>,
     /// Say more; twice for everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
     pub(super) verbose: u8,

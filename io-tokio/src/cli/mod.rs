@@ -242,6 +242,9 @@ fn layers(cli: &Cli) -> Result<Settings, Fault> {
     if let Some(when) = global.color {
         layers.flags.push(("--color", "color".to_owned(), when.name().into()));
     }
+    if let Some(seconds) = global.timeout {
+        layers.flags.push(("--timeout", "timeout".to_owned(), format!("{seconds}s").into()));
+    }
     if let Some(level) = &global.log_level {
         layers.flags.push(("--log-level", "log".to_owned(), level.into()));
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::Read as _;
+use std::net::SocketAddr;
 
 use softadastra_core::error::Code;
 use softadastra_core::ids::NodeId;
@@ -29,8 +30,16 @@ pub(super) struct Ticket {
 
 impl Ticket {
     pub(super) fn of(addresses: Vec<String>, new_secret: bool) -> Result<Self, Failure> {
+        if addresses.len() > AnyTicket::MAX_ADDRESSES {
+            let what = format!("{} addresses are more than a ticket holds", addresses.len());
+            return Err(mistake(&what, "give at most 16, the best ones first"));
+        }
         for text in &addresses {
-            text.parse::<Address>().map_err(|error| mistake(&format!("{text:?}: {error}"), "correct it"))?;
+            let at = text.parse::<Address>().map_err(|error| mistake(&format!("{text:?}: {error}"), "correct it"))?;
+            if at.as_str().parse::<SocketAddr>().is_ok_and(|at| at.ip().to_canonical().is_unspecified()) {
+                let what = format!("nobody can dial {text}: it stands for all addresses of a machine");
+                return Err(mistake(&what, "name the one by which others reach it"));
+            }
         }
         Ok(Self { addresses, new_secret })
     }
@@ -70,10 +79,12 @@ impl Join {
 
 /// Reads a ticket from stdin, and no more than any ticket is long.
 fn read_ticket() -> Result<String, Failure> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let most = AnyTicket::MAX_LEN as u64 + 1024;
-    input::stdin()?.lock().take(most).read_to_string(&mut text).map_err(|error| Fault::io("read stdin", &error))?;
-    Ok(text)
+    input::stdin()?.lock().take(most).read_to_end(&mut bytes).map_err(|error| Fault::io("read stdin", &error))?;
+    String::from_utf8(bytes).map_err(|_| {
+        mistake(&"what stdin holds is no ticket: it is not even text", "`softadastra ticket` there prints it")
+    })
 }
 
 impl Act for Join {

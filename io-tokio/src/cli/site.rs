@@ -64,10 +64,16 @@ enum Site {
     Here(Local),
 }
 
+/// The node that runs on the data directory, if one does.
+pub(super) async fn node(settings: &Settings) -> Result<Option<Remote>, Fault> {
+    let limit = Some(settings.timeout).filter(|limit| !limit.is_zero());
+    Ok(Remote::connect(&settings.data_dir).await?.map(|remote| remote.within(limit)))
+}
+
 async fn reach(settings: &Settings) -> Result<Site, Fault> {
     let deadline = Instant::now() + settings.lock_wait.unwrap_or(LOCK_WAIT);
     loop {
-        if let Some(remote) = Remote::connect(&settings.data_dir).await? {
+        if let Some(remote) = node(settings).await? {
             return Ok(Site::Node(remote));
         }
         match Client::open(options(settings).create(false)).await {

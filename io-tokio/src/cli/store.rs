@@ -186,6 +186,9 @@ impl List {
     }
 }
 
+/// The widest column that later pages are padded to.
+const WIDEST: u16 = 40;
+
 /// The records of a page as the lines of a table. Later pages go on below the first, no narrower than it.
 fn page_table(page: &Page, widths: &mut Option<Vec<u16>>) -> String {
     if page.records.is_empty() {
@@ -209,7 +212,8 @@ fn page_table(page: &Page, widths: &mut Option<Vec<u16>>) -> String {
     let first = widths.is_none();
     let own = table.column_max_content_widths();
     let before = widths.take().unwrap_or_else(|| vec![0; own.len()]);
-    let wide: Vec<u16> = own.iter().zip(&before).map(|(own, before)| *own.max(before)).collect();
+    // Later pages shall stand below the first, but one long key is no reason to pad all others.
+    let wide: Vec<u16> = own.iter().zip(&before).map(|(own, before)| (*own.max(before)).min(WIDEST)).collect();
     for (column, width) in table.column_iter_mut().zip(&wide) {
         let width = width.saturating_add(column.padding_width());
         column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width)));

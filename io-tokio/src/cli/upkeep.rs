@@ -8,9 +8,9 @@ use super::args::WalCommand;
 use super::node::parse_node_id;
 use super::output::{Done, Failure, Output};
 use super::render::describe_damage;
-use super::site::Act;
+use super::site::{self, Act};
 use crate::control::answer::{self, Log, Repaired, Restored};
-use crate::control::{Backend, Fault, Remote, local};
+use crate::control::{Backend, Fault, local};
 use crate::settings::Settings;
 use crate::{backup, tools};
 
@@ -127,7 +127,7 @@ pub(super) async fn wal(settings: &Settings, command: &WalCommand, out: &mut Out
 /// What the log consists of: told by the node that runs on it, which knows what it is writing; else read here, under the
 /// lock. Nothing is opened for it, so that a log that cannot be opened can be looked at.
 async fn log(settings: &Settings) -> Result<Log, Failure> {
-    if let Some(mut remote) = Remote::connect(&settings.data_dir).await? {
+    if let Some(mut remote) = site::node(settings).await? {
         return Ok(remote.log().await?);
     }
     Ok(local::log(tools::inspect(&settings.data_dir).await?))

@@ -8,6 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::output::{Done, Failure, Human, Output};
 use super::screen::Screen;
+use super::site;
 use super::upkeep::Status;
 use crate::control::answer::{self, Answer};
 use crate::control::backend::Backend as _;
@@ -53,7 +54,7 @@ pub(super) async fn run<S: Scene>(
     pace: Pace,
     out: &mut Output,
 ) -> Result<Done, Failure> {
-    let Some(node) = Remote::connect(&settings.data_dir).await? else { return Err(nobody(settings).into()) };
+    let Some(node) = site::node(settings).await? else { return Err(nobody(settings).into()) };
     let mut ends = Ends::new()?;
     let screen = if out.is_terminal() { Screen::enter() } else { None };
     let done = tokio::select! {

@@ -9,7 +9,8 @@ use softadastra_core::transport::endpoint::PeerId;
 use softadastra_core::transport::identity::NodeKey;
 
 use super::Client;
-use crate::network::KnownPeer;
+use super::transport::hold;
+use crate::network::{Content, KnownPeer};
 
 impl Client {
     /// The peers that are dialled at every start, and those that were disconnected by hand, with the names that belong to
@@ -22,6 +23,15 @@ impl Client {
             let name_of = |key: Option<NodeKey>| key.and_then(|key| content.name_of(&key)).cloned();
             content.peers.iter().map(|peer| (name_of(peer.key), peer.clone())).collect()
         })
+    }
+
+    /// Whom the options named when the transport was last to be started, besides those that are remembered.
+    pub(crate) fn named_peers(&self) -> Vec<KnownPeer> {
+        let mut named = hold(&self.inner.network.named).clone();
+        let forget_known = |content: &Content| named.retain(|peer| !content.peers.iter().any(|known| known.is(peer)));
+        // Without a book nobody is remembered.
+        self.inner.book.read(forget_known).unwrap_or_default();
+        named
     }
 
     /// The key that a name belongs to, if one was ever seen with it.

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::Client;
 use crate::driver::Command;
 use crate::events;
-use crate::model::{ConflictInfo, Resolution, SyncState};
+use crate::model::{ConflictInfo, ConflictOutcome, Resolution, SyncState};
 
 impl Client {
     /// How far own operations got, what is held of others, and what went wrong on the way. Works without links too.
@@ -76,9 +76,16 @@ impl Client {
     /// Settles a conflict: writes a version that has seen both sides.
     ///
     /// # Errors
-    /// [`Code::NotFound`] when no such conflict is on record; [`Code::InvalidState`] when the key was written since by
-    /// somebody who had seen it; and those of [`Client::put`].
+    /// [`Code::NotFound`] when no such conflict is on record; [`Code::InvalidState`] when it is resolved already, or the
+    /// key was written since by somebody who had seen it; and those of [`Client::put`].
     pub async fn resolve(&self, id: u64, resolution: Resolution) -> Result<Written, Error> {
+        if self.conflicts()?.iter().any(|conflict| conflict.id == id && conflict.outcome == ConflictOutcome::Resolved) {
+            return Err(Error::new(
+                Code::InvalidState,
+                format!("conflict {id} is resolved already"),
+                "write the key again to change what stands",
+            ));
+        }
         let (answer, reply) = oneshot::channel();
         let command = Command::Resolve { conflict: id, body: resolution.body(), answer };
         let mut written = self.ask(command, reply).await?;

@@ -164,7 +164,7 @@ impl Backend for Local {
             live_bytes: status.live_bytes,
             digest: format!("{:032x}", status.digest),
             outbox: status.outbox,
-            delivery: sync::delivery(&sync.outbox),
+            delivery: sync::delivery(&sync),
             // A peer may claim anything.
             received: sync
                 .vector

@@ -2,10 +2,11 @@
 
 mod discovery;
 mod network;
+mod patience;
 
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -18,6 +19,8 @@ use serde::de::DeserializeOwned;
 use softadastra_core::error::{Code, LocalState};
 use tokio::time::Instant;
 
+pub use self::patience::PATIENCE;
+use self::patience::Patience;
 use super::answer::{
     Backup, Batch, Change, Console, Contains, Envelope, ErrorEnvelope, Log, Node, Page, Put, Record, Removed, Size,
     Snapshot, Status,
@@ -32,7 +35,7 @@ use crate::ndjson;
 /// A connection to a running node.
 #[derive(Debug)]
 pub struct Remote {
-    dir: PathBuf,
+    patience: Patience,
     sender: Sender,
     last_used: Instant,
 }
@@ -51,6 +54,8 @@ enum Kind {
     Write,
     /// Something about links or delivery: no value depends on it.
     Order,
+    /// It takes as long as there is data; no value depends on it.
+    Work,
 }
 
 impl Remote {
@@ -59,7 +64,15 @@ impl Remote {
     /// # Errors
     /// When there is a socket but this user may not use it.
     pub async fn connect(dir: &Path) -> Result<Option<Self>, Fault> {
-        Ok(Self::reach(dir).await?.map(|sender| Self { dir: dir.to_owned(), sender, last_used: Instant::now() }))
+        let patience = Patience::with(dir);
+        Ok(Self::reach(dir).await?.map(|sender| Self { patience, sender, last_used: Instant::now() }))
+    }
+
+    /// The same, waiting so long for each answer; `None` for as long as it takes.
+    #[must_use]
+    pub fn within(mut self, limit: Option<Duration>) -> Self {
+        self.patience.limit = limit;
+        self
     }
 
     async fn reach(dir: &Path) -> Result<Option<Sender>, Fault> {
@@ -86,7 +99,7 @@ impl Remote {
         let stale = self.last_used.elapsed() >= FRESH;
         if stale || self.sender.ready().await.is_err() {
             let gone = || Fault::new(Code::IoError, "the node went away", "try again when it runs");
-            self.sender = Self::reach(&self.dir).await?.ok_or_else(gone)?;
+            self.sender = Self::reach(&self.patience.dir).await?.ok_or_else(gone)?;
         }
         let answer = self.sender.send_request(request).await.map_err(|error| lost(kind, &error));
         self.last_used = Instant::now();
@@ -100,8 +113,12 @@ impl Remote {
         target: &Target,
         body: Bytes,
     ) -> Result<T, Fault> {
-        let response = self.send(kind, method, target, body).await?;
-        let body = response.into_body().collect().await.map_err(|error| lost(kind, &error))?.to_bytes();
+        let patience = self.patience.clone();
+        let answer = async {
+            let response = self.send(kind, method, target, body).await?;
+            response.into_body().collect().await.map_err(|error| lost(kind, &error))
+        };
+        let body = patience.wait(kind, answer).await?.to_bytes();
         let envelope: Envelope<T> = serde_json::from_slice(&body).map_err(|error| unreadable(&error))?;
         Ok(envelope.data)
     }
@@ -150,7 +167,7 @@ fn is_nobody(error: &io::Error) -> bool {
 fn lost(kind: Kind, error: &dyn std::error::Error) -> Fault {
     let message = format!("the node went away before it answered: {error}");
     match kind {
-        Kind::Read => Fault::new(Code::IoError, message, "try again"),
+        Kind::Read | Kind::Work => Fault::new(Code::IoError, message, "try again"),
         Kind::Order => Fault::new(Code::IoError, message, "it may have been done: look, and try again"),
         Kind::Write => Fault {
             local_state: LocalState::Unknown.as_str().to_owned(),
@@ -213,7 +230,8 @@ impl Backend for Remote {
 
     async fn watch(&mut self, prefix: Bytes, from: Option<u64>) -> Result<RemoteWatch, Fault> {
         let target = Target::new("/v1/store/watch").with("prefix", &prefix).with_number("from", from);
-        let response = self.send(Kind::Read, Method::GET, &target, Bytes::new()).await?;
+        let patience = self.patience.clone();
+        let response = patience.wait(Kind::Read, self.send(Kind::Read, Method::GET, &target, Bytes::new())).await?;
         Ok(RemoteWatch { body: response.into_body(), read: BytesMut::new() })
     }
 
@@ -230,12 +248,12 @@ impl Backend for Remote {
     }
 
     async fn snapshot(&mut self) -> Result<Snapshot, Fault> {
-        self.call(Kind::Read, Method::POST, &Target::new("/v1/snapshot"), Bytes::new()).await
+        self.call(Kind::Work, Method::POST, &Target::new("/v1/snapshot"), Bytes::new()).await
     }
 
     async fn backup(&mut self, dir: &Path) -> Result<Backup, Fault> {
         let target = Target::new("/v1/backup").with("dir", dir.as_os_str().as_bytes());
-        self.call(Kind::Read, Method::POST, &target, Bytes::new()).await
+        self.call(Kind::Work, Method::POST, &target, Bytes::new()).await
     }
 
     async fn log(&mut self) -> Result<Log, Fault> {

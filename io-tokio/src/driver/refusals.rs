@@ -77,7 +77,8 @@ impl Arrivals {
 const fn is_refusal(reason: &CloseReason) -> bool {
     !matches!(
         reason,
-        CloseReason::Lost { .. }
+        CloseReason::NotReached { .. }
+            | CloseReason::Lost { .. }
             | CloseReason::Truncated
             | CloseReason::HandshakeAborted
             | CloseReason::Peer(_)

@@ -61,13 +61,13 @@ pub(super) fn link_up(node: &NodeId, key: &NodeKey) {
 }
 
 pub(super) fn link_down(node: &NodeId, key: &NodeKey, reason: &CloseReason, cause: Option<&sync::CloseReason>) {
-    let (code, detail) = (reason.as_str(), link_end::sentence(reason, cause));
+    let (code, detail) = (link_end::code(reason, cause), link_end::sentence(reason, cause));
     tell!(info, kinds::LINK_DOWN, peer = %node, %key, reason = code, detail, "the link has ended");
 }
 
 /// Links that strangers open fail at any rate they like; those the node dials fail at its own, slow one.
 pub(super) fn link_failed(dialled: Option<&PeerStatus>, reason: &CloseReason) {
-    let (code, detail) = (reason.as_str(), link_end::sentence(reason, None));
+    let (code, detail) = (link_end::code(reason, None), link_end::sentence(reason, None));
     let Some(status) = dialled else {
         tracing::debug!(step = "link_refused", reason = code, detail, "somebody opened a link in vain");
         return;

@@ -98,7 +98,7 @@ pub struct PeerSync {
 impl PeerInfo {
     pub(crate) fn of(Peer { link, sync, cause, found }: Peer) -> Self {
         let last_error = link.last_end.map(|reason| LinkError {
-            code: reason.as_str(),
+            code: link_end::code(&reason, cause.as_ref()),
             text: link_end::sentence(&reason, cause.as_ref()),
             needs_operator: reason.needs_operator(),
         });
@@ -135,6 +135,8 @@ impl PeerInfo {
 pub struct SyncState {
     /// Own operations by how far they got.
     pub outbox: OutboxStatus,
+    /// So many other replicas must hold an operation before it counts as acknowledged.
+    pub required_acks: u64,
     /// What this replica claims to hold, by the replica that wrote it.
     pub vector: Vec<(ReplicaId, Seq)>,
     /// Nothing is here beyond what it claims.
@@ -182,6 +184,7 @@ impl SyncState {
         });
         Self {
             outbox: status.outbox,
+            required_acks: node.required_acks() as u64,
             vector: status.vector.iter().map(|dot| (dot.replica, dot.seq)).collect(),
             exact: status.exact,
             connected: status.peers.len() as u64,

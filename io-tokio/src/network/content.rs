@@ -111,7 +111,7 @@ impl Content {
             Some(own) if own != secret => Err(Error::new(
                 Code::InvalidState,
                 "this node belongs to another network than the ticket: their secrets differ",
-                "take a ticket of this node's network, or change the secret first, which leaves that network",
+                "take a ticket of this node's network, or leave it for the other one: `softadastra join --leave`",
             )),
             _ => {
                 self.secret = Some(secret.clone());

@@ -82,6 +82,9 @@ catalog! {
         LockWait = "lock_wait",
             Varies { is: "not at all for `node start`, 1s else", example: r#""5s""# },
             "How long to wait for another process to let go of the data directory.";
+        Timeout = "timeout", Value(r#""1m""#),
+            "How long a command waits for each answer of the node that runs there; 0s: as long as it takes.\n\
+             Where an answer may take long, such as that to backup, the silence of the node is what counts.";
     }
     "The log and the store" {
         Durability = "durability", Value(r#""always""#),

@@ -28,6 +28,7 @@ fn flags_win_over_the_environment_over_the_file_over_the_defaults() {
     assert_eq!(settings.max_pending_bytes, Some(2 << 20));
     assert!(settings.json);
     assert_eq!(settings.lock_wait, None);
+    assert_eq!(settings.timeout, Duration::from_secs(60));
     assert_eq!(settings.source("durability"), Source::Flag("--set"));
     assert_eq!(settings.source("max_value_len"), Source::Env("SOFTADASTRA_MAX_VALUE_LEN".into()));
     assert!(matches!(settings.source("max_pending_bytes"), Source::File(path) if path.ends_with("node.toml")));

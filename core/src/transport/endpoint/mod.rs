@@ -200,7 +200,7 @@ impl Endpoint {
     /// The connection of [`Effect::Dial`] could not be made.
     pub fn handle_dial_failed(&mut self, now: Instant, link: LinkId, error: String, out: &mut dyn Sink<Effect>) {
         if self.links.get(link).is_some_and(|state| matches!(state.stage, Stage::Dialling { .. })) {
-            self.end(now, link, CloseReason::Lost { error });
+            self.end(now, link, CloseReason::NotReached { error });
             self.settle(now, out);
         }
     }
@@ -243,7 +243,7 @@ impl Endpoint {
                             self.end(
                                 now,
                                 link,
-                                CloseReason::Lost { error: "the connection was not made in time".into() },
+                                CloseReason::NotReached { error: "the connection was not made in time".into() },
                             );
                         }
                     }

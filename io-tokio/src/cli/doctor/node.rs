@@ -6,9 +6,10 @@ use softadastra_core::error::Code;
 
 use super::super::render::bytes;
 use super::super::upkeep::verdict;
+use crate::cli::site;
 use crate::control::answer::{Check, Log, Peer, Peers, Status};
 use crate::control::backend::{Backend as _, Peering as _};
-use crate::control::{Fault, Remote, local};
+use crate::control::{Fault, local};
 use crate::data_dir::WAL_DIR;
 use crate::lock::{DirLock, Holder};
 use crate::settings::Settings;
@@ -82,7 +83,7 @@ impl Found {
 
 async fn ask(settings: &Settings) -> Result<Option<Answered>, Fault> {
     let asking = async {
-        let Some(mut node) = Remote::connect(&settings.data_dir).await? else { return Ok(None) };
+        let Some(mut node) = site::node(settings).await? else { return Ok(None) };
         let (info, status, peers) = (node.node().await?, node.status().await?, node.peers().await?);
         Ok(Some(Answered { pid: info.pid, status, peers }))
     };
@@ -95,7 +96,7 @@ async fn ask(settings: &Settings) -> Result<Option<Answered>, Fault> {
 
 /// The log as the running node reads it, else as it lies there.
 async fn log_of(settings: &Settings, runs: bool) -> Result<Log, Fault> {
-    if runs && let Some(mut node) = Remote::connect(&settings.data_dir).await? {
+    if runs && let Some(mut node) = site::node(settings).await? {
         return node.log().await;
     }
     Ok(local::log(tools::inspect(&settings.data_dir).await?))

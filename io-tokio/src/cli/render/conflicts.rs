@@ -55,12 +55,18 @@ impl Human for Conflict {
 fn side(name: &'static str, side: &Side) -> [(&'static str, String); 3] {
     let by = side.node_id.as_deref().unwrap_or("an unknown node");
     let settles = if side.resolution { ", to settle an earlier conflict" } else { "" };
-    let stamp = side.stamp.split('+').next().and_then(|ms| ms.parse().ok()).map_or_else(|| side.stamp.clone(), moment);
+    let stamp = millis_of(&side.stamp).map_or_else(|| side.stamp.clone(), moment);
     [
         (name, what(side)),
         ("  written by", format!("{by}{settles}")),
         ("  written at", format!("{stamp} (operation {} of {})", side.seq, side.replica_id)),
     ]
+}
+
+/// The wall clock of a stamp, `SECONDS.MILLIS+COUNTER`, in milliseconds.
+fn millis_of(stamp: &str) -> Option<u64> {
+    let (seconds, millis) = stamp.split_once('+')?.0.split_once('.')?;
+    seconds.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(millis.parse().ok()?)
 }
 
 fn what(side: &Side) -> String {
@@ -92,7 +98,7 @@ mod tests {
             replica_id: "ab".repeat(16),
             node_id: Some(node.into()),
             seq: 3,
-            stamp: "951782400000+1".into(),
+            stamp: "951782400.000+1".into(),
             value: value.map(Bytes::from),
             removed: value.is_none(),
             resolution: false,

@@ -12,7 +12,12 @@ pub(super) fn delivered(delivery: &Delivery) -> String {
     if acknowledged == accepted {
         return format!("{acknowledged} of {accepted}");
     }
-    format!("{acknowledged} of {accepted}; {queued} queued, {in_flight} in flight, {failed} failed")
+    let counts = format!("{acknowledged} of {accepted}; {queued} queued, {in_flight} in flight, {failed} failed");
+    let Delivery { required_acks, replicas, .. } = delivery;
+    if replicas >= required_acks || *required_acks == 1 {
+        return counts;
+    }
+    format!("{counts}; waits for {required_acks} other replicas, {replicas} known (required_acks)")
 }
 
 impl Human for SyncStatus {
@@ -194,6 +199,27 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_for_replicas_that_are_not_there_says_so() {
+        let waiting = |required_acks, replicas| {
+            let (reason, retries) = (None, 0);
+            delivered(&Delivery {
+                accepted: 1,
+                acknowledged: 0,
+                queued: 0,
+                in_flight: 1,
+                failed: 0,
+                reason,
+                retries,
+                required_acks,
+                replicas,
+            })
+        };
+        let counts = "0 of 1; 0 queued, 1 in flight, 0 failed";
+        assert_eq!(waiting(2, 1), format!("{counts}; waits for 2 other replicas, 1 known (required_acks)"));
+        assert_eq!((waiting(2, 2), waiting(1, 0)), (counts.to_owned(), counts.to_owned()));
+    }
+
+    #[test]
     fn an_outbox_reads_like_this() {
         let delivery = Delivery {
             accepted: 10,
@@ -203,6 +229,8 @@ mod tests {
             failed: 3,
             reason: Some("silent".into()),
             retries: 8,
+            required_acks: 1,
+            replicas: 1,
         };
         let range = |state: &str, first, last| Range { state: state.into(), first, last };
         let outbox = Outbox {

@@ -102,6 +102,8 @@ mod tests {
             failed: 0,
             reason: None,
             retries: 0,
+            required_acks: 1,
+            replicas: 2,
         };
         let peer = |name: &str, connected: bool| Lagging {
             peer: name.into(),

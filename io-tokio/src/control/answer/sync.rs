@@ -20,6 +20,16 @@ pub struct Delivery {
     pub reason: Option<String>,
     /// Links that broke without progress since the node was started.
     pub retries: u64,
+    /// So many other replicas must hold an operation before it counts as acknowledged.
+    #[serde(default = "one")]
+    pub required_acks: u64,
+    /// So many other replicas are known that were not forgotten.
+    #[serde(default)]
+    pub replicas: u64,
+}
+
+const fn one() -> u64 {
+    1
 }
 
 /// The outbox in detail.

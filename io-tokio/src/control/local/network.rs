@@ -45,7 +45,12 @@ impl Peering for Local {
         let peers = if transport.running {
             self.client.peers()?.into_iter().map(|info| peer(info, held)).collect()
         } else {
-            self.client.remembered_peers()?.into_iter().map(remembered).collect()
+            let named = self
+                .client
+                .named_peers()
+                .into_iter()
+                .map(|known| Peer { state: "configured".to_owned(), ..remembered((None, known)) });
+            self.client.remembered_peers()?.into_iter().map(remembered).chain(named).collect()
         };
         let refused = self.client.refusals().into_iter().map(refused).collect();
         let forgotten = match self.client.forgotten_keys() {

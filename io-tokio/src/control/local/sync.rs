@@ -19,7 +19,7 @@ impl Delivering for Local {
         let state = self.client.sync_state()?;
         let names = self.names(&state)?;
         Ok(SyncStatus {
-            delivery: delivery(&state.outbox),
+            delivery: delivery(&state),
             vector: state
                 .vector
                 .iter()
@@ -44,7 +44,7 @@ impl Delivering for Local {
         let state = self.client.sync_state()?;
         Ok(Outbox {
             replica_id: self.client.node_info()?.replica_id.to_string(),
-            delivery: delivery(&state.outbox),
+            delivery: delivery(&state),
             pruned: state.outbox.pruned,
             ranges: ranges(&state.outbox),
             holders: state.members.iter().map(holder).collect(),
@@ -115,7 +115,8 @@ fn no_such_conflict(id: u64) -> Fault {
 }
 
 /// Own operations by how far they got.
-pub(super) fn delivery(outbox: &OutboxStatus) -> Delivery {
+pub(super) fn delivery(state: &SyncState) -> Delivery {
+    let outbox = &state.outbox;
     Delivery {
         accepted: outbox.last,
         acknowledged: outbox.acknowledged,
@@ -124,6 +125,8 @@ pub(super) fn delivery(outbox: &OutboxStatus) -> Delivery {
         failed: outbox.failed,
         reason: outbox.reason.clone(),
         retries: outbox.retries,
+        required_acks: state.required_acks,
+        replicas: state.members.iter().filter(|member| !member.forgotten).count() as u64,
     }
 }
 

@@ -124,7 +124,9 @@ fn a_connection_that_is_never_made_is_given_up() {
     assert_eq!(at.since(Instant(0)), Settings::default().dial_timeout);
     out.clear();
     endpoint.handle_timeout(at, &mut out);
-    assert!(matches!(&out[0], Effect::Close { link: closed, reason: CloseReason::Lost { .. } } if *closed == link));
+    assert!(
+        matches!(&out[0], Effect::Close { link: closed, reason: CloseReason::NotReached { .. } } if *closed == link)
+    );
     out.clear();
     endpoint.handle_connected(at, link, &mut out);
     assert_eq!(out, [], "too late");
