@@ -424,6 +424,7 @@ impl Settings {
             | Key::DiscoveryStaleAfter
             | Key::DiscoveryExpireAfter
             | Key::DiscoveryPruneAfter
+            | Key::DiscoveryMdns
             | Key::AutoConnect => self.discovery.apply(key, text)?,
         }
         Ok(())

@@ -4,6 +4,7 @@
 mod hosts;
 #[cfg(target_os = "linux")]
 mod lab;
+mod mdns;
 
 use std::net::UdpSocket;
 

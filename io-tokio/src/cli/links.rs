@@ -8,7 +8,9 @@ use tokio::task::JoinSet;
 use super::output::Failure;
 use crate::control::Fault;
 use crate::control::local::TransportTrouble;
-use crate::{Client, DiscoveryOptions, Error, TransportOptions};
+use crate::discovery::Listing;
+use crate::settings::Settings;
+use crate::{Client, DiscoveryOptions, Error, TransportOptions, events};
 
 /// The pause before links are tried to be opened again; each further one doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -50,6 +52,21 @@ pub(super) async fn discover(client: &Client, options: DiscoveryOptions) -> Resu
 /// Whether it is about addresses, or a `network.json` that cannot be read or written, and not about what was asked for.
 fn leaves_local_work_alone(error: &Error) -> bool {
     matches!(error.code(), Code::TransportError | Code::FormatTooNew | Code::IoError | Code::DiskFull)
+}
+
+/// Lists the node by mDNS. Without that everything else goes on.
+pub(super) fn list(client: &Client, settings: &Settings) -> Option<Listing> {
+    let (node, key) = (client.node_info().ok()?.node_id, client.key().ok()?);
+    match Listing::open(&node, &key, &client.listening(), &settings.discovery.interfaces) {
+        Ok(listing) => {
+            events::mdns_listed(&listing);
+            Some(listing)
+        }
+        Err(trouble) => {
+            events::mdns_failed(&trouble);
+            None
+        }
+    }
 }
 
 async fn open_in_time(client: Client, options: TransportOptions, trouble: TransportTrouble) {

@@ -152,6 +152,7 @@ async fn serve(
     if settings.discovery.mode.is_some() {
         links::discover(client, discovery.clone()).await?;
     }
+    let listing = if settings.discovery.mdns { links::list(client, settings) } else { None };
     let link = http.as_ref().map(|(http, token)| http.link(token));
     let mut local = Local::for_a_node(client.clone(), trouble, discovery).with_console(link);
     let stop = CancellationToken::new();
@@ -183,6 +184,9 @@ async fn serve(
     };
     if let Some(manager) = &manager {
         manager.stopping();
+    }
+    if let Some(listing) = listing {
+        listing.withdraw().await;
     }
     stop.cancel();
     match tokio::time::timeout(FAREWELL, &mut serving).await {

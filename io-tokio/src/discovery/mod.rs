@@ -6,14 +6,17 @@
 //! | [`DiscoveryOptions`] | what a program or an operator may choose |
 //! | `interfaces` | which network interfaces there are, and which targets follow from them |
 //! | [`Udp`] | the sockets of this machine |
+//! | `mdns` | the node in the lists of services that others browse |
 //! | [`Trouble`] | what keeps datagrams from coming or going, by name |
 
 mod interfaces;
+mod mdns;
 mod options;
 mod trouble;
 mod udp;
 
 pub use self::interfaces::InterfaceInfo;
+pub(crate) use self::mdns::Listing;
 pub use self::options::{DiscoveryMode, DiscoveryOptions, TargetSpec};
 pub use self::trouble::{Trouble, TroubleKind};
 pub use self::udp::Udp;

@@ -6,7 +6,7 @@ use softadastra_core::ids::NodeId;
 use softadastra_core::transport::identity::NodeKey;
 
 use super::{kinds, tell};
-use crate::discovery::{DiscoveryOptions, Survey, Trouble};
+use crate::discovery::{DiscoveryOptions, Listing, Survey, Trouble};
 
 pub(crate) fn discovery_started(key: &NodeKey, options: &DiscoveryOptions) {
     tell!(info, kinds::DISCOVERY_STARTED,
@@ -117,4 +117,12 @@ pub(super) fn notice(notice: &Notice) {
             tell!(info, kinds::DISCOVERY_TARGET_WORKS, %target, "datagrams of discovery go out there again");
         }
     }
+}
+
+pub(crate) fn mdns_listed(listing: &Listing) {
+    tell!(info, kinds::MDNS_LISTED, service = listing.name(), port = listing.port(), "the node is listed by mDNS");
+}
+
+pub(crate) fn mdns_failed(error: &str) {
+    tell!(warn, kinds::MDNS_FAILED, error, "the node is not listed by mDNS; nothing else depends on it");
 }

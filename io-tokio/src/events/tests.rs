@@ -170,6 +170,7 @@ fn say_all() {
     control_accept_failed(&io_error, true);
     http_started("127.0.0.1:9464".parse().unwrap());
     http_failed("127.0.0.1:9464".parse().unwrap(), &io_error);
+    mdns_failed("no interface");
     ticked(&Ticked { retried: 0, pruned: 0, batch: 2, sent: 2, connected: 1 });
     let made = answer::Backup {
         dir: "/backup".into(),
@@ -187,7 +188,7 @@ fn say_all() {
 
 /// Kinds that are told where they happen, not by a function of this module: `tests/it/operations.rs` and the tests of
 /// those places see them.
-const ELSEWHERE: [&str; 12] = [
+const ELSEWHERE: [&str; 13] = [
     "ready",
     "signal",
     "farewell_cut_short",
@@ -199,6 +200,7 @@ const ELSEWHERE: [&str; 12] = [
     "service_manager_unheard",
     "identity_created",
     "network_book_unusable",
+    "mdns_listed",
     "imported",
 ];
 

@@ -23,6 +23,8 @@ pub struct DiscoverySettings {
     pub advertise: Vec<SocketAddr>,
     /// Dial whoever is found. Default no.
     pub auto_connect: bool,
+    /// List the node as a service by mDNS. Default no.
+    pub mdns: bool,
     /// The pause between announcements. Default 30 s.
     pub interval: Option<Duration>,
     /// A node not heard for this long is stale. Default 90 s, or three intervals.
@@ -80,6 +82,7 @@ impl DiscoverySettings {
             Key::DiscoveryStaleAfter => self.stale_after = Some(duration(text)?),
             Key::DiscoveryExpireAfter => self.expire_after = Some(duration(text)?),
             Key::DiscoveryPruneAfter => self.prune_after = Some(duration(text)?),
+            Key::DiscoveryMdns => self.mdns = yes_or_no(text)?,
             Key::AutoConnect => self.auto_connect = yes_or_no(text)?,
             _ => unreachable!("{key:?} is no setting of discovery"),
         }
