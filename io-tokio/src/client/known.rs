@@ -17,7 +17,7 @@ impl Client {
     /// their keys.
     ///
     /// # Errors
-    /// [`Code::TransportError`] when `network.json` cannot be used.
+    /// [`Code::TransportError`](crate::Code::TransportError) when `network.json` cannot be used.
     pub fn remembered_peers(&self) -> Result<Vec<(Option<NodeId>, KnownPeer)>, Error> {
         self.inner.book.read(|content| {
             let name_of = |key: Option<NodeKey>| key.and_then(|key| content.name_of(&key)).cloned();
@@ -37,7 +37,7 @@ impl Client {
     /// The key that a name belongs to, if one was ever seen with it.
     ///
     /// # Errors
-    /// [`Code::TransportError`] when `network.json` cannot be used.
+    /// [`Code::TransportError`](crate::Code::TransportError) when `network.json` cannot be used.
     pub fn key_of(&self, node: &NodeId) -> Result<Option<NodeKey>, Error> {
         self.inner.book.read(|content| content.pins.get(node).copied())
     }
@@ -45,7 +45,7 @@ impl Client {
     /// The keys of all that go by a name: the one it belongs to, and those of peers that had it before.
     ///
     /// # Errors
-    /// [`Code::TransportError`] when `network.json` cannot be used.
+    /// [`Code::TransportError`](crate::Code::TransportError) when `network.json` cannot be used.
     pub fn keys_of(&self, node: &NodeId) -> Result<BTreeSet<NodeKey>, Error> {
         let peers = self.peers()?.into_iter().filter(|peer| peer.node.as_ref() == Some(node));
         Ok(peers.filter_map(|peer| peer.key).chain(self.key_of(node)?).collect())
@@ -62,7 +62,7 @@ impl Client {
     /// The keys that were forgotten by hand: they are refused until they are trusted, connected or joined again.
     ///
     /// # Errors
-    /// [`Code::TransportError`] when `network.json` cannot be used.
+    /// [`Code::TransportError`](crate::Code::TransportError) when `network.json` cannot be used.
     pub fn forgotten_keys(&self) -> Result<Vec<NodeKey>, Error> {
         self.inner.book.read(|content| content.forgotten.iter().copied().collect())
     }
@@ -104,7 +104,7 @@ impl Client {
     /// whether anything was known of it; if nothing was, nothing is changed.
     ///
     /// # Errors
-    /// [`Code::Overloaded`] when too many are forgotten; those of writing `network.json`.
+    /// [`Code::Overloaded`](crate::Code::Overloaded) when too many are forgotten; those of writing `network.json`.
     pub async fn forget_peer(&self, key: NodeKey) -> Result<bool, Error> {
         let _one_at_a_time = self.inner.network.changing.lock().await;
         let mut linked = false;
