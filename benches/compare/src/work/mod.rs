@@ -1,0 +1,49 @@
+//! The workloads. Each is one function: an engine on an empty directory in, a sample out.
+
+pub(crate) mod open;
+pub(crate) mod puts;
+pub(crate) mod reads;
+
+use crate::engine::Key;
+
+/// Reads the first and the last byte, so that no engine gets away with handing out an address; gives the length.
+#[must_use]
+pub(crate) fn touch(value: &[u8]) -> usize {
+    std::hint::black_box((value.first(), value.last()));
+    value.len()
+}
+
+/// Keys drawn uniformly from [`Self::SPACE`] of them, the same for every engine (an xorshift of its own: the keys must
+/// cost nothing beside what is measured).
+pub(crate) struct Keys(u64);
+
+impl Keys {
+    /// How many keys there are.
+    pub(crate) const SPACE: u64 = 1_000_000;
+
+    /// Keys from a seed, one for each thread.
+    #[must_use]
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    /// The next key.
+    pub(crate) fn next(&mut self) -> Key {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        key(self.0 % Self::SPACE)
+    }
+}
+
+/// The key of a number: numbers in order give keys in order.
+#[must_use]
+pub(crate) fn key(number: u64) -> Key {
+    let mut key = *b"key-000000000000";
+    let mut rest = number;
+    for digit in key.iter_mut().rev().take(12) {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    key
+}
