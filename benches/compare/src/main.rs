@@ -28,6 +28,9 @@ struct Args {
     /// Only these workloads [default: all]
     #[arg(long, value_enum, value_delimiter = ',')]
     group: Vec<Group>,
+    /// Only engines whose name contains one of these [default: all]
+    #[arg(long, value_delimiter = ',')]
+    engine: Vec<String>,
     /// Rounds; every engine has its turn in each
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
     rounds: u32,
@@ -63,6 +66,11 @@ fn run(args: &Args) -> Result<(), Fault> {
     let groups = if args.group.is_empty() { Group::value_variants() } else { &args.group };
     let home = tempfile::Builder::new().prefix("compare-").tempdir_in(&args.dir)?;
     let mut cells = plan::cells(groups, home.path());
+    let wanted: Vec<_> = args.engine.iter().map(|name| name.to_lowercase()).collect();
+    cells.retain(|cell| wanted.is_empty() || wanted.iter().any(|name| cell.row.to_lowercase().contains(name)));
+    if cells.is_empty() {
+        return Err(format!("no engine is called {}", args.engine.join(" or ")).into());
+    }
     let bar = ProgressBar::new(u64::from(args.rounds) * cells.len() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:32} {pos}/{len} {eta} left  {msg}")?);
     let mut results = Results::default();

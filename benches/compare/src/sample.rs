@@ -21,11 +21,14 @@ pub(crate) struct Sample {
     pub(crate) latency: Histogram<u64>,
     /// Bytes written to the device per operation, by anybody on this machine; `None` where the kernel does not tell.
     pub(crate) device: Option<f64>,
+    /// Microseconds of processor time per operation, of all threads of this program, in user mode and in the kernel.
+    pub(crate) cpu: f64,
 }
 
 /// Measures one round.
 pub(crate) struct Stopwatch {
     began: Instant,
+    cpu: Duration,
     device: Option<Device>,
     latency: Histogram<u64>,
     operations: u64,
@@ -35,7 +38,7 @@ impl Stopwatch {
     /// Begins a round on the device that `dir` lies on.
     #[must_use]
     pub(crate) fn start(dir: &Path) -> Self {
-        Self { device: Device::of(dir), latency: latencies(), operations: 0, began: Instant::now() }
+        Self { device: Device::of(dir), latency: latencies(), operations: 0, cpu: cpu_time(), began: Instant::now() }
     }
 
     /// How long the round has lasted.
@@ -65,13 +68,22 @@ impl Stopwatch {
     #[must_use]
     pub(crate) fn stop(self) -> Sample {
         let seconds = self.began.elapsed().as_secs_f64();
+        let cpu = cpu_time().saturating_sub(self.cpu).as_secs_f64() * 1e6;
+        let operations = self.operations.max(1) as f64;
         let device = self.device.and_then(|device| device.written()).map(|bytes| bytes as f64);
         Sample {
             rate: self.operations as f64 / seconds,
             latency: self.latency,
-            device: device.map(|bytes| bytes / (self.operations.max(1) as f64)),
+            device: device.map(|bytes| bytes / operations),
+            cpu: cpu / operations,
         }
     }
+}
+
+/// What this program has had of the processors.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// The kernel's own count of sectors written to a block device.

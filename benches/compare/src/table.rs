@@ -47,6 +47,13 @@ impl Results {
         (!values.is_empty()).then(|| median(values))
     }
 
+    /// The median of the processor time of each operation, in microseconds.
+    #[must_use]
+    pub(crate) fn cpu(&self, group: Group, row: &'static str, column: &'static str) -> Option<f64> {
+        let samples = self.samples.get(&(group, column, row))?;
+        Some(median(samples.iter().map(|sample| sample.cpu).collect()))
+    }
+
     /// The rows of a group, in order.
     #[must_use]
     pub(crate) fn rows(&self, group: Group) -> Vec<&'static str> {
@@ -94,6 +101,12 @@ impl Results {
             });
             text.push_str("\nBytes that reached the device for each put:\n\n");
             self.table(&mut text, group, &columns, |row, column| self.device(group, row, column).map(figure));
+        }
+        if group != Group::Open {
+            text.push_str(
+                "\nMicroseconds of processor time for each operation, all threads of the program, kernel included:\n\n",
+            );
+            self.table(&mut text, group, &columns, |row, column| self.cpu(group, row, column).map(figure));
         }
         text.push('\n');
         text

@@ -18,7 +18,7 @@ pub(crate) fn again(contender: Contender, dir: &Path) -> Result<Sample, Fault> {
     let took = began.elapsed();
     let mut latency = latencies();
     latency.saturating_record(took.as_micros().max(1) as u64);
-    Ok(Sample { rate: 1.0 / took.as_secs_f64(), latency, device: None })
+    Ok(Sample { rate: 1.0 / took.as_secs_f64(), latency, device: None, cpu: 0.0 })
 }
 
 /// Fills a directory with a million keys and closes it.
