@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::hint::black_box;
 
-use benches::{NOW, key, open};
+use benches::{NOW, key, open_with};
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use sim::disk::SimDisk;
+use softadastra_core::config::Config;
 use softadastra_core::disk::{Completion, DiskOp};
 use softadastra_core::node::{Input, Node, Output, Write};
 
@@ -41,7 +42,10 @@ fn spread(number: u64) -> u64 {
 }
 
 fn filled() -> Box<Node> {
-    let mut node = open(&mut SimDisk::new());
+    // Whoever writes a snapshot wants to read it back, and there is nothing to be read.
+    let mut config = Config::default();
+    config.log.snapshot_min = u64::MAX;
+    let mut node = open_with(config, &mut SimDisk::new());
     for number in 0..KEYS {
         node.write(NOW, vec![put(spread(number), 7)]).expect("the node takes writes");
         if number % FRAME == FRAME - 1 {

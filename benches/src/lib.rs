@@ -39,8 +39,16 @@ pub fn operation(seq: u64, len: usize) -> Operation {
 /// When the directory does not open, which would make any figure worthless.
 #[must_use]
 pub fn open(disk: &mut SimDisk) -> Box<Node> {
-    let mut opening =
-        Opening::new(Config::default(), Seed::from_number(1), NOW, Start::OpenOrCreate).expect("defaults are valid");
+    open_with(Config::default(), disk)
+}
+
+/// As [`open`], configured.
+///
+/// # Panics
+/// When the directory does not open.
+#[must_use]
+pub fn open_with(config: Config, disk: &mut SimDisk) -> Box<Node> {
+    let mut opening = Opening::new(config, Seed::from_number(1), NOW, Start::OpenOrCreate).expect("a valid config");
     loop {
         while let Some(request) = opening.poll_output(NOW) {
             let result = disk.execute(&request.op);
