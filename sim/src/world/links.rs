@@ -377,6 +377,7 @@ const fn is_accusation(reason: &reason::CloseReason) -> bool {
         Why::Local(_)
             | Why::Peer(_)
             | Why::Refused(_)
+            | Why::NotReached { .. }
             | Why::Lost { .. }
             | Why::Truncated
             | Why::HandshakeAborted
