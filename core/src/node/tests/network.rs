@@ -11,6 +11,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use core::net::SocketAddr;
 
+mod clocks;
 mod conflicts;
 mod finding;
 mod rebirth;
