@@ -24,6 +24,7 @@ const BY_NATURE: &[&str] = &[
     "uptime_ms",
     "pid",
     "running",
+    "capabilities",
     "recovery",
     "seconds",
     "records_per_second",

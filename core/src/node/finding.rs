@@ -155,7 +155,9 @@ impl Node {
     }
 
     fn description(&self, now: Now, listeners: Vec<SocketAddr>) -> Description {
-        Description { node: self.history.node.clone(), listeners, capabilities: self.info(now).capabilities }
+        // What it can do does not change while it is announced.
+        let capabilities = self.metadata.info(now, &self.history.node, self.history.replica).capabilities;
+        Description { node: self.history.node.clone(), listeners, capabilities }
     }
 
     pub(super) fn datagram_fact(&mut self, now: Now, fact: DatagramFact) {

@@ -185,10 +185,17 @@ impl Node {
         }
     }
 
-    /// What the node says about itself.
+    /// What the node says about itself; of what it can do, what is at work now.
     #[must_use]
     pub fn info(&self, now: Now) -> NodeInfo {
-        self.metadata.info(now, &self.history.node, self.history.replica)
+        let mut info = self.metadata.info(now, &self.history.node, self.history.replica);
+        info.capabilities.retain(|name| match name.as_str() {
+            "wal" => matches!(self.journal, Journal::Log(_)),
+            "transport" => self.transport_running(),
+            "discovery" => self.discovery_running(),
+            _ => true,
+        });
+        info
     }
 
     /// Takes over what the driver found out about its surroundings.

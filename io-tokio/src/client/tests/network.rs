@@ -256,6 +256,17 @@ async fn keys_are_trusted_and_distrusted_by_hand() {
 }
 
 #[tokio::test]
+async fn a_node_names_what_is_at_work() {
+    let (dir, memory) = (tempfile::tempdir().unwrap(), memory("a").await);
+    assert_eq!(memory.node_info().unwrap().capabilities, ["store", "sync"]);
+    let disk = on_disk(&dir, "b").await;
+    disk.start_transport(loopback()).await.unwrap();
+    assert_eq!(disk.node_info().unwrap().capabilities, ["store", "sync", "transport", "wal"]);
+    disk.stop_transport().await.unwrap();
+    assert_eq!(disk.node_info().unwrap().capabilities, ["store", "sync", "wal"]);
+}
+
+#[tokio::test]
 async fn nothing_is_served_beyond_loopback_without_a_rule() {
     let a = memory("a").await;
     let error = a.start_transport(at("0.0.0.0:0")).await.unwrap_err();
