@@ -240,7 +240,7 @@ function showConflict(conflict, left = [0, 0]) {
   const box = make("div", { class: "conflict", "data-id": conflict.id },
     make("h3", {}, make("code", {}, shown(conflict, "key")),
       make("span", { class: "pill", "data-tone": conflict.outcome === "open" ? "warn" : "" }, conflict.outcome),
-      make("span", { class: "quiet" }, `met ${moment(conflict.at_ms)}`), note),
+      note),
     make("div", { class: "sides" }, side(conflict.winner, true, left[0]), side(conflict.loser, false, left[1])));
   return box;
 }
