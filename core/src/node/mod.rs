@@ -25,6 +25,7 @@ mod links;
 mod opening;
 mod rebirth;
 mod rebuild;
+mod room;
 mod snapshots;
 mod status;
 mod steps;
@@ -50,6 +51,7 @@ use self::history::{History, Reach};
 use self::journal::Journal;
 use self::links::Links;
 use self::rebirth::Rebirth;
+use self::room::Room;
 use self::snapshots::Snapshots;
 use self::steps::{Step, Steps};
 use self::writes::Waiting;
@@ -95,6 +97,7 @@ pub struct Node {
     /// For new names.
     dice: Dice,
     health: Health,
+    room: Room,
     metadata: Metadata,
     steps: Steps,
     outputs: VecDeque<Output>,
@@ -136,6 +139,7 @@ impl Node {
             flushes: VecDeque::new(),
             snapshots: Snapshots::default(),
             health: Health::Ready,
+            room: Room::default(),
             metadata: Metadata::new(now),
             steps: Steps::default(),
             outputs: VecDeque::new(),
@@ -222,6 +226,7 @@ impl Node {
                 }
                 self.links_timeout(now);
                 self.discovery_timeout(now);
+                self.settle_room(now);
             }
         }
         self.route_steps(now);
@@ -329,7 +334,7 @@ impl Node {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let log = self.journal.log().and_then(Wal::poll_timeout);
         let sync = self.engine.poll_timeout(&self.store);
-        [log, sync, self.links.poll_timeout(), self.finding.poll_timeout()].into_iter().flatten().min()
+        [log, sync, self.links.poll_timeout(), self.finding.poll_timeout(), self.room_due()].into_iter().flatten().min()
     }
 
     fn new_request(&mut self) -> RequestId {
@@ -355,14 +360,21 @@ impl Node {
     fn log_effect(&mut self, now: Now, effect: wal::Effect) {
         match effect {
             wal::Effect::Disk(request) => self.outputs.push_back(Output::Disk(request)),
-            wal::Effect::Written(through) => self.publish(through),
+            wal::Effect::Written(through) => {
+                self.publish(through);
+                self.note_written(now, through);
+            }
             wal::Effect::Durable(through) => {
                 self.publish(through);
+                self.note_written(now, through);
                 self.answer_flushes(through);
                 self.now_durable(now, through);
             }
             wal::Effect::Poisoned(poison) => self.degrade(&poison),
-            wal::Effect::Refused { from, error } => self.take_back(from, &error),
+            wal::Effect::Refused { from, error } => {
+                self.note_no_room(now, from, &error);
+                self.take_back(from, &error);
+            }
             wal::Effect::SnapshotRoom => self.write_snapshot_block(now),
             wal::Effect::SnapshotDone { at, bytes } => self.finish_snapshot(SnapshotTaken { at, bytes }),
             wal::Effect::SnapshotFailed(error) => self.fail_snapshot(now, &error),

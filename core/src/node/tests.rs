@@ -22,6 +22,7 @@ use crate::time::WallTime;
 use crate::wal::format::{FileName, FrameKind, SEGMENT_HEADER_LEN, SegmentHeader, decode_frame};
 
 mod network;
+mod room;
 
 /// A node on a directory in memory, stepped by hand. Disk operations wait until the test lets them be carried out.
 struct Bench {
@@ -579,5 +580,4 @@ fn on_a_full_disk_a_snapshot_is_answered_and_makes_room() {
     let request = bench.put("k", "small");
     bench.run();
     assert!(bench.answer(request).unwrap().is_ok());
-    assert_eq!(bench.node.status().health, Health::Ready);
 }

@@ -280,7 +280,7 @@ pub enum Event {
         /// What the system said.
         error: String,
     },
-    /// There is room again; writes are accepted.
+    /// There is room again: nothing was refused for a while, and something was written.
     DiskRoom,
     /// A snapshot is durable, and older segments are gone.
     SnapshotDone(SnapshotTaken),

@@ -350,10 +350,6 @@ impl Node {
                 self.published_reach = reach;
                 self.engine.own_published(lsn, reach.seq, reach.chain);
             }
-            if self.health == Health::DiskFull {
-                self.health = Health::Ready;
-                self.outputs.push_back(Output::Event(Event::DiskRoom));
-            }
             self.outputs.push_back(Output::Published(through));
         }
         self.answer_through(through);
@@ -376,10 +372,6 @@ impl Node {
             self.accepted.pop_back();
         }
         self.history.reach = self.accepted.back().map_or(self.published_reach, |&(_, reach)| reach);
-        if self.health == Health::Ready {
-            self.health = Health::DiskFull;
-            self.outputs.push_back(Output::Event(Event::DiskFull { error: error.message.clone() }));
-        }
         self.fail_waiting(from, |_| refused_for_room(error));
         for (_, request) in core::mem::take(&mut self.flushes) {
             self.reply(request, Err(refused_for_room(error)));
