@@ -397,9 +397,14 @@ impl Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Rollback { own, told, .. } => {
-                write!(f, "this node's data was rolled back: it has issued {own}, a peer was told {told}")
+            Self::Rollback { own, told, .. } if told > own => {
+                write!(f, "this node's data was rolled back: it has issued {own} operations, a peer was told of {told}")
             }
+            Self::Rollback { told, common, .. } => write!(
+                f,
+                "two histories bear this node's name: a peer was told of {told} operations, and they are the same here up to \
+                 {common} only; the directory was copied, or copied back and written to since"
+            ),
             Self::LogRollback { durable, told } => {
                 write!(f, "this node's log was rolled back: it ends at {durable}, a peer took in {told}")
             }
