@@ -14,7 +14,6 @@ use super::{Health, Node};
 use crate::error::{Code, Error};
 use crate::ids::{Dot, Lsn, ReplicaId};
 use crate::op::Body;
-use crate::store::Entry;
 use crate::sync::{self, Apply, Effect, Logged, Resolution, SyncRecord, carry_out, forget};
 use crate::time::Now;
 use crate::wal::AppendError;
@@ -244,7 +243,7 @@ impl Node {
     /// Stages foreign operations and gathers them in the log as one group. On refusal everything is as before.
     fn apply(&mut self, now: Now, apply: &Apply) -> Result<(), AppendError> {
         self.begin_run(now)?;
-        self.write_again(now, &apply.reissue)?;
+        self.write_again(now, apply)?;
         let first = self.journal.accepted().next();
         for item in &apply.items {
             self.history.clock.adopt(item.op.stamp, now.wall, self.config.max_clock_drift);
@@ -267,18 +266,25 @@ impl Node {
         }
     }
 
-    /// Writes the present values of these keys again, as own operations. Doing it twice costs another version of each.
-    fn write_again(&mut self, now: Now, keys: &[Bytes]) -> Result<(), AppendError> {
-        let mut keys = keys.iter();
+    /// Writes the present values of some keys again, and deletes others, as own operations. Doing it twice costs another
+    /// version of each.
+    fn write_again(&mut self, now: Now, apply: &Apply) -> Result<(), AppendError> {
+        let again = apply.reissue.iter().map(|key| (key, None));
+        let mut keys = again.chain(apply.bury.iter().map(|(dot, key)| (key, Some(*dot))));
         loop {
             let first = self.journal.accepted().next();
             let before = self.history.reach;
             let (mut group, mut reaches, mut bytes) = (Vec::new(), Vec::new(), 0);
             while bytes < WRITTEN_AGAIN
-                && let Some(key) = keys.next()
+                && let Some((key, dead)) = keys.next()
             {
                 let seat = self.store.seat(key);
-                let Some(body) = self.store.seated(seat).as_ref().map(Entry::body) else { continue };
+                let Some(latest) = self.store.seated(seat) else { continue };
+                let body = match dead {
+                    None => latest.body(),
+                    Some(dot) if latest.dot() == dot => Body::Delete,
+                    Some(_) => continue,
+                };
                 bytes += key.len() + body.value().map_or(0, Bytes::len);
                 let lsn = Lsn(first.0 + group.len() as u64);
                 let (op, _) = self.issue(now, lsn, write(key.clone(), body), seat, false, false);

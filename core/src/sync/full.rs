@@ -58,6 +58,7 @@ pub(super) struct Turns {
 pub(super) struct Compared {
     pub(super) drops: Vec<(Dot, Bytes)>,
     pub(super) reissue: Vec<Bytes>,
+    pub(super) bury: Vec<(Dot, Bytes)>,
 }
 
 impl Turns {
@@ -198,7 +199,7 @@ impl Engine {
     pub(super) fn compare(
         &mut self,
         peer: PeerId,
-        present: &alloc::collections::BTreeSet<Bytes>,
+        present: &BTreeMap<Bytes, Option<(Dot, VersionVector)>>,
         upto: Option<Option<Bytes>>,
         store: &Store,
     ) -> Result<Option<Compared>, CloseReason> {
@@ -218,10 +219,22 @@ impl Engine {
         let mut compared = Compared::default();
         let range = store.entries(after.as_deref());
         for entry in range.take_while(|entry| upto.as_ref().is_none_or(|end| entry.key() <= &end[..])) {
-            if present.contains(entry.key()) {
-                continue;
-            }
             let key = Bytes::copy_from_slice(entry.key());
+            match present.get(entry.key()) {
+                Some(Some((tombstone, known))) => {
+                    // It claims what stands here, and does not know it: it has forgotten a tombstone, and merged an older
+                    // one since. What stands there alive is newer than all that it has forgotten, and wins here as well.
+                    let forgotten = them.vector.covers(entry.dot()) && !known.covers(entry.dot());
+                    if !entry.is_tombstone() && forgotten {
+                        let is_merged = entry.known().covers(*tombstone);
+                        let list = if is_merged { &mut compared.bury } else { &mut compared.drops };
+                        list.push((entry.dot(), key));
+                    }
+                    continue;
+                }
+                Some(None) => continue,
+                None => {}
+            }
             // A greater stamp wins against any tombstone that the peer has collected; and what others have brought since the
             // exchange began was merged with those tombstones where it comes from.
             let in_doubt = entry.stamp() <= them.floor_stamp

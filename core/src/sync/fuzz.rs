@@ -247,7 +247,11 @@ impl Words<'_> {
         match self.byte() % 12 {
             0..=3 => Part::Entry { op: self.op(), known: VersionVector::EMPTY },
             4 => Part::Entry { op: self.op(), known: self.vector() },
-            5 => Part::Present(self.key()),
+            5 if self.byte().is_multiple_of(2) => Part::Present(self.key()),
+            5 => {
+                let dot = Dot { replica: self.replica(), seq: self.seq() };
+                Part::Buried { key: self.key(), dot, known: self.vector() }
+            }
             6 | 7 => Part::End,
             8 | 9 => Part::Cut(self.vector()),
             10 => Part::Pairs(self.pairs()),

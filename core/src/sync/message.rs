@@ -27,6 +27,7 @@
 //!   6 pairs    pairs
 //!   7 upto     key: a full exchange has named every key up to here
 //!   8 all      a full exchange has named every key
+//!   9 buried   origin number varint | seq varint | key | known vector: a tombstone, named in a full exchange
 //! ```
 //!
 //! Kinds, parts and flags are only ever added, and only sent to peers whose protocol range has them.

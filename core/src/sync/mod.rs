@@ -254,6 +254,9 @@ pub struct Apply {
     /// Keys whose present value is to be written again as an own operation, ahead of the rest: a full exchange found
     /// that the others have deleted the key, not having seen this value.
     pub reissue: Vec<Bytes>,
+    /// Versions to be deleted by an own operation, ahead of the rest: a full exchange found that the others have deleted
+    /// them and forgotten it, and then merged an older tombstone that is merged here too and must not be lost.
+    pub bury: Vec<(Dot, Bytes)>,
     /// What to log behind the entries, in the same frame.
     pub records: Vec<SyncRecord>,
 }

@@ -1,6 +1,6 @@
 //! What peers say, taken in.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
@@ -26,7 +26,8 @@ use crate::time::{Now, WallTime};
 #[derive(Default)]
 struct Sorted {
     items: Vec<Item>,
-    present: BTreeSet<Bytes>,
+    /// Keys that the peer has: those that it has as tombstones with what is buried there.
+    present: BTreeMap<Bytes, Option<(Dot, VersionVector)>>,
     cut: VersionVector,
     pairs: Option<super::Pairs>,
     end: bool,
@@ -170,7 +171,7 @@ impl Engine {
             Ok(compared) => compared,
             Err(reason) => return self.close(peer, reason, out),
         };
-        let Compared { drops, reissue } = compared.unwrap_or_default();
+        let Compared { drops, reissue, bury } = compared.unwrap_or_default();
         if !sorted.items.is_empty() {
             self.spoil_others(peer);
         }
@@ -201,7 +202,7 @@ impl Engine {
         if ends_full {
             records.push(SyncRecord::Floor { dots: them.floor.clone(), stamp: them.floor_stamp });
         }
-        let idle = sorted.items.is_empty() && drops.is_empty() && reissue.is_empty() && !raises;
+        let idle = sorted.items.is_empty() && drops.is_empty() && reissue.is_empty() && bury.is_empty() && !raises;
         let idle = idle && !ends_naming && !ends_full;
         if !idle || is_full {
             self.turns.note_progress(now, peer);
@@ -243,7 +244,7 @@ impl Engine {
             ends_naming,
             ends_full,
         });
-        out.push(Effect::Apply(Apply { token, peer, items: sorted.items, drops, reissue, records }));
+        out.push(Effect::Apply(Apply { token, peer, items: sorted.items, drops, reissue, bury, records }));
     }
 
     /// Sorts the parts of a batch, and leaves out what is here already. `None` if the session ended over it.
@@ -280,7 +281,10 @@ impl Engine {
                     }
                 }
                 Part::Present(key) => {
-                    sorted.present.insert(key);
+                    sorted.present.insert(key, None);
+                }
+                Part::Buried { key, dot, known } => {
+                    sorted.present.insert(key, Some((dot, known)));
                 }
                 Part::End => sorted.end = true,
                 Part::Cut(cut) => {
@@ -317,9 +321,10 @@ impl Engine {
         if !self.claims.covers(op.dot) {
             return false;
         }
-        // What is claimed and yet absent was deleted, and the tombstone collected. The tombstone itself is taken in
-        // once more if others have merged with it what is not claimed here.
-        let was_deleted = op.body.value().is_some() && store.latest(&op.key).is_none();
+        // What is claimed and yet stands nowhere here was deleted, and the tombstone collected. The tombstone itself is
+        // taken in once more if others have merged with it what is not claimed here.
+        let stands = store.latest(&op.key).is_some_and(|entry| entry.known().covers(op.dot));
+        let was_deleted = op.body.value().is_some() && !stands;
         if was_deleted {
             covered!("came_after_its_deletion_was_collected");
         }

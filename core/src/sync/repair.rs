@@ -129,8 +129,8 @@ impl Engine {
             ends_naming: false,
             ends_full: false,
         });
-        let (drops, reissue, records) = (Vec::new(), Vec::new(), Vec::new());
-        out.push(Effect::Apply(Apply { token, peer, items, drops, reissue, records }));
+        let (drops, reissue, bury, records) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        out.push(Effect::Apply(Apply { token, peer, items, drops, reissue, bury, records }));
     }
 }
 

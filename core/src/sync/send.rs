@@ -143,7 +143,7 @@ impl Engine {
         written
     }
 
-    /// Names the own keys, tombstones included, so that the peer can tell what was deleted.
+    /// Names the own keys, and what is buried in tombstones, so that the peer can tell what was deleted.
     fn write_names(&mut self, peer: Peer, room: usize, store: &Store, out: &mut Vec<u8>) -> bool {
         let Some(session) = self.sessions.get_mut(&peer) else { return false };
         let Some(FullOut::Naming { after }) = session.full_out.clone() else { return false };
@@ -157,7 +157,12 @@ impl Engine {
                 break;
             }
             let key = Bytes::copy_from_slice(entry.key());
-            Part::Present(key.clone()).encode(&mut session.origins_out, out);
+            let named = if entry.is_tombstone() {
+                Part::Buried { key: key.clone(), dot: entry.dot(), known: entry.known() }
+            } else {
+                Part::Present(key.clone())
+            };
+            named.encode(&mut session.origins_out, out);
             last = Some(key);
         }
         let upto = if more { last } else { None };

@@ -177,6 +177,11 @@ impl Ledger {
         }
         // A full exchange makes a node write again what others have forgotten without having seen it.
         let again = before.filter(|version| version.op.body == op.body && op.body.value().is_some());
+        let forgotten = before.is_some_and(|version| registry.is_collected(&op.key, version.op.dot));
+        if op.body.value().is_none() && forgotten {
+            // It found out in the same way that they have deleted what stands here.
+            return Ok(());
+        }
         match again {
             Some(version) if registry.is_collected(&op.key, version.op.dot) => {
                 let what = format!("{key} was deleted as {} and everybody had seen that", version.op.dot);

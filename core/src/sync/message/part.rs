@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::codec::{DecodeError, Fault, Reader, put_blob, put_varint};
 use crate::context::VersionVector;
-use crate::ids::ReplicaId;
+use crate::ids::{Dot, ReplicaId};
 use crate::limits::{MAX_KEY_LEN, MAX_REPLICAS};
 use crate::op::Operation;
 use crate::sync::Pairs;
@@ -25,8 +25,17 @@ pub enum Part {
         /// Every dot of the key that was merged, if more than the operation says.
         known: VersionVector,
     },
-    /// A key that the sender has, be it as a tombstone.
+    /// A key that the sender has.
     Present(Bytes),
+    /// A key that the sender has as a tombstone.
+    Buried {
+        /// The key.
+        key: Bytes,
+        /// The tombstone.
+        dot: Dot,
+        /// Every dot of the key that was merged there. What its vector claims beyond that, it had deleted before.
+        known: VersionVector,
+    },
     /// The sender's feed has no more.
     End,
     /// The receiver may claim this.
@@ -56,6 +65,13 @@ impl Origins {
     }
 }
 
+impl Origins {
+    fn take(&self, reader: &mut Reader<'_>) -> Result<ReplicaId, DecodeError> {
+        let number = usize::try_from(reader.varint("origin number")?).unwrap_or(usize::MAX);
+        self.ids.get(number).copied().ok_or(DecodeError { field: "origin number", fault: Fault::Invalid })
+    }
+}
+
 impl Part {
     /// Appends the part; origins that were not yet named come before it.
     pub(in crate::sync) fn encode(&self, origins: &mut Origins, out: &mut Vec<u8>) {
@@ -72,6 +88,14 @@ impl Part {
             Self::Present(key) => {
                 out.push(3);
                 put_blob(out, key);
+            }
+            Self::Buried { key, dot, known } => {
+                let number = origins.number(dot.replica, out);
+                out.push(9);
+                put_varint(out, number);
+                put_varint(out, dot.seq);
+                put_blob(out, key);
+                known.encode(out);
             }
             Self::End => out.push(4),
             Self::Cut(vector) => {
@@ -102,11 +126,8 @@ impl Part {
                 return Ok(None);
             }
             1 | 2 => {
-                let number = usize::try_from(reader.varint("origin number")?).unwrap_or(usize::MAX);
-                let Some(replica) = origins.ids.get(number) else {
-                    return Err(DecodeError { field: "origin number", fault: Fault::Invalid });
-                };
-                let op = Operation::decode(reader, *replica)?;
+                let replica = origins.take(reader)?;
+                let op = Operation::decode(reader, replica)?;
                 let known = if tag == 2 { VersionVector::decode(reader, "known")? } else { VersionVector::EMPTY };
                 Self::Entry { op, known }
             }
@@ -116,6 +137,11 @@ impl Part {
             6 => Self::Pairs(Pairs::decode(reader)?),
             7 => Self::Upto(Some(take_key(reader)?)),
             8 => Self::Upto(None),
+            9 => {
+                let replica = origins.take(reader)?;
+                let dot = Dot { replica, seq: reader.varint("seq")? };
+                Self::Buried { dot, key: take_key(reader)?, known: VersionVector::decode(reader, "known")? }
+            }
             _ => return Err(DecodeError { field: "part", fault: Fault::FromTheFuture }),
         };
         Ok(Some(part))

@@ -8,9 +8,9 @@ use super::harness::{START, World};
 use super::stranger::Stranger;
 use crate::clock::Stamp;
 use crate::context::VersionVector;
-use crate::ids::{Dot, ReplicaId};
+use crate::ids::{Dot, Lsn, ReplicaId};
 use crate::op::{Body, Marks, Operation};
-use crate::sync::message::Part;
+use crate::sync::message::{Message, Part};
 use crate::sync::{CloseReason, Settings};
 use crate::time::WallTime;
 
@@ -43,6 +43,12 @@ fn entry(dot: Dot, key: &str) -> Part {
         marks: Marks::default(),
     };
     Part::Entry { op, known: VersionVector::EMPTY }
+}
+
+/// A deletion older than what [`entry`] writes.
+fn deletion(dot: Dot, key: &str) -> Part {
+    let Part::Entry { op, known } = entry(dot, key) else { unreachable!("an entry") };
+    Part::Entry { op: Operation { stamp: Stamp::from_wall(WallTime(START - 1)), body: Body::Delete, ..op }, known }
 }
 
 /// One that has collected tombstones of which nobody else has heard.
@@ -207,4 +213,51 @@ fn what_one_exchange_found_deleted_does_not_stay_because_of_another() {
     }
     assert!(world.replicas[0].engine.vector().covers(gone), "it claims the deletion");
     assert_eq!(world.replicas[0].get("x"), None, "and has it");
+}
+
+/// Somebody deletes a version and forgets that it was deleted; then an older deletion of the key comes from elsewhere, and
+/// stands there as a tombstone. The key is there, and yet the version is not.
+fn buried_again(knows_the_older: bool) -> World {
+    let mut world = world(1, 6);
+    let (gone, older) = (dot(0xcc, 2), dot(0xdd, 1));
+    let mut stranger = from_above(0xaa);
+    stranger.hello.floor.include(gone);
+    stranger.hello.vector = stranger.hello.floor.clone();
+    stranger.hello.vector.include(older);
+    let mut before = Stranger::new(0xbb);
+    before.hello.vector = vector(&[gone, older]);
+    before.greet(&mut world, 0);
+    let mut parts = vec![entry(gone, "x")];
+    if knows_the_older {
+        parts.push(deletion(older, "x"));
+    }
+    let cut = if knows_the_older { vector(&[gone, older]) } else { vector(&[gone]) };
+    before.batch(&mut world, 0, [parts, vec![Part::End, Part::Cut(cut)]].concat());
+    assert_eq!(world.replicas[0].get("x").as_deref(), Some("v"));
+    stranger.greet(&mut world, 0);
+    let buried = Part::Buried { key: "x".into(), dot: older, known: vector(&[older]) };
+    let named = Message::Full(Lsn::ZERO, vec![buried, Part::Upto(None)]);
+    stranger.say(&mut world, 0, &[named]);
+    let cut = stranger.hello.vector.clone();
+    stranger.batch(&mut world, 0, vec![deletion(older, "x"), Part::End, Part::Cut(cut)]);
+    assert_eq!(world.replicas[0].get("x"), None, "what was deleted is back");
+    // From somebody who has missed it all it does not come back either.
+    before.batch(&mut world, 0, vec![entry(gone, "x"), Part::End]);
+    assert_eq!(world.replicas[0].get("x"), None, "what was deleted is back");
+    world
+}
+
+#[test]
+fn a_deletion_is_not_lost_behind_an_older_one() {
+    let world = buried_again(false);
+    let tombstone = world.replicas[0].store.entry(b"x").expect("the older deletion has come");
+    assert_eq!(tombstone.dot(), dot(0xdd, 1));
+}
+
+#[test]
+fn an_older_deletion_that_was_merged_stays_in_a_new_one() {
+    let world = buried_again(true);
+    let tombstone = world.replicas[0].store.entry(b"x").expect("a new tombstone");
+    assert!(tombstone.is_tombstone() && tombstone.known().covers(dot(0xdd, 1)));
+    assert_eq!(tombstone.dot().seq, 1, "an own one");
 }

@@ -148,6 +148,11 @@ impl Replica {
                 self.own(now.wall, key, body, false);
             }
         }
+        for (dot, key) in &apply.bury {
+            if self.store.latest(key).is_some_and(|entry| entry.dot() == *dot) {
+                self.own(now.wall, key, Body::Delete, false);
+            }
+        }
         forget(&mut self.store, &carried);
         let last = Lsn(self.log.len() as u64);
         self.engine.applied(now, apply.token, last, carried, &self.store, &mut self.effects);
