@@ -343,7 +343,7 @@ impl Engine {
             let stall = open && session.mid_walk && session.is_idle() && self.is_relied_on(session);
             [
                 session.ack_at.filter(|_| !session.announced),
-                session.members_at.filter(|_| !session.announced || planted!("deadline_never_quiet")),
+                session.members_at.filter(|_| !session.announced),
                 (open && !session.announced).then_some(session.ping_at),
                 session.suspect_at(self.settings.ack_timeout),
                 stall.then(|| session.last_batch + self.settings.stall_after),
@@ -372,7 +372,9 @@ impl Engine {
             self.log_acknowledged(now, out);
         }
         if due(Some(self.collect_at)) {
-            self.collect_at = now.mono + self.settings.collect_every;
+            if !planted!("deadline_never_quiet") {
+                self.collect_at = now.mono + self.settings.collect_every;
+            }
             out.push(Effect::CollectDue);
         }
     }

@@ -53,11 +53,13 @@ impl World {
         10 * (climate.latency + climate.per_kib) + 2 * slowest
     }
 
-    /// Waits until every end of a broken connection has been noticed for what it is.
+    /// Waits until every end of a broken connection has been noticed for what it is, for as long as its node may wait for
+    /// an answer.
     fn give_up_what_leads_nowhere(&mut self) -> Result<(), Failure> {
-        let until = self.stage.now + HEALING;
+        let began = self.stage.now;
+        let longest: Vec<u64> = self.hosts.iter().map(|host| host.longest_silence(&self.stage)).collect();
         while let Some(host) = self.stage.network.deaf_end() {
-            if self.stage.now > until {
+            if self.stage.now > began + longest.get(usize::from(host.0)).copied().unwrap_or(HEALING) {
                 let stuck = "holds on to a connection that broke long ago";
                 return self.stage.see(host, &Moment::Stuck(stuck.into()));
             }

@@ -25,6 +25,9 @@ use crate::tally::Mark;
 /// A record, its seal and its length go beyond the window of what may be given to the system.
 const SEAL: usize = 66 << 10;
 
+/// On a slower line silence is not told from slowness, in bytes a second.
+const SLOWEST_LINE: u64 = 8 << 10;
+
 fn identity(host: HostId) -> Identity {
     Identity::from_seed(&[host.0 + 1; 32])
 }
@@ -346,6 +349,18 @@ impl Host {
             _ => return Ok(()),
         };
         stage.see(self.id, &Moment::Untrue(format!("nobody has copied or rolled back anything, but: {what}")))
+    }
+
+    /// How long a link may be silent before it is given up: until the next question, as long as an answer may take, and as
+    /// long as what is on its way takes on the slowest line. What has just begun has time to open.
+    pub(super) fn longest_silence(&self, stage: &Stage) -> u64 {
+        let peers = self.node().map(|node| node.peers(self.now(stage))).unwrap_or_default();
+        let in_flight =
+            peers.iter().filter_map(|peer| peer.sync.as_ref()).map(|peer| peer.in_flight).max().unwrap_or(0);
+        let exchange = &self.knobs.exchange;
+        let on_its_way = (in_flight + exchange.window) * 1_000_000 / SLOWEST_LINE;
+        let handshake = stage.climate.endpoint().link.handshake_timeout.as_micros() as u64;
+        handshake + (exchange.ping_ms + exchange.ack_timeout_ms) * 1_000 + on_its_way
     }
 
     /// One look at what is kept for peers.
