@@ -185,7 +185,7 @@ impl Node {
             connected: self.links.connected(),
             halted: self.rebirth.as_ref().map(|rebirth| rebirth.finding),
             diverged: self.engine.diverged(),
-            waiting: self.waiting.len(),
+            waiting: self.waiting.len() + self.rebirth.as_ref().map_or(0, Rebirth::parked),
         }
     }
 

@@ -33,6 +33,13 @@ struct Parked {
     bytes: usize,
 }
 
+impl Rebirth {
+    /// How many writes wait for it.
+    pub(super) const fn parked(&self) -> usize {
+        self.parked.len()
+    }
+}
+
 impl Node {
     /// Notes that peers know another history under this name.
     pub(super) fn begin_rebirth(&mut self, finding: Finding) {
