@@ -18,14 +18,18 @@ mod life_goes_on;
 mod local_goes_on;
 mod no_dot_twice;
 mod no_spinning;
+mod order_never_matters;
 mod outbox_adds_up;
 mod reads_while_degraded;
 mod same_log_same_store;
+mod sessions_hold;
 
 use std::fmt;
 
+use bytes::Bytes;
+use softadastra_core::clock::Stamp;
 use softadastra_core::error::Error;
-use softadastra_core::ids::{Lsn, ReplicaId};
+use softadastra_core::ids::{Dot, Lsn, ReplicaId};
 use softadastra_core::node::{Health, Node, RecoveryReport};
 use softadastra_core::op::Operation;
 use softadastra_core::sync::OutboxStatus;
@@ -55,6 +59,25 @@ impl fmt::Display for Failure {
     }
 }
 
+/// What a client sees of a key.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// The operation that stands.
+    pub dot: Dot,
+    /// Its stamp.
+    pub stamp: Stamp,
+    /// The last record that changed anything.
+    pub changed: Lsn,
+    /// `None`: deleted.
+    pub value: Option<&'a [u8]>,
+}
+
+impl Seen<'_> {
+    fn is(&self, value: Option<&Bytes>) -> bool {
+        self.value == value.map(|value| &value[..])
+    }
+}
+
 /// What judges are shown.
 pub enum Moment<'a> {
     /// A node has done everything its last inputs led to.
@@ -73,8 +96,10 @@ pub enum Moment<'a> {
         replica: ReplicaId,
         /// Its outbox.
         outbox: &'a OutboxStatus,
-        /// What the logs of all nodes say; `None` for a node alone.
+        /// What the logs of all nodes say; `None` for a node alone, and where directories are copied back.
         witness: Option<&'a Witness>,
+        /// There is no other node.
+        alone: bool,
         /// Links that ended since its last start.
         broken_links: u64,
         /// For how long the oldest unanswered batch has waited, in microseconds.
@@ -91,6 +116,23 @@ pub enum Moment<'a> {
         /// How often in this second of simulated time.
         in_second: u32,
     },
+    /// A client looked at a key.
+    Read {
+        /// Which client of the node.
+        client: u8,
+        /// The key.
+        key: &'a Bytes,
+        /// What stands there, deletions included.
+        seen: Option<Seen<'a>>,
+        /// The client's own write that was answered at this moment: its value, and where it stands in the log.
+        wrote: Option<(Option<Bytes>, Lsn)>,
+        /// What the logs of all nodes say; `None` for a node alone.
+        witness: Option<&'a Witness>,
+    },
+    /// The directory of a node is another one now: lost, restored, copied back.
+    Replaced,
+    /// What clients were shown may be gone now: nobody had promised that it survives.
+    SessionsEnd,
     /// One look at all that a node keeps for its peers.
     Weighed {
         /// Bytes sent to a peer and not acknowledged, at most.
@@ -113,6 +155,8 @@ pub enum Moment<'a> {
     },
     /// A record was written that should not be there.
     Breach(&'a Breach),
+    /// What was answered, and had come to others before a directory was copied back, is not there in the end.
+    Missed(String),
     /// Nodes are not the same.
     Apart(String),
     /// The node answered a batch with something that is not so.
@@ -232,6 +276,8 @@ impl Court {
             Box::new(conflicts_complete::ConflictsComplete::default()),
             Box::new(local_goes_on::LocalGoesOn),
             Box::new(no_spinning::NoSpinning),
+            Box::new(order_never_matters::OrderNeverMatters::default()),
+            Box::new(sessions_hold::SessionsHold::default()),
         ])
     }
 
@@ -257,3 +303,6 @@ impl Default for Court {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -179,6 +179,12 @@ impl Oracle {
         self.asked.iter().any(|asked| writes_value(asked, key, value)) && !self.wrote(key, value)
     }
 
+    /// What was asked for in the batch of this number, the latest if there are several.
+    #[must_use]
+    pub fn writes_of(&self, number: u32) -> &[Write] {
+        self.asked.iter().rfind(|asked| asked.number == number).map_or(&[], |asked| &asked.writes)
+    }
+
     /// When the batch that has waited longest was asked for.
     #[must_use]
     pub fn waiting_since(&self) -> Option<u64> {

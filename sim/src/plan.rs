@@ -11,7 +11,7 @@ use std::time::Duration;
 use softadastra_core::config::{Config, Durability};
 use softadastra_core::wal;
 
-pub use self::fleet::{Climate, Exchange, Fleet, Manners, Policy, Seat};
+pub use self::fleet::{Air, Climate, Exchange, Fleet, Manners, Policy, Seat};
 use crate::disk::{Fault, Loss};
 
 /// Everything that decides a run.
@@ -62,6 +62,12 @@ impl fmt::Display for Shape {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HostId(pub u8);
 
+/// Keys from this one on are written by one batch only.
+pub const ONCE: u16 = 100;
+
+/// Each node has so many clients. The batch of a number is asked for by the client of that number, counted round.
+pub const CLIENTS: u8 = 3;
+
 /// One thing that happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
@@ -82,6 +88,13 @@ pub enum What {
         number: u32,
         /// Its writes.
         writes: Vec<PlannedWrite>,
+    },
+    /// A client looks at a key.
+    Read {
+        /// Which of the node's clients.
+        client: u8,
+        /// Which key.
+        key: u16,
     },
     /// A snapshot is asked for.
     Snapshot,
@@ -124,6 +137,25 @@ pub enum What {
         place: u32,
         /// Which bit of the byte, 0 to 7.
         bit: u8,
+    },
+    /// The machine and its disk are lost. Another one takes its place, with its name and its key and an empty directory.
+    Replace {
+        /// How long nobody is there, in microseconds.
+        down: u64,
+    },
+    /// The directory is lost, and the last backup takes its place, if there is one.
+    Restore {
+        /// How long nobody is there, in microseconds.
+        down: u64,
+    },
+    /// The operator of this node gives up all histories that were lost with their machines (`peers forget`).
+    Retire,
+    /// Somebody copies the directory, while the node goes on.
+    Copy,
+    /// The copy takes the place of the directory: an operator who means well, or a virtual machine that is rolled back.
+    CopyBack {
+        /// How long nobody is there, in microseconds.
+        down: u64,
     },
     /// The wall clock jumps by this many milliseconds.
     Clock(i64),
@@ -184,6 +216,7 @@ impl What {
         match self {
             Self::Block { to: other, .. } | Self::Slow { to: other, .. } | Self::Cut { with: other, .. } => Some(other),
             Self::Write { .. }
+            | Self::Read { .. }
             | Self::Snapshot
             | Self::Flush
             | Self::Backup
@@ -192,6 +225,11 @@ impl What {
             | Self::Fault { .. }
             | Self::Full { .. }
             | Self::Rot { .. }
+            | Self::Retire
+            | Self::Copy
+            | Self::Replace { .. }
+            | Self::Restore { .. }
+            | Self::CopyBack { .. }
             | Self::Clock(_)
             | Self::Stall { .. }
             | Self::Configure(_)
@@ -339,7 +377,7 @@ impl fmt::Display for Plan {
         writeln!(f, "seed {}{}", self.seed, self.shape)?;
         writeln!(f, "{:?}", self.knobs)?;
         writeln!(f, "{:?}", self.pace)?;
-        if self.fleet.size() > 1 {
+        if self.fleet.size() > 1 || self.fleet.inherits {
             write!(f, "{}", self.fleet)?;
         }
         for item in &self.items {
@@ -375,6 +413,7 @@ impl fmt::Display for What {
                 }
                 Ok(())
             }
+            Self::Read { client, key } => write!(f, "client {client} reads k{key}"),
             Self::Snapshot => f.write_str("snapshot"),
             Self::Flush => f.write_str("flush"),
             Self::Backup => f.write_str("backup"),
@@ -395,6 +434,11 @@ impl fmt::Display for What {
             }
             Self::Full { room, window } => write!(f, "disk full but for {room} bytes, for {window} us"),
             Self::Rot { place, bit } => write!(f, "rot of bit {bit} at {place} millionths when down"),
+            Self::Replace { down } => write!(f, "machine lost, an empty one in its place after {down} us"),
+            Self::Restore { down } => write!(f, "directory lost, the last backup in its place after {down} us"),
+            Self::Retire => f.write_str("lost histories are given up"),
+            Self::Copy => f.write_str("directory copied"),
+            Self::CopyBack { down } => write!(f, "directory copied back, open after {down} us"),
             Self::Clock(ms) => write!(f, "wall clock jumps {ms:+} ms"),
             Self::Stall { extra, window } => write!(f, "disk slower by {extra} us for {window} us"),
             Self::Configure(knobs) => write!(f, "next start with {knobs:?}"),

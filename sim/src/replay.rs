@@ -3,7 +3,7 @@
 use softadastra_core::dice::Seed;
 use softadastra_core::error::Error;
 use softadastra_core::ids::Lsn;
-use softadastra_core::node::{Inspection, Node, Opening, OpeningState, Output, Start};
+use softadastra_core::node::{Inspected, Inspection, Node, Opening, OpeningState, Output, Rebuilt, Start};
 use softadastra_core::store::{Digest, Store};
 use softadastra_core::time::Now;
 
@@ -44,6 +44,20 @@ pub fn fingerprint(store: &Store) -> Fingerprint {
 /// # Errors
 /// A sentence, when it does not read.
 pub fn read(disk: &SimDisk) -> Result<Fingerprint, String> {
+    let inspected = inspect(disk)?;
+    let empty = Store::new();
+    Ok(fingerprint(inspected.content.as_ref().map_or(&empty, |content| content.store())))
+}
+
+/// What the log of this directory holds.
+///
+/// # Errors
+/// A sentence, when it does not read, or holds no history.
+pub fn content(disk: &SimDisk) -> Result<Rebuilt, String> {
+    inspect(disk)?.content.ok_or_else(|| "no history".to_owned())
+}
+
+fn inspect(disk: &SimDisk) -> Result<Inspected, String> {
     let mut disk = copy(disk);
     let mut inspection = Inspection::new();
     while let Some(request) = inspection.poll_output() {
@@ -52,11 +66,10 @@ pub fn read(disk: &SimDisk) -> Result<Fingerprint, String> {
     }
     let outcome = inspection.take_outcome().ok_or("the reading does not end")?;
     let inspected = outcome.map_err(|error| error.to_string())?;
-    if let Some(damage) = inspected.report.damage.first() {
-        return Err(format!("{damage:?}"));
+    match inspected.report.damage.first() {
+        Some(damage) => Err(format!("{damage:?}")),
+        None => Ok(inspected),
     }
-    let empty = Store::new();
-    Ok(fingerprint(inspected.content.as_ref().map_or(&empty, |content| content.store())))
 }
 
 /// Opens a node on a disk and carries out everything at once.

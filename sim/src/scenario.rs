@@ -43,6 +43,14 @@ impl Story {
         Self::not_yet_up_with(name, knobs).rest()
     }
 
+    /// A node on a directory that an older version of the software has written.
+    #[must_use]
+    pub fn inherited(name: &'static str, knobs: Knobs) -> Self {
+        let mut story = Self::not_yet_up_with(name, knobs);
+        story.world.inherit(HOST);
+        story.rest()
+    }
+
     /// A node that has just begun its first start.
     #[must_use]
     pub fn not_yet_up(name: &'static str) -> Self {

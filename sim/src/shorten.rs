@@ -52,7 +52,7 @@ fn without_node(plan: &Plan, gone: HostId) -> Plan {
         roads.sort_unstable();
         roads.dedup();
     }
-    let fleet = Fleet { seats: seats.collect(), roads, climate: plan.fleet.climate };
+    let fleet = Fleet { seats: seats.collect(), roads, ..plan.fleet.clone() };
     let items = plan.items.iter().filter_map(|item| {
         let mut item = Item { host: moved(item.host)?, ..item.clone() };
         if let Some(other) = item.what.other_mut() {
@@ -121,7 +121,8 @@ fn simpler(item: &Item) -> Vec<Item> {
         What::Crash { crash: Crash::Kill { salt, evict: true }, after, down } => {
             vec![with(What::Crash { crash: Crash::Kill { salt: *salt, evict: false }, after: *after, down: *down })]
         }
-        What::Snapshot
+        What::Read { .. }
+        | What::Snapshot
         | What::Flush
         | What::Backup
         | What::Close { .. }
@@ -129,6 +130,11 @@ fn simpler(item: &Item) -> Vec<Item> {
         | What::Fault { .. }
         | What::Full { .. }
         | What::Rot { .. }
+        | What::Retire
+        | What::Copy
+        | What::Replace { .. }
+        | What::Restore { .. }
+        | What::CopyBack { .. }
         | What::Clock(_)
         | What::Stall { .. }
         | What::Configure(_)

@@ -67,11 +67,19 @@ pub enum Mark {
     FullExchange,
     /// Operations showed as failed after many tries.
     DeliveryFailed,
+    /// A node was founded from a backup.
+    Restored,
+    /// A history found that it had been rolled back, and took another name.
+    Reborn,
+    /// A node found another by its datagrams …
+    NodeFound,
+    /// … and lost one that was silent or said goodbye.
+    NodeLost,
 }
 
 impl Mark {
     /// Every mark.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 33] = [
         Self::TornTailCut,
         Self::Roll,
         Self::SnapshotDone,
@@ -101,6 +109,10 @@ impl Mark {
         Self::Collected,
         Self::FullExchange,
         Self::DeliveryFailed,
+        Self::Restored,
+        Self::Reborn,
+        Self::NodeFound,
+        Self::NodeLost,
     ];
 }
 

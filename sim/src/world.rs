@@ -6,19 +6,24 @@
 //! of
 //! one node. The world draws no randomness: see [`crate::chance`].
 
+mod air;
 mod backup;
+mod clients;
 mod crash;
 mod fleet;
 mod flight;
 mod host;
+mod inherited;
 mod links;
 mod opening;
+mod operators;
 mod perform;
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use softadastra_core::ids::ReplicaId;
 use softadastra_core::time::{Instant, Now, WallTime};
 
 use self::host::Host;
@@ -26,7 +31,7 @@ use crate::disk::SimDisk;
 use crate::judges::{Court, Failure, Moment};
 use crate::network::{Due, Network, Signal};
 use crate::oracle::witness::Witness;
-use crate::plan::{Change, Climate, Crash, Expect, Fleet, HostId, Knobs, Pace, Plan, PlannedWrite, What};
+use crate::plan::{Air, Change, Climate, Crash, Expect, Fleet, HostId, Knobs, Pace, Plan, PlannedWrite, What};
 use crate::tally::Tally;
 use crate::trace::Trace;
 
@@ -121,17 +126,29 @@ struct Stage {
     halt: Option<u64>,
     /// Faults have stopped and all nodes were the same once: within so many microseconds whoever is asked has answered.
     calm: Option<u64>,
+    /// Faults have stopped, and operators give up whatever was lost.
+    healed: bool,
     /// Steps since the time last went on.
     still: u64,
     trace: Trace,
     court: Court,
     tally: Tally,
     climate: Climate,
+    air: Option<Air>,
     network: Network,
     /// What the logs of all nodes say; `None` for a node alone.
     witness: Option<Witness>,
     /// The present life of each host.
     lives: Vec<u32>,
+    /// Whose clock was ever set back: datagrams of an earlier start may then look later than those of the present one.
+    set_back: BTreeSet<HostId>,
+    /// Histories that were lost with their machines.
+    lost: BTreeSet<ReplicaId>,
+    /// What clients were told is done, of keys that were written once and that must be there in the end; `None` for all
+    /// other keys.
+    keepsakes: BTreeMap<bytes::Bytes, Option<bytes::Bytes>>,
+    /// Directories are copied back: who names operations by their history is not to be believed.
+    rollbacks: bool,
 }
 
 /// Something that will happen to a node.
@@ -154,6 +171,7 @@ enum Kind {
     StallEnds,
     CopyNext,
     Net(Signal),
+    Datagram(HostId, bytes::Bytes),
     Unblock(HostId),
     Quick(HostId, u64),
     LetIn,
@@ -217,14 +235,20 @@ impl World {
             steps: 0,
             halt: None,
             calm: None,
+            healed: false,
             still: 0,
             trace: Trace::new(keep_trace),
             court: Court::new(),
             tally: Tally::default(),
             climate: fleet.climate,
+            air: fleet.air.filter(|_| fleet.size() > 1),
             network: Network::new(fleet.climate),
             witness: (fleet.size() > 1).then(|| Witness::new(fleet.size())),
             lives: vec![0; fleet.size()],
+            set_back: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            keepsakes: BTreeMap::new(),
+            rollbacks: fleet.rollbacks && fleet.size() > 1,
         };
         let hosts: Vec<Host> = fleet
             .seats
@@ -238,7 +262,11 @@ impl World {
         for host in &hosts {
             stage.schedule(0, host.id(), None, Kind::Open);
         }
-        Self { stage, hosts, last_item: 0 }
+        let mut world = Self { stage, hosts, last_item: 0 };
+        if fleet.inherits && fleet.size() == 1 {
+            world.inherit(HostId(0));
+        }
+        world
     }
 
     /// Lets an item happen at a time, in microseconds.
@@ -485,8 +513,14 @@ impl World {
             && entry.key().0 <= self.stage.now
         {
             let Event { host, life, kind } = entry.remove();
-            touched.insert(host);
+            // Who only reads changes nothing.
+            if !matches!(kind, Kind::Item(What::Read { .. })) {
+                touched.insert(host);
+            }
             let index = usize::from(host.0);
+            if let Kind::Item(what) = &kind {
+                self.let_go(host, what);
+            }
             if let Some(host) = self.hosts.get_mut(index)
                 && life.is_none_or(|life| life == host.life())
             {

@@ -22,6 +22,7 @@ impl Judge for AnsweredSurvives {
             Moment::Opened { verdict: Verdict::Lost(what), harshness, .. } => {
                 Err(format!("after {harshness:?}: {what}"))
             }
+            Moment::Missed(what) => Err(what.clone()),
             Moment::Backup { verdict: Ok(Verdict::Lost(what)) } => Err(format!("in a backup: {what}")),
             Moment::Backup { verdict: Err(what) } => Err(format!("a backup does not open: {what}")),
             _ => Ok(()),

@@ -33,6 +33,9 @@ impl Judge for ClockNeverBack {
         if let Moment::Forgiven(_) = moment {
             *self = Self::default();
         }
+        if let Moment::Replaced = moment {
+            self.keys.retain(|(at, _), _| *at != host);
+        }
         if let Moment::Breach(Breach::Disordered(what)) = moment {
             return Err(what.clone());
         }

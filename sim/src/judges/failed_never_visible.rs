@@ -26,7 +26,7 @@ impl Judge for FailedNeverVisible {
             Moment::Backup { verdict: Ok(Verdict::Ghost(what)) } => Err(format!("in a backup: {what}")),
             Moment::Breach(Breach::Forged(what)) => Err(what.clone()),
             Moment::Stepped { wrong: Some(what), .. } => Err((*what).to_owned()),
-            Moment::Stepped { node, oracle, changed: true, witness: None, .. } => {
+            Moment::Stepped { node, oracle, changed: true, alone: true, .. } => {
                 let found = state_of(node);
                 if found == *oracle.shown() {
                     return Ok(());

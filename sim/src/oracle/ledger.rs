@@ -144,6 +144,20 @@ impl Ledger {
         Ok(())
     }
 
+    /// A new history begins with this content, which no record tells.
+    pub fn found(&mut self, me: ReplicaId, store: &Store, last: Lsn) {
+        let said = |entry: &Entry<'_>| Version {
+            op: entry.operation(),
+            known: entry.known(),
+            count: entry.version(),
+            changed: entry.changed(),
+        };
+        let keys = store
+            .feed(Lsn::ZERO)
+            .map(|entry| (Bytes::copy_from_slice(entry.key()), vec![(entry.changed(), Some(said(&entry)))]));
+        *self = Self { me: Some(me), keys: keys.collect(), last, shown: last, durable: last, ..Self::default() };
+    }
+
     fn forget_from(&mut self, lsn: Lsn) {
         for history in self.keys.values_mut() {
             history.truncate(history.iter().position(|(at, _)| *at >= lsn).unwrap_or(history.len()));

@@ -81,13 +81,24 @@ pub struct Witness {
     pub registry: Registry,
     /// One for each node.
     pub ledgers: Vec<Ledger>,
+    /// Those of directories that were lost, and where they lay.
+    buried: Vec<(HostId, Ledger)>,
 }
 
 impl Witness {
     /// Of so many nodes.
     #[must_use]
     pub fn new(nodes: usize) -> Self {
-        Self { registry: Registry::default(), ledgers: vec![Ledger::default(); nodes] }
+        Self { registry: Registry::default(), ledgers: vec![Ledger::default(); nodes], buried: Vec::new() }
+    }
+
+    /// The directory of a node is lost. Gives its history.
+    pub fn bury(&mut self, host: HostId) -> Option<ReplicaId> {
+        let place = self.ledgers.get_mut(usize::from(host.0))?;
+        let ledger = std::mem::take(place);
+        let replica = ledger.replica();
+        self.buried.push((host, ledger));
+        replica
     }
 
     /// The log of a node.
@@ -99,19 +110,29 @@ impl Witness {
     /// Whether a node holds an operation, or what superseded it, so that it survives a power loss.
     #[must_use]
     pub fn holds(&self, host: HostId, dot: Dot) -> bool {
-        let Some(ledger) = self.ledger(host) else { return false };
+        self.ledger(host).is_some_and(|ledger| self.is_in(ledger, dot))
+    }
+
+    fn is_in(&self, ledger: &Ledger, dot: Dot) -> bool {
         let Some(issued) = self.registry.issued(dot) else { return false };
         let merged = ledger.version_at(&issued.key, ledger.durable()).is_some_and(|version| version.known.covers(dot));
         merged || self.registry.is_collected(&issued.key, dot)
     }
 
-    /// How many nodes other than this one hold an operation.
+    /// How many nodes other than this one hold an operation, or held it until their machine was lost.
     #[must_use]
     pub fn copies_beside(&self, host: HostId, dot: Dot) -> usize {
         (0..self.ledgers.len())
             .map(|n| HostId(n as u8))
             .filter(|other| *other != host && self.holds(*other, dot))
             .count()
+            + self.buried.iter().filter(|(at, ledger)| *at != host && self.is_in(ledger, dot)).count()
+    }
+
+    /// Whether an operation was lost with the machine of its writer: nobody else has ever held it, and nobody will.
+    fn is_lost(&self, dot: Dot) -> bool {
+        let buried = self.buried.iter().any(|(_, ledger)| ledger.replica() == Some(dot.replica));
+        buried && (0..self.ledgers.len() as u8).all(|host| !self.holds(HostId(host), dot))
     }
 
     /// The first operation of a vector, above what was looked at before, that a node does not hold.
@@ -121,6 +142,6 @@ impl Witness {
             let replica: ReplicaId = limit.replica;
             (before.get(replica) + 1..=limit.seq).map(move |seq| Dot { replica, seq })
         };
-        vector.iter().flat_map(news).find(|dot| !self.holds(host, *dot))
+        vector.iter().flat_map(news).find(|dot| !self.holds(host, *dot) && !self.is_lost(*dot))
     }
 }

@@ -5,7 +5,9 @@ mod fleet;
 use softadastra_core::dice::{Dice, Seed};
 use softadastra_core::disk::DiskErrorKind;
 
-use super::{Change, Crash, Exchange, Expect, Fleet, HostId, Item, Knobs, Pace, Plan, PlannedWrite, Shape, What};
+use super::{
+    CLIENTS, Change, Crash, Exchange, Expect, Fleet, HostId, Item, Knobs, Pace, Plan, PlannedWrite, Shape, What,
+};
 use crate::disk::{Fate, Fault, Harm, Loss, OpKind};
 
 /// How much a plan does.
@@ -81,12 +83,14 @@ impl Plan {
             at += draw.gap(busy);
             number += 1;
             items.push(Item { at, host: HostId(0), what: draw.write(number, keys, sizes) });
+            draw.maybe_read(at, HostId(0), keys, &mut items);
             if draw.chance(12) {
                 at += draw.gap(busy);
                 draw.trouble(HostId(0), &sorts, &mut at, &mut items);
             }
         }
-        Self { seed, shape, knobs, pace, fleet: Fleet::alone(knobs), items }
+        let fleet = Fleet { inherits: setup.chance(6), ..Fleet::alone(knobs) };
+        Self { seed, shape, knobs, pace, fleet, items }
     }
 }
 
@@ -159,6 +163,14 @@ impl Draw {
         let count = if self.chance(80) { 1 } else { self.between(2, 6) };
         let writes = (0..count).map(|_| self.one_write(keys, sizes)).collect();
         What::Write { number, writes }
+    }
+
+    fn maybe_read(&mut self, at: u64, host: HostId, keys: u64, items: &mut Vec<Item>) {
+        if self.chance(35) {
+            let at = at + if self.chance(50) { 0 } else { self.magnitude(1, 20_000) };
+            let what = What::Read { client: self.0.below(u64::from(CLIENTS)) as u8, key: self.0.below(keys) as u16 };
+            items.push(Item { at, host, what });
+        }
     }
 
     fn one_write(&mut self, keys: u64, sizes: Sizes) -> PlannedWrite {
@@ -343,12 +355,18 @@ const fn down_of(what: &What) -> u64 {
     match what {
         What::Crash { down, .. } | What::Close { down } => *down,
         What::Write { .. }
+        | What::Read { .. }
         | What::Snapshot
         | What::Flush
         | What::Backup
         | What::Fault { .. }
         | What::Full { .. }
         | What::Rot { .. }
+        | What::Retire
+        | What::Copy
+        | What::Replace { .. }
+        | What::Restore { .. }
+        | What::CopyBack { .. }
         | What::Clock(_)
         | What::Stall { .. }
         | What::Configure(_)

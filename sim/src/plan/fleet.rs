@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use softadastra_core::discovery;
 use softadastra_core::op::Body;
 use softadastra_core::sync::{self, Met};
 use softadastra_core::transport::{endpoint, session};
@@ -19,6 +20,49 @@ pub struct Fleet {
     pub roads: Vec<(HostId, HostId)>,
     /// What the network is like.
     pub climate: Climate,
+    /// The node, which is alone, finds a directory that an older version has written.
+    pub inherits: bool,
+    /// Directories are copied back in this run: names of operations may be given twice, so that only what clients see, and
+    /// the end, is judged.
+    pub rollbacks: bool,
+    /// What becomes of datagrams, if nodes look for each other by them; else discovery is off.
+    pub air: Option<Air>,
+}
+
+/// What becomes of datagrams, each share in hundredths of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Air {
+    /// Never arrive.
+    pub lost: u8,
+    /// Arrive twice, the second time up to a hundred times later.
+    pub doubled: u8,
+    /// Arrive with one byte changed.
+    pub damaged: u8,
+    /// Cannot be sent.
+    pub refused: u8,
+    /// The longest way, in microseconds; each datagram has one of its own, so they overtake each other.
+    pub latency: u64,
+    /// Milliseconds between announcements.
+    pub interval_ms: u64,
+}
+
+impl Air {
+    /// Everything arrives, once.
+    pub const CLEAR: Self = Self { lost: 0, doubled: 0, damaged: 0, refused: 0, latency: 500, interval_ms: 2_000 };
+
+    /// How the nodes' discovery is set.
+    #[must_use]
+    pub fn settings(&self) -> discovery::Settings {
+        let interval = Duration::from_millis(self.interval_ms);
+        discovery::Settings {
+            first_interval: Duration::from_millis(200),
+            interval,
+            stale_after: interval * 3,
+            expire_after: interval * 8,
+            prune_after: interval * 40,
+            ..discovery::Settings::default()
+        }
+    }
 }
 
 /// Where one node runs.
@@ -196,7 +240,14 @@ impl Fleet {
     pub fn of(count: u8, knobs: Knobs) -> Self {
         let roads = (0..count).flat_map(|from| (0..from).map(move |to| (HostId(from), HostId(to)))).collect();
         let seat = Seat { knobs, skew_ms: 0, drift_ppm: 0 };
-        Self { seats: vec![seat; usize::from(count)], roads, climate: Climate::QUICK }
+        Self {
+            seats: vec![seat; usize::from(count)],
+            roads,
+            climate: Climate::QUICK,
+            inherits: false,
+            rollbacks: false,
+            air: None,
+        }
     }
 
     /// Nodes that are alike, each linked with the next.
@@ -204,6 +255,12 @@ impl Fleet {
     pub fn chain(count: u8, knobs: Knobs) -> Self {
         let roads = (1..count).map(|from| (HostId(from), HostId(from - 1))).collect();
         Self { roads, ..Self::of(count, knobs) }
+    }
+
+    /// Nodes that are alike and know nobody: they find each other.
+    #[must_use]
+    pub fn strangers(count: u8, knobs: Knobs, air: Air) -> Self {
+        Self { roads: Vec::new(), air: Some(air), ..Self::of(count, knobs) }
     }
 
     /// How many nodes.
@@ -220,6 +277,16 @@ impl fmt::Display for Fleet {
         for (number, seat) in self.seats.iter().enumerate() {
             writeln!(f, "n{number} {seat:?}")?;
         }
-        writeln!(f, "{:?}", self.climate)
+        writeln!(f, "{:?}", self.climate)?;
+        if self.inherits {
+            writeln!(f, "on a directory of an older version")?;
+        }
+        if self.rollbacks {
+            writeln!(f, "directories are copied back")?;
+        }
+        match &self.air {
+            Some(air) => writeln!(f, "{air:?}"),
+            None => Ok(()),
+        }
     }
 }

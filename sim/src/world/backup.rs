@@ -62,12 +62,16 @@ impl Host {
         if self.damage.any {
             return Ok(());
         }
+        let as_copied = copy.clone();
         let seed = chance::mix(stage.seed, u64::from(self.life), 6);
         let verdict = match replay::open(&mut copy, &self.knobs, now, seed) {
             Ok(node) if stage.witness.is_some() => Ok(self.judge_copy(stage, &node, durable)),
             Ok(node) => Ok(self.oracle.judge(&state_of(&node), floor)),
             Err(error) => Err(error.to_string()),
         };
+        if verdict.is_ok() {
+            self.kept = Some(as_copied);
+        }
         stage.tally.mark(Mark::BackupOpened);
         stage.note(self.id, format_args!("backup opened"));
         stage.see(self.id, &Moment::Backup { verdict })

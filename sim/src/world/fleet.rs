@@ -18,6 +18,8 @@ impl World {
         self.stage.trace.note(self.stage.now, format_args!("faults stop"));
         let due = self.stage.network.heal(self.stage.now);
         self.stage.expect(due);
+        self.stage.clear_air();
+        self.stage.healed = true;
         for host in &mut self.hosts {
             host.heal(&mut self.stage)?;
             host.go_online(&mut self.stage)?;
@@ -97,6 +99,12 @@ impl World {
                     host.pump(&mut self.stage)?;
                 }
             }
+            if self.stage.healed && !self.stage.lost.is_empty() {
+                for host in &mut self.hosts {
+                    host.retire(&self.stage);
+                    host.pump(&mut self.stage)?;
+                }
+            }
             self.run_for(LOOK)?;
             let Some((host, what)) = self.apart() else { break };
             if self.stage.now > until {
@@ -104,6 +112,9 @@ impl World {
             }
         }
         self.stage.trace.note(self.stage.now, format_args!("all are the same"));
+        if let Some(what) = self.missed().filter(|_| self.stage.healed) {
+            self.stage.see(HostId(0), &Moment::Missed(what))?;
+        }
         for index in 0..self.hosts.len() {
             let host = HostId(index as u8);
             if let Some(what) = self.stage.ledger(host).and_then(|ledger| ledger.vanished()) {
@@ -114,9 +125,9 @@ impl World {
     }
 
     /// In what the nodes are not the same.
-    fn apart(&mut self) -> Option<(HostId, String)> {
+    fn apart(&self) -> Option<(HostId, String)> {
         let mut first = None;
-        for host in &mut self.hosts {
+        for host in &self.hosts {
             let id = host.id();
             let Some(node) = host.node() else { return Some((id, "is not up".into())) };
             let status = node.status();
@@ -134,6 +145,9 @@ impl World {
             }
             if digest != *digest_then {
                 return Some((id, "shows something else than the first node".into()));
+            }
+            if let Some(unseen) = host.does_not_see(&self.stage) {
+                return Some((id, unseen));
             }
             if !node.sync_status().exact {
                 return Some((id, "holds something that it does not claim".into()));

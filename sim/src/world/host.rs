@@ -48,6 +48,8 @@ pub(super) struct Host {
     deadline: Option<u64>,
     /// Outputs carried out.
     outputs: u64,
+    /// Datagrams sent.
+    pub(super) datagrams: u64,
     wakes: Wakes,
     /// Links that ended since the last start.
     pub(super) broken_links: u64,
@@ -64,6 +66,14 @@ pub(super) struct Host {
     pub(super) doom: Option<Doom>,
     pub(super) closing: Option<u64>,
     pub(super) backup: Option<Backup>,
+    /// The last backup that was finished and opened.
+    pub(super) kept: Option<SimDisk>,
+    /// In which life so many lost histories were last given up here.
+    pub(super) retired: (u32, usize),
+    /// The backup from which the next start founds a new history.
+    pub(super) restoring: Option<SimDisk>,
+    /// The directory as somebody copied it.
+    pub(super) copied: Option<SimDisk>,
     /// Rot that waits for the node to be down: place in millionths, and bit.
     pub(super) rot: Option<(u32, u8)>,
     /// The directory as it was before it rotted.
@@ -75,8 +85,12 @@ pub(super) struct Host {
     pub(super) closed: Option<bool>,
     /// The last record that the last start found.
     pub(super) found: Lsn,
+    /// An older version wrote what was in the directory first.
+    pub(super) inherited: bool,
     /// No node was ever up on this directory.
     pub(super) fresh: bool,
+    /// In the life before, answers were given before their syncs: a power loss may take what clients were shown.
+    pub(super) soft: bool,
     /// A fault struck in this life.
     pub(super) struck: bool,
     /// Whoever writes own operations here.
@@ -132,6 +146,7 @@ impl Host {
             steps: 0,
             deadline: None,
             outputs: 0,
+            datagrams: 0,
             wakes: Wakes::default(),
             broken_links: 0,
             stall: 0,
@@ -143,13 +158,19 @@ impl Host {
             doom: None,
             closing: None,
             backup: None,
+            kept: None,
+            retired: (0, 0),
+            restoring: None,
+            copied: None,
             rot: None,
             pristine: None,
             damage: Damage::default(),
             harshness: Harshness::Closed,
             closed: Some(false),
             found: Lsn::ZERO,
+            inherited: false,
             fresh: true,
+            soft: false,
             struck: false,
             own: None,
             unpublished: VecDeque::new(),
@@ -281,6 +302,10 @@ impl Host {
             }
             Kind::CopyNext => self.copy_next(stage),
             Kind::Net(signal) => self.hear(stage, signal),
+            Kind::Datagram(from, bytes) => {
+                self.overhear(stage, from, bytes);
+                Ok(())
+            }
             Kind::Unblock(to) => {
                 stage.note(self.id, format_args!("the way to n{} is open again", to.0));
                 let due = stage.network.unblock(stage.now, self.id, to);
@@ -352,12 +377,12 @@ impl Host {
             self.weigh(stage)?;
         }
         let Machine::Up(node) = &self.machine else { return Ok(()) };
-        let mut wrong = None;
+        let (mut wrong, blind) = (None, stage.rollbacks);
         if let Some(ledger) = stage.ledger(self.id) {
             if let Some(log) = node.log() {
                 ledger.endure(log.progress().durable);
             }
-            if changed {
+            if changed && !blind {
                 wrong = ledger.compare(node.store(), false).err();
             }
         }
@@ -370,7 +395,8 @@ impl Host {
             in_flight: self.flights.len(),
             replica: status.replica,
             outbox: &status.outbox,
-            witness: stage.witness.as_ref(),
+            witness: stage.witness.as_ref().filter(|_| !stage.rollbacks),
+            alone: stage.witness.is_none(),
             broken_links: self.broken_links,
             waited: self.oracle.waiting_since().map(|since| now - since),
             hindered: self.struck || self.disk.is_limited() || self.stall > 0 || now < self.late_until,
@@ -400,9 +426,7 @@ impl Host {
             Output::Link { .. } | Output::Pin { .. } => {
                 stage.see(self.id, &Moment::Untrue("a node without a transport asked for a connection".to_owned()))
             }
-            Output::Datagram { .. } => {
-                stage.see(self.id, &Moment::Untrue("a node without discovery has sent a datagram".to_owned()))
-            }
+            Output::Datagram { to, bytes } => self.speak(stage, to, &bytes),
             Output::Closed => self.closed(stage),
         }
     }
@@ -432,7 +456,13 @@ impl Host {
                 stage.note(self.id, format_args!("#{number} {told:?}: {}", outcome(&result)));
                 self.told.insert(number, told);
                 match told {
-                    Told::Done => stage.tally.done += 1,
+                    Told::Done => {
+                        stage.tally.done += 1;
+                        if let Ok(written) = written {
+                            let writes = self.oracle.writes_of(number).to_vec();
+                            self.read_own_writes(stage, number, &writes, written)?;
+                        }
+                    }
                     Told::Failed if is_mismatch(&result) => stage.tally.mark(Mark::Mismatch),
                     Told::Failed | Told::Unknown | Told::Waiting => {}
                 }
@@ -472,10 +502,16 @@ impl Host {
             | Event::LinkFailed { .. }
             | Event::Distrusted { .. }
             | Event::KeyCloned { .. }
+            | Event::Reborn { .. }
             | Event::Sync(_)
                 if stage.witness.is_some() =>
             {
                 return self.heard_of_others(stage, event);
+            }
+            Event::NodeFound(_) | Event::NodeChanged(_) | Event::NodeLost { .. } | Event::Discovery(_)
+                if stage.air.is_some() =>
+            {
+                return self.found(stage, event);
             }
             Event::LinkUp { .. }
             | Event::LinkDown { .. }

@@ -28,8 +28,12 @@ const SEAL: usize = 66 << 10;
 /// On a slower line silence is not told from slowness, in bytes a second.
 const SLOWEST_LINE: u64 = 8 << 10;
 
-fn identity(host: HostId) -> Identity {
+pub(super) fn identity(host: HostId) -> Identity {
     Identity::from_seed(&[host.0 + 1; 32])
+}
+
+pub(super) fn secret() -> NetworkSecret {
+    NetworkSecret::from_bytes([9; 32])
 }
 
 impl Stage {
@@ -46,6 +50,9 @@ impl Stage {
 
     /// An own operation survives from here on.
     pub(super) fn issue(&mut self, host: HostId, lsn: Lsn, op: &Operation) -> Result<(), Failure> {
+        if self.rollbacks {
+            return Ok(());
+        }
         if let Some(witness) = &mut self.witness {
             witness.registry.issue(op);
         }
@@ -63,7 +70,7 @@ impl Host {
         }
         let network = node::Network {
             identity: identity(self.id),
-            secret: Some(NetworkSecret::from_bytes([9; 32])),
+            secret: Some(secret()),
             trust: Trust::new(TrustMode::Network, [], self.pins.clone()),
             settings: stage.climate.endpoint(),
         };
@@ -78,7 +85,7 @@ impl Host {
             }
         }
         match started {
-            Ok(()) => Ok(()),
+            Ok(()) => self.start_discovery(stage),
             Err(error) => stage.see(self.id, &Moment::Untrue(format!("the transport does not start: {error}"))),
         }
     }
@@ -199,6 +206,7 @@ impl Host {
                 self.offline += 1;
                 if let Machine::Up(node) = &mut self.machine {
                     node.stop_transport(now);
+                    node.stop_discovery(now);
                 }
                 stage.tally.fault("transport stopped");
                 stage.schedule(*window, self.id, None, Kind::Online);
@@ -214,7 +222,7 @@ impl Host {
 
     /// Records go to the log.
     pub(super) fn enter(&mut self, stage: &mut Stage, records: &[(Lsn, Record)]) -> Result<(), Failure> {
-        let Some(witness) = &mut stage.witness else { return Ok(()) };
+        let Some(witness) = stage.witness.as_mut().filter(|_| !stage.rollbacks) else { return Ok(()) };
         let Some(ledger) = witness.ledgers.get_mut(usize::from(self.id.0)) else { return Ok(()) };
         for (lsn, record) in records {
             if let Record::Foreign(_) = record {
@@ -260,19 +268,30 @@ impl Host {
         if told == Told::Done {
             stage.tally.done += 1;
         }
+        if stage.rollbacks {
+            if told == Told::Done {
+                self.remember(stage, &writes);
+            }
+            return Ok(());
+        }
         let Some(ledger) = stage.ledger(self.id) else { return Ok(()) };
         let wrong = match result {
             Ok(written) => ledger.check_answer(&writes, written).err(),
             Err(_) => None,
         };
-        match wrong {
-            Some(what) => stage.see(self.id, &Moment::Untrue(format!("batch #{number}: {what}"))),
-            None => Ok(()),
+        match (wrong, result) {
+            (Some(what), _) => stage.see(self.id, &Moment::Untrue(format!("batch #{number}: {what}"))),
+            (None, Ok(written)) => self.read_own_writes(stage, number, &writes, written),
+            (None, Err(_)) => Ok(()),
         }
     }
 
     /// What a start has found, against what the log was seen to be given.
     pub(super) fn judge_among_others(&mut self, stage: &mut Stage, node: &Node, report: &RecoveryReport) -> Verdict {
+        if stage.rollbacks {
+            self.oracle.forget();
+            return Verdict::Cut(0);
+        }
         let harshness = self.harshness;
         let Some(ledger) = stage.ledger(self.id) else { return Verdict::Cut(0) };
         let floor = match harshness {
@@ -291,6 +310,9 @@ impl Host {
 
     /// What a copy shows, against the log that it is a copy of.
     pub(super) fn judge_copy(&self, stage: &mut Stage, copy: &Node, durable: Lsn) -> Verdict {
+        if stage.rollbacks {
+            return Verdict::Cut(0);
+        }
         let Some(ledger) = stage.ledger(self.id) else { return Verdict::Cut(0) };
         let last = copy.log().map_or(Lsn::ZERO, |log| log.progress().durable);
         if last < durable {
@@ -323,6 +345,11 @@ impl Host {
                 stage.tally.mark(Mark::LinkUp);
                 return Ok(());
             }
+            Event::Reborn { .. } if stage.rollbacks => {
+                stage.tally.mark(Mark::Reborn);
+                return Ok(());
+            }
+            Event::LinkDown { .. } | Event::LinkFailed { .. } | Event::Sync(_) if stage.rollbacks => return Ok(()),
             Event::Sync(sync::Event::Diverged { .. }) => {
                 return stage.see(self.id, &Moment::Apart("equal vectors, different contents".into()));
             }
@@ -331,7 +358,7 @@ impl Host {
                 return Ok(());
             }
             Event::Sync(sync::Event::Identity(finding)) => format!("{finding}"),
-            Event::Distrusted { .. } | Event::KeyCloned { .. } => format!("{event:?}"),
+            Event::Distrusted { .. } | Event::KeyCloned { .. } | Event::Reborn { .. } => format!("{event:?}"),
             Event::LinkDown { cause: Some(sync::CloseReason::Silent), .. }
                 if stage.calm.is_some_and(|longest| self.knobs.exchange.ack_timeout_ms * 1_000 > longest) =>
             {

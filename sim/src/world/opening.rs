@@ -3,7 +3,7 @@
 use softadastra_core::dice::Seed;
 use softadastra_core::error::Error;
 use softadastra_core::ids::{Lsn, NodeId};
-use softadastra_core::node::{Node, Opening, OpeningState, RecoveryReport, Start};
+use softadastra_core::node::{Node, Opening, OpeningState, RecoveryReport};
 use softadastra_core::wal::format::Record;
 
 use super::Stage;
@@ -35,7 +35,11 @@ impl Host {
         if stage.witness.is_some() {
             config.node_id = NodeId::new(format!("n{}", self.id.0)).ok();
         }
-        match Opening::new(config, seed, self.now(stage), Start::OpenOrCreate) {
+        let start = match self.start_of() {
+            Ok(start) => start,
+            Err(what) => return stage.see(self.id, &Moment::Backup { verdict: Err(what) }),
+        };
+        match Opening::new(config, seed, self.now(stage), start) {
             Ok(opening) => {
                 self.machine = Machine::Opening(Box::new(opening));
                 Ok(())
@@ -93,7 +97,14 @@ impl Host {
                 stage.see(self.id, &Moment::Forgiven(lost))?;
             }
         }
-        if stage.witness.is_some() {
+        if self.soft && self.harshness == Harshness::Power {
+            stage.see(self.id, &Moment::SessionsEnd)?;
+        }
+        self.soft = !self.knobs.syncs_always();
+        let founded = self.judge_founded(stage, &node);
+        if founded.is_some() {
+            verdict = founded;
+        } else if stage.witness.is_some() {
             verdict = Some(self.judge_among_others(stage, &node, report));
         }
         let verdict = verdict.unwrap_or_else(|| self.oracle.judge(&found, self.oracle.floor(self.harshness)));
@@ -151,6 +162,10 @@ impl Host {
 
     /// Every own operation in the log is issued now, whatever its writer was told.
     fn issue_what_stands(&mut self, stage: &mut Stage) -> Result<(), Failure> {
+        // Of an inherited log nobody here knows under which names its first records were issued.
+        if self.inherited || stage.rollbacks {
+            return Ok(());
+        }
         let mut own = self.own;
         for view in logview::segments(&self.disk) {
             for (_, frame) in &view.frames {

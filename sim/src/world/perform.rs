@@ -10,6 +10,7 @@ use crate::chance;
 use crate::judges::{Failure, Moment};
 use crate::oracle;
 use crate::plan::{Change, Expect, PlannedWrite, What};
+use crate::replay;
 use crate::tally::Mark;
 
 /// A crash that waits for effects falls after this long at the latest, in microseconds.
@@ -19,11 +20,12 @@ const IMPOSSIBLE: u64 = u64::MAX;
 
 impl Host {
     pub(super) fn perform(&mut self, stage: &mut Stage, what: What) -> Result<(), Failure> {
-        if matches!(self.machine, Machine::Up(_)) || !matches!(what, What::Write { .. }) {
+        if matches!(self.machine, Machine::Up(_)) || !matches!(what, What::Write { .. } | What::Read { .. }) {
             stage.note(self.id, format_args!("{what}"));
         }
         match what {
             What::Write { number, writes } => return self.ask(stage, number, &writes),
+            What::Read { client, key } => return self.read(stage, client, &key_of(key)),
             What::Snapshot => self.chore(stage, "snapshot"),
             What::Flush => self.chore(stage, "flush"),
             What::Backup => self.begin_backup(stage),
@@ -56,6 +58,7 @@ impl Host {
                 self.skew_ms += ms;
                 if ms < 0 {
                     stage.tally.mark(Mark::ClockSetBack);
+                    stage.set_back.insert(self.id);
                 }
                 stage.tally.fault("clock jump");
             }
@@ -65,6 +68,12 @@ impl Host {
                 stage.tally.fault("slow disk");
                 stage.schedule(window, self.id, None, Kind::StallEnds);
             }
+            What::Replace { down } => self.replace(stage, down)?,
+            What::Restore { down } => self.restore(stage, down)?,
+            What::Retire => self.retire(stage),
+            What::Copy if matches!(self.machine, Machine::Up(_)) => self.copied = Some(replay::copy(&self.disk)),
+            What::Copy => {}
+            What::CopyBack { down } => self.copy_back(stage, down)?,
             What::Configure(knobs) => self.next_knobs = Some(knobs),
             What::Block { .. }
             | What::Slow { .. }

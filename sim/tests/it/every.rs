@@ -7,16 +7,17 @@ use std::process::{Command, Stdio};
 
 use sim::told;
 
-use crate::{exchange, field, fleets, io_errors, links, protocols, regressions, stories};
+use crate::{exchange, field, fleets, io_errors, links, operators, protocols, regressions, stories};
 
 type Stories = &'static [(&'static str, fn())];
 
 /// Files of stories, with their text.
-const FILES: [(&str, Stories, &str); 8] = [
+const FILES: [(&str, Stories, &str); 9] = [
     ("exchange", exchange::STORIES, include_str!("exchange.rs")),
     ("field", field::STORIES, include_str!("field.rs")),
     ("fleets", fleets::STORIES, include_str!("fleets.rs")),
     ("links", links::STORIES, include_str!("links.rs")),
+    ("operators", operators::STORIES, include_str!("operators.rs")),
     ("regressions", regressions::STORIES, include_str!("regressions.rs")),
     ("stories", stories::STORIES, include_str!("stories.rs")),
     ("protocols", protocols::STORIES, include_str!("protocols.rs")),

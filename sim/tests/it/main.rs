@@ -14,6 +14,7 @@ mod field;
 mod fleets;
 mod io_errors;
 mod links;
+mod operators;
 mod protocols;
 mod regressions;
 mod seeds;

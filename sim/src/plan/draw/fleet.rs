@@ -1,13 +1,15 @@
 //! Drawing a plan of several nodes.
 
-use super::super::{Climate, Exchange, Fleet, HostId, Item, Knobs, Manners, Plan, Policy, Seat, Shape, What};
+use super::super::{
+    Air, Climate, Exchange, Fleet, HostId, Item, Knobs, Manners, ONCE, Plan, Policy, Seat, Shape, What,
+};
 use super::{Draw, SORTS, Sizes, Sort, planned};
 
 /// How much a plan does.
 const WRITES: (u64, u64) = (30, 250);
 
 /// Sorts of trouble between nodes, with their weight when the seed has them switched on.
-const QUARRELS: [(Quarrel, u64); 10] = [
+const QUARRELS: [(Quarrel, u64); 12] = [
     (Quarrel::Partition, 10),
     (Quarrel::Flapping, 4),
     (Quarrel::Isolation, 6),
@@ -18,7 +20,12 @@ const QUARRELS: [(Quarrel, u64); 10] = [
     (Quarrel::Tick, 4),
     (Quarrel::Absence, 6),
     (Quarrel::Setback, 6),
+    (Quarrel::Replace, 3),
+    (Quarrel::Restore, 4),
 ];
+
+/// What operators do who roll a node back, with its weight.
+const ROLLBACK: (Quarrel, u64) = (Quarrel::CopyBack, 20);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Quarrel {
@@ -34,6 +41,12 @@ enum Quarrel {
     Absence,
     /// A clock goes back, and the node restarts.
     Setback,
+    /// A machine is lost, and its name and key go to an empty one.
+    Replace,
+    /// A directory is lost, and a backup takes its place.
+    Restore,
+    /// An older copy of a directory takes its place.
+    CopyBack,
 }
 
 impl Draw {
@@ -41,14 +54,17 @@ impl Draw {
     pub(super) fn plan_of_several(&mut self, seed: u64, shape: Shape) -> Plan {
         let size = self.pick(&[2, 2, 2, 3, 3, 3, 4, 5]);
         let size = shape.nodes.map_or(size, u64::from);
-        let fleet = self.fleet(size);
+        let mut fleet = self.fleet(size);
         let pace = self.pace();
         let keys = self.pick(&[1, 3, 8, 24]);
         let sizes = self.pick(&[Sizes::Small, Sizes::Small, Sizes::Small, Sizes::Rare, Sizes::Rare, Sizes::Mixed]);
         // Damage that one copy cannot notice takes from a history what others have seen of it: another story.
         let sorts: Vec<(Sort, u64)> =
             SORTS.into_iter().filter(|(sort, _)| self.chance(50) && *sort != Sort::Misdirect).collect();
-        let quarrels: Vec<(Quarrel, u64)> = QUARRELS.into_iter().filter(|_| self.chance(60)).collect();
+        let mut quarrels: Vec<(Quarrel, u64)> = QUARRELS.into_iter().filter(|_| self.chance(60)).collect();
+        if fleet.rollbacks {
+            quarrels.push(ROLLBACK);
+        }
         let busy = self.pick(&[10, 40, 70]);
         // From hardly any time between writes to minutes, in which timers matter. Where there are many writes, nodes that
         // greet each other for hours would take all the time that a machine has.
@@ -69,6 +85,8 @@ impl Draw {
             at += self.gap(busy) * stretch;
             let host = HostId(self.0.below(size) as u8);
             items.push(Item { at, host, what: self.write(number, keys, sizes) });
+            let reader = HostId(self.0.below(size) as u8);
+            self.maybe_read(at, reader, keys, &mut items);
             if self.chance(6) {
                 at += self.gap(busy) * stretch;
                 let host = HostId(self.0.below(size) as u8);
@@ -83,6 +101,9 @@ impl Draw {
             if let What::Configure(knobs) = &mut item.what {
                 knobs.exchange = self.exchange(size);
             }
+        }
+        if fleet.rollbacks {
+            keep_names_apart(&mut fleet, &mut items);
         }
         let knobs = fleet.seats.first().map_or(Knobs::SMALL, |seat| seat.knobs);
         Plan { seed, shape, knobs, pace, fleet, items }
@@ -124,7 +145,23 @@ impl Draw {
             buffer: self.magnitude(2_048, 256 << 10) as usize,
             manners: if self.chance(60) { Manners::Hasty } else { Manners::Calm },
         };
-        Fleet { seats, roads, climate }
+        let air = self.chance(30).then(|| self.air());
+        if air.is_some() && self.chance(70) {
+            // They have only what they find.
+            roads.clear();
+        }
+        Fleet { seats, roads, climate, inherits: false, rollbacks: self.chance(20), air }
+    }
+
+    fn air(&mut self) -> Air {
+        Air {
+            lost: self.pick(&[0, 5, 40]),
+            doubled: self.pick(&[0, 5, 30]),
+            damaged: self.pick(&[0, 0, 10]),
+            refused: self.pick(&[0, 0, 20]),
+            latency: self.magnitude(50, 500_000),
+            interval_ms: self.magnitude(1_000, 30_000),
+        }
     }
 
     fn exchange(&mut self, size: u64) -> Exchange {
@@ -220,7 +257,53 @@ impl Draw {
                 let crash = self.crash(Self::kill);
                 add(at + 1, host, crash);
             }
+            Some(Quarrel::Replace) => {
+                add(at, host, What::Replace { down: self.magnitude(1, 200_000) });
+                // Sooner or later, here and there, somebody gives up what was lost.
+                for number in 0..size {
+                    if self.chance(40) {
+                        add(at + self.between(0, window * 2), HostId(number as u8), What::Retire);
+                    }
+                }
+            }
+            Some(Quarrel::Restore) => {
+                add(at, host, What::Backup);
+                add(
+                    at + 20_000 + self.magnitude(1, window * 2),
+                    host,
+                    What::Restore { down: self.magnitude(1, 200_000) },
+                );
+            }
+            Some(Quarrel::CopyBack) => {
+                add(at, host, What::Copy);
+                // Long enough for others to hear of something that the copy lacks.
+                let later = at + window * 8 + self.magnitude(1_000, 1_000_000) * stretch;
+                if self.chance(40) {
+                    // What it writes next, it writes without having heard of what was lost.
+                    for other in (0..size).map(|number| HostId(number as u8)).filter(|other| *other != host) {
+                        add(later, host, What::Block { to: other, window });
+                        add(later, other, What::Block { to: host, window });
+                    }
+                }
+                add(later, host, What::CopyBack { down: self.magnitude(1, 200_000) });
+            }
             Some(Quarrel::Tick) => add(at, host, What::Tick { prune: self.chance(50) }),
+        }
+    }
+}
+
+/// Where directories are copied back, the end is judged by keys that are written once, and by answers that survive.
+fn keep_names_apart(fleet: &mut Fleet, items: &mut [Item]) {
+    fleet.seats.iter_mut().for_each(|seat| seat.knobs.sync_every = 0);
+    for item in items {
+        match &mut item.what {
+            What::Configure(knobs) => knobs.sync_every = 0,
+            What::Write { number, writes } if *number % 4 != 0 => {
+                for (write, place) in writes.iter_mut().zip(0..) {
+                    write.key = ONCE + *number as u16 * 8 + place;
+                }
+            }
+            _ => {}
         }
     }
 }

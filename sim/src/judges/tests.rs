@@ -1,0 +1,221 @@
+//! Each judge is shown what it is there to find: a promise that nobody can break guards nothing.
+
+use std::collections::BTreeSet;
+
+use softadastra_core::clock::Stamp;
+use softadastra_core::context::VersionVector;
+use softadastra_core::error::Code;
+use softadastra_core::ids::Seq;
+use softadastra_core::op::{Body, Marks};
+use softadastra_core::time::{Instant, Now, WallTime};
+
+use super::*;
+use crate::replay;
+use crate::scenario::put;
+
+const HOST: HostId = HostId(0);
+const NOW: Now = Now { mono: Instant(1), wall: WallTime(1_750_000_000_000) };
+
+/// A node that is up, its directory and what it has told of its start.
+pub(super) struct Up {
+    node: Box<Node>,
+    disk: SimDisk,
+    report: RecoveryReport,
+    outbox: OutboxStatus,
+    oracle: Oracle,
+}
+
+impl Up {
+    fn empty() -> Self {
+        let mut disk = SimDisk::new();
+        let node = replay::open(&mut disk, &Knobs::SMALL, NOW, 1).unwrap();
+        let outbox = node.status().outbox;
+        Self { node, disk, report: RecoveryReport::default(), outbox, oracle: Oracle::default() }
+    }
+
+    pub(super) fn with(key: &str, value: &str) -> Self {
+        let mut up = Self::empty();
+        up.node.write(NOW, vec![put(key, value)]).unwrap();
+        drop(replay::drain(&mut up.node, &mut up.disk, NOW));
+        assert!(up.node.store().get(key.as_bytes()).is_some());
+        up
+    }
+
+    fn opened<'a>(&'a self, found: &'a State, verdict: &'a Verdict) -> Moment<'a> {
+        let (node, disk, report) = (&*self.node, &self.disk, &self.report);
+        let (harshness, closed, grown, damaged, first, salt) = (Harshness::Power, None, false, false, false, 0);
+        Moment::Opened { node, disk, report, found, verdict, harshness, closed, grown, damaged, first, salt }
+    }
+
+    pub(super) fn stepped<'a>(&'a self, witness: Option<&'a Witness>) -> Moment<'a> {
+        Moment::Stepped {
+            node: &self.node,
+            oracle: &self.oracle,
+            knobs: &Knobs::SMALL,
+            changed: true,
+            in_flight: 0,
+            replica: self.node.status().replica,
+            outbox: &self.outbox,
+            witness,
+            alone: witness.is_none(),
+            broken_links: 0,
+            waited: None,
+            hindered: false,
+            wrong: None,
+        }
+    }
+}
+
+fn replica(name: u8) -> ReplicaId {
+    ReplicaId([name; 16])
+}
+
+fn operation(name: u8, seq: Seq, stamp: u64, value: &'static str) -> Operation {
+    Operation {
+        dot: Dot { replica: replica(name), seq },
+        stamp: Stamp(stamp),
+        context: VersionVector::EMPTY,
+        key: Bytes::from_static(b"k"),
+        body: Body::Put(Bytes::from_static(value.as_bytes())),
+        marks: Marks::default(),
+    }
+}
+
+/// Who finds the moments, shown one after the other to a court of all judges, and at which of them.
+fn caught<'a>(moments: impl IntoIterator<Item = &'a Moment<'a>>) -> Option<(&'static str, usize)> {
+    let mut court = Court::new();
+    let mut moments = moments.into_iter().zip(0..);
+    moments.find_map(|(moment, number)| Some((court.see(1, HOST, moment).err()?.judge, number)))
+}
+
+fn error(code: Code) -> Error {
+    Error::new(code, "it broke", "mend it")
+}
+
+fn seen(op: &Operation, changed: u64) -> Option<Seen<'_>> {
+    let value = op.body.value().map(|value| &value[..]);
+    Some(Seen { dot: op.dot, stamp: op.stamp, changed: Lsn(changed), value })
+}
+
+fn read<'a>(key: &'a Bytes, seen: Option<Seen<'a>>, witness: Option<&'a Witness>) -> Moment<'a> {
+    Moment::Read { client: 0, key, seen, wrote: None, witness }
+}
+
+#[test]
+fn every_judge_finds_what_it_is_there_to_find() {
+    let (empty, full) = (Up::empty(), Up::with("k", "v"));
+    let nothing = State::default();
+    let (lost, ghost) = (Verdict::Lost("gone".into()), Verdict::Ghost("a ghost".into()));
+    let broken = error(Code::WalCorrupt);
+    let degraded = error(Code::Degraded);
+    let (first, twin) = (operation(1, 1, 10, "a"), operation(1, 1, 10, "b"));
+    let earlier = operation(1, 2, 9, "c");
+    let returned = Breach::Returned("k is back".into());
+    let no_records = Witness::new(1);
+    let mut met = Witness::new(1);
+    if let Some(ledger) = met.ledgers.first_mut() {
+        let meeting =
+            crate::oracle::ledger::Meeting { lsn: Lsn(1), local: first.dot, remote: operation(2, 1, 9, "x").dot };
+        ledger.meetings.push(meeting);
+        ledger.endure(Lsn(1));
+    }
+    let mut uneven = Up::empty();
+    uneven.outbox.queued = 5;
+    let mut too_early = Up::empty();
+    (too_early.outbox.last, too_early.outbox.acknowledged) = (1, 1);
+    let mut waits = empty.stepped(None);
+    if let Moment::Stepped { waited, .. } = &mut waits {
+        *waited = Some(11_000_000);
+    }
+    let unread = Up { disk: SimDisk::new(), ..Up::with("k", "v") };
+    let refused =
+        Moment::Refused { error: &degraded, node: &empty.node, bytes: 1, oracle: &empty.oracle, knobs: &Knobs::SMALL };
+    let (key, newer) = (first.key.clone(), operation(1, 3, 30, "new"));
+    let wrote = |seen| Moment::Read {
+        client: 0,
+        key: &key,
+        seen,
+        wrote: Some((Some(Bytes::from_static(b"mine")), Lsn(7))),
+        witness: None,
+    };
+    let same = Verdict::Cut(0);
+
+    let cases: Vec<(&str, Vec<Moment<'_>>)> = vec![
+        ("answered survives", vec![empty.opened(&nothing, &lost)]),
+        ("answered survives", vec![Moment::Missed("k".into())]),
+        ("answered survives", vec![Moment::Backup { verdict: Err("no".into()) }]),
+        ("failed never visible", vec![empty.opened(&nothing, &ghost)]),
+        ("failed never visible", vec![full.stepped(None)]),
+        ("same log, same store", vec![unread.opened(&nothing, &same)]),
+        ("damage never passes", vec![Moment::NotOpened { error: &broken, damaged: false, hindered: true }]),
+        ("damage never passes", vec![Moment::Nonsense("a frame".into())]),
+        ("no dot twice", vec![Moment::Issued { lsn: Lsn(1), op: &first }, Moment::Issued { lsn: Lsn(1), op: &twin }]),
+        ("no dot twice", vec![Moment::Issued { lsn: Lsn(1), op: &first }, Moment::Issued { lsn: Lsn(2), op: &newer }]),
+        (
+            "clock never back",
+            vec![Moment::Issued { lsn: Lsn(1), op: &first }, Moment::Issued { lsn: Lsn(2), op: &earlier }],
+        ),
+        ("reads while degraded", vec![refused]),
+        ("bounded queues", vec![Moment::Unwritten { bytes: 2, most: 1 }]),
+        ("answers are true", vec![Moment::Untrue("no".into())]),
+        ("life goes on", vec![Moment::Stuck("nothing happens".into())]),
+        ("claims are true", vec![full.stepped(Some(&no_records))]),
+        ("all converge", vec![Moment::Apart("two and two".into())]),
+        ("deleted stays deleted", vec![Moment::Breach(&returned)]),
+        ("outbox adds up", vec![uneven.stepped(None)]),
+        ("conflicts complete", vec![empty.stepped(Some(&met))]),
+        ("local goes on", vec![waits]),
+        ("no spinning", vec![Moment::Woken { in_vain: 9, in_second: 9 }]),
+        ("sessions hold", vec![read(&key, seen(&newer, 3), None), read(&key, seen(&first, 4), Some(&no_records))]),
+        ("sessions hold", vec![wrote(seen(&first, 6))]),
+        ("sessions hold", vec![wrote(seen(&first, 7))]),
+    ];
+    let mut found = BTreeSet::new();
+    for (judge, moments) in &cases {
+        let last = moments.len() - 1;
+        assert_eq!(caught(moments), Some((*judge, last)), "what {judge} should find");
+        found.insert(*judge);
+    }
+
+    // Other judges would speak first.
+    let mut judge = acknowledged_is_held::AcknowledgedIsHeld::default();
+    assert!(judge.see(HOST, &too_early.stepped(Some(&no_records))).unwrap_err().contains("0 others hold it"));
+    found.insert(judge.name());
+    found.insert(order_never_matters::OrderNeverMatters::default().name());
+
+    let all: BTreeSet<&str> = Court::new().0.iter().map(|judge| judge.name()).collect();
+    assert_eq!(found, all, "a judge that nobody has seen speak");
+}
+
+#[test]
+fn nobody_speaks_when_nothing_is_wrong() {
+    let up = Up::empty();
+    let (first, newer) = (operation(1, 1, 10, "a"), operation(1, 2, 11, "b"));
+    let witness = Witness::new(1);
+    let (nothing, whole) = (State::default(), Verdict::Cut(0));
+    let mut report = up.report.clone();
+    report.keys = 0;
+    let key = first.key.clone();
+    let moments = [
+        up.opened(&nothing, &whole),
+        up.stepped(None),
+        up.stepped(Some(&witness)),
+        Moment::Issued { lsn: Lsn(1), op: &first },
+        Moment::Issued { lsn: Lsn(2), op: &newer },
+        Moment::Woken { in_vain: 1, in_second: 1 },
+        read(&key, seen(&first, 1), Some(&witness)),
+        read(&key, seen(&newer, 2), Some(&witness)),
+        // Another client of the node, and one that begins anew.
+        Moment::Read { client: 1, key: &key, seen: seen(&first, 1), wrote: None, witness: Some(&witness) },
+        Moment::Replaced,
+        read(&key, None, Some(&witness)),
+    ];
+    assert_eq!(caught(&moments), None);
+}
+
+#[test]
+fn sequential_numbers_of_the_design_are_all_guarded() {
+    let guarded: BTreeSet<u8> = Court::new().0.iter().map(|judge| judge.invariant()).collect();
+    // One seed, one trace: no moment of a run shows that (`tests/it/determinism.rs`).
+    assert_eq!(guarded.into_iter().collect::<Vec<_>>(), (0..=15).collect::<Vec<u8>>());
+}
