@@ -33,7 +33,7 @@ const QUEUE: usize = 1024;
 
 /// Closed connections that may wait to hear that their last words arrived. A flood of strangers must not keep the file
 /// descriptors that the log needs.
-const MOST_LINGERING: usize = 256;
+const MOST_LINGERING: usize = 64;
 
 /// What the network has to tell.
 pub(super) enum NetFact<N: Net> {
@@ -42,14 +42,15 @@ pub(super) enum NetFact<N: Net> {
     /// A dial has come to an end.
     Dialled { link: LinkId, result: Result<Connection<N>, String> },
     /// Somebody has opened a connection.
-    Arrived { connection: Connection<N>, from: SocketAddr },
+    Arrived { connection: Connection<N>, from: SocketAddr, taken: Taken },
     /// What [`Links::prepare`] was given has come to an end.
     Prepared(Box<Prepared<N>>),
     /// Something about datagrams.
     Radio(RadioFact),
 }
 
-/// To be dropped when the fact has been taken in: the next chunk is read then. Facts without bytes hold nothing up.
+/// To be dropped when the fact has been taken in: the next chunk is read then, the next connection accepted. Other facts
+/// hold nothing up.
 pub(super) type Taken = Option<OwnedSemaphorePermit>;
 
 /// All connections of a node.

@@ -135,7 +135,7 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
                     node.handle(now, Input::Link { link, fact });
                 }
             }
-            NetFact::Arrived { connection, from } => match node.incoming(now, from) {
+            NetFact::Arrived { connection, from, taken: _taken } => match node.incoming(now, from) {
                 Ok(link) => {
                     self.arrivals.came(link, from);
                     self.links.stand(link, connection);

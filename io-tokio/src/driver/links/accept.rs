@@ -1,9 +1,10 @@
 //! Taking connections, through every failure: a listener never gives up.
 
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::NetFact;
 use crate::events;
@@ -13,16 +14,22 @@ use crate::world::Net;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// Connections that may wait for the loop. Those beyond wait in the backlog, where they cost no file descriptor.
+const MOST_WAITING: usize = 32;
+
 /// Hands every connection to the loop, until the loop has ended.
 pub(super) async fn run<N: Net>(mut listener: N::Listener, told: mpsc::Sender<NetFact<N>>) {
+    let places = Arc::new(Semaphore::new(MOST_WAITING));
     let mut pause = None;
     loop {
+        // Closed by nobody.
+        let Ok(place) = places.clone().acquire_owned().await else { return };
         match N::accept(&mut listener).await {
             Ok((connection, from)) => {
                 if pause.take().is_some() {
                     events::accepting_again();
                 }
-                if told.send(NetFact::Arrived { connection, from }).await.is_err() {
+                if told.send(NetFact::Arrived { connection, from, taken: Some(place) }).await.is_err() {
                     return;
                 }
             }

@@ -186,10 +186,32 @@ async fn listening_can_be_stopped_and_the_address_used_again() {
     let (listener, at) = Tcp.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     side.links.listen(vec![listener]);
     let stream = TcpStream::connect(at).await.unwrap();
-    let NetFact::Arrived { connection, from } = side.next().await else { panic!("nobody came") };
+    let NetFact::Arrived { connection, from, .. } = side.next().await else { panic!("nobody came") };
     assert_eq!(from, stream.local_addr().unwrap());
     side.links.stand(LinkId(1), connection);
     side.links.stop_listening().await;
     TcpStream::connect(at).await.unwrap_err();
     Tcp.listen(at).await.unwrap();
+}
+
+#[tokio::test]
+async fn while_the_loop_is_busy_a_crowd_waits_where_it_costs_no_file_descriptor() {
+    let mut side = Side::new();
+    let (listener, at) = Tcp.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    side.links.listen(vec![listener]);
+    let crowd = 100;
+    let mut held = Vec::new();
+    for _ in 0..crowd {
+        held.push(TcpStream::connect(at).await.unwrap());
+    }
+    let mut most_waiting = 0;
+    for _ in 0..crowd {
+        // Long enough for the listener to take everybody, if it did.
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        most_waiting = most_waiting.max(side.facts.len());
+        assert!(matches!(side.next().await, NetFact::Arrived { taken: Some(_), .. }));
+    }
+    assert_eq!(most_waiting, 32);
 }
