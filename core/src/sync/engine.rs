@@ -159,6 +159,7 @@ impl Engine {
             engine.member_changed(replica);
         }
         engine.persist(boot, out);
+        engine.adopt(now, out);
         engine
     }
 
@@ -189,6 +190,7 @@ impl Engine {
             self.persist(SyncRecord::Member { replica, member }, out);
         }
         self.turns.end(peer);
+        self.adopt(now, out);
         self.refresh_direct(now, out);
         self.take_held(now, store, out);
     }
@@ -308,6 +310,9 @@ impl Engine {
         if applying.ends_full {
             self.floor_rose(out);
             self.refresh_direct(now, out);
+        }
+        if !self.sessions.contains_key(&applying.peer) {
+            self.adopt(now, out);
         }
         claims_more
     }

@@ -28,26 +28,39 @@ impl Engine {
         self.diverged.remove(&replica);
         self.member_changed(replica);
         self.persist(SyncRecord::Member { replica, member }, out);
-        self.adopt(now, replica, out);
+        self.adopt(now, out);
         self.spread_members(now);
         self.update_acknowledged(now, out);
         Ok(())
     }
 
-    /// Closes the history of a replica that is gone for good: what is here of it beyond all claims is claimed as it stands,
-    /// unless another member claims as much and can still say so itself.
-    fn adopt(&mut self, now: Now, replica: ReplicaId, out: &mut dyn Sink<Effect>) {
-        let here = Dot { replica, seq: self.state.met.get(replica) };
-        let others = self.state.members.iter().filter(|(other, member)| *other != replica && !member.is_forgotten());
-        let comes = others.map(|(_, member)| member).any(|member| member.vector.covers(here));
-        let heard = self.sessions.values().any(|session| session.replica() == Some(replica));
-        if here.seq > self.claims.get(replica) && !comes && !heard {
-            covered!("closed_history_adopted");
-            let cut: VersionVector = [here].into_iter().collect();
-            self.claims.join(&cut);
-            self.persist(SyncRecord::Cut(cut), out);
-            self.announce(now);
+    /// Closes the histories of replicas that are gone for good: what is here of them beyond all claims is claimed as it
+    /// stands, unless another member claims as much and can still say so itself.
+    ///
+    /// To be looked at again when a link ends, since one that stands is taken for word of who was at its other end, and when
+    /// somebody has nothing more to send.
+    pub(super) fn adopt(&mut self, now: Now, out: &mut dyn Sink<Effect>) {
+        if self.claims.covers_all(&self.state.met) {
+            return;
         }
+        let closed: VersionVector = self.state.members.iter().filter_map(|member| self.is_closed(member)).collect();
+        if closed.is_empty() {
+            return;
+        }
+        covered!("closed_history_adopted");
+        self.claims.join(&closed);
+        self.persist(SyncRecord::Cut(closed), out);
+        self.announce(now);
+    }
+
+    /// The last operation that is here of a replica, if nobody is left who could say that it may be claimed.
+    fn is_closed(&self, (replica, member): (ReplicaId, &Member)) -> Option<Dot> {
+        let here = Dot { replica, seq: self.state.met.get(replica) };
+        let mut others = self.state.members.iter().filter(|(other, member)| *other != replica && !member.is_forgotten());
+        let comes = others.any(|(_, member)| member.vector.covers(here));
+        let heard = self.sessions.values().any(|session| session.replica() == Some(replica));
+        let closed = member.is_forgotten() && here.seq > self.claims.get(replica) && !comes && !heard;
+        closed.then_some(here)
     }
 
     pub(super) fn member_changed(&mut self, replica: ReplicaId) {
@@ -74,7 +87,7 @@ impl Engine {
         let is_new = before.is_none();
         let is_forgotten = self.state.members.get(replica).is_some_and(Member::is_forgotten);
         if is_forgotten && before != Some(true) {
-            self.adopt(now, replica, out);
+            self.adopt(now, out);
         }
         self.member_changed(replica);
         self.spread_members(now);

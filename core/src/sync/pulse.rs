@@ -45,6 +45,9 @@ impl Engine {
         session.acked_lsn = session.acked_lsn.max(pulse.feed);
         session.note_waits(now.mono, pulse.waits);
         let replica = session.replica();
+        if session.is_idle() && !session.mid_walk {
+            self.adopt(now, out);
+        }
         let comparable = pulse.exact && pulse.vector == self.claims && self.is_exact(store);
         if comparable && pulse.digest != store.live_digest().0 {
             self.divergences += 1;

@@ -159,3 +159,48 @@ fn what_is_put_off_is_not_claimed_nor_what_it_superseded() {
     world.settle();
     assert_eq!(world.replicas[R].get("k").as_deref(), Some("first"));
 }
+
+/// The link to A stands although A is gone, and its operator gives A up. Nobody has to say so again when the link ends.
+#[test]
+fn a_history_given_up_while_a_link_still_stands_is_closed_with_the_link() {
+    for gone_with in ["the link", "a restart", "the last who claims it"] {
+        let mut world = World::new(3, 6, &Settings::default());
+        world.room = 60;
+        (0..20).for_each(|number| world.put(A, &alloc::format!("key{number:02}"), "value"));
+        if gone_with == "the last who claims it" {
+            // B hears from C that it has all of A, and nothing of that.
+            world.connect(A, C);
+            world.settle();
+            world.connect(B, C);
+            world.deliver(C, B);
+            world.cut_all(C);
+        }
+        world.connect(A, B);
+        while world.replicas[B].get("key05").is_none() {
+            world.deliver(A, B);
+            world.deliver(B, A);
+        }
+        give_up(&mut world, A);
+        assert!(!world.replicas[B].engine.is_exact(&world.replicas[B].store));
+        match gone_with {
+            "a restart" => world.crash(B),
+            _ => world.cut(A, B),
+        }
+        if gone_with == "the last who claims it" {
+            assert!(!world.replicas[B].engine.is_exact(&world.replicas[B].store), "C can say so");
+            give_up(&mut world, C);
+        }
+        assert!(world.replicas[B].engine.is_exact(&world.replicas[B].store), "gone with {gone_with}");
+        world.crash(B);
+        assert!(world.replicas[B].engine.is_exact(&world.replicas[B].store), "gone with {gone_with}, and durably");
+    }
+}
+
+fn give_up(world: &mut World, gone: usize) {
+    world.advance(core::time::Duration::from_secs(1));
+    let (now, replica) = (world.now(B), world.replicas[gone].identity.replica);
+    let mut effects = core::mem::take(&mut world.replicas[B].effects);
+    world.replicas[B].engine.forget(now, replica, &mut effects).unwrap();
+    world.replicas[B].effects = effects;
+    world.route(B);
+}
