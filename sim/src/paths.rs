@@ -14,7 +14,7 @@ pub const RARE: &[(&str, How)] = &[
     ("came_after_its_deletion_was_collected", How::Seldom),
     ("checkpoint_rides_on_what_is_on_its_way", How::Often),
     ("close_without_room_for_its_frame", How::Seldom),
-    ("closed_history_adopted", How::Seldom),
+    ("closed_history_compared", How::Seldom),
     ("cut_segment_not_filled_up", How::Seldom),
     ("damage_before_a_later_segment", How::Often),
     ("damage_proven_by_the_snapshot", How::Often),

@@ -1,6 +1,6 @@
 //! The shortest story of a failure: fewer nodes, fewer operations, fewer faults, and the same promise broken.
 
-use crate::plan::{Change, Crash, Expect, Fleet, HostId, Item, Plan, PlannedWrite, What};
+use crate::plan::{Change, Crash, Expect, Fleet, HostId, Item, Knobs, Plan, PlannedWrite, What};
 use crate::shrink;
 
 /// Runs that may be spent on the items of one failure, and as many again on making each simpler.
@@ -52,9 +52,16 @@ fn without_node(plan: &Plan, gone: HostId) -> Plan {
         roads.sort_unstable();
         roads.dedup();
     }
-    let fleet = Fleet { seats: seats.collect(), roads, ..plan.fleet.clone() };
+    let mut fleet = Fleet { seats: seats.collect(), roads, ..plan.fleet.clone() };
+    // More copies than there can be would never be acknowledged.
+    let most = (fleet.size() - 1).max(1) as u8;
+    let fit = |knobs: &mut Knobs| knobs.exchange.required_acks = knobs.exchange.required_acks.min(most);
+    fleet.seats.iter_mut().for_each(|seat| fit(&mut seat.knobs));
     let items = plan.items.iter().filter_map(|item| {
         let mut item = Item { host: moved(item.host)?, ..item.clone() };
+        if let What::Configure(knobs) = &mut item.what {
+            fit(knobs);
+        }
         if let Some(other) = item.what.other_mut() {
             *other = moved(*other)?;
         }
@@ -150,7 +157,7 @@ fn simpler(item: &Item) -> Vec<Item> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Knobs, Pace, Shape};
+    use crate::plan::{Pace, Shape};
 
     fn plan(fleet: Fleet, items: Vec<(u8, What)>) -> Plan {
         let items =
@@ -222,6 +229,16 @@ mod tests {
                 assert_eq!(left.items.len(), 1);
             }
         }
+    }
+
+    #[test]
+    fn no_more_copies_are_demanded_than_there_are_nodes() {
+        let mut knobs = Knobs::SMALL;
+        knobs.exchange.required_acks = 2;
+        let plan = plan(Fleet::of(3, knobs), vec![(0, What::Configure(knobs)), (1, write(1))]);
+        let left = without_node(&plan, HostId(2));
+        assert!(left.fleet.seats.iter().all(|seat| seat.knobs.exchange.required_acks == 1));
+        assert!(matches!(left.items[0].what, What::Configure(knobs) if knobs.exchange.required_acks == 1));
     }
 
     #[test]

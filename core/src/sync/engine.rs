@@ -159,7 +159,6 @@ impl Engine {
             engine.member_changed(replica);
         }
         engine.persist(boot, out);
-        engine.adopt(now, out);
         engine
     }
 
@@ -190,7 +189,6 @@ impl Engine {
             self.persist(SyncRecord::Member { replica, member }, out);
         }
         self.turns.end(peer);
-        self.adopt(now, out);
         self.refresh_direct(now, out);
         self.take_held(now, store, out);
     }
@@ -310,9 +308,6 @@ impl Engine {
         if applying.ends_full {
             self.floor_rose(out);
             self.refresh_direct(now, out);
-        }
-        if !self.sessions.contains_key(&applying.peer) {
-            self.adopt(now, out);
         }
         claims_more
     }
@@ -505,10 +500,15 @@ impl Engine {
         self.applies.len()
     }
 
-    /// Whether nothing is here that the vector does not claim.
+    /// Whether nothing is here that the vector does not claim, but for what is left of histories that are closed.
     #[must_use]
     pub fn is_exact(&self, store: &Store) -> bool {
-        store.last_changed() <= self.durable && self.claims.covers_all(&self.state.met)
+        self.is_exact_with(&self.closed(), store)
+    }
+
+    pub(super) fn is_exact_with(&self, closed: &VersionVector, store: &Store) -> bool {
+        let accounted = |dot: Dot| self.claims.covers(dot) || closed.covers(dot);
+        store.last_changed() <= self.durable && self.state.met.iter().all(accounted)
     }
 
     /// Conflicts on record.

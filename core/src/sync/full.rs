@@ -254,6 +254,16 @@ impl Engine {
         Ok(Some(compared))
     }
 
+    /// From here on less is shown than the vector says, until a cut claims the deletions behind the peer's floor as well: they
+    /// are met, and not claimed. Says whether they fit in.
+    pub(super) fn owe_floor(&mut self, peer: PeerId) -> bool {
+        let fits = self.floor_fits(peer);
+        if fits && let Some(them) = self.sessions.get(&peer).and_then(|session| session.them.as_ref()) {
+            self.state.met.join(&them.floor);
+        }
+        fits
+    }
+
     /// Whether a peer whose floor says this may make that the floor here.
     pub(super) fn floor_fits(&mut self, peer: PeerId) -> bool {
         let floor: VersionVector = self

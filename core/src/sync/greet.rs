@@ -15,6 +15,7 @@ use super::message::{Hello, Message, PROTOCOL};
 use super::session::{FullIn, FullOut, Phase};
 use super::state::Judged;
 use super::{ClockPolicy, CloseReason, Effect, Event, Finding, PeerId};
+use crate::context::VersionVector;
 use crate::ids::{Lsn, ReplicaId};
 use crate::limits::MAX_MEMBERS;
 use crate::sink::Sink;
@@ -166,7 +167,7 @@ impl Engine {
             Judged::From(from) => from,
             Judged::Impossible => return self.halt(Finding::LogRollback { durable: self.durable, told: lsn }, out),
         };
-        let exact = self.is_exact(store);
+        let exact = self.is_exact_with(&VersionVector::EMPTY, store);
         let floor = &self.state.floor;
         let stale = |session: &super::session::Session| {
             let them = session.them.as_ref();

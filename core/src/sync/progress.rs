@@ -28,35 +28,25 @@ impl Engine {
         self.diverged.remove(&replica);
         self.member_changed(replica);
         self.persist(SyncRecord::Member { replica, member }, out);
-        self.adopt(now, out);
         self.spread_members(now);
         self.update_acknowledged(now, out);
         Ok(())
     }
 
-    /// Closes the histories of replicas that are gone for good: what is here of them beyond all claims is claimed as it
-    /// stands, unless another member claims as much and can still say so itself.
-    ///
-    /// To be looked at again when a link ends, since one that stands is taken for word of who was at its other end, and when
-    /// somebody has nothing more to send.
-    pub(super) fn adopt(&mut self, now: Now, out: &mut dyn Sink<Effect>) {
+    /// What is here of histories that are closed, beyond all claims: it counts as it stands. It is not claimed, or whoever
+    /// holds more of it would not send that; so it may be open again at any moment.
+    pub(super) fn closed(&self) -> VersionVector {
         if self.claims.covers_all(&self.state.met) {
-            return;
+            return VersionVector::EMPTY;
         }
-        let closed: VersionVector = self.state.members.iter().filter_map(|member| self.is_closed(member)).collect();
-        if closed.is_empty() {
-            return;
-        }
-        covered!("closed_history_adopted");
-        self.claims.join(&closed);
-        self.persist(SyncRecord::Cut(closed), out);
-        self.announce(now);
+        self.state.members.iter().filter_map(|member| self.is_closed(member)).collect()
     }
 
     /// The last operation that is here of a replica, if nobody is left who could say that it may be claimed.
     fn is_closed(&self, (replica, member): (ReplicaId, &Member)) -> Option<Dot> {
         let here = Dot { replica, seq: self.state.met.get(replica) };
-        let mut others = self.state.members.iter().filter(|(other, member)| *other != replica && !member.is_forgotten());
+        let mut others =
+            self.state.members.iter().filter(|(other, member)| *other != replica && !member.is_forgotten());
         let comes = others.any(|(_, member)| member.vector.covers(here));
         let heard = self.sessions.values().any(|session| session.replica() == Some(replica));
         let closed = member.is_forgotten() && here.seq > self.claims.get(replica) && !comes && !heard;
@@ -80,14 +70,9 @@ impl Engine {
         if replica == self.me.replica {
             return;
         }
-        let before = self.state.members.get(replica).map(Member::is_forgotten);
+        let is_new = self.state.members.get(replica).is_none();
         if !self.state.members.join(replica, report) {
             return;
-        }
-        let is_new = before.is_none();
-        let is_forgotten = self.state.members.get(replica).is_some_and(Member::is_forgotten);
-        if is_forgotten && before != Some(true) {
-            self.adopt(now, out);
         }
         self.member_changed(replica);
         self.spread_members(now);

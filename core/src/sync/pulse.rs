@@ -2,30 +2,39 @@
 
 use super::engine::Engine;
 use super::message::{Message, Pulse};
+use super::session::Session;
 use super::{Effect, Event, PeerId};
-use crate::ids::Lsn;
+use crate::context::VersionVector;
 use crate::sink::Sink;
 use crate::store::Store;
 use crate::time::Now;
 
 impl Engine {
-    pub(super) fn pulse(&self, now: Now, number: u64, (feed, waits): (Lsn, bool), store: &Store) -> Pulse {
-        Pulse {
-            number,
-            wall: now.wall,
-            feed,
-            exact: self.is_exact(store),
-            waits,
-            digest: store.live_digest().0,
-            vector: self.claims.clone(),
+    pub(super) fn pulse(&self, now: Now, peer: PeerId, number: u64, store: &Store) -> Pulse {
+        let session = self.sessions.get(&peer);
+        let (feed, waits) = session.map(Session::taken).unwrap_or_default();
+        let (exact, vector) = self.comparable(session, store);
+        Pulse { number, wall: now.wall, feed, exact, waits, digest: store.live_digest().0, vector }
+    }
+
+    /// Whether the state can be compared with that of a peer, and by what it is named. What is left of closed histories is
+    /// not claimed, so the same name may stand for different parts of them, as long as they are on their way.
+    fn comparable(&self, session: Option<&Session>, store: &Store) -> (bool, VersionVector) {
+        let closed = self.closed();
+        let quiet = closed.is_empty() || session.is_some_and(|session| session.is_quiet(store.last_changed()));
+        if quiet && !closed.is_empty() {
+            covered!("closed_history_compared");
         }
+        let exact = quiet && self.is_exact_with(&closed, store);
+        let mut vector = self.claims.clone();
+        vector.join(&closed);
+        (exact, vector)
     }
 
     pub(super) fn ping(&mut self, now: Now, peer: PeerId, store: &Store) -> Option<Message> {
         self.next_number += 1;
         let number = self.next_number;
-        let taken = self.sessions.get(&peer)?.taken();
-        let pulse = self.pulse(now, number, taken, store);
+        let pulse = self.pulse(now, peer, number, store);
         let session = self.sessions.get_mut(&peer)?;
         session.ping.get_or_insert((number, now.mono));
         session.ping_at = now.mono + self.settings.ping_every;
@@ -45,10 +54,8 @@ impl Engine {
         session.acked_lsn = session.acked_lsn.max(pulse.feed);
         session.note_waits(now.mono, pulse.waits);
         let replica = session.replica();
-        if session.is_idle() && !session.mid_walk {
-            self.adopt(now, out);
-        }
-        let comparable = pulse.exact && pulse.vector == self.claims && self.is_exact(store);
+        let (exact, vector) = self.comparable(self.sessions.get(&peer), store);
+        let comparable = pulse.exact && exact && pulse.vector == vector;
         if comparable && pulse.digest != store.live_digest().0 {
             self.divergences += 1;
             self.diverged.extend(replica);

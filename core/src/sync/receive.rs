@@ -180,6 +180,9 @@ impl Engine {
         {
             return self.close(peer, CloseReason::TooManyReplicas, out);
         }
+        if !drops.is_empty() && !self.owe_floor(peer) {
+            return self.close(peer, CloseReason::TooManyReplicas, out);
+        }
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         let Some(them) = session.them.as_ref() else { return };
         session.last_batch = now.mono;

@@ -89,8 +89,7 @@ impl Engine {
             return None;
         }
         if let Some(number) = session.pong_due.take() {
-            let taken = session.taken();
-            return Some(Message::Pong(self.pulse(now, number, taken, store)));
+            return Some(Message::Pong(self.pulse(now, peer, number, store)));
         }
         if core::mem::take(&mut session.direct_due) {
             return Some(Message::Direct(session.direct_told.clone()));

@@ -242,6 +242,12 @@ impl Session {
         self.applying == 0 && self.held.is_empty()
     }
 
+    /// Whether all that the peer had when it last said something is durable here, and all that is here up to `last` there.
+    pub(super) fn is_quiet(&self, last: Lsn) -> bool {
+        let taken = self.is_open() && self.is_idle() && !self.mid_walk;
+        taken && self.settled >= last && self.in_flight() == 0
+    }
+
     pub(super) fn replica(&self) -> Option<ReplicaId> {
         self.them.as_ref().map(|them| them.replica)
     }

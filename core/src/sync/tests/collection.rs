@@ -240,3 +240,43 @@ fn a_member_that_has_nothing_to_say_is_heard() {
         assert!(now - heard < 20 * 60 * 1000, "{at} heard {of} {} s ago", (now - heard) / 1000);
     }
 }
+
+/// C and E hold the same until C learns from A what is deleted. Until A's cut C claims no more than E, and shows less.
+#[test]
+fn what_a_full_exchange_drops_is_no_divergence_before_its_cut() {
+    const A: usize = 0;
+    const C: usize = 1;
+    const E: usize = 2;
+    let mut world = World::new(3, 7, &settings());
+    (0..30).for_each(|number| world.put(A, &format!("k{number:02}"), "v"));
+    world.put(A, "gone", "v");
+    world.connect_all();
+    world.settle();
+    world.cut_all(A);
+    world.delete(A, "gone");
+    for index in [C, E] {
+        world.advance(Duration::from_secs(1));
+        let (now, replica) = (world.now(A), world.replicas[index].identity.replica);
+        drop(world.replicas[A].engine.forget(now, replica, &mut vec![]));
+    }
+    world.settle_for(Duration::from_secs(10));
+    assert_eq!(world.replicas[A].store.tombstones(), 0);
+
+    world.room = 60;
+    world.connect(A, C);
+    while world.replicas[C].get("gone").is_some() {
+        assert!(world.deliver(A, C) | world.deliver(C, A));
+    }
+    for cut_short in [false, true] {
+        if cut_short {
+            world.cut(A, C);
+        }
+        world.advance(Duration::from_secs(13));
+        while world.deliver(C, E) | world.deliver(E, C) {}
+        assert!(!world.replicas[C].engine.is_exact(&world.replicas[C].store), "it shows less than it claims");
+    }
+    world.connect_all();
+    world.settle();
+    assert_eq!(world.values("gone"), vec![None; 3]);
+    world.assert_converged();
+}
