@@ -317,7 +317,8 @@ impl Node {
                 log.submit(now.mono, &mut self.steps);
             }
             if self.steps.is_empty() {
-                return None;
+                // A rebirth that cannot be leaves answers behind, and no steps.
+                return self.outputs.pop_front();
             }
             self.route_steps(now);
         }

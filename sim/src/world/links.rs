@@ -345,8 +345,10 @@ impl Host {
                 stage.tally.mark(Mark::LinkUp);
                 return Ok(());
             }
-            Event::Reborn { .. } if stage.rollbacks => {
+            Event::Reborn { from, .. } if stage.rollbacks => {
                 stage.tally.mark(Mark::Reborn);
+                // Should the node die before it has told anybody, its operators know all the same that nobody bears that name.
+                stage.lost.insert(*from);
                 return Ok(());
             }
             Event::LinkDown { .. } | Event::LinkFailed { .. } | Event::Sync(_) if stage.rollbacks => return Ok(()),

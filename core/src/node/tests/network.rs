@@ -523,10 +523,12 @@ fn forgetting_a_replica_closes_its_history() {
     assert!(network.hosts[0].node.sync_status().exact);
     network.crash(0);
     assert!(network.hosts[0].node.sync_status().exact, "also after a restart");
-    // It comes back all the same: what was left out is found by comparing states.
+    // It comes back all the same, and still sends what was left out.
     network.mend(0, 1);
     network.join(0, 1);
     network.live(60_000);
+    let diverged = |event: &Event| matches!(event, Event::Sync(sync::Event::Diverged { .. }));
+    assert!(!network.hosts.iter().any(|host| host.events.iter().any(diverged)));
     assert_eq!(network.hosts[0].node.store().len(), 300);
     assert_eq!(network.hosts[0].node.store().digest(), network.hosts[1].node.store().digest());
 }

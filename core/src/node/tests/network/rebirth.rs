@@ -1,6 +1,7 @@
 //! Histories that were rolled back or doubled, and how they heal.
 
 use super::*;
+use crate::testing::Failure;
 
 impl Network {
     /// What could be copied out of a data directory at this moment.
@@ -165,4 +166,31 @@ fn writes_during_a_rebirth_are_answered() {
     }
     network.assert_converged();
     assert_eq!(network.value(1, "w399").as_deref(), Some("v"));
+}
+
+/// The disk fails while a write waits for the node's new name: nothing that comes later brings the answer along.
+#[test]
+fn a_write_that_waits_for_a_rebirth_that_cannot_be_is_answered_at_once() {
+    let mut network = Network::of(1);
+    network.put(0, "a", "1");
+    network.settle();
+    let failing = network.put(0, "b", "2");
+    let finding = sync::Finding::Clone(network.replica(0));
+    network.hosts[0].node.begin_rebirth(finding);
+    let parked = network.put(0, "c", "3");
+    let host = &mut network.hosts[0];
+    host.disk.fail(host.disk.journal().len(), Failure::Clean(DiskErrorKind::Io));
+    while network.poll(0) {
+        assert!(
+            !network.poll(0),
+            "whoever is told that there is nothing more does not ask again before the next input"
+        );
+        while let Some(DiskRequest { token, op, .. }) = network.hosts[0].asked.pop_front() {
+            let (now, result) = (network.now(0), network.hosts[0].disk.run(&op));
+            network.hosts[0].node.handle(now, Input::Disk { token, result });
+        }
+    }
+    for request in [failing, parked] {
+        assert!(matches!(network.hosts[0].replies.get(&request), Some(Err(_))), "{request:?}");
+    }
 }
