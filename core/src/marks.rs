@@ -2,7 +2,8 @@
 //!
 //! A path is marked by `covered!("name")`. Without the feature `marks`, which only the simulator turns on, that is nothing, and
 //! this module is empty. With it, each thread counts its own, so that a run on one thread can tell what *it* has met. Cargo turns
-//! it on for whatever is built together with the simulator: build a node for release by itself, with `-p softadastra`.
+//! it on for whatever is built together with the simulator: build a node for release by itself, with `-p softadastra`, and benches
+//! with `-p benches`, which ask the simulator to do without.
 
 #[cfg(feature = "marks")]
 mod counted {

@@ -1,5 +1,7 @@
 //! Rare paths of the engine, marked there by `covered!("name")`: a simulator that never takes one says nothing about it.
 
+use std::collections::BTreeMap;
+
 /// How often a path is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
@@ -43,6 +45,15 @@ pub const RARE: &[(&str, How)] = &[
     ("write_waits_for_a_rebirth", How::Seldom),
     ("writes_refused_for_want_of_room", How::Often),
 ];
+
+/// How often this thread has taken each of them since it last asked; nothing where they are not counted.
+#[must_use]
+pub fn taken() -> BTreeMap<&'static str, u64> {
+    #[cfg(feature = "marks")]
+    return softadastra_core::marks::take();
+    #[cfg(not(feature = "marks"))]
+    BTreeMap::new()
+}
 
 #[cfg(test)]
 mod tests {

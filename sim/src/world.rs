@@ -225,7 +225,7 @@ impl World {
     #[must_use]
     pub fn with(seed: u64, fleet: &Fleet, pace: Pace, keep_trace: bool) -> Self {
         // What this thread did before is not part of this run.
-        drop(softadastra_core::marks::take());
+        drop(crate::paths::taken());
         let mut stage = Stage {
             now: 0,
             seed,
@@ -490,7 +490,7 @@ impl World {
         self.stage.tally.time = self.stage.now;
         crate::told::note(self.stage.trace.hash());
         self.stage.tally.steps = self.stage.steps;
-        self.stage.tally.paths = softadastra_core::marks::take();
+        self.stage.tally.paths = crate::paths::taken();
         Outcome { failure, trace: self.stage.trace, tally: self.stage.tally }
     }
 

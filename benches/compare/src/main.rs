@@ -5,20 +5,24 @@ mod chart;
 mod engine;
 mod engines;
 mod goals;
+mod net;
+mod parts;
 mod plan;
 mod sample;
+mod scenes;
 mod table;
 mod work;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use engine::Fault;
-use plan::Group;
+use parts::Part;
+use plan::{Cell, Group, Kind};
 use table::Results;
 
 /// Compare Softadastra with other engines and with the physical limit of this machine.
@@ -43,6 +47,9 @@ struct Args {
     /// Write the tables into this Markdown file, between its two marks, and the charts beside it
     #[arg(long)]
     write: Option<PathBuf>,
+    /// For the program itself, which starts processes of its own
+    #[arg(long, value_enum, hide = true)]
+    part: Option<Part>,
 }
 
 /// The marks between which `--write` puts the tables.
@@ -50,7 +57,11 @@ const MARKS: (&str, &str) = ("<!-- compare: begin -->", "<!-- compare: end -->")
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    match run(&args) {
+    let done = match args.part {
+        Some(part) => part.play(&args.dir),
+        None => run(&args),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("the comparison ended early: {error}");
@@ -60,6 +71,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), Fault> {
+    let started = Instant::now();
     if !(0.01..=600.0).contains(&args.seconds) {
         return Err("--seconds wants a number from 0.01 to 600".into());
     }
@@ -74,21 +86,30 @@ fn run(args: &Args) -> Result<(), Fault> {
     let bar = ProgressBar::new(u64::from(args.rounds) * cells.len() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:32} {pos}/{len} {eta} left  {msg}")?);
     let mut results = Results::default();
+    let mut failures = Vec::new();
     for round in 1..=args.rounds {
-        for cell in &mut cells {
-            bar.set_message(format!("round {round}: {}, {}", cell.row, cell.column));
-            let dir = tempfile::tempdir_in(home.path())?;
-            let sample = (cell.run)(dir.path(), Duration::from_secs_f64(args.seconds))
-                .map_err(|error| format!("{} ({}): {error}", cell.row, cell.column))?;
-            results.add(cell.group, cell.row, cell.column, sample);
+        cells.retain_mut(|cell| {
+            bar.set_message(format!("round {round}: {}, {}", cell.row, cell.what));
+            let kept = match measure(cell, home.path(), round, args, &mut results) {
+                Ok(()) => true,
+                // Its other rounds would fail as well; what it has measured stands, and the failure beside it.
+                Err(error) => {
+                    let failure = format!("{} ({}) failed in round {round}: {error}", cell.row, cell.what);
+                    bar.println(&failure);
+                    failures.push(failure);
+                    false
+                }
+            };
             bar.inc(1);
-        }
+            kept
+        });
     }
     bar.finish_and_clear();
-    let mut text = format!("{}\n\n", machine(args));
-    if groups.contains(&Group::Puts) {
-        text.push_str(&goals::markdown(&results));
+    let mut text = format!("{}\n\n", machine(args, started));
+    for failure in failures {
+        text.push_str(&format!("{failure}\n\n"));
     }
+    text.push_str(&goals::markdown(&results, groups));
     for group in groups {
         text.push_str(&results.markdown(*group));
     }
@@ -99,8 +120,20 @@ fn run(args: &Args) -> Result<(), Fault> {
     Ok(())
 }
 
+/// One round of a cell, in a directory of its own.
+fn measure(cell: &mut Cell, home: &Path, round: u32, args: &Args, results: &mut Results) -> Result<(), Fault> {
+    if round > cell.rounds {
+        return Ok(());
+    }
+    let dir = tempfile::tempdir_in(home)?;
+    for figure in (cell.run)(dir.path(), Duration::from_secs_f64(args.seconds))? {
+        results.add(cell.group, round, figure);
+    }
+    Ok(())
+}
+
 /// What the figures were taken on, and how.
-fn machine(args: &Args) -> String {
+fn machine(args: &Args, started: Instant) -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");
     let cpu =
@@ -110,10 +143,12 @@ fn machine(args: &Args) -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let versions: Vec<_> = engines::peers().iter().map(|peer| format!("{} {}", peer.name, peer.version)).collect();
     format!(
-        "{cpu}, {cores} cores, load average {load} at the end; {}. Medians of {} rounds of {} s.",
+        "{cpu}, {cores} cores, load average {load} at the end; {}. Medians of {} rounds of {} s; ratios are taken \
+         within each round. The run took {} minutes.",
         versions.join(", "),
         args.rounds,
-        args.seconds
+        args.seconds,
+        started.elapsed().as_secs().div_ceil(60)
     )
 }
 
@@ -124,9 +159,13 @@ fn write(path: &Path, groups: &[Group], results: &Results, text: &str) -> Result
     let folder = path.with_extension("");
     std::fs::create_dir_all(&folder)?;
     let mut pictures = String::new();
-    for group in groups {
+    for group in groups.iter().filter(|group| group.kind() != Kind::Figures) {
         let name = group.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
-        std::fs::write(folder.join(format!("{name}.svg")), chart::svg(results, *group)?)?;
+        let picture = match group.kind() {
+            Kind::Curves => chart::curves(results, *group)?,
+            _ => chart::bars(results, *group)?,
+        };
+        std::fs::write(folder.join(format!("{name}.svg")), picture)?;
         let folder = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         pictures.push_str(&format!("![{}]({folder}/{name}.svg)\n\n", group.title()));
     }

@@ -1,24 +1,20 @@
 //! Which cells a run measures: every engine under every workload, as closures that the runner calls round by round.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
 use std::time::Duration;
 
 use clap::ValueEnum;
 
-use crate::engine::{Contender, Engine, Fault, Promise};
-use crate::engines::{SOFTADASTRA, baseline, peers};
+use crate::engine::Fault;
 use crate::sample::Sample;
-use crate::work::reads::Reading;
-use crate::work::{open, puts, reads};
+use crate::scenes;
 
 /// Workloads that belong together: one table, one chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Group {
     /// Durable writes of 16 + 100 bytes; each client commits for itself.
     Puts,
-    /// Durable writes of 16 + 1024 bytes; each client commits for itself.
+    /// Durable writes of larger values; each client commits for itself.
     LargePuts,
     /// Durable writes of 16 + 100 bytes; the application gathers 64 for each commit.
     Batches,
@@ -28,8 +24,46 @@ pub(crate) enum Group {
     Gets,
     /// Scans of 100 entries among a million.
     Scans,
-    /// Opening a directory of a million keys again.
+    /// Opening a directory of a million records again.
     Open,
+    /// Memory for each key, and for each operation that waits to be delivered.
+    Memory,
+    /// What the log takes on disk while a few keys are written again and again.
+    LogSize,
+    /// From one node to another: streams, what waited during a partition, bytes on the wire.
+    Replication,
+    /// From a put on one node until it is visible on another.
+    Visible,
+    /// Many nodes: how often an operation crosses a link.
+    Fleet,
+    /// The work for each step beside the number of keys.
+    GrowthKeys,
+    /// The work for each step beside the number of operations that wait for a peer.
+    GrowthPending,
+    /// The work for each step beside the number of other replicas ever heard of.
+    GrowthReplicas,
+    /// The work for each step beside the number of linked peers.
+    GrowthPeers,
+    /// A node that has nothing to do. Takes two minutes.
+    Idle,
+    /// The size and the start of the program.
+    Binary,
+}
+
+/// What the figures of a group are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Operations a second: the more the better, with latencies and device bytes if they are of interest.
+    Rates {
+        /// Show latencies.
+        latency: bool,
+        /// Show bytes that reached the device.
+        device: bool,
+    },
+    /// Whatever the columns say.
+    Figures,
+    /// A curve for each row: the columns are what grows.
+    Curves,
 }
 
 impl Group {
@@ -38,14 +72,44 @@ impl Group {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Puts => "Durable put, 16 + 100 bytes, each client commits for itself (per second)",
-            Self::LargePuts => "Durable put, 16 + 1024 bytes, each client commits for itself (per second)",
+            Self::LargePuts => "Durable put of larger values, each client commits for itself (per second)",
             Self::Batches => {
                 "Durable put, 16 + 100 bytes, the application gathers 64 for each commit (puts per second)"
             }
             Self::Unsynced => "Put of 16 + 100 bytes, answered before it is synced (per second)",
             Self::Gets => "Random get among a million keys of 16 + 100 bytes (per second)",
             Self::Scans => "Scan of 100 entries among a million (per second)",
-            Self::Open => "Open a directory of a million keys again (per second)",
+            Self::Open => "Open a directory of a million records of 16 + 100 bytes again, files in the page cache",
+            Self::Memory => "Resident memory, 16 + 100 bytes each",
+            Self::LogSize => "Files of the log while a few keys are written again and again, a million writes",
+            Self::Replication => "From one node to another over loopback, 16 + 100 bytes, values that do not compress",
+            Self::Visible => "From a put on one node until it is visible on another, nothing else going on",
+            Self::Fleet => "Many nodes, 20,000 writes spread over all that write",
+            Self::GrowthKeys => "Nanoseconds of the core for each step, by keys",
+            Self::GrowthPending => "Nanoseconds of the core for each step, by operations that wait for a silent peer",
+            Self::GrowthReplicas => "Nanoseconds of the core for each step, by other replicas known",
+            Self::GrowthPeers => "Nanoseconds of the core for each step, by linked peers",
+            Self::Idle => "A node with a million keys and 8 linked peers, nobody writes, watched for 30 s",
+            Self::Binary => "The program as it is released",
+        }
+    }
+
+    /// What its figures are.
+    #[must_use]
+    pub(crate) const fn kind(self) -> Kind {
+        match self {
+            Self::Puts | Self::LargePuts => Kind::Rates { latency: true, device: true },
+            Self::Gets | Self::Scans => Kind::Rates { latency: true, device: false },
+            Self::Batches | Self::Unsynced => Kind::Rates { latency: false, device: false },
+            Self::GrowthKeys | Self::GrowthPending | Self::GrowthReplicas | Self::GrowthPeers => Kind::Curves,
+            Self::Open
+            | Self::Memory
+            | Self::LogSize
+            | Self::Replication
+            | Self::Visible
+            | Self::Fleet
+            | Self::Idle
+            | Self::Binary => Kind::Figures,
         }
     }
 }
@@ -54,6 +118,8 @@ impl Group {
 pub(crate) const ASYNC: &str = "Softadastra, async client";
 /// The name of the blocking client's row.
 pub(crate) const BLOCKING: &str = "Softadastra, blocking client";
+/// The name of the rows of a whole node.
+pub(crate) const NODE: &str = "Softadastra";
 /// The name of the group-commit baseline's row.
 pub(crate) const LOOP: &str = "event-loop group commit (limit)";
 /// The name of the raw baseline's row.
@@ -61,133 +127,96 @@ pub(crate) const RAW: &str = "raw write + fdatasync (limit)";
 /// The name of the ordered map's row.
 pub(crate) const MAP: &str = "ordered map alone (limit)";
 
-type Run = Box<dyn FnMut(&Path, Duration) -> Result<Sample, Fault>>;
+/// One figure that a round of a cell gave.
+pub(crate) struct Figure {
+    /// Its row: an engine.
+    pub(crate) row: &'static str,
+    /// Its column: how many clients, or what was measured.
+    pub(crate) column: &'static str,
+    /// What was measured.
+    pub(crate) sample: Sample,
+}
+
+impl Figure {
+    /// A plain number.
+    #[must_use]
+    pub(crate) fn of(row: &'static str, column: &'static str, value: f64) -> Self {
+        Self { row, column, sample: Sample::of(value) }
+    }
+}
+
+type Run = Box<dyn FnMut(&Path, Duration) -> Result<Vec<Figure>, Fault>>;
 
 /// One engine under one workload.
 pub(crate) struct Cell {
     /// Whose table it is in.
     pub(crate) group: Group,
-    /// Its row: an engine.
+    /// Who is measured.
     pub(crate) row: &'static str,
-    /// Its column: how many clients, say.
-    pub(crate) column: &'static str,
+    /// What is measured, in a word, for whoever waits.
+    pub(crate) what: &'static str,
+    /// It is measured in no more rounds than these: what takes long and varies little.
+    pub(crate) rounds: u32,
     /// Measures one round in an empty directory.
     pub(crate) run: Run,
+}
+
+impl Cell {
+    /// A cell of one figure.
+    #[must_use]
+    pub(crate) fn one(
+        group: Group,
+        row: &'static str,
+        column: &'static str,
+        mut run: impl FnMut(&Path, Duration) -> Result<Sample, Fault> + 'static,
+    ) -> Self {
+        let run: Run = Box::new(move |dir, time| Ok(vec![Figure { row, column, sample: run(dir, time)? }]));
+        Self { group, row, what: column, rounds: u32::MAX, run }
+    }
+
+    /// A scene that gives several figures.
+    #[must_use]
+    pub(crate) fn scene(
+        group: Group,
+        row: &'static str,
+        what: &'static str,
+        mut run: impl FnMut(&Path) -> Result<Vec<Figure>, Fault> + 'static,
+    ) -> Self {
+        Self { group, row, what, rounds: u32::MAX, run: Box::new(move |dir, _| run(dir)) }
+    }
+
+    /// The same in at most so many rounds.
+    #[must_use]
+    pub(crate) fn at_most(self, rounds: u32) -> Self {
+        Self { rounds, ..self }
+    }
 }
 
 /// All cells of these groups, in an order that changes the engine from cell to cell.
 #[must_use]
 pub(crate) fn cells(groups: &[Group], home: &Path) -> Vec<Cell> {
-    let peers = peers();
+    let engines = scenes::engines::Engines::new(home);
     let mut cells = Vec::new();
     for group in groups {
         match group {
-            Group::Puts => put_cells(&mut cells, &peers, *group, 100, &[(1, "1"), (8, "8"), (64, "64"), (256, "256")]),
-            Group::LargePuts => put_cells(&mut cells, &peers, *group, 1024, &[(1, "1"), (64, "64")]),
-            Group::Batches => {
-                for contender in everyone(&peers) {
-                    cells.push(Cell {
-                        group: *group,
-                        row: row(contender),
-                        column: "1 writer",
-                        run: Box::new(move |dir, time| puts::batches(contender, dir, 64, time)),
-                    });
-                }
+            Group::Puts | Group::LargePuts | Group::Batches | Group::Unsynced | Group::Gets | Group::Scans => {
+                engines.cells(*group, &mut cells);
             }
-            Group::Unsynced => unsynced_cells(&mut cells, &peers),
-            Group::Gets => read_cells(&mut cells, &peers, home, *group, Reading::Get),
-            Group::Scans => read_cells(&mut cells, &peers, home, *group, Reading::Scan),
-            Group::Open => open_cells(&mut cells, &peers, home),
+            Group::Open => {
+                engines.cells(*group, &mut cells);
+                scenes::opening::cells(home, &mut cells);
+            }
+            Group::Memory => scenes::memory::cells(&mut cells),
+            Group::LogSize => scenes::log_size::cells(&mut cells),
+            Group::Replication => scenes::replication::cells(&mut cells),
+            Group::Visible => scenes::visible::cells(&mut cells),
+            Group::Fleet => scenes::fleet::cells(&mut cells),
+            Group::GrowthKeys | Group::GrowthPending | Group::GrowthReplicas | Group::GrowthPeers => {
+                scenes::growth::cells(*group, &mut cells);
+            }
+            Group::Idle => scenes::idle::cells(&mut cells),
+            Group::Binary => scenes::binary::cells(&mut cells),
         }
     }
     cells
-}
-
-fn everyone(peers: &[Contender]) -> impl Iterator<Item = Contender> {
-    std::iter::once(SOFTADASTRA).chain(peers.iter().copied())
-}
-
-fn row(contender: Contender) -> &'static str {
-    if contender.name == SOFTADASTRA.name { BLOCKING } else { contender.name }
-}
-
-fn put_cells(
-    cells: &mut Vec<Cell>,
-    peers: &[Contender],
-    group: Group,
-    value: usize,
-    clients: &[(usize, &'static str)],
-) {
-    for &(count, column) in clients {
-        if count == 1 {
-            cells.push(Cell { group, row: RAW, column, run: Box::new(baseline::raw) });
-        }
-        let run: Run = Box::new(move |dir, time| baseline::event_loop(dir, count, value, time));
-        cells.push(Cell { group, row: LOOP, column, run });
-        let run: Run = Box::new(move |dir, time| puts::tasks(dir, Promise::Synced, (count, value), time));
-        cells.push(Cell { group, row: ASYNC, column, run });
-        for contender in everyone(peers) {
-            let run: Run =
-                Box::new(move |dir, time| puts::blocking(contender, dir, Promise::Synced, (count, value), time));
-            cells.push(Cell { group, row: row(contender), column, run });
-        }
-    }
-}
-
-fn unsynced_cells(cells: &mut Vec<Cell>, peers: &[Contender]) {
-    let (group, column) = (Group::Unsynced, "1 writer");
-    cells.push(Cell { group, row: MAP, column, run: Box::new(|dir, time| baseline::map(dir, 100, time)) });
-    for (count, column) in [(1, "1 writer"), (64, "64 clients")] {
-        let run: Run = Box::new(move |dir, time| puts::tasks(dir, Promise::Unsynced, (count, 100), time));
-        cells.push(Cell { group, row: ASYNC, column, run });
-    }
-    for contender in everyone(peers) {
-        let run: Run = Box::new(move |dir, time| puts::blocking(contender, dir, Promise::Unsynced, (1, 100), time));
-        cells.push(Cell { group, row: row(contender), column, run });
-    }
-}
-
-/// Engines that were filled once and are used by many cells.
-type Filled = Arc<Mutex<BTreeMap<&'static str, Arc<dyn Engine>>>>;
-
-fn filled(all: &Filled, contender: Contender, home: &Path) -> Result<(PathBuf, Arc<dyn Engine>), Fault> {
-    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
-    let dir = home.join(format!("filled-{}", contender.name));
-    if let Some(engine) = all.get(contender.name) {
-        return Ok((dir, Arc::clone(engine)));
-    }
-    std::fs::create_dir_all(&dir)?;
-    let engine = reads::filled(contender, &dir, Promise::Synced)?;
-    all.insert(contender.name, Arc::clone(&engine));
-    Ok((dir, engine))
-}
-
-fn read_cells(cells: &mut Vec<Cell>, peers: &[Contender], home: &Path, group: Group, reading: Reading) {
-    let all = Filled::default();
-    for (load, column) in [((1, false), "1 reader"), ((2, false), "2 readers"), ((1, true), "1 reader, 1 writer")] {
-        for contender in everyone(peers) {
-            let (all, home) = (Arc::clone(&all), home.to_path_buf());
-            let run: Run = Box::new(move |_, time| {
-                let (dir, engine) = filled(&all, contender, &home)?;
-                reads::read(&engine, &dir, reading, load, time)
-            });
-            cells.push(Cell { group, row: row(contender), column, run });
-        }
-    }
-}
-
-fn open_cells(cells: &mut Vec<Cell>, peers: &[Contender], home: &Path) {
-    for contender in everyone(peers) {
-        let dir = home.join(format!("closed-{}", contender.name));
-        let run: Run = Box::new(move |_, _| {
-            if !dir.exists() {
-                std::fs::create_dir_all(&dir)?;
-                open::fill(contender, &dir)?;
-                // The first opening may still have to tidy up after the filling; it is not what is measured.
-                open::again(contender, &dir)?;
-            }
-            open::again(contender, &dir)
-        });
-        cells.push(Cell { group: Group::Open, row: row(contender), column: "1 M keys", run });
-    }
 }

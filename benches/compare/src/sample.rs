@@ -15,14 +15,23 @@ pub(crate) fn latencies() -> Histogram<u64> {
 /// One round of one cell.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
-    /// Operations a second.
-    pub(crate) rate: f64,
+    /// Operations a second, or whatever else the column says.
+    pub(crate) value: f64,
     /// Microseconds of each operation; empty where single ones were not timed.
     pub(crate) latency: Histogram<u64>,
     /// Bytes written to the device per operation, by anybody on this machine; `None` where the kernel does not tell.
     pub(crate) device: Option<f64>,
-    /// Microseconds of processor time per operation, of all threads of this program, in user mode and in the kernel.
-    pub(crate) cpu: f64,
+    /// Microseconds of processor time per operation, of all threads of this program, in user mode and in the kernel;
+    /// `None` where it was not counted.
+    pub(crate) cpu: Option<f64>,
+}
+
+impl Sample {
+    /// A figure of which nothing else is known.
+    #[must_use]
+    pub(crate) fn of(value: f64) -> Self {
+        Self { value, latency: latencies(), device: None, cpu: None }
+    }
 }
 
 /// Measures one round.
@@ -72,10 +81,10 @@ impl Stopwatch {
         let operations = self.operations.max(1) as f64;
         let device = self.device.and_then(|device| device.written()).map(|bytes| bytes as f64);
         Sample {
-            rate: self.operations as f64 / seconds,
+            value: self.operations as f64 / seconds,
             latency: self.latency,
             device: device.map(|bytes| bytes / operations),
-            cpu: cpu / operations,
+            cpu: Some(cpu / operations),
         }
     }
 }

@@ -15,7 +15,11 @@ use crate::work::Keys;
 /// Bytes of the zero-filled file that the baselines write round and round in.
 const SPACE: u64 = 64 << 20;
 
-fn zeroed(dir: &Path) -> Result<File, Fault> {
+/// A file of zeros to write round and round in.
+///
+/// # Errors
+/// Those of the disk.
+pub(crate) fn zeroed(dir: &Path) -> Result<File, Fault> {
     let file = File::options().read(true).write(true).create(true).truncate(true).open(dir.join("raw"))?;
     let zeros = vec![0; 1 << 20];
     for at in (0..SPACE).step_by(zeros.len()) {

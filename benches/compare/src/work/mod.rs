@@ -29,11 +29,31 @@ impl Keys {
 
     /// The next key.
     pub(crate) fn next(&mut self) -> Key {
+        key(self.draw() % Self::SPACE)
+    }
+
+    /// A number below `bound`, which is not 0.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        (self.draw() % bound as u64) as usize
+    }
+
+    fn draw(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        key(self.0 % Self::SPACE)
+        self.0
     }
+}
+
+/// The numbers below [`Keys::SPACE`], each once, in no order.
+#[must_use]
+pub(crate) fn shuffled() -> Vec<u64> {
+    let mut order = Keys::new(5);
+    let mut numbers: Vec<u64> = (0..Keys::SPACE).collect();
+    for at in (1..numbers.len()).rev() {
+        numbers.swap(at, order.below(at + 1));
+    }
+    numbers
 }
 
 /// The key of a number: numbers in order give keys in order.

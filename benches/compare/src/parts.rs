@@ -1,0 +1,136 @@
+//! Parts of scenes that are played by a process of their own, because its memory, its processor time and its files are
+//! what is measured. The program starts itself again; the two speak in lines.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use clap::ValueEnum;
+
+use crate::engine::Fault;
+use crate::scenes;
+
+/// What a process of this program can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// Holds a million keys in a node, and says what memory each takes.
+    KeysInNode,
+    /// Holds a million keys in an ordered map, and says what memory each takes.
+    KeysInMap,
+    /// Writes to a few keys what nobody takes, and says what memory each write takes.
+    Pending,
+    /// Passes on between others.
+    Relay,
+    /// Holds a million keys and has nothing to do.
+    IdleNode,
+    /// Are linked to it and have nothing to do.
+    IdlePeers,
+}
+
+impl Part {
+    /// Plays it, in this process, to its end.
+    ///
+    /// # Errors
+    /// Those of what it does.
+    pub(crate) fn play(self, dir: &Path) -> Result<(), Fault> {
+        match self {
+            Self::KeysInNode => scenes::memory::keys_in_node(dir),
+            Self::KeysInMap => scenes::memory::keys_in_map(),
+            Self::Pending => scenes::memory::pending(),
+            Self::Relay => scenes::fleet::relay(dir),
+            Self::IdleNode => scenes::idle::node(dir),
+            Self::IdlePeers => scenes::idle::peers(),
+        }
+    }
+}
+
+/// A process that plays a part. It ends when this is dropped.
+pub(crate) struct Player {
+    child: Child,
+    orders: ChildStdin,
+    lines: BufReader<ChildStdout>,
+    part: Part,
+}
+
+impl Player {
+    /// Starts it on a directory.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(crate) fn start(part: Part, dir: &Path) -> Result<Self, Fault> {
+        let name = part.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(["--part", &name, "--dir"])
+            .arg(dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let orders = child.stdin.take().ok_or("a process without stdin")?;
+        let lines = BufReader::new(child.stdout.take().ok_or("a process without stdout")?);
+        Ok(Self { child, orders, lines, part })
+    }
+
+    /// The next line it says.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub(crate) fn hear(&mut self) -> Result<String, Fault> {
+        let mut line = String::new();
+        if self.lines.read_line(&mut line)? == 0 {
+            return Err(format!("the process that plays {:?} has ended early", self.part).into());
+        }
+        Ok(line.trim_end().to_owned())
+    }
+
+    /// The next line it says, as a number.
+    ///
+    /// # Errors
+    /// When it has ended, or says something else.
+    pub(crate) fn number(&mut self) -> Result<f64, Fault> {
+        Ok(self.hear()?.parse()?)
+    }
+
+    /// Tells it something.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub(crate) fn tell(&mut self, line: &str) -> Result<(), Fault> {
+        writeln!(self.orders, "{line}")?;
+        Ok(self.orders.flush()?)
+    }
+
+    /// Its process.
+    #[must_use]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+/// Says something to the process that has started this one.
+pub(crate) fn say(what: impl std::fmt::Display) {
+    println!("{what}");
+}
+
+/// What the process that has started this one says next; `None` when it has ended.
+pub(crate) fn listen() -> Option<String> {
+    let mut line = String::new();
+    let read = std::io::stdin().read_line(&mut line).ok()?;
+    (read > 0).then(|| line.trim_end().to_owned())
+}
+
+/// Resident memory of a process, in bytes.
+///
+/// # Errors
+/// Where the system does not say.
+pub(crate) fn resident(process: u32) -> Result<f64, Fault> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/statm"))?;
+    let pages: f64 = text.split(' ').nth(1).ok_or("no resident memory in statm")?.parse()?;
+    Ok(pages * rustix::param::page_size() as f64)
+}

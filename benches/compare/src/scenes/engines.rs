@@ -1,0 +1,130 @@
+//! Softadastra beside other engines on one machine: writes, reads, scans.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::engine::{Contender, Engine, Fault, Promise};
+use crate::engines::{SOFTADASTRA, baseline, peers};
+use crate::plan::{ASYNC, BLOCKING, Cell, Group, LOOP, MAP, RAW};
+use crate::work::reads::Reading;
+use crate::work::{open, puts, reads};
+
+/// Clients and bytes of a value, and the name of the column.
+type Load = ((usize, usize), &'static str);
+
+const SMALL: &[Load] = &[((1, 100), "1"), ((8, 100), "8"), ((64, 100), "64"), ((256, 100), "256")];
+const LARGE: &[Load] =
+    &[((1, 1024), "1 KiB, 1 client"), ((64, 1024), "1 KiB, 64 clients"), ((1, 64 << 10), "64 KiB, 1 client")];
+
+/// Engines that were filled once and are used by many cells.
+type Filled = Arc<Mutex<BTreeMap<&'static str, Arc<dyn Engine>>>>;
+
+/// The engines that can be had.
+pub(crate) struct Engines {
+    peers: Vec<Contender>,
+    home: PathBuf,
+    filled: Filled,
+}
+
+impl Engines {
+    /// Looks for them; `home` is where they may keep what several cells share.
+    #[must_use]
+    pub(crate) fn new(home: &Path) -> Self {
+        Self { peers: peers(), home: home.to_owned(), filled: Filled::default() }
+    }
+
+    /// The cells of a group of theirs.
+    pub(crate) fn cells(&self, group: Group, cells: &mut Vec<Cell>) {
+        match group {
+            Group::LargePuts => self.puts(cells, group, LARGE),
+            Group::Batches => cells.extend(self.everyone().map(|contender| {
+                Cell::one(group, row(contender), "1 writer", move |dir, time| puts::batches(contender, dir, 64, time))
+            })),
+            Group::Unsynced => self.unsynced(cells),
+            Group::Gets => self.reads(cells, group, Reading::Get),
+            Group::Scans => self.reads(cells, group, Reading::Scan),
+            Group::Open => self.open(cells),
+            _ => self.puts(cells, group, SMALL),
+        }
+    }
+
+    fn everyone(&self) -> impl Iterator<Item = Contender> {
+        std::iter::once(SOFTADASTRA).chain(self.peers.iter().copied())
+    }
+
+    fn puts(&self, cells: &mut Vec<Cell>, group: Group, loads: &'static [Load]) {
+        for &((clients, value), column) in loads {
+            if column == "1" {
+                cells.push(Cell::one(group, RAW, column, baseline::raw));
+            }
+            cells
+                .push(Cell::one(group, LOOP, column, move |dir, time| baseline::event_loop(dir, clients, value, time)));
+            let load = (clients, value);
+            cells.push(Cell::one(group, ASYNC, column, move |dir, time| puts::tasks(dir, Promise::Synced, load, time)));
+            for contender in self.everyone() {
+                cells.push(Cell::one(group, row(contender), column, move |dir, time| {
+                    puts::blocking(contender, dir, Promise::Synced, load, time)
+                }));
+            }
+        }
+    }
+
+    fn unsynced(&self, cells: &mut Vec<Cell>) {
+        let (group, column) = (Group::Unsynced, "1 writer");
+        cells.push(Cell::one(group, MAP, column, |dir, time| baseline::map(dir, 100, time)));
+        for (clients, column) in [(1, "1 writer"), (64, "64 clients")] {
+            cells.push(Cell::one(group, ASYNC, column, move |dir, time| {
+                puts::tasks(dir, Promise::Unsynced, (clients, 100), time)
+            }));
+        }
+        for contender in self.everyone() {
+            cells.push(Cell::one(group, row(contender), column, move |dir, time| {
+                puts::blocking(contender, dir, Promise::Unsynced, (1, 100), time)
+            }));
+        }
+    }
+
+    fn reads(&self, cells: &mut Vec<Cell>, group: Group, reading: Reading) {
+        for (load, column) in [((1, false), "1 reader"), ((2, false), "2 readers"), ((1, true), "1 reader, 1 writer")] {
+            for contender in self.everyone() {
+                let (filled, home) = (Arc::clone(&self.filled), self.home.clone());
+                cells.push(Cell::one(group, row(contender), column, move |_, time| {
+                    let (dir, engine) = once_filled(&filled, contender, &home)?;
+                    reads::read(&engine, &dir, reading, load, time)
+                }));
+            }
+        }
+    }
+
+    fn open(&self, cells: &mut Vec<Cell>) {
+        for contender in self.everyone() {
+            let dir = self.home.join(format!("closed-{}", contender.name));
+            cells.push(Cell::one(Group::Open, contender.name, open::MILLISECONDS, move |_, _| {
+                if !dir.exists() {
+                    std::fs::create_dir_all(&dir)?;
+                    open::fill(contender, &dir)?;
+                    // The first opening may still have to tidy up after the filling; it is not what is measured.
+                    open::again(contender, &dir)?;
+                }
+                open::again(contender, &dir)
+            }));
+        }
+    }
+}
+
+fn row(contender: Contender) -> &'static str {
+    if contender.name == SOFTADASTRA.name { BLOCKING } else { contender.name }
+}
+
+fn once_filled(all: &Filled, contender: Contender, home: &Path) -> Result<(PathBuf, Arc<dyn Engine>), Fault> {
+    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = home.join(format!("filled-{}", contender.name));
+    if let Some(engine) = all.get(contender.name) {
+        return Ok((dir, Arc::clone(engine)));
+    }
+    std::fs::create_dir_all(&dir)?;
+    let engine = reads::filled(contender, &dir, Promise::Synced)?;
+    all.insert(contender.name, Arc::clone(&engine));
+    Ok((dir, engine))
+}
