@@ -169,7 +169,7 @@ pub struct Status {
     pub tombstones: u64,
     /// Bytes of keys and values.
     pub live_bytes: u64,
-    /// Order-independent digest of the contents, 128 bits.
+    /// Order-independent digest of the keys that have a value, 128 bits.
     pub digest: u128,
     /// The log; `None` when everything is kept in memory.
     pub wal: Option<WalStatus>,

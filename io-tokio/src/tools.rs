@@ -39,7 +39,7 @@ pub struct Content {
     pub tombstones: u64,
     /// Bytes of keys and values.
     pub live_bytes: u64,
-    /// Order-independent digest of the contents, 128 bits.
+    /// Order-independent digest of the keys that have a value, 128 bits.
     pub digest: u128,
 }
 
@@ -92,7 +92,7 @@ pub(crate) async fn inspect_log(wal: PathBuf) -> Result<Inspection, Error> {
         keys: content.store().len() as u64,
         tombstones: content.store().tombstones() as u64,
         live_bytes: content.store().live_bytes(),
-        digest: content.store().digest().0,
+        digest: content.store().live_digest().0,
     });
     Ok(Inspection { path: wal, report, content })
 }

@@ -176,7 +176,7 @@ impl Node {
                 keys: self.store.len(),
                 tombstones: self.store.tombstones(),
                 live_bytes: self.store.live_bytes(),
-                digest: self.store.digest(),
+                digest: self.store.live_digest(),
             },
             log: self.journal.log().map(Wal::status),
             published: self.published,

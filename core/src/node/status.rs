@@ -73,7 +73,7 @@ pub struct StoreStatus {
     pub tombstones: usize,
     /// Bytes of live keys and values.
     pub live_bytes: u64,
-    /// Equal on nodes of equal content.
+    /// Equal on nodes of equal content. What was deleted has no part in it: nodes do not forget that at the same moment.
     pub digest: Digest,
 }
 

@@ -286,6 +286,20 @@ fn what_was_answered_is_there_after_a_power_cut() {
     assert_eq!(bench.node.status().replica, replica, "a restart goes on with the same history");
 }
 
+/// Nodes forget deletions at different moments.
+#[test]
+fn the_digest_tells_nothing_of_what_was_deleted() {
+    let mut bench = Bench::new();
+    let empty = bench.node.status().store.digest;
+    bench.put("k", "v");
+    bench.run();
+    assert_ne!(bench.node.status().store.digest, empty);
+    bench.node.write(bench.now, vec![delete("k")]).unwrap();
+    bench.run();
+    let store = bench.node.status().store;
+    assert_eq!((store.digest, store.tombstones), (empty, 1));
+}
+
 #[test]
 fn a_failed_sync_leaves_the_write_invisible_and_the_node_readable() {
     let mut bench = Bench::new();
