@@ -53,6 +53,9 @@ pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+/// The greatest length of a varint.
+pub const MAX_VARINT_LEN: usize = varint_len(u64::MAX);
+
 /// The encoded length of `value`.
 #[must_use]
 pub const fn varint_len(value: u64) -> usize {

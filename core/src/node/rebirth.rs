@@ -93,7 +93,7 @@ impl Node {
         let renaming = Renaming { from: self.history.replica, above, to: ReplicaId(self.dice.next_id()), at: now.wall };
         let node = self.history.node.clone();
         renaming.rename(&mut self.store);
-        let state = renaming.rename_state(node.clone(), self.engine.state_at(self.published));
+        let state = renaming.rename_state(node.clone(), self.engine.state_at(self.published).into_owned());
 
         covered!("history_renamed");
         self.history.replica = renaming.to;

@@ -135,6 +135,7 @@ impl Rebuild {
 impl Replay for Rebuild {
     fn head(&mut self, at: Lsn, head: Bytes) -> Result<ReplicaId, DecodeError> {
         let (history, state) = History::decode_head(&head)?;
+        let state = state.detached();
         let replica = history.replica;
         self.history = Some(history);
         self.state = state.keeping_both(self.keeps_both);

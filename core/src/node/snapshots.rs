@@ -74,9 +74,9 @@ impl Node {
         if self.snapshots.running || !able || !(asked || grown) || self.rebirth.is_some() {
             return;
         }
-        let head = self.history.encode_head(self.published_reach, &self.engine.state_at(self.published));
+        let head = Bytes::from(self.history.encode_head(self.published_reach, &self.engine.state_at(self.published)));
         // Whatever peers have said: the log is removed in favour of nothing that cannot be read again.
-        if head.len() > MAX_PART_BODY || History::decode_head(&Bytes::copy_from_slice(&head)).is_err() {
+        if head.len() > MAX_PART_BODY || History::decode_head(&head).is_err() {
             self.snapshots.not_before = now.mono + PAUSE_AFTER_FAILURE;
             self.fail_snapshot_requests("what peers have said of themselves does not fit into a snapshot");
             return;

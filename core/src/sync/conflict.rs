@@ -9,13 +9,18 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::clock::Stamp;
-use crate::codec::{DecodeError, Fault, Reader, put_blob, put_varint};
+use crate::codec::{DecodeError, Fault, MAX_VARINT_LEN, Reader, put_blob, put_varint};
 use crate::context::VersionVector;
 use crate::ids::{Dot, ReplicaId};
 use crate::limits::MAX_VALUE_LEN;
 use crate::op::{Body, Marks, Operation};
 use crate::store::Entry;
 use crate::time::WallTime;
+
+/// Replica, seq, stamp, length of the context, flags, length of the value.
+const FIXED_BOUND: usize = 16 + 8 + 1 + 4 * MAX_VARINT_LEN;
+/// Replica and seq of one entry of a context.
+const CONTEXT_BOUND: usize = 16 + MAX_VARINT_LEN;
 
 /// What to do about a conflict.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,6 +77,12 @@ impl Version {
         Self { dot: op.dot, stamp: op.stamp, context: op.context.clone(), body, resolution: op.marks.resolution }
     }
 
+    /// The same, with bytes of its own.
+    fn detached(self) -> Self {
+        let body = self.body.value().map_or(Body::Delete, |value| Body::Put(copied(value)));
+        Self { body, ..self }
+    }
+
     /// The operation as it was issued, apart from marks that only its issuer needs.
     pub(super) fn operation(&self, key: &Bytes) -> Operation {
         Operation {
@@ -117,6 +128,11 @@ impl Met {
             covered!("equal_resolutions_collapse");
         }
         (!collapse).then(|| Self { key: copied(&op.key), local, remote })
+    }
+
+    /// The same, with bytes of its own.
+    pub(super) fn detached(self) -> Self {
+        Self { key: copied(&self.key), local: self.local.detached(), remote: self.remote.detached() }
     }
 
     /// Whether the version that came in wins the merge.
@@ -194,6 +210,11 @@ pub struct Conflict {
     pub outcome: Outcome,
 }
 
+/// The greatest length of [`put_version`], without the value.
+pub(super) fn encoded_bound(version: &Version) -> usize {
+    FIXED_BOUND + version.context.len() * CONTEXT_BOUND
+}
+
 /// What is kept must not keep the message or block alive that it came in.
 pub(super) fn copied(bytes: &Bytes) -> Bytes {
     Bytes::copy_from_slice(bytes)
@@ -221,7 +242,7 @@ pub(super) fn take_version(reader: &mut Reader<'_>) -> Result<Version, DecodeErr
     let flags = reader.u8("conflict flags")?;
     let body = match flags & 1 {
         0 => Body::Delete,
-        _ => Body::Put(copied(&reader.blob(MAX_VALUE_LEN, "conflict value")?)),
+        _ => Body::Put(reader.blob(MAX_VALUE_LEN, "conflict value")?),
     };
     Ok(Version { dot: Dot { replica, seq }, stamp, context, body, resolution: flags & 2 != 0 })
 }

@@ -9,8 +9,8 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::conflict::{Conflict, Met, Outcome, Policy, copied, put_version, take_version};
-use crate::codec::{DecodeError, Fault, Reader, put_blob, put_varint};
+use super::conflict::{Conflict, Met, Outcome, Policy, encoded_bound, put_version, take_version};
+use crate::codec::{DecodeError, Fault, MAX_VARINT_LEN, Reader, put_blob, put_varint};
 use crate::ids::Dot;
 use crate::limits::MAX_KEY_LEN;
 use crate::op::Operation;
@@ -192,7 +192,20 @@ impl Conflicts {
         }
     }
 
+    /// The same, with bytes of its own: see [`Self::decode`].
+    pub(super) fn detached(self) -> Self {
+        let mut detached = Self { total: self.total, ..Self::default() };
+        for conflict in self.all.into_values() {
+            detached.insert(Conflict { met: conflict.met.detached(), ..conflict });
+        }
+        detached
+    }
+
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        // At once: growing step by step takes up to three times as much, and there may be much of it.
+        let versions = self.all.values().flat_map(|Conflict { met, .. }| [&met.local, &met.remote]);
+        let least = 3 * MAX_VARINT_LEN + self.all.len() * (2 * MAX_VARINT_LEN + 9);
+        out.reserve(least + self.settled.bytes + self.open.bytes + versions.map(encoded_bound).sum::<usize>());
         put_varint(out, self.total);
         put_varint(out, self.all.len() as u64);
         for Conflict { id, met, at, outcome } in self.all.values() {
@@ -209,6 +222,7 @@ impl Conflicts {
         }
     }
 
+    /// Keys and values are parts of what is read: who keeps them detaches them.
     pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let mut conflicts = Self { total: reader.varint("conflicts")?, ..Self::default() };
         let count = reader.varint("conflicts")?;
@@ -224,7 +238,7 @@ impl Conflicts {
                 2 => Outcome::Open,
                 _ => return Err(DecodeError { field: "conflict outcome", fault: Fault::FromTheFuture }),
             };
-            let key = copied(&reader.blob(MAX_KEY_LEN, "conflict key")?);
+            let key = reader.blob(MAX_KEY_LEN, "conflict key")?;
             let local = take_version(reader)?;
             let remote = take_version(reader)?;
             if conflicts.all.contains_key(&id) {

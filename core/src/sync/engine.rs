@@ -1,6 +1,7 @@
 //! The engine: facts about links and the log go in here; what peers say is taken in by `receive`, what they are sent is
 //! composed by `send`.
 
+use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::vec::Vec;
@@ -483,12 +484,12 @@ impl Engine {
     /// The state as of what is published, for the head of a snapshot. Applications that the log has taken up to `at`
     /// are in it.
     #[must_use]
-    pub fn state_at(&self, at: Lsn) -> State {
-        let mut state = self.state.clone();
+    pub fn state_at(&self, at: Lsn) -> Cow<'_, State> {
+        let mut state = Cow::Borrowed(&self.state);
         for applying in self.applies.iter().filter(|applying| applying.lsn.is_some_and(|lsn| lsn <= at)) {
-            state.met.join(&applying.met);
+            state.to_mut().met.join(&applying.met);
             for record in &applying.records {
-                state.apply(record);
+                state.to_mut().apply(record);
             }
         }
         state

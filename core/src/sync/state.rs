@@ -267,7 +267,13 @@ impl State {
         self.conflicts.encode(out);
     }
 
-    /// Reads what [`Self::encode`] wrote; nothing may follow.
+    /// The same, with bytes of its own.
+    #[must_use]
+    pub fn detached(self) -> Self {
+        Self { conflicts: self.conflicts.detached(), ..self }
+    }
+
+    /// Reads what [`Self::encode`] wrote; nothing may follow. What is to be kept is [detached](Self::detached) from `bytes`.
     ///
     /// # Errors
     /// [`DecodeError`] when the bytes are not a well-formed state of a version this software knows.

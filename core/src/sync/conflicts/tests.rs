@@ -125,3 +125,29 @@ fn the_same_meeting_is_recorded_once_and_the_record_survives_its_encoding() {
     record.retain(|met| met.key != "k1");
     assert_eq!((record.iter().len(), record.open(), record.total()), (1, 0, 2));
 }
+
+/// A snapshot begins with the record, and is encoded and read again while all else goes on.
+#[test]
+fn encoding_takes_its_room_at_once_and_checking_copies_nothing() {
+    for count in [1, 30, 33, 66] {
+        let mut record = Conflicts::default();
+        for seq in 1..=count {
+            record.note(&met(seq, 20_000), Policy::LastWriteWins).unwrap();
+        }
+        let mut encoded = Vec::new();
+        record.encode(&mut encoded);
+        assert!(encoded.capacity() - encoded.len() < 200 * (1 + count as usize), "{} unused", encoded.capacity());
+
+        let bytes = Bytes::from(encoded);
+        let within = |part: &Bytes| bytes.as_ptr_range().contains(&part.as_ptr());
+        let values = |record: &Conflicts| -> Vec<Bytes> {
+            let versions = record.iter().flat_map(|conflict| [&conflict.met.local, &conflict.met.remote]);
+            versions.filter_map(|version| version.body.value().cloned()).collect()
+        };
+        let read = Conflicts::decode(&mut Reader::new(&bytes)).unwrap();
+        assert!(values(&read).iter().all(within));
+        let kept = read.detached();
+        assert_eq!(kept, record);
+        assert!(!values(&kept).iter().any(within) && !kept.iter().any(|conflict| within(&conflict.met.key)));
+    }
+}
