@@ -1,6 +1,8 @@
 //! The commands of discovery, and nodes that find each other: on one machine, and on hosts of their own.
 
 #[cfg(target_os = "linux")]
+mod browser;
+#[cfg(target_os = "linux")]
 mod hosts;
 #[cfg(target_os = "linux")]
 mod lab;
@@ -14,20 +16,20 @@ use crate::network::{holds, shows};
 use crate::support::Place;
 
 /// Announces often, so that a test need not wait.
-fn quick() -> Vec<&'static str> {
+pub(crate) fn quick() -> Vec<&'static str> {
     let times = ["discovery_interval=1s", "discovery_stale_after=2s", "discovery_expire_after=4s"];
     times.into_iter().fold(vec!["--discovery"], |all, time| [all, vec!["--set", time]].concat())
 }
 
 /// A node that has founded a network.
-fn founded(name: &str) -> Place {
+pub(crate) fn founded(name: &str) -> Place {
     let place = Place::of(name);
     place.run(&["ticket"]).ok();
     place
 }
 
 /// A node enters the network of another. Its ticket says nowhere to dial.
-fn joined(place: &Place, network: &Place) {
+pub(crate) fn joined(place: &Place, network: &Place) {
     let ticket = network.run(&["ticket", "--json"]).data("softadastra.ticket/1");
     assert_eq!(ticket["addresses"], json!([]));
     place.run_with(&["join", "-"], ticket["ticket"].as_str().unwrap().as_bytes()).ok();
@@ -52,12 +54,12 @@ fn nodes(place: &Place) -> Vec<Value> {
 }
 
 /// A UDP port that nobody has, for discovery on the loopback interface.
-fn port() -> String {
+pub(crate) fn port() -> String {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     format!("discovery_port={}", socket.local_addr().unwrap().port())
 }
 
-fn on_loopback(port: &str) -> Vec<&str> {
+pub(crate) fn on_loopback(port: &str) -> Vec<&str> {
     vec!["--listen", "127.0.0.1:0", "--set", "discovery_interfaces=lo", "--set", port]
 }
 

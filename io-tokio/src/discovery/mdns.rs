@@ -1,9 +1,10 @@
 //! The node in the lists of services that others browse: mDNS and DNS-SD (RFC 6762, RFC 6763). It is shown there, and
 //! nothing that is heard there is believed.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use if_addrs::Interface;
 use mdns_sd::{DaemonEvent, IfKind, IfPredicate, ServiceDaemon, ServiceInfo};
 use softadastra_core::ids::NodeId;
 use softadastra_core::transport::identity::NodeKey;
@@ -27,27 +28,38 @@ pub(crate) struct Listing {
 }
 
 /// Where a node can be reached, as far as a list of services can say.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Reach {
     port: u16,
-    /// `None` for every address of the machine.
-    address: Option<IpAddr>,
+    /// One address; an unspecified one for every address of the machine of its family, the IPv6 one for all of both.
+    address: IpAddr,
 }
 
 /// The first address that others reach, else one on loopback, which is listed there alone.
 fn reach(listening: &[SocketAddr]) -> Option<Reach> {
     let is_loopback = |at: &&SocketAddr| at.ip().to_canonical().is_loopback();
     let at = listening.iter().find(|at| !is_loopback(at)).or_else(|| listening.first())?;
-    Some(Reach { port: at.port(), address: (!at.ip().is_unspecified()).then_some(at.ip().to_canonical()) })
+    Some(Reach { port: at.port(), address: at.ip().to_canonical() })
 }
 
-/// Which interfaces to use: those chosen, else all; never loopback for what others reach.
-fn interfaces(reach: &Reach, chosen: &[String]) -> Vec<IfKind> {
-    match reach.address {
-        Some(IpAddr::V4(address)) if address.is_loopback() => vec![IfKind::LoopbackV4],
-        Some(IpAddr::V6(address)) if address.is_loopback() => vec![IfKind::LoopbackV6],
-        _ if chosen.is_empty() => vec![IfKind::Predicate(IfPredicate::new(|one| !one.is_loopback()))],
-        _ => chosen.iter().map(|one| one.parse().map_or_else(|_| IfKind::Name(one.clone()), IfKind::Addr)).collect(),
+impl Reach {
+    fn is_everywhere(self) -> bool {
+        self.address.is_unspecified()
+    }
+
+    /// Whether mDNS is spoken at this address of the machine: on the interfaces chosen, if any are; never on loopback about
+    /// what others reach.
+    fn speaks(self, interface: &str, address: IpAddr, chosen: &[String]) -> bool {
+        if self.address.is_loopback() {
+            return address.is_loopback() && address.is_ipv4() == self.address.is_ipv4();
+        }
+        let is_chosen = |one: &String| one == interface || one.parse() == Ok(address);
+        !address.is_loopback() && (chosen.is_empty() || chosen.iter().any(is_chosen))
+    }
+
+    /// Whether links are taken at this address of the machine, by its family.
+    fn takes_links(self, address: IpAddr) -> bool {
+        self.address == IpAddr::V6(Ipv6Addr::UNSPECIFIED) || address.is_ipv4() == self.address.is_ipv4()
     }
 }
 
@@ -67,16 +79,20 @@ impl Listing {
         let failed = |error: mdns_sd::Error| error.to_string();
         let daemon = ServiceDaemon::new().map_err(failed)?;
         daemon.disable_interface(IfKind::All).map_err(failed)?;
-        daemon.enable_interface(interfaces(&reach, chosen)).map_err(failed)?;
+        let chosen = chosen.to_vec();
+        let spoken = move |one: &Interface| reach.speaks(&one.name, one.ip(), &chosen);
+        daemon.enable_interface(IfKind::Predicate(IfPredicate::new(spoken))).map_err(failed)?;
         let key = key.to_string();
         // A name of its own: that of the machine may be looked after by another program.
         let host = format!("softadastra-{}.local.", key.get(..16).unwrap_or(&key));
         let text = [("key", key.as_str()), ("v", "1")];
-        let addresses: Vec<IpAddr> = reach.address.into_iter().collect();
+        let addresses: Vec<IpAddr> = (!reach.is_everywhere()).then_some(reach.address).into_iter().collect();
         let mut service =
             ServiceInfo::new(SERVICE, node.as_str(), &host, &addresses[..], reach.port, &text[..]).map_err(failed)?;
-        if reach.address.is_none() {
+        if reach.is_everywhere() {
             service = service.enable_addr_auto();
+            let listed = IfPredicate::new(move |one| reach.takes_links(one.ip()));
+            service.set_interfaces(vec![IfKind::Predicate(listed)]);
         }
         let name = service.get_fullname().to_owned();
         let told = daemon.monitor().map_err(failed)?;
@@ -134,12 +150,29 @@ mod tests {
 
     #[test]
     fn others_are_told_of_what_they_reach() {
-        let any = Reach { port: 2, address: None };
-        assert_eq!(reach(&[at("127.0.0.1:1"), at("0.0.0.0:2")]), Some(any));
-        let one = Reach { port: 3, address: Some("192.0.2.7".parse().unwrap()) };
+        let any = reach(&[at("127.0.0.1:1"), at("0.0.0.0:2")]).unwrap();
+        assert_eq!(any, Reach { port: 2, address: "0.0.0.0".parse().unwrap() });
+        let one = Reach { port: 3, address: "192.0.2.7".parse().unwrap() };
         assert_eq!(reach(&[at("192.0.2.7:3"), at("[::]:4")]), Some(one));
-        let here = reach(&[at("127.0.0.1:1")]).unwrap();
-        assert!(matches!(interfaces(&here, &["eth0".to_owned()])[..], [IfKind::LoopbackV4]), "loopback stays here");
         assert_eq!(reach(&[]), None);
+    }
+
+    #[test]
+    fn a_node_is_listed_where_it_takes_links_and_nowhere_else() {
+        let all = ["127.0.0.1", "::1", "192.0.2.7", "fe80::1"];
+        let listed_at = |listening: &str, chosen: &[&str]| -> Vec<&str> {
+            let chosen: Vec<String> = chosen.iter().map(|one| (*one).to_owned()).collect();
+            let reach = reach(&[at(listening)]).unwrap();
+            let listed = |address| reach.speaks("eth0", address, &chosen) && reach.takes_links(address);
+            all.into_iter().filter(|one| listed(one.parse().unwrap())).collect()
+        };
+        assert_eq!(listed_at("0.0.0.0:1", &[]), ["192.0.2.7"]);
+        assert_eq!(listed_at("[::]:1", &[]), ["192.0.2.7", "fe80::1"], "both families are taken there");
+        assert_eq!(listed_at("[fe80::1]:1", &[]), ["fe80::1"]);
+        assert_eq!(listed_at("0.0.0.0:1", &["eth0"]), ["192.0.2.7"]);
+        assert_eq!(listed_at("[::]:1", &["fe80::1"]), ["fe80::1"]);
+        assert_eq!(listed_at("[::]:1", &["eth1"]), [] as [&str; 0]);
+        assert_eq!(listed_at("127.0.0.1:1", &["eth0"]), ["127.0.0.1"], "loopback stays here");
+        assert_eq!(listed_at("[::1]:1", &[]), ["::1"]);
     }
 }

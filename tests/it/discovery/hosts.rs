@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::browser::{Browser, Listed};
 use super::lab::Lab;
 use super::{converge, founded, joined, nodes, quick, shows};
 use crate::support::Place;
@@ -117,4 +118,28 @@ fn a_host_without_a_network_says_so_and_finds_others_when_there_is_one() {
     lab.ip("a", &["link", "set", "dev", "eth0", "up"]);
     sees(&a, "b", "is found", |node| node["state"] == "available" && node["connected"] == false);
     shows(&a, &["status"], "softadastra.status/1", "all is well", |data| data["discovery"]["error"].is_null());
+}
+
+#[test]
+fn a_browser_of_services_on_another_host_lists_a_node_where_it_can_be_reached() {
+    let Some(lab) = Lab::of(&["till", "desk"]) else { return };
+    let Some(browser) = Browser::on(&lab, "desk", "_softadastra._tcp") else { return };
+    let (listed, silent) = (founded("listed"), founded("silent"));
+    let _silent = lab.start("till", &silent, &["--listen", "0.0.0.0:4445"]);
+    let node = lab.start("till", &listed, &["--listen", "0.0.0.0:4444", "--set", "discovery_mdns=true"]);
+    let info = listed.run(&["node", "info", "--json"]).data("softadastra.node/1");
+    let key = format!("\"key={}\"", info["public_key"].as_str().unwrap());
+    // Nobody is listed unasked, and nobody where he takes no links.
+    let only_at = |all: &[Listed], at: &str| {
+        !all.is_empty() && all.iter().all(|one| one.name == "listed" && one.at == at && one.text.contains(&key))
+    };
+    browser.shows("the node is listed", |all| only_at(all, "10.77.0.1 4444"));
+
+    // Another address is listed when it is noticed.
+    lab.ip("till", &["addr", "del", "10.77.0.1/24", "dev", "eth0"]);
+    lab.ip("till", &["addr", "add", "10.77.0.33/24", "brd", "+", "dev", "eth0"]);
+    browser.shows("its new address is listed", |all| only_at(all, "10.77.0.33 4444"));
+
+    assert_eq!(node.stop().code, 0);
+    browser.shows("it is gone", <[Listed]>::is_empty);
 }

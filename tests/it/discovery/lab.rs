@@ -1,5 +1,6 @@
 //! Hosts with network stacks of their own on one switch: network namespaces of Linux. Nothing outside of them is touched.
 
+use std::ffi::OsStr;
 use std::io::{self, Write as _};
 use std::net::UdpSocket;
 use std::os::fd::AsFd as _;
@@ -85,11 +86,18 @@ impl Lab {
         self.ip("switch", &["link", "set", "dev", &cable(host), "up"]);
     }
 
+    /// A program on a host.
+    pub(super) fn command(&self, host: &str, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name(host)]).arg(program);
+        command
+    }
+
     /// Starts a node on a host.
     pub(super) fn start(&self, host: &str, place: &Place, options: &[&str]) -> Node {
         let node = place.command(&["--json", "node", "start"]);
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.name(host)]).arg(node.get_program()).args(node.get_args()).args(options);
+        let mut command = self.command(host, node.get_program());
+        command.args(node.get_args()).args(options);
         for (name, value) in node.get_envs() {
             match value {
                 Some(value) => command.env(name, value),
