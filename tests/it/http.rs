@@ -9,6 +9,7 @@ use serde_json::Value;
 use softadastra::http::metrics::{FAMILIES, Kind};
 
 use self::exposition::Exposition;
+use crate::discovery;
 use crate::operations::table;
 use crate::support::{Node, Place};
 
@@ -137,6 +138,33 @@ fn peers_are_told_one_by_one() {
     crate::sync::until("the link is down", || {
         site.get("/metrics").1.contains("softadastra_peer_up{peer=\"shop\"} 0\n")
     });
+    node.stop();
+}
+
+#[test]
+fn nodes_that_discovery_has_found_are_told_by_their_state() {
+    let (till, desk) = (discovery::founded("till"), Place::of("desk"));
+    discovery::joined(&desk, &till);
+    let port = discovery::port();
+    let options = [discovery::on_loopback(&port), discovery::quick()].concat();
+    let node = till.start_with(&[&options[..], &["--http", "127.0.0.1:0"]].concat());
+    let other = desk.start_with(&options);
+    let site = Site::of(&till);
+    let told =
+        |state: &str| site.get("/metrics").1.contains(&format!("softadastra_found_nodes{{state=\"{state}\"}} 1\n"));
+    crate::sync::until("it is found", || told("available"));
+    let all = scraped(&site);
+    assert_eq!(all.value("softadastra_discovery_running"), 1.0);
+    assert_eq!(all.value("softadastra_discovery_hindered"), 0.0);
+    let (received, believed) =
+        (all.value("softadastra_datagrams_received_total"), all.value("softadastra_datagrams_believed_total"));
+    assert!(believed >= 1.0 && received >= believed, "{all:?}");
+    let (status, _, overview) = site.with_token("GET /v1/console");
+    let overview: Value = serde_json::from_str(&overview).unwrap();
+    assert_eq!((status, &overview["found"]["total"]), (200, &Value::from(1)));
+    assert_eq!(overview["found"]["nodes"][0]["node_id"], "desk");
+    other.stop();
+    crate::sync::until("its goodbye is told", || told("expired"));
     node.stop();
 }
 

@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use super::Site;
 use super::history::Sample;
-use crate::control::answer::{Conflict, Conflicts, Node, Outbox, Peers, Side, Status};
-use crate::control::backend::{Backend as _, Delivering as _, Peering as _};
+use crate::control::answer::{Conflict, Conflicts, Discovered, DiscoveredNode, Node, Outbox, Peers, Side, Status};
+use crate::control::backend::{Backend as _, Delivering as _, Discovering as _, Peering as _};
 use crate::control::{Fault, Local};
 use crate::logging::Remembered;
 
@@ -25,6 +25,9 @@ const SCRIPTS: [(&str, &str); 3] = [
     ("/charts.js", include_str!("console/charts.js")),
 ];
 const ICON: &str = include_str!("console/icon.svg");
+
+/// The most found nodes that are shown, those that are there first.
+const MOST_FOUND: usize = 100;
 
 /// The most conflicts that are shown, open ones and the latest first.
 const MOST_CONFLICTS: usize = 50;
@@ -53,12 +56,20 @@ struct Overview {
     /// Why it is not ready, if it is not.
     doubt: Option<String>,
     peers: Peers,
+    found: Found,
     outbox: Outbox,
     conflicts: Shown,
     /// Samples after the moment that was asked for.
     history: Vec<Sample>,
     /// Log lines after the number that was asked for.
     lines: Vec<Remembered>,
+}
+
+/// Some of the nodes that discovery has found.
+#[derive(Debug, Serialize)]
+struct Found {
+    total: u64,
+    nodes: Vec<DiscoveredNode>,
 }
 
 /// Some of the conflicts.
@@ -91,11 +102,19 @@ async fn look(local: &mut Local, history: Vec<Sample>, lines: Vec<Remembered>) -
         status: local.status().await?,
         doubt: super::is_ready(&local.client().status()?).err(),
         peers: local.peers().await?,
+        found: found(local.discovered().await?),
         outbox: local.outbox().await?,
         conflicts: shown(local.conflicts().await?),
         history,
         lines,
     })
+}
+
+fn found(Discovered { mut nodes, .. }: Discovered) -> Found {
+    let total = nodes.len() as u64;
+    nodes.sort_by_key(|node| node.state == "expired");
+    nodes.truncate(MOST_FOUND);
+    Found { total, nodes }
 }
 
 fn shown(Conflicts { total, mut conflicts }: Conflicts) -> Shown {

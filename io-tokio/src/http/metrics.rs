@@ -12,7 +12,7 @@ use crate::control::{Fault, Local};
 use crate::data_dir::free_bytes;
 use crate::logging::Recent;
 use crate::measures::Measures;
-use crate::model::{NodeState, PeerInfo, Status, SyncState};
+use crate::model::{DiscoveryState, FoundNode, FoundState, NodeState, PeerInfo, Status, SyncState};
 
 /// The most peers that are told one by one.
 const MOST_PEERS: usize = 256;
@@ -134,6 +134,11 @@ pub const FAMILIES: &[Family] = &[
         "How far the clock of the peer is ahead of this node's.",
     ),
     family("softadastra_peer_silent_seconds", Gauge, &["peer"], "Time since anything was heard of the peer."),
+    family("softadastra_discovery_running", Gauge, &[], "1 while discovery is wanted."),
+    family("softadastra_discovery_hindered", Gauge, &[], "1 while something keeps datagrams from coming or going."),
+    family("softadastra_found_nodes", Gauge, &["state"], "Nodes on record of discovery: available, stale or expired."),
+    family("softadastra_datagrams_received_total", Counter, &[], "Datagrams that discovery received."),
+    family("softadastra_datagrams_believed_total", Counter, &[], "Of these, those of nodes of this network."),
     family("softadastra_log_lines_total", Counter, &["level"], "Log lines by their level: error, warn or info."),
     family("softadastra_log_lines_held_back_total", Counter, &[], "Log lines that only said again what was said."),
     family("process_resident_memory_bytes", Gauge, &[], "Memory of the process."),
@@ -178,6 +183,7 @@ pub async fn render(local: &Local, recent: &Recent, open: bool) -> Result<String
     text.one("softadastra_conflicts_open", &[], open_conflicts as u64);
     text.one("softadastra_transport_running", &[], u64::from(client.transport_running()));
     of_peers(&mut text, &peers);
+    of_discovery(&mut text, &client.discovery_state()?, &client.discovered()?);
     let ([errors, warnings, others], held_back) = recent.counts();
     for (level, count) in [("error", errors), ("warn", warnings), ("info", others)] {
         text.one("softadastra_log_lines_total", &[level], count);
@@ -264,4 +270,15 @@ fn of_peers(text: &mut Text, peers: &[PeerInfo]) {
         }
         text.one("softadastra_peer_silent_seconds", labels, peer.silent_for.as_secs_f64());
     }
+}
+
+fn of_discovery(text: &mut Text, state: &DiscoveryState, found: &[FoundNode]) {
+    text.one("softadastra_discovery_running", &[], u64::from(state.running));
+    text.one("softadastra_discovery_hindered", &[], u64::from(state.trouble.is_some()));
+    for state in [FoundState::Available, FoundState::Stale, FoundState::Expired] {
+        let count = found.iter().filter(|node| node.state == state).count();
+        text.one("softadastra_found_nodes", &[state.as_str()], count as u64);
+    }
+    text.one("softadastra_datagrams_received_total", &[], state.counters.received);
+    text.one("softadastra_datagrams_believed_total", &[], state.counters.believed);
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Site;
 use super::browser::Browser;
+use crate::discovery;
 use crate::support::{Node, Place};
 
 /// Two nodes with data, a peer that is gone, and a conflict that waits for a decision.
@@ -19,7 +20,9 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let (shop, till) = (Place::of("shop-main-street"), Place::of("till-1"));
-        let policy = ["--set", "conflict_policy=keep_both", "--listen", "127.0.0.1:0"];
+        let port = discovery::port();
+        let policy =
+            [&discovery::on_loopback(&port)[..], &discovery::quick(), &["--set", "conflict_policy=keep_both"]].concat();
         let first = shop.start_with(&[&policy[..], &["--http", "127.0.0.1:0"]].concat());
         let second = till.start_with(&policy);
         let ticket =
@@ -37,6 +40,7 @@ impl Scene {
         shop.run(&["connect", "till-1"]).ok();
         crate::sync::until("the conflict is on record", || open_conflicts(&shop) == 1);
         shop.run(&["connect", "127.0.0.1:9"]).ok();
+        crate::sync::until("the till is found", || shop.run(&["discovery", "list"]).out().contains("till-1"));
         let site = Site::of(&shop);
         Self { shop, till, _nodes: [first, second], site }
     }
@@ -89,6 +93,9 @@ fn a_browser_shows_the_node_and_settles_a_conflict() {
         until_shown(&browser, shown);
     }
     assert_eq!(browser.run("return document.querySelectorAll('#keys td.key').length"), 20);
+    let found = browser.run("return document.getElementById('found').innerText").as_str().unwrap().to_owned();
+    assert!(found.contains("till-1") && found.contains("available") && found.contains("linked"), "{found}");
+    until_shown(&browser, "This node announces itself and hears others.");
     browser.run("document.getElementById('more').click()");
     until_shown(&browser, "order/0030");
 

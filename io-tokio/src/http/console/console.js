@@ -79,7 +79,7 @@ function state(name, text) {
 
 const STATE_TEXTS = { ready: "ready", no_room: "no room on the disk", degraded: "degraded", closing: "closing" };
 
-function show({ node, status, doubt, peers, outbox, conflicts, history: samples, lines }) {
+function show({ node, status, doubt, peers, found, outbox, conflicts, history: samples, lines }) {
   document.title = `${node.node_id} · Softadastra`;
   at("name").textContent = node.node_id;
   at("identity").textContent =
@@ -93,6 +93,7 @@ function show({ node, status, doubt, peers, outbox, conflicts, history: samples,
   tiles(status, peers, conflicts);
   charts();
   showPeers(peers);
+  showFound(status.discovery, found);
   showOutbox(outbox);
   showConflicts(conflicts);
   details(node, status);
@@ -176,6 +177,29 @@ function showPeers({ transport, accepted, peers }) {
 }
 
 const empty = (columns, text) => make("tr", {}, make("td", { class: "empty", colspan: columns }, text));
+
+// ---- found nodes
+
+const MODES = { announce: "This node announces itself and hears others", listen: "This node hears others and is seen by nobody" };
+const FOUND_TONES = { available: "good", stale: "warn", expired: "bad" };
+
+function showFound({ running, mode, error, auto_connect: dials }, { total, nodes }) {
+  at("found-count").textContent = total ? count(total) : "";
+  const dialled = dials ? "; whoever is found is dialled" : "";
+  at("discovery").textContent = running
+    ? error ? `Hindered: ${error.message}. ${error.next}` : `${MODES[mode] ?? mode}${dialled}.`
+    : "Discovery is off: addresses are given by hand.";
+  at("discovery").classList.toggle("bad", Boolean(running && error));
+  at("found-box").hidden = !running && !nodes.length;
+  const row = (found) => make("tr", {},
+    make("td", { class: "peer" }, found.node_id),
+    make("td", {}, make("span", { class: "pill", "data-tone": FOUND_TONES[found.state] }, found.state)),
+    make("td", { class: "link" }, found.connected ? "linked" : "–"),
+    make("td", { class: "key" }, found.addresses.join(", ") || "takes no links"));
+  const key = nodes.map(({ node_id: name, state: how, connected, addresses }) => [name, how, connected, addresses]);
+  const none = "Nobody is heard. Only nodes of this network are found.";
+  fill(at("found").tBodies[0], key, () => (nodes.length ? nodes.map(row) : [empty(4, none)]));
+}
 
 // ---- outbox
 
