@@ -83,6 +83,7 @@ pub mod disk;
 mod driver;
 pub mod events;
 mod founding;
+mod held_dir;
 pub mod http;
 mod link_end;
 pub mod lock;

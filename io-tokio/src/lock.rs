@@ -1,15 +1,18 @@
 //! One process at a time on a data directory.
 
 use std::borrow::Cow;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use softadastra_core::error::{Code, Error};
 use softadastra_core::transport::ticket::Ticket;
+
+use crate::held_dir::{HeldDir, same};
 
 /// Name of the lock file in a data directory.
 pub const LOCK_FILE: &str = "LOCK";
@@ -17,11 +20,19 @@ pub const LOCK_FILE: &str = "LOCK";
 /// The most bytes of a holder's text that are believed.
 const MAX_TEXT: usize = 512;
 
+/// How often the lock file may be exchanged while it is being locked.
+const MAX_EXCHANGES: u32 = 16;
+
 /// The exclusive right to a data directory, held by the kernel's word (`flock`): it ends with the process, however
 /// that ends, and a lock file left behind means nothing.
+///
+/// Locked are the directory itself, which nobody can remove and make anew unseen, and the file in it, which earlier
+/// versions ask for, and which holds where a file system locks no directories.
 #[derive(Debug)]
 pub struct DirLock {
-    file: File,
+    file: Option<File>,
+    dir: Arc<HeldDir>,
+    _whole: Option<File>,
     /// The text in the file is ours.
     ours: bool,
 }
@@ -39,62 +50,123 @@ impl DirLock {
     /// Takes the lock of `dir`, without waiting, and leaves word in the lock file of who holds it.
     ///
     /// # Errors
-    /// [`Code::Locked`] naming the holder; [`Code::IoError`] when the file cannot be opened or locked.
+    /// [`Code::Locked`] naming the holder; [`Code::IoError`] when the directory or the file cannot be opened or locked.
     pub fn acquire(dir: &Path) -> Result<Self, Error> {
-        let path = dir.join(LOCK_FILE);
-        // Not truncated here: until the lock is ours, the text is another's.
-        let mut how = OpenOptions::new();
-        how.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let mut file = how.open(&path).map_err(|error| failed("opening", &path, &error))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(locked(dir, read_holder(&mut file).as_ref())),
-            Err(error) => return Err(failed("locking", &path, &error.into())),
+        let held = HeldDir::open(dir).map_err(|error| failed("opening", dir, &error))?;
+        let whole = take_whole(&held, FlockOperation::NonBlockingLockExclusive)?;
+        let mut file = take_file(&held)?;
+        let ours = is_ours_alone(&file);
+        if ours {
+            let text = format!("{}\n{}\n", std::process::id(), own_command());
+            let written = file.set_len(0).and_then(|()| file.write_all(text.as_bytes()));
+            if let Err(error) = written {
+                // The lock holds without it. A full disk must not keep anybody from reading what is there.
+                tracing::debug!(%error, dir = %dir.display(), "the lock file does not name its holder");
+            }
         }
-        let text = format!("{}\n{}\n", std::process::id(), own_command());
-        let written = file.set_len(0).and_then(|()| file.write_all(text.as_bytes()));
-        if let Err(error) = written {
-            // The lock holds without it. A full disk must not keep anybody from reading what is there.
-            tracing::debug!(%error, path = %path.display(), "the lock file does not name its holder");
-        }
-        Ok(Self { file, ours: true })
+        Ok(Self { file: Some(file), dir: Arc::new(held), _whole: whole, ours })
     }
 
     /// Keeps others from taking the lock of `dir` while it is only read, and changes nothing there. `None` when there is
-    /// no lock file, as in a directory that was never opened.
+    /// no such directory.
     ///
     /// # Errors
-    /// [`Code::Locked`] naming the holder; [`Code::IoError`] when the file cannot be opened or locked.
+    /// [`Code::Locked`] naming the holder; [`Code::IoError`] when the directory or the file cannot be opened or locked.
     pub fn share(dir: &Path) -> Result<Option<Self>, Error> {
-        let path = dir.join(LOCK_FILE);
-        let mut file = match File::open(&path) {
-            Ok(file) => file,
+        const SHARED: FlockOperation = FlockOperation::NonBlockingLockShared;
+        let held = match HeldDir::open(dir) {
+            Ok(held) => held,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed("opening", dir, &error)),
+        };
+        let whole = take_whole(&held, SHARED)?;
+        let path = dir.join(LOCK_FILE);
+        let mut file = match held.open_file(LOCK_FILE, OFlags::RDONLY | OFlags::NOFOLLOW) {
+            Ok(file) => Some(file),
+            // As in a directory that was never opened.
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(failed("opening", &path, &error)),
         };
-        match flock(&file, FlockOperation::NonBlockingLockShared) {
-            Ok(()) => Ok(Some(Self { file, ours: false })),
-            Err(Errno::WOULDBLOCK) => Err(locked(dir, read_holder(&mut file).as_ref())),
-            Err(error) => Err(failed("locking", &path, &error.into())),
+        match file.as_mut().map(|file| (flock(&*file, SHARED), file)) {
+            None | Some((Ok(()), _)) => Ok(Some(Self { file, dir: Arc::new(held), _whole: whole, ours: false })),
+            Some((Err(Errno::WOULDBLOCK), file)) => Err(locked(dir, read_holder(file).as_ref())),
+            Some((Err(error), _)) => Err(failed("locking", &path, &error.into())),
         }
     }
 
     /// Who holds `dir` at this moment, if anybody. `None` also when that cannot be told.
     #[must_use]
     pub fn holder(dir: &Path) -> Option<Holder> {
-        let mut file = File::open(dir.join(LOCK_FILE)).ok()?;
+        let mut file = open_to_read(dir).ok()?;
         match flock(&file, FlockOperation::NonBlockingLockShared) {
             Err(Errno::WOULDBLOCK) => read_holder(&mut file),
             Ok(()) | Err(_) => None,
         }
     }
+
+    /// The directory.
+    pub(crate) fn dir(&self) -> &Arc<HeldDir> {
+        &self.dir
+    }
+}
+
+fn open_to_read(dir: &Path) -> std::io::Result<File> {
+    HeldDir::open(dir)?.open_file(LOCK_FILE, OFlags::RDONLY | OFlags::NOFOLLOW)
+}
+
+/// Locks the directory itself; `None` where the file system locks files only.
+fn take_whole(held: &HeldDir, how: FlockOperation) -> Result<Option<File>, Error> {
+    let whole = held.reopen().map_err(|error| failed("opening", held.path(), &error))?;
+    match flock(&whole, how) {
+        Ok(()) => Ok(Some(whole)),
+        Err(Errno::WOULDBLOCK) => {
+            let holder = open_to_read(held.path()).ok().and_then(|mut file| read_holder(&mut file));
+            Err(locked(held.path(), holder.as_ref()))
+        }
+        Err(error) => {
+            tracing::debug!(%error, dir = %held.path().display(), "the lock file alone keeps others out");
+            Ok(None)
+        }
+    }
+}
+
+/// Locks the lock file, made if it is missing. A link is not followed, and the name must still be that of the file that
+/// was locked.
+fn take_file(held: &HeldDir) -> Result<File, Error> {
+    let path = held.path().join(LOCK_FILE);
+    let how = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW;
+    for _ in 0..MAX_EXCHANGES {
+        // Not truncated here: until the lock is ours, the text is another's.
+        let mut file = held.open_file(LOCK_FILE, how).map_err(|error| failed("opening", &path, &error))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(locked(held.path(), read_holder(&mut file).as_ref())),
+            Err(error) => return Err(failed("locking", &path, &error.into())),
+        }
+        let named = held.open_file(LOCK_FILE, how).and_then(|named| same_file(&named, &file));
+        if named.map_err(|error| failed("opening", &path, &error))? {
+            return Ok(file);
+        }
+    }
+    Err(locked(held.path(), None))
+}
+
+fn same_file(one: &File, other: &File) -> std::io::Result<bool> {
+    Ok(same(&one.metadata()?, &other.metadata()?))
+}
+
+/// Whether the file is this user's and has no other name: only then is anything written to it.
+fn is_ours_alone(file: &File) -> bool {
+    file.metadata().is_ok_and(|meta| meta.uid() == rustix::process::geteuid().as_raw() && meta.nlink() == 1)
 }
 
 impl Drop for DirLock {
     fn drop(&mut self) {
         // Best effort: an old text misleads nobody, because only a held lock makes anybody read it.
-        if self.ours {
-            self.file.set_len(0).unwrap_or(());
+        if self.ours
+            && let Some(file) = &self.file
+        {
+            file.set_len(0).unwrap_or(());
         }
     }
 }
@@ -116,7 +188,8 @@ fn locked(dir: &Path, holder: Option<&Holder>) -> Error {
     Error::new(
         Code::Locked,
         format!("data directory {} is in use by {who}", dir.display()),
-        "stop that process, talk to it instead, or choose another directory",
+        "wait for that process or stop it, or choose another directory; a node that runs there is reached over its \
+         control.sock",
     )
 }
 
@@ -181,6 +254,37 @@ mod tests {
         drop(first);
         assert_eq!(DirLock::holder(dir.path()), None);
         DirLock::acquire(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_lock_file_that_is_removed_or_exchanged_lets_nobody_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DirLock::acquire(dir.path()).unwrap();
+        std::fs::remove_file(lock_path(dir.path())).unwrap();
+        assert_eq!(DirLock::acquire(dir.path()).unwrap_err().code(), Code::Locked);
+        std::fs::write(lock_path(dir.path()), "").unwrap();
+        assert_eq!(DirLock::acquire(dir.path()).unwrap_err().code(), Code::Locked);
+        assert_eq!(DirLock::share(dir.path()).unwrap_err().code(), Code::Locked);
+        drop(first);
+        let reader = DirLock::share(dir.path()).unwrap();
+        assert!(reader.is_some());
+        std::fs::remove_file(lock_path(dir.path())).unwrap();
+        assert_eq!(DirLock::acquire(dir.path()).unwrap_err().code(), Code::Locked);
+        drop(reader);
+        DirLock::acquire(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_lock_file_that_is_a_link_or_has_two_names_is_not_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let precious = dir.path().join("precious");
+        std::fs::write(&precious, "do not touch").unwrap();
+        std::os::unix::fs::symlink(&precious, lock_path(dir.path())).unwrap();
+        assert_eq!(DirLock::acquire(dir.path()).unwrap_err().code(), Code::IoError);
+        std::fs::remove_file(lock_path(dir.path())).unwrap();
+        std::fs::hard_link(&precious, lock_path(dir.path())).unwrap();
+        drop(DirLock::acquire(dir.path()).unwrap());
+        assert_eq!(std::fs::read(&precious).unwrap(), b"do not touch");
     }
 
     #[test]
