@@ -26,6 +26,7 @@ use crate::batch::Batch;
 use crate::data_dir::{self, Prepared, WAL_DIR};
 use crate::disk::{Disk, FsDisk};
 use crate::driver::{self, Command, Driver, Files, FilesJob, Reach, bring_up, closed};
+use crate::held_dir::HeldDir;
 use crate::measures::Measures;
 use crate::model::{BackupReport, Item, NodeInfo, Page, RecoveryReport, ScanOptions, SnapshotReport, Status, Value};
 use crate::network::Book;
@@ -53,6 +54,7 @@ struct Inner {
     room: Arc<Semaphore>,
     room_bytes: u32,
     data_dir: Option<PathBuf>,
+    held: Option<Arc<HeldDir>>,
     report: RecoveryReport,
     book: Book,
     network: Network,
@@ -88,7 +90,7 @@ impl Client {
         let has_run = !options.new_history && data_dir::has_run(&dir);
         let create = options.create && !has_run;
         let opened = match open_disk(dir.clone(), create, options.lock_wait).await {
-            Ok(disk) => Self::open_in(World::real(Some(disk))?, options.create(create), Some(&dir)).await,
+            Ok((disk, held)) => Self::open_in(World::real(Some(disk))?, options.create(create), Some(held)).await,
             Err(error) => Err(error),
         };
         match opened {
@@ -109,11 +111,11 @@ impl Client {
         Self::open_in(world, options, None).await
     }
 
-    /// As [`Self::open_with`]; the book of `book_dir` takes the place of the world's.
+    /// As [`Self::open_with`]; the book of `held` takes the place of the world's.
     async fn open_in<D: Disk, C: Clock, N: Net>(
         world: World<D, C, N>,
         options: ClientOptions,
-        book_dir: Option<&Path>,
+        held: Option<Arc<HeldDir>>,
     ) -> Result<Self, Error> {
         let World { disk, clock, net, mut book, seed, mut surroundings } = world;
         if disk.is_none() && options.dir.is_some() {
@@ -137,8 +139,8 @@ impl Client {
             }
         };
         // Only now: where there is a book there must have been a log.
-        if let Some(dir) = book_dir.map(Path::to_owned) {
-            book = off_thread(move || Ok(Book::open(&dir, &seed))).await?;
+        if let Some(dir) = held.clone() {
+            book = off_thread(move || Ok(Book::open(dir, &seed))).await?;
         }
         let report = RecoveryReport::new(opened.report.clone(), clock.now().mono.since(began));
         if !display_name.is_empty() {
@@ -155,7 +157,7 @@ impl Client {
         let room = Arc::new(Semaphore::new(room_bytes as usize));
         let tasks = Mutex::new(tasks);
         let network = Network::default();
-        let inner = Inner { reach, room, room_bytes, data_dir: dir, report, book, network, tasks };
+        let inner = Inner { reach, room, room_bytes, data_dir: dir, held, report, book, network, tasks };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -312,6 +314,11 @@ impl Client {
         reach.shared.read(|node| NodeInfo::of(node, now, report.log_id, data_dir.as_deref()))
     }
 
+    /// The data directory, wherever its path leads by now. `None` without one, or in a world of the caller's.
+    pub(crate) fn held_dir(&self) -> Option<&Arc<HeldDir>> {
+        self.inner.held.as_ref()
+    }
+
     /// How the node does.
     ///
     /// # Errors
@@ -396,6 +403,10 @@ impl Client {
     /// [`Code::InvalidState`] in memory-only mode, once closed, or when the node is closed meanwhile; [`Code::IoError`].
     pub async fn inspect(&self) -> Result<Inspection, Error> {
         let wal = self.inner.data_dir.as_deref().ok_or_else(driver::nothing_on_disk)?.join(WAL_DIR);
+        // Else it would be the log of another node that is read.
+        if let Some(held) = self.inner.held.clone() {
+            off_thread(move || held.in_place()).await?;
+        }
         self.with_files(move |files| async move {
             // Held in place until the reading is over.
             let _files = files?;
@@ -478,16 +489,19 @@ fn value_len(write: &Write) -> usize {
     }
 }
 
-/// Locks a data directory and serves its log, waiting for `lock_wait` for its present holder to let go.
-pub(crate) async fn open_disk(dir: PathBuf, create: bool, lock_wait: Duration) -> Result<FsDisk, Error> {
+/// Locks a data directory and serves its log, waiting for `lock_wait` for its present holder to let go. Gives the
+/// directory as well.
+async fn open_disk(dir: PathBuf, create: bool, lock_wait: Duration) -> Result<(FsDisk, Arc<HeldDir>), Error> {
     // The kernel has no wake-up for "lock, but not for longer than this", so it is asked again and again.
     const ASK_AGAIN: Duration = Duration::from_millis(10);
     let give_up = tokio::time::Instant::now() + lock_wait;
     loop {
         let dir = dir.clone();
         let opened = off_thread(move || {
-            let Prepared { lock, wal } = data_dir::prepare(&dir, create)?;
-            FsDisk::open(&wal, Some(lock)).map_err(|error| data_dir::disk_failed(&error))
+            let Prepared { lock, wal: _, held } = data_dir::prepare(&dir, create)?;
+            let above = lock.dir().clone();
+            let disk = FsDisk::serve_held(held, Some(lock), false).map_err(|error| data_dir::disk_failed(&error))?;
+            Ok((disk, above))
         });
         match opened.await {
             Err(error) if error.code() == Code::Locked && tokio::time::Instant::now() < give_up => {

@@ -12,11 +12,13 @@ use std::fs::{DirBuilder, File, Metadata};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use softadastra_core::disk::{DiskError, DiskErrorKind};
 use softadastra_core::error::{Code, Error, LocalState};
 
 use crate::events;
+use crate::held_dir::{HeldDir, same};
 use crate::lock::DirLock;
 use crate::network;
 
@@ -34,6 +36,8 @@ pub(crate) struct Prepared {
     pub(crate) lock: DirLock,
     /// The log directory, which exists.
     pub(crate) wal: PathBuf,
+    /// The same, held open.
+    pub(crate) held: Arc<HeldDir>,
 }
 
 /// Checks `dir`, creates what is missing when `create`, locks it, and finishes a repair that was cut short between its
@@ -77,7 +81,8 @@ pub(crate) fn prepare(dir: &Path, create: bool) -> Result<Prepared, Error> {
             "move it away, or choose another data directory",
         ));
     }
-    Ok(Prepared { lock, wal })
+    let held = lock.dir().open_dir(WAL_DIR).map_err(|error| failed("opening", &wal, &error))?;
+    Ok(Prepared { lock, wal, held: Arc::new(held) })
 }
 
 /// Whether a node has come up in `dir` before: it left its book there. A `dir` that cannot be looked at is for

@@ -17,6 +17,7 @@ mod timer;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -39,7 +40,7 @@ use self::links::{Links, NetFact};
 use self::network::Transport;
 use self::refusals::Arrivals;
 use self::timer::Timer;
-use crate::disk::Disk;
+use crate::disk::{Disk, Loss};
 use crate::events;
 use crate::network::Book;
 use crate::world::{Clock, Net};
@@ -73,6 +74,9 @@ pub(crate) struct Reach {
 pub(crate) struct Driver<D, C, N: Net> {
     shared: Arc<Shared>,
     disk: Option<Arc<D>>,
+    /// Completes when the disk has lost its directory.
+    losing: Pin<Box<dyn Future<Output = Loss> + Send>>,
+    loss: Option<Loss>,
     clock: Arc<C>,
     commands: mpsc::Receiver<Command>,
     links: Links<N>,
@@ -109,6 +113,7 @@ enum Then {
 /// What there is to hand in, beside what is [`AtHand`].
 enum Fact {
     Completion(IoToken, DiskResult),
+    DiskLost(Loss),
     /// Only what is at hand.
     Gathered,
     ClientsGone,
@@ -131,9 +136,15 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
         let (published, seen) = watch::channel(node.status().published);
         let (told, _) = broadcast::channel(EVENTS);
         let shared = Arc::new(Shared::new(node, clock.clone()));
+        let losing: Pin<Box<dyn Future<Output = Loss> + Send>> = match &disk {
+            Some(disk) => Box::pin(disk.lost()),
+            None => Box::pin(std::future::pending()),
+        };
         let driver = Self {
             shared: shared.clone(),
             disk: disk.map(Arc::new),
+            losing,
+            loss: None,
             clock,
             commands,
             links,
@@ -194,10 +205,11 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
     /// Waits for something to hand in. Completions first: they free the disk for the next frame and clients from their
     /// wait. Whoever comes first, clients or peers, the others are not left behind.
     async fn next_fact(&mut self, at_hand: &mut AtHand<N>) -> Fact {
-        let Self { in_flight, jobs, commands, net_facts, timer, clients_gone, .. } = self;
+        let Self { in_flight, jobs, commands, net_facts, timer, clients_gone, losing, loss, .. } = self;
         let fact = tokio::select! {
             biased;
             Some((token, result)) = in_flight.next(), if !in_flight.is_empty() => Fact::Completion(token, result),
+            lost = losing.as_mut(), if loss.is_none() => Fact::DiskLost(lost),
             Some(_) = jobs.join_next(), if !jobs.is_empty() => Fact::JobEnded,
             count = commands.recv_many(&mut at_hand.commands, MAX_BATCH), if !*clients_gone => {
                 if count == 0 { Fact::ClientsGone } else { Fact::Gathered }
@@ -231,6 +243,11 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
                 if (1..=JOIN_MOST).contains(&answers) {
                     then = Then::LetJoin;
                 }
+            }
+            Fact::DiskLost(loss) => {
+                events::directory_lost(&loss);
+                node.handle(now, Input::DiskLost(loss.error.clone()));
+                self.loss = Some(loss);
             }
             Fact::Gathered => {
                 at_hand.net.drain(..).for_each(|fact| self.net_fact(node, now, fact));
@@ -334,7 +351,7 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
         }
         events::stopped(failure.is_none());
         for answer in self.closers.drain(..) {
-            tell(answer, failure.as_ref().map_or(Ok(()), |what| Err(closed_degraded(what))));
+            tell(answer, failure.as_ref().map_or(Ok(()), |what| Err(closed_degraded(what, self.loss.as_ref()))));
         }
     }
 }
@@ -353,10 +370,14 @@ fn gather<T>(from: &mut mpsc::Receiver<T>, into: &mut Vec<T>) {
     }
 }
 
-fn closed_degraded(what: &str) -> Error {
-    Error::new(
-        Code::Degraded,
-        format!("the node is closed, but not cleanly: {what}"),
-        "see to the disk and open it again; every write that was answered is there",
-    )
+fn closed_degraded(what: &str, loss: Option<&Loss>) -> Error {
+    let what = format!("the node is closed, but not cleanly: {what}");
+    match loss {
+        Some(loss) => Error::new(Code::Degraded, what, loss.next).with_local(loss.local),
+        None => Error::new(
+            Code::Degraded,
+            what,
+            "see to the disk and open it again; every write that was answered is there",
+        ),
+    }
 }

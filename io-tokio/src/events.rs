@@ -20,6 +20,7 @@ pub(crate) use self::discovery::*;
 pub(crate) use self::network::*;
 
 use crate::control::{Fault, answer};
+use crate::disk::Loss;
 use crate::model::{NodeInfo, RecoveryReport};
 
 /// Logs an event of a [`kinds::Kind`], with what the kind says about every one of them.
@@ -113,6 +114,12 @@ pub(crate) fn told(event: &Event, peer: Option<&PeerStatus>) {
         Event::NodeLost { node, key, why } => discovery::lost(node, key, *why),
         Event::Discovery(notice) => discovery::notice(notice),
     }
+}
+
+pub(crate) fn directory_lost(loss: &Loss) {
+    let Loss { error, became, local, next } = loss;
+    let kind = kinds::DIRECTORY_LOST.local(*local);
+    tell!(error, kind, %error, became, next, "the data directory is not where it was; nothing more is written");
 }
 
 pub(crate) fn stopped(clean: bool) {

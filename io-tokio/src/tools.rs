@@ -123,7 +123,7 @@ pub async fn verify(data_dir: &Path) -> Result<Inspection, Error> {
 /// nothing could be salvaged; [`Code::FormatTooNew`]; [`Code::DiskFull`]; [`Code::IoError`].
 pub async fn repair(data_dir: &Path, node_id: Option<NodeId>) -> Result<RepairReport, Error> {
     let dir = data_dir.to_owned();
-    let Prepared { lock, wal } = off_thread({
+    let Prepared { lock, wal, held: _ } = off_thread({
         let dir = dir.clone();
         move || data_dir::prepare(&dir, false)
     })

@@ -215,6 +215,11 @@ impl Node {
                     log.handle_completion(now.mono, token, result, &mut self.steps);
                 }
             }
+            Input::DiskLost(error) => {
+                if let Journal::Log(log) = &mut self.journal {
+                    log.lose(error, &mut self.steps);
+                }
+            }
             Input::Link { link, fact } => self.link_fact(now, link, fact),
             Input::Datagram(fact) => self.datagram_fact(now, fact),
             Input::Timeout => {

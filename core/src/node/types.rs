@@ -8,7 +8,7 @@ use core::net::SocketAddr;
 use bytes::Bytes;
 
 use crate::discovery::{self, Ignored, Loss, Sighting, Target};
-use crate::disk::{DiskRequest, DiskResult, IoToken};
+use crate::disk::{DiskError, DiskRequest, DiskResult, IoToken};
 use crate::error::Error;
 use crate::ids::{Lsn, NodeId, ReplicaId};
 use crate::sync;
@@ -32,6 +32,9 @@ pub enum Input {
         /// How.
         result: DiskResult,
     },
+    /// The disk has found that its directory is not in its place any more: what is written from now on would be found by
+    /// nobody.
+    DiskLost(DiskError),
     /// The deadline of [`super::Node::poll_timeout`] has passed.
     Timeout,
     /// Something became of a connection.

@@ -225,6 +225,13 @@ impl Wal {
         self.leave(out);
     }
 
+    /// The directory is not in its place any more: stops the log, as a failed write does.
+    pub fn lose(&mut self, error: DiskError, out: &mut dyn Sink<Effect>) {
+        if self.life == Life::Running {
+            self.stop("keeping the log in its place".into(), error, out);
+        }
+    }
+
     /// Time as the log knows it never goes back.
     pub(super) fn hear(&mut self, now: Instant) {
         self.now = self.now.max(now);

@@ -144,7 +144,7 @@ async fn serve(
     (http, recent): (Option<console::Waiting>, Arc<Recent>),
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let server = Server::bind(&settings.data_dir)?;
+    let server = Server::bind(client)?;
     let trouble = TransportTrouble::default();
     let _trying = links::open(client, settings.network.transport_options(), &trouble).await?;
     let http = console::open(settings, http).await;

@@ -297,6 +297,7 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
+    use crate::held_dir::HeldDir;
 
     async fn answer(mut stream: UnixStream, nth: usize) {
         let body = format!(
@@ -312,7 +313,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_is_renewed_before_the_node_gives_it_up() {
         let dir = tempfile::tempdir().unwrap();
-        let listener = socket::listen(dir.path()).unwrap();
+        let listener = socket::listen(&HeldDir::open(dir.path()).unwrap()).unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut answering = JoinSet::new();

@@ -7,7 +7,8 @@ mod network;
 use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -31,7 +32,9 @@ use super::local::{Local, LocalWatch};
 use super::query::Query;
 use super::serving::{self, Limits};
 use super::{SOCKET_NAME, socket};
-use crate::{events, ndjson};
+use crate::driver::nothing_on_disk;
+use crate::held_dir::HeldDir;
+use crate::{Client, events, ndjson};
 
 /// The most bytes of bodies that are held at once, those of small ones left out.
 const BODIES: usize = 256 << 20;
@@ -43,19 +46,20 @@ const BODY_PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Server {
     listener: Option<UnixListener>,
-    path: PathBuf,
+    dir: Arc<HeldDir>,
 }
 
 impl Server {
-    /// Creates the control socket of this data directory. The caller has the directory's lock.
+    /// Creates the control socket of the client's data directory.
     ///
     /// # Errors
-    /// [`Code::IoError`] when the socket cannot be created.
-    pub fn bind(dir: &Path) -> Result<Self, Fault> {
-        let path = dir.join(SOCKET_NAME);
-        let listener = socket::listen(dir)
+    /// [`Code::InvalidState`] when the client has no data directory; [`Code::IoError`] when the socket cannot be created.
+    pub fn bind(client: &Client) -> Result<Self, Fault> {
+        let dir = client.held_dir().cloned().ok_or_else(nothing_on_disk)?;
+        let path = dir.path().join(SOCKET_NAME);
+        let listener = socket::listen(&dir)
             .map_err(|error| Fault::io(format_args!("create the control socket {}", path.display()), &error))?;
-        Ok(Self { listener: Some(listener), path })
+        Ok(Self { listener: Some(listener), dir })
     }
 
     /// Serves until `stop` is cancelled; then finishes what is being answered, ends watches, and returns.
@@ -69,8 +73,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Err(error) = socket::remove(&self.path) {
-            tracing::warn!(%error, path = %self.path.display(), "control socket left behind");
+        if let Err(error) = socket::remove(&self.dir) {
+            tracing::warn!(%error, dir = %self.dir.path().display(), "control socket left behind");
         }
     }
 }

@@ -3,15 +3,15 @@
 //! The address of a Unix socket holds about a hundred bytes, a path far more. On Linux a directory too deep for that
 //! is reached through its descriptor in `/proc`; elsewhere the error of the operating system says what is wrong.
 
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
 use super::SOCKET_NAME;
+use crate::held_dir::HeldDir;
 
 /// The most bytes of a socket's path that every supported system takes, its final zero left out.
 const MAX_PATH: usize = 103;
@@ -49,24 +49,31 @@ pub(super) async fn connect(dir: &Path) -> io::Result<UnixStream> {
 ///
 /// # Errors
 /// Those of the operating system.
-pub(super) fn listen(dir: &Path) -> io::Result<UnixListener> {
-    remove(&dir.join(SOCKET_NAME))?;
-    let address = Address::of(dir)?;
+pub(super) fn listen(dir: &HeldDir) -> io::Result<UnixListener> {
+    remove(dir)?;
+    // Binding knows no descriptors. It makes a new name or fails, so that it harms nobody who has taken the path since.
+    if let Some(lost) = dir.lost() {
+        return Err(io::Error::other(format!("{} {lost}", dir.path().display())));
+    }
+    let address = Address::of(dir.path())?;
     let socket = UnixSocket::new_stream()?;
     socket.bind(&address.path)?;
     // Nobody can connect before `listen`, so the mode is right from the first moment on.
-    std::fs::set_permissions(&address.path, Permissions::from_mode(0o600))?;
+    dir.restrict(SOCKET_NAME)?;
     socket.listen(128)
 }
 
-/// Removes a socket; that there is none is fine.
+/// Removes the socket of a directory; that there is none is fine.
 ///
 /// # Errors
 /// Those of the operating system, and `AlreadyExists` when the name belongs to something else.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
-    match std::fs::symlink_metadata(path) {
-        Ok(meta) if meta.file_type().is_socket() => std::fs::remove_file(path),
-        Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{} is not a socket", path.display()))),
+pub(super) fn remove(dir: &HeldDir) -> io::Result<()> {
+    match dir.look(SOCKET_NAME) {
+        Ok(found) if found.kind.is_socket() => dir.remove(SOCKET_NAME),
+        Ok(_) => {
+            let path = dir.path().join(SOCKET_NAME);
+            Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{} is not a socket", path.display())))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
@@ -74,10 +81,16 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
+    fn listen_at(dir: &Path) -> io::Result<UnixListener> {
+        listen(&HeldDir::open(dir).unwrap())
+    }
+
     async fn round_trip(dir: &Path) {
-        let listener = listen(dir).unwrap();
+        let listener = listen_at(dir).unwrap();
         let (near, far) = tokio::join!(connect(dir), listener.accept());
         near.unwrap();
         far.unwrap();
@@ -86,8 +99,8 @@ mod tests {
         drop(listener);
         // What a dead node leaves behind answers nobody and is in nobody's way.
         assert_eq!(connect(dir).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
-        drop(listen(dir).unwrap());
-        remove(&dir.join(SOCKET_NAME)).unwrap();
+        drop(listen_at(dir).unwrap());
+        remove(&HeldDir::open(dir).unwrap()).unwrap();
         assert_eq!(connect(dir).await.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
@@ -106,9 +119,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_socket_of_whoever_took_the_path_is_left_alone() {
+        let top = tempfile::tempdir().unwrap();
+        let (path, moved) = (top.path().join("d"), top.path().join("d.old"));
+        std::fs::create_dir(&path).unwrap();
+        let ours = HeldDir::open(&path).unwrap();
+        let _first = listen(&ours).unwrap();
+        std::fs::rename(&path, &moved).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        let _second = listen_at(&path).unwrap();
+        assert!(listen(&ours).unwrap_err().to_string().contains("another directory now"));
+        assert!(!moved.join(SOCKET_NAME).exists() && path.join(SOCKET_NAME).exists());
+    }
+
+    #[tokio::test]
     async fn a_file_of_that_name_is_not_removed() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(SOCKET_NAME), "mine").unwrap();
-        assert_eq!(listen(dir.path()).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(listen_at(dir.path()).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
     }
 }

@@ -1,21 +1,24 @@
 //! The real disk: one thread per lane, so that preparing a segment or writing a snapshot never stands before a commit.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use softadastra_core::disk::{Completion, DiskError, DiskErrorKind, DiskOp, DiskResult, FileId, FileInfo, Lane};
 use softadastra_core::wal::format::FileName;
 use tokio::sync::oneshot;
 
-use super::Disk;
+use super::keeping::{BUSY, IDLE, Keeping};
+use super::{Disk, Loss};
 use crate::events;
+use crate::held_dir::HeldDir;
 use crate::lock::DirLock;
 
 /// The most operations waiting in one lane. A node has a handful in flight; more than this is a fault, and is told.
@@ -24,9 +27,11 @@ const MAX_WAITING: usize = 1024;
 /// Zeros are written in pieces of this size.
 const ZEROS: &[u8] = &[0; 256 << 10];
 
-/// A directory of the file system of this machine.
+/// A directory of the file system of this machine. It is held open: all that is done in it is done in that directory,
+/// and never in another one that has taken its path. Once its path leads elsewhere, nothing more is written.
 #[derive(Debug)]
 pub struct FsDisk {
+    keeping: Arc<Keeping>,
     commit: LaneHandle,
     background: LaneHandle,
 }
@@ -46,8 +51,8 @@ struct Job {
 /// What both threads work on. Lives until the later of them ends; the lock is let go last.
 #[derive(Debug)]
 struct Shared {
-    path: PathBuf,
-    dir: File,
+    dir: Arc<HeldDir>,
+    keeping: Arc<Keeping>,
     read_only: bool,
     files: Mutex<BTreeMap<FileId, Arc<OpenFile>>>,
     _lock: Option<DirLock>,
@@ -79,17 +84,29 @@ impl FsDisk {
 
     fn serve(dir: &Path, lock: Option<DirLock>, read_only: bool) -> Result<Self, DiskError> {
         let said = |error: &io::Error| disk_error(&format!("opening directory {}", dir.display()), error);
-        let handle = File::open(dir).map_err(|error| said(&error))?;
+        let held = HeldDir::open(dir).map_err(|error| said(&error))?;
+        Self::serve_held(Arc::new(held), lock, read_only)
+    }
+
+    /// As [`Self::open`], of a directory that is held already.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(crate) fn serve_held(dir: Arc<HeldDir>, lock: Option<DirLock>, read_only: bool) -> Result<Self, DiskError> {
+        let said = |error: &io::Error| disk_error(&format!("serving directory {}", dir.path().display()), error);
+        // The one with the lock as well: a log directory may be a link out of it.
+        let above = lock.as_ref().map(|lock| lock.dir().clone());
+        let keeping = Arc::new(Keeping::begin(above.into_iter().chain([dir.clone()]).collect())?);
         let shared = Arc::new(Shared {
-            path: dir.to_owned(),
-            dir: handle,
+            dir: dir.clone(),
+            keeping: keeping.clone(),
             read_only,
             files: Mutex::new(BTreeMap::new()),
             _lock: lock,
         });
         let commit = LaneHandle::start("sada-commit", shared.clone()).map_err(|error| said(&error))?;
         let background = LaneHandle::start("sada-background", shared).map_err(|error| said(&error))?;
-        Ok(Self { commit, background })
+        Ok(Self { keeping, commit, background })
     }
 }
 
@@ -114,8 +131,12 @@ impl Disk for FsDisk {
         }
     }
 
+    fn lost(&self) -> impl Future<Output = Loss> + Send + 'static {
+        self.keeping.lost()
+    }
+
     async fn finish(self) {
-        let Self { commit, background } = self;
+        let Self { keeping: _, commit, background } = self;
         for LaneHandle { jobs, ended } in [commit, background] {
             drop(jobs);
             // An error means that the thread is gone, which is what is waited for.
@@ -138,7 +159,15 @@ impl LaneHandle {
 }
 
 fn serve(shared: &Shared, queue: &Receiver<Job>) {
-    while let Ok(Job { op, reply }) = queue.recv() {
+    loop {
+        let Job { op, reply } = match queue.recv_timeout(IDLE) {
+            Ok(job) => job,
+            Err(RecvTimeoutError::Timeout) => {
+                shared.look_around();
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         let result = shared.carry_out(op);
         if let Err(Err(error)) = reply.send(result) {
             events::tell!(warn, events::kinds::DISK_ERROR_UNHEARD, %error, "a disk operation failed and nobody waited for it");
@@ -150,18 +179,25 @@ impl Shared {
     fn carry_out(&self, op: DiskOp) -> DiskResult {
         let reads = matches!(op, DiskOp::List | DiskOp::Open { .. } | DiskOp::Read { .. } | DiskOp::Close { .. });
         if self.read_only && !reads {
-            let message = format!("{} was opened for reading alone", self.path.display());
+            let message = format!("{} was opened for reading alone", self.dir.path().display());
             return Err(DiskError { kind: DiskErrorKind::Denied, message });
+        }
+        match op {
+            _ if reads => {}
+            DiskOp::Create { .. } | DiskOp::Rename { .. } | DiskOp::Remove { .. } | DiskOp::SyncDir => {
+                self.keeping.look()?;
+            }
+            _ => self.keeping.look_every(BUSY)?,
         }
         match op {
             DiskOp::List => self.list(),
             DiskOp::Create { file, name } => {
-                let mut how = OpenOptions::new();
-                how.read(true).write(true).create_new(true).mode(0o600);
-                self.open_file(file, name, &how, "creating")
+                self.open_file(file, name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, "creating")
             }
             DiskOp::Open { file, name } => {
-                self.open_file(file, name, OpenOptions::new().read(true).write(!self.read_only), "opening")
+                // Who would write must not be led out of the directory by a link.
+                let how = if self.read_only { OFlags::RDONLY } else { OFlags::RDWR | OFlags::NOFOLLOW };
+                self.open_file(file, name, how, "opening")
             }
             DiskOp::Read { file, offset, len } => self.file(file)?.read(offset, len).map(Completion::Data),
             DiskOp::Write { file, offset, data, sync } => {
@@ -184,23 +220,21 @@ impl Shared {
                 None => Err(not_open(file)),
             },
             DiskOp::Rename { from, to } => {
-                let result = std::fs::rename(self.path_of(&from)?, self.path_of(&to)?);
+                let result = self.dir.rename(plain(&from)?, plain(&to)?);
                 done(result, || format!("renaming {from} to {to}"))
             }
-            DiskOp::Remove { name } => done(std::fs::remove_file(self.path_of(&name)?), || format!("removing {name}")),
-            DiskOp::SyncDir => done(self.dir.sync_all(), || format!("syncing directory {}", self.path.display())),
+            DiskOp::Remove { name } => done(self.dir.remove(plain(&name)?), || format!("removing {name}")),
+            DiskOp::SyncDir => done(self.dir.sync(), || format!("syncing directory {}", self.dir.path().display())),
         }
     }
 
     fn list(&self) -> DiskResult {
         let read = || -> io::Result<Vec<FileInfo>> {
             let mut files = Vec::new();
-            for entry in std::fs::read_dir(&self.path)? {
-                let entry = entry?;
-                let meta = entry.metadata()?;
-                let name = entry.file_name().to_string_lossy().into_owned();
-                if meta.is_file() {
-                    files.push(FileInfo { name, len: meta.len() });
+            for name in self.dir.names()? {
+                let found = self.dir.look(&name)?;
+                if found.kind.is_file() {
+                    files.push(FileInfo { name, len: found.len });
                 } else if FileName::parse(&name).is_some() {
                     // Passing it over would make the log end before it.
                     return Err(io::Error::other(format!("{name} is a link, a directory or a device, not a file")));
@@ -209,13 +243,12 @@ impl Shared {
             files.sort();
             Ok(files)
         };
-        let listing = read().map_err(|error| disk_error(&format!("listing {}", self.path.display()), &error))?;
+        let listing = read().map_err(|error| disk_error(&format!("listing {}", self.dir.path().display()), &error))?;
         Ok(Completion::Listing(listing))
     }
 
-    fn open_file(&self, id: FileId, name: String, how: &OpenOptions, verb: &str) -> DiskResult {
-        let path = self.path_of(&name)?;
-        let opened = how.open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+    fn open_file(&self, id: FileId, name: String, how: OFlags, verb: &str) -> DiskResult {
+        let opened = self.dir.open_file(plain(&name)?, how).and_then(|file| Ok((file.metadata()?.len(), file)));
         let (len, file) = opened.map_err(|error| disk_error(&format!("{verb} {name}"), &error))?;
         if self.lock_files().insert(id, Arc::new(OpenFile { name, file })).is_some() {
             return Err(fault(format!("file id {} was in use", id.0)));
@@ -232,10 +265,20 @@ impl Shared {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn path_of(&self, name: &str) -> Result<PathBuf, DiskError> {
-        let plain = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0']);
-        if plain { Ok(self.path.join(name)) } else { Err(fault(format!("{name:?} is not a plain file name"))) }
+    /// Who is told what was lost learns of it; nobody else waits here.
+    fn look_around(&self) {
+        if !self.read_only
+            && let Err(error) = self.keeping.look_every(IDLE)
+        {
+            tracing::debug!(%error, "a directory is served that its path does not lead to");
+        }
     }
+}
+
+/// A name that stays in its directory.
+fn plain(name: &str) -> Result<&str, DiskError> {
+    let plain = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0']);
+    if plain { Ok(name) } else { Err(fault(format!("{name:?} is not a plain file name"))) }
 }
 
 impl OpenFile {

@@ -1,10 +1,12 @@
 //! One directory on disk, as the driver sees it: operations go in, completions come out.
 
 mod fs;
+mod keeping;
 
 use std::pin::Pin;
 
-use softadastra_core::disk::{DiskOp, DiskResult, Lane};
+use softadastra_core::disk::{DiskError, DiskOp, DiskResult, Lane};
+use softadastra_core::error::LocalState;
 
 pub use fs::{FsDisk, disk_error};
 
@@ -17,9 +19,28 @@ pub trait Disk: Send + Sync + 'static {
     /// and dropping it does not undo the operation.
     fn submit(&self, lane: Lane, op: DiskOp) -> impl Future<Output = DiskResult> + Send + 'static;
 
+    /// Completes when the disk has found that its directory is not in its place any more. From then on everything that
+    /// would change it fails.
+    fn lost(&self) -> impl Future<Output = Loss> + Send + 'static {
+        std::future::pending()
+    }
+
     /// Lets go of the directory: completes when everything taken in was carried out, all files are closed and another
     /// process could open it.
     fn finish(self) -> impl Future<Output = ()> + Send;
+}
+
+/// A directory that is not in its place any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// What everything that would change it is answered with.
+    pub error: DiskError,
+    /// What became of it: `deleted`, `moved` or `replaced`.
+    pub became: &'static str,
+    /// What became of the data in it.
+    pub local: LocalState,
+    /// What to do.
+    pub next: &'static str,
 }
 
 /// A [`Disk`] whose type is not known: for the few places where speed does not matter.

@@ -107,6 +107,7 @@ kinds! {
     NOT_CLOSED_CLEANLY = kind("not_closed_cleanly", NotNeeded, &["error"]);
     LOG_APPEND_FAILED = kind("log_append_failed", AfterARestart, &["what", "doubtful_from", "doubtful_to"]);
     DEGRADED = kind("degraded", AfterARestart, &[]);
+    DIRECTORY_LOST = kind("directory_lost", AfterARestart, &["error", "became", "next"]);
     DISK_FULL = kind("disk_full", ByItself, &["error"]).alike(&[], 1);
     DISK_ROOM = kind("disk_room", NotNeeded, &[]).alike(&[], 1);
     SNAPSHOT_DONE = kind("snapshot_done", NotNeeded, &["at", "bytes"]);

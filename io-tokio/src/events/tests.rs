@@ -183,6 +183,15 @@ fn say_all() {
     };
     backed_up(dir, &Ok(made));
     backed_up(dir, &Err(error.into()));
+    directory_lost(&crate::disk::Loss {
+        error: softadastra_core::disk::DiskError {
+            kind: softadastra_core::disk::DiskErrorKind::Io,
+            message: "/d is another directory now".into(),
+        },
+        became: "replaced",
+        local: LocalState::Valid,
+        next: "stop this node",
+    });
     stopped(true);
 }
 

@@ -1,7 +1,8 @@
 //! What is kept, changed only together with the file.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,6 +13,8 @@ use softadastra_core::transport::identity::{Identity, NetworkSecret, NodeKey};
 
 use super::content::Content;
 use super::file;
+use crate::data_dir;
+use crate::held_dir::HeldDir;
 use crate::{events, off_thread};
 
 /// Who a node is on the network, and whom it knows there: the file `network.json` of a data directory. Clones share it.
@@ -25,7 +28,7 @@ pub struct Book {
 
 struct Inner {
     /// `None` keeps everything in memory.
-    dir: Option<PathBuf>,
+    dir: Option<Arc<HeldDir>>,
     /// What the file holds, or why it cannot be used.
     content: Mutex<Result<Content, Error>>,
     /// It was said that it cannot be used.
@@ -53,7 +56,12 @@ pub(crate) struct Known {
 /// # Errors
 /// Why it cannot be used, as [`Book::key`] says.
 pub(crate) fn look(dir: &Path) -> Result<Option<Known>, Error> {
-    Ok(file::read(dir)?.map(|content| Known {
+    let dir = match HeldDir::open(dir) {
+        Ok(dir) => dir,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(data_dir::failed("opening", dir, &error)),
+    };
+    Ok(file::read(&dir)?.map(|content| Known {
         key: content.identity.key(),
         in_network: content.secret.is_some(),
         peers: content.peers.len(),
@@ -69,20 +77,20 @@ impl Book {
 
     /// The book of a data directory; a missing file is made, with a new identity. Blocks; call it off the async threads,
     /// with the directory locked.
-    pub(crate) fn open(dir: &Path, seed: &Seed) -> Self {
-        let content = file::read(dir).and_then(|found| match found {
+    pub(crate) fn open(dir: Arc<HeldDir>, seed: &Seed) -> Self {
+        let content = file::read(&dir).and_then(|found| match found {
             Some(content) => Ok(content),
             None => {
                 let content = Content::of(Identity::generate(&mut seed.secrets("identity")));
-                file::write(dir, &content)?;
+                file::write(&dir, &content)?;
                 events::tell!(info, events::kinds::IDENTITY_CREATED, key = %content.identity.key(), "the node has a key now");
                 Ok(content)
             }
         });
-        Self::holding(Some(dir.to_owned()), content, seed)
+        Self::holding(Some(dir), content, seed)
     }
 
-    fn holding(dir: Option<PathBuf>, content: Result<Content, Error>, seed: &Seed) -> Self {
+    fn holding(dir: Option<Arc<HeldDir>>, content: Result<Content, Error>, seed: &Seed) -> Self {
         let inner = Inner {
             dir,
             content: Mutex::new(content),
@@ -200,7 +208,7 @@ fn hold<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl fmt::Debug for Book {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Book").field("dir", &self.inner.dir).finish_non_exhaustive()
+        f.debug_struct("Book").field("dir", &self.inner.dir.as_ref().map(|dir| dir.path())).finish_non_exhaustive()
     }
 }
 

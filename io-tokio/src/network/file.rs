@@ -4,13 +4,14 @@
 //! place of one that cannot be read: a node that silently became another one would be a stranger to all its peers.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::Permissions;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use softadastra_core::error::{Code, Error};
 use softadastra_core::ids::NodeId;
@@ -21,6 +22,7 @@ use zeroize::Zeroizing;
 
 use super::content::{Content, KnownPeer};
 use crate::data_dir;
+use crate::held_dir::HeldDir;
 
 /// Name of the file in a data directory.
 pub const FILE_NAME: &str = "network.json";
@@ -73,10 +75,10 @@ struct PeerForm {
 ///
 /// # Errors
 /// [`Code::TransportError`] when others may read it, or it is damaged; [`Code::FormatTooNew`]; [`Code::IoError`].
-pub(super) fn read(dir: &Path) -> Result<Option<Content>, Error> {
-    let path = dir.join(FILE_NAME);
+pub(super) fn read(dir: &HeldDir) -> Result<Option<Content>, Error> {
+    let path = dir.path().join(FILE_NAME);
     let failed = |error: &io::Error| data_dir::failed("reading", &path, error);
-    let mut file = match File::open(&path) {
+    let mut file = match dir.open_file(FILE_NAME, OFlags::RDONLY) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(&error)),
@@ -104,23 +106,24 @@ pub(super) fn read(dir: &Path) -> Result<Option<Content>, Error> {
 /// Puts the file in place, whole or not at all, durable when this returns.
 ///
 /// # Errors
-/// [`Code::DiskFull`]; [`Code::IoError`].
-pub(super) fn write(dir: &Path, content: &Content) -> Result<(), Error> {
-    let (path, draft) = (dir.join(FILE_NAME), dir.join(DRAFT));
+/// [`Code::DiskFull`]; [`Code::IoError`], also when the path of the directory does not lead to it any more.
+pub(super) fn write(dir: &HeldDir, content: &Content) -> Result<(), Error> {
+    let path = dir.path().join(FILE_NAME);
+    dir.in_place()?;
     let text = Zeroizing::new(serde_json::to_string_pretty(&Form::of(content)).map_err(|error| {
         Error::new(Code::InternalError, format!("writing {}: {error}", path.display()), "report this as a fault")
     })?);
     let put = || -> io::Result<()> {
         // The mode holds only for a file that is created; one that a crash left behind is brought to it.
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        let mut file = dir.open_file(DRAFT, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW)?;
         file.set_permissions(Permissions::from_mode(0o600))?;
         file.write_all(text.as_bytes())?;
         file.write_all(b"\n")?;
         file.sync_all()?;
-        std::fs::rename(&draft, &path)
+        dir.rename(DRAFT, FILE_NAME)?;
+        dir.sync()
     };
-    put().map_err(|error| data_dir::failed("writing", &path, &error))?;
-    data_dir::sync_parent(&path)
+    put().map_err(|error| data_dir::failed("writing", &path, &error))
 }
 
 impl Form {

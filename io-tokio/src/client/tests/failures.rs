@@ -182,3 +182,33 @@ async fn a_fault_of_the_loop_is_told_and_leaves_nobody_waiting() {
     assert!(!client.recovery_report().clean);
     assert_eq!(value(&client, "answered").as_deref(), Some("1"));
 }
+
+#[tokio::test]
+async fn a_node_whose_directory_was_moved_takes_no_more_writes_and_leaves_the_other_node_alone() {
+    let top = tempfile::tempdir().unwrap();
+    let (path, moved) = (top.path().join("d"), top.path().join("d.old"));
+    let ours = Client::open(ClientOptions::local(&path)).await.unwrap();
+    ours.put("ours", "1").await.unwrap();
+    std::fs::rename(&path, &moved).unwrap();
+    let theirs = Client::open(ClientOptions::local(&path)).await.unwrap();
+    theirs.put("theirs", "1").await.unwrap();
+    // Nothing has to be written for it to be noticed.
+    let noticed = async {
+        while !matches!(ours.status().unwrap().state, NodeState::Degraded(_)) {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), noticed).await.expect("it is noticed");
+    let error = ours.put("ours", "2").await.unwrap_err();
+    assert_eq!((error.code(), error.local()), (Code::Degraded, LocalState::Valid), "{error}");
+    assert!(error.what().contains("another directory now"), "{error}");
+    assert_eq!(value(&ours, "ours").as_deref(), Some("1"), "it reads on");
+    assert!(ours.close().await.unwrap_err().next().contains("wherever it was moved"));
+    theirs.put("theirs", "2").await.unwrap();
+    theirs.close().await.unwrap();
+    for (dir, key, kept) in [(&path, "theirs", "2"), (&moved, "ours", "1")] {
+        let client = Client::open(ClientOptions::local(dir)).await.unwrap();
+        assert_eq!((value(&client, key).as_deref(), client.len().unwrap()), (Some(kept), 1));
+        client.close().await.unwrap();
+    }
+}

@@ -103,6 +103,7 @@ mod tests {
     use super::*;
     use crate::control::backend::Backend as _;
     use crate::control::socket;
+    use crate::held_dir::HeldDir;
 
     /// A node that answers how large it is, if it lives, and nothing else before `work` is over.
     async fn node(listener: UnixListener, lives: bool, work: Duration) {
@@ -131,7 +132,7 @@ mod tests {
     /// How long it took until a backup was given up, if it was.
     async fn backup(lives: bool, work: Duration) -> Option<Duration> {
         let dir = tempfile::tempdir().unwrap();
-        let listener = socket::listen(dir.path()).unwrap();
+        let listener = socket::listen(&HeldDir::open(dir.path()).unwrap()).unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(node(listener, lives, work));
         let mut remote = Remote::connect(dir.path()).await.unwrap().unwrap();
@@ -152,7 +153,11 @@ mod tests {
     async fn a_write_that_is_not_answered_is_in_doubt() {
         let dir = tempfile::tempdir().unwrap();
         let mut tasks = JoinSet::new();
-        tasks.spawn(node(socket::listen(dir.path()).unwrap(), true, Duration::from_secs(3600)));
+        tasks.spawn(node(
+            socket::listen(&HeldDir::open(dir.path()).unwrap()).unwrap(),
+            true,
+            Duration::from_secs(3600),
+        ));
         let mut remote = Remote::connect(dir.path()).await.unwrap().unwrap().within(Some(Duration::from_secs(7)));
         let began = Instant::now();
         let fault = remote.put("k".into(), "v".into(), None).await.unwrap_err();

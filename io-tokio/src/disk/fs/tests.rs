@@ -1,4 +1,5 @@
 use super::*;
+use softadastra_core::error::LocalState;
 use tempfile::TempDir;
 
 fn disk() -> (TempDir, FsDisk) {
@@ -70,7 +71,7 @@ async fn failures_are_sorted_and_name_the_file() {
 #[tokio::test]
 async fn a_full_disk_is_told_as_such() {
     // Every write to /dev/full answers ENOSPC.
-    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let (_dir, disk) = disk();
     let error = full.write_all_at(b"x", 0).unwrap_err();
     let told = disk_error("writing 1 bytes at 0 of a.seg", &error);
@@ -132,4 +133,56 @@ async fn the_background_lane_does_not_hold_up_a_commit() {
         done = &mut quick => assert_eq!(done, Ok(Completion::Done)),
     }
     assert_eq!(slow.await, Ok(Completion::Done));
+}
+
+#[tokio::test]
+async fn a_directory_that_is_not_in_its_place_any_more_is_written_no_more_and_no_other_is_touched() {
+    let top = tempfile::tempdir().unwrap();
+    let (path, moved) = (top.path().join("wal"), top.path().join("wal.old"));
+    std::fs::create_dir(&path).unwrap();
+    let disk = FsDisk::open(&path, None).unwrap();
+    let open = |id, name: &str| DiskOp::Open { file: FileId(id), name: name.into() };
+    run(&disk, create("a")).await.unwrap();
+    run(&disk, write(0, b"mine", true)).await.unwrap();
+    std::fs::rename(&path, &moved).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    for name in ["a", "b"] {
+        std::fs::write(path.join(name), "theirs, and longer").unwrap();
+    }
+    let changes = [
+        DiskOp::Remove { name: "b".into() },
+        DiskOp::Rename { from: "a".into(), to: "b".into() },
+        DiskOp::SyncDir,
+        DiskOp::Create { file: FileId(2), name: "c".into() },
+        write(0, b"lost", true),
+        DiskOp::Zero { file: A, offset: 0, len: 1, sync: true },
+        DiskOp::Sync { file: A },
+    ];
+    for op in changes {
+        let error = run(&disk, op.clone()).await.unwrap_err();
+        assert!(error.message.contains("is another directory now"), "{op:?}: {error}");
+    }
+    let loss = disk.lost().await;
+    assert_eq!((loss.became, loss.local), ("replaced", LocalState::Valid));
+    // What is read is its own still.
+    assert_eq!(run(&disk, open(3, "a")).await, Ok(Completion::Opened { len: 4 }));
+    let listed = vec![FileInfo { name: "a".into(), len: 4 }];
+    assert_eq!(run(&disk, DiskOp::List).await, Ok(Completion::Listing(listed)));
+    let mut names = crate::data_dir::names(&path).unwrap();
+    names.sort();
+    assert_eq!(names, ["a", "b"]);
+    assert_eq!(std::fs::read(path.join("a")).unwrap(), b"theirs, and longer");
+    disk.finish().await;
+}
+
+#[tokio::test]
+async fn a_directory_that_is_deleted_is_noticed_by_itself() {
+    let top = tempfile::tempdir().unwrap();
+    let path = top.path().join("wal");
+    std::fs::create_dir(&path).unwrap();
+    let disk = FsDisk::open(&path, None).unwrap();
+    std::fs::remove_dir(&path).unwrap();
+    // Nothing is asked of it.
+    let loss = tokio::time::timeout(std::time::Duration::from_secs(60), disk.lost()).await.unwrap();
+    assert_eq!((loss.became, loss.local), ("deleted", LocalState::Damaged));
 }

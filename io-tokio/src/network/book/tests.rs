@@ -5,11 +5,26 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
 fn open(dir: &Path, seed: u64) -> Book {
-    Book::open(dir, &Seed::from_number(seed))
+    Book::open(Arc::new(HeldDir::open(dir).unwrap()), &Seed::from_number(seed))
 }
 
 fn node(name: &str) -> NodeId {
     NodeId::new(name).unwrap()
+}
+
+#[tokio::test]
+async fn a_book_is_not_written_to_whoever_took_the_path() {
+    let top = tempfile::tempdir().unwrap();
+    let (path, moved) = (top.path().join("d"), top.path().join("d.old"));
+    fs::create_dir(&path).unwrap();
+    let ours = open(&path, 1);
+    fs::rename(&path, &moved).unwrap();
+    fs::create_dir(&path).unwrap();
+    let theirs = open(&path, 2).key().unwrap();
+    let error = ours.change(|content| Ok(content.trusted.insert(NodeKey([5; 32])))).await.unwrap_err();
+    assert!(error.what().contains("another directory now"), "{error}");
+    assert_eq!(open(&path, 3).key().unwrap(), theirs);
+    assert_eq!(open(&moved, 3).key(), ours.key());
 }
 
 #[tokio::test]
