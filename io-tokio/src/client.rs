@@ -386,7 +386,7 @@ impl Client {
         let log_id = self.inner.report.log_id.ok_or_else(driver::nothing_on_disk)?;
         // With an interval, what was answered may not be durable yet; it belongs into the backup.
         self.flush().await?;
-        let target = Arc::new(backup::open_target(dir.as_ref().to_owned()).await?);
+        let target = Arc::new(backup::open_target(dir.as_ref().to_owned(), self.inner.data_dir.clone()).await?);
         let copying = target.clone();
         let result = self.with_files(move |files| async move { backup::copy(&files?, log_id, &*copying).await }).await;
         // However it ended, nobody else has the target any more: let go of it before saying so.

@@ -231,6 +231,28 @@ pub(crate) fn exists(path: &Path) -> Result<bool, Error> {
     }
 }
 
+/// Whether `path`, or as much of it as there is, is `dir` or lies in it, whatever links and mounts lead there.
+///
+/// # Errors
+/// [`Code::IoError`] when that cannot be told.
+pub(crate) fn lies_in(path: &Path, dir: &Metadata) -> Result<bool, Error> {
+    let full = std::path::absolute(path).map_err(|error| failed("finding", path, &error))?;
+    let mut there = full.as_path();
+    let found = loop {
+        match (there.canonicalize(), there.parent()) {
+            (Ok(found), _) => break found,
+            (Err(error), Some(above)) if error.kind() == io::ErrorKind::NotFound => there = above,
+            (Err(error), _) => return Err(failed("resolving", there, &error)),
+        }
+    };
+    for above in found.ancestors() {
+        if same(&std::fs::metadata(above).map_err(|error| failed("looking at", above, &error))?, dir) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Room on the disk of `dir` for who is not root, in bytes.
 pub(crate) fn free_bytes(dir: &Path) -> Option<u64> {
     let room = rustix::fs::statvfs(dir).ok()?;

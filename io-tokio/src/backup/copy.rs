@@ -1,7 +1,7 @@
 //! Making a backup.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use softadastra_core::disk::{Completion, DiskOp};
 use softadastra_core::error::{Code, Error};
@@ -23,13 +23,17 @@ const MOST_TAILS: usize = 32;
 
 const NEXT: &str = "choose an empty directory, or one with an earlier backup of this node";
 
-/// Creates a backup directory when it is missing, and locks it.
+/// Creates a backup directory when it is missing, and locks it. It may not be in the data directory of the node, nor that
+/// in it.
 ///
 /// # Errors
-/// [`Code::InvalidArgument`] when it is not a directory; [`Code::AlreadyExists`] when it holds something else;
+/// [`Code::InvalidArgument`] when it is not a directory, or not apart from `data_dir`; [`Code::AlreadyExists`] when it holds something else;
 /// [`Code::Locked`]; [`Code::IoError`].
-pub(crate) async fn open_target(dir: PathBuf) -> Result<FsDisk, Error> {
+pub(crate) async fn open_target(dir: PathBuf, data_dir: Option<PathBuf>) -> Result<FsDisk, Error> {
     off_thread(move || {
+        if let Some(data_dir) = &data_dir {
+            keep_apart(&dir, data_dir)?;
+        }
         if !data_dir::make_dir(&dir)?.is_dir() {
             return Err(Error::new(
                 Code::InvalidArgument,
@@ -51,13 +55,39 @@ pub(crate) async fn open_target(dir: PathBuf) -> Result<FsDisk, Error> {
     .await
 }
 
+/// What becomes of one of the two must not become of the other.
+fn keep_apart(dir: &Path, data_dir: &Path) -> Result<(), Error> {
+    let looked = |path: &Path| std::fs::metadata(path).map_err(|error| data_dir::failed("looking at", path, &error));
+    let refused = |how: &str| {
+        Err(Error::new(
+            Code::InvalidArgument,
+            format!("{} {how} the data directory {}", dir.display(), data_dir.display()),
+            "choose a directory for the backup that is apart from it, best on another disk",
+        ))
+    };
+    if data_dir::lies_in(dir, &looked(data_dir)?)? {
+        return refused("is, or lies in,");
+    }
+    if data_dir::exists(dir)? && data_dir::lies_in(data_dir, &looked(dir)?)? {
+        return refused("holds");
+    }
+    Ok(())
+}
+
 /// Copies pinned files into a backup directory that is empty or holds an earlier backup of the same log.
 ///
 /// # Errors
-/// [`Code::AlreadyExists`] when it holds the backup of another log; [`Code::DiskFull`]; [`Code::IoError`].
+/// [`Code::AlreadyExists`] when it holds the backup of another log, or of what this log has lost; [`Code::DiskFull`];
+/// [`Code::IoError`].
 pub(crate) async fn copy(files: &Files, log_id: LogId, target: &dyn DynDisk) -> Result<BackupReport, Error> {
     let log_id = log_id.to_string();
     let (earlier, there) = look_at(target, &log_id).await?;
+    if let Some(earlier) = &earlier
+        && earlier.durable_lsn > files.manifest.durable.0
+    {
+        let (backed_up, here) = (earlier.durable_lsn, files.manifest.durable.0);
+        return Err(rolled_back(&format!("the backup there reaches LSN {backed_up}, and the log ends at {here}")));
+    }
     let mut copying =
         Copying { files, target, earlier: &earlier, there: &there, ids: 0, copied_files: 0, copied_bytes: 0 };
     let mut stored = Vec::new();
@@ -78,6 +108,16 @@ pub(crate) async fn copy(files: &Files, log_id: LogId, target: &dyn DynDisk) -> 
     run(target, DiskOp::SyncDir).await?;
     let Copying { copied_files, copied_bytes, .. } = copying;
     Ok(BackupReport { copied_files, copied_bytes, ..manifest.report() })
+}
+
+/// The log is an earlier one, brought back: what the backup holds beyond it is nowhere else.
+fn rolled_back(how: &str) -> Error {
+    Error::new(
+        Code::AlreadyExists,
+        format!("the data directory was rolled back since the backup that is there: {how}; nothing of it was changed"),
+        "choose another directory for this backup; the one there holds writes that this node has lost: restore it \
+         elsewhere and export them",
+    )
 }
 
 /// The earlier backup, if any, and the names that are there.
@@ -155,20 +195,24 @@ impl<'a> Copying<'a> {
 
     /// The file of the earlier backup, if it is the same as the log's today or its beginning, and still whole; what the
     /// log's has grown by is copied. Both are read: a copy that has rotted is made again, and a log that was rolled back is
-    /// not taken for the one it was.
+    /// refused, because only the backup holds what it has lost.
     async fn kept(&mut self, name: &str, len: u64) -> Result<Option<ManifestFile>, Error> {
         let earlier: &'a Option<Manifest> = self.earlier;
-        let files = earlier.iter().flat_map(|manifest| &manifest.files);
-        let begun = |file: &&ManifestFile| {
-            file.name == name && (file.bytes == len || file.bytes < len && file.tails.len() < MOST_TAILS)
-        };
-        let Some(file) = files.into_iter().find(begun) else { return Ok(None) };
+        let mut files = earlier.iter().flat_map(|manifest| &manifest.files);
+        let Some(file) = files.find(|file| file.name == name) else { return Ok(None) };
+        if file.bytes > len {
+            return Err(rolled_back(&format!("of {name} it holds {} bytes, and the log has {len}", file.bytes)));
+        }
         let mut source = self.source(name).await?;
         let mut whole = blake3::Hasher::new();
         let bytes = source.digest_into(&mut [&mut whole], file.bytes).await?;
         expect_len(name, file.bytes, bytes)?;
-        let today = Digested { bytes, hash: whole.finalize() };
-        if file.compare(&today).is_err() || !self.is_whole(file).await? {
+        // What a log holds up to its durable end never changes.
+        if file.compare(&Digested { bytes, hash: whole.finalize() }).is_err() {
+            return Err(rolled_back(&format!("{name} has another content now, by that or by damage")));
+        }
+        let too_many = file.bytes < len && file.tails.len() >= MOST_TAILS;
+        if too_many || !self.is_whole(file).await? {
             source.close().await?;
             return Ok(None);
         }

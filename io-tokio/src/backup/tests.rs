@@ -283,16 +283,71 @@ async fn what_is_not_this_nodes_backup_is_left_alone() {
     }
     assert_eq!(std::fs::read(place.at("others").join(MANIFEST_FILE)).unwrap(), before);
     assert_eq!(files(&place.at("mine")), ["diary.txt"]);
-    // The data directory itself is no place for a backup either.
-    for target in ["data", "data/wal"] {
-        assert_eq!(client.backup(place.at(target)).await.unwrap_err().code(), Code::AlreadyExists, "{target}");
+    // The data directory itself is no place for a backup either, nor one that holds it, by whatever way.
+    std::os::unix::fs::symlink(place.at("data"), place.at("link")).unwrap();
+    for target in
+        ["data", "data/wal", "data/wal.new", "data/wal/0000000000000007.seg", "link/x/y", "other/../data/z", ""]
+    {
+        assert_eq!(client.backup(place.at(target)).await.unwrap_err().code(), Code::InvalidArgument, "{target}");
     }
+    assert!(!place.at("data/wal.new").exists() && !place.at("data/x").exists());
     assert!(client.inspect().await.unwrap().report.strangers.is_empty());
     // Another backup is under way.
     let busy = DirLock::acquire(&place.at("others")).unwrap();
     assert_eq!(other.backup(place.at("others")).await.unwrap_err().code(), Code::Locked);
     drop(busy);
     client.close().await.unwrap();
+}
+
+/// Copies a data directory that nobody has open.
+fn copy_dir(from: &Path, to: &Path) {
+    let copied = std::process::Command::new("cp").arg("-a").args([from, to]).status().unwrap();
+    assert!(copied.success());
+}
+
+#[tokio::test]
+async fn a_backup_of_what_a_rolled_back_log_has_lost_is_kept() {
+    let place = Place::new();
+    let client = open(&place.at("data")).await;
+    fill(&client, 0, 10).await;
+    client.close().await.unwrap();
+    copy_dir(&place.at("data"), &place.at("earlier"));
+    let client = open(&place.at("data")).await;
+    fill(&client, 10, 30).await;
+    client.backup(place.at("backup")).await.unwrap();
+    let before = contents(&client);
+    client.close().await.unwrap();
+
+    let client = open(&place.at("earlier")).await;
+    // First it is shorter than the backup; then it has grown beyond, with other writes.
+    for more in [0, 50] {
+        fill(&client, 100, 100 + more).await;
+        let error = client.backup(place.at("backup")).await.unwrap_err();
+        assert_eq!((error.code(), error.local()), (Code::AlreadyExists, softadastra_core::error::LocalState::Valid));
+        assert!(error.what().contains("rolled back") && error.next().contains("another directory"), "{error}");
+    }
+    client.backup(place.at("elsewhere")).await.unwrap();
+    client.close().await.unwrap();
+    verify(&place.at("backup")).await.unwrap();
+    restore(&place.at("backup"), &place.at("new"), None).await.unwrap();
+    assert_eq!(contents(&open(&place.at("new")).await), before);
+}
+
+#[tokio::test]
+async fn a_pipe_in_a_backup_is_refused_and_not_waited_for() {
+    let place = Place::new();
+    let client = open(&place.at("data")).await;
+    client.backup(place.at("backup")).await.unwrap();
+    client.close().await.unwrap();
+    let stored = Manifest::read(&disk(&place.at("backup"))).await.unwrap().unwrap().files.remove(0).stored_as;
+    for name in [&stored, MANIFEST_FILE, LOCK_FILE] {
+        let path = place.at("backup").join(name);
+        std::fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let patience = std::time::Duration::from_secs(60);
+        let error = tokio::time::timeout(patience, verify(&place.at("backup"))).await.expect("it hangs").unwrap_err();
+        assert!(error.what().contains("not a file"), "{name}: {error}");
+    }
 }
 
 #[tokio::test]
@@ -438,6 +493,21 @@ async fn a_restore_overwrites_nothing() {
     std::fs::write(place.at("new.partial/diary.txt"), "dear diary").unwrap();
     assert_eq!(code("new").await, Code::AlreadyExists);
     assert!(place.at("new.partial/diary.txt").exists());
+
+    // A link leads to a directory of somebody else.
+    std::fs::create_dir_all(place.at("theirs/wal")).unwrap();
+    std::fs::write(place.at("theirs/wal/data"), "precious").unwrap();
+    std::os::unix::fs::symlink(place.at("theirs"), place.at("linked.partial")).unwrap();
+    assert_eq!(code("linked").await, Code::InvalidArgument);
+    assert!(place.at("theirs/wal/data").exists() && !place.at("linked").exists());
+
+    // In the backup it would keep the next one from being made.
+    assert_eq!(code("backup/inside").await, Code::InvalidArgument);
+    verify(&backup).await.unwrap();
+
+    // Nothing is begun without a backup.
+    restore(&place.at("nowhere"), &place.at("never"), None).await.unwrap_err();
+    assert!(!place.at("never.partial").exists());
 
     // Left by a restore that was cut short: taken up again.
     std::fs::remove_file(place.at("new.partial/diary.txt")).unwrap();
