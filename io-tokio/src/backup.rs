@@ -15,11 +15,13 @@ mod copy;
 mod files;
 mod manifest;
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use softadastra_core::config::Config;
 use softadastra_core::error::{Code, Error};
 use softadastra_core::ids::NodeId;
+use softadastra_core::node::Rebuilt;
 
 pub(crate) use copy::{copy, open_target};
 pub use manifest::{Manifest, ManifestFile, Tail};
@@ -29,6 +31,7 @@ use self::files::{Digested, Reading};
 use crate::data_dir::{self, WAL_DIR, disk_failed};
 use crate::disk::{Disk as _, FsDisk};
 use crate::founding::{check_equal, found, inspect_disk};
+use crate::held_dir::same;
 use crate::lock::{DirLock, LOCK_FILE};
 use crate::model::{BackupReport, RestoreReport};
 use crate::off_thread;
@@ -57,11 +60,14 @@ pub async fn verify(backup: &Path) -> Result<BackupReport, Error> {
 ///
 /// # Errors
 /// [`Code::AlreadyExists`] when `data_dir` is there and not empty, or `<data_dir>.partial` is not a restore's;
-/// [`Code::DiskFull`]; and those of [`verify`].
+/// [`Code::InvalidArgument`] when nothing can be renamed to `data_dir`, or it lies in the backup; [`Code::DiskFull`]; and
+/// those of [`verify`]. What was built is removed again.
 pub async fn restore(backup: &Path, data_dir: &Path, node_id: Option<NodeId>) -> Result<RestoreReport, Error> {
-    let data_dir = data_dir.to_owned();
-    let Site { target, partial, lock } = off_thread(move || Site::clear(&data_dir)).await?;
-
+    let place = off_thread({
+        let (backup, data_dir) = (backup.to_owned(), data_dir.to_owned());
+        move || Place::find(&backup, &data_dir)
+    })
+    .await?;
     let opened = Opened::open(backup).await?;
     if let Err(error) = opened.check().await {
         opened.disk.finish().await;
@@ -73,56 +79,69 @@ pub async fn restore(backup: &Path, data_dir: &Path, node_id: Option<NodeId>) ->
     disk.finish().await;
     let inspected = inspected?;
     if let Some(refusal) = inspected.report.refusal() {
-        return Err(refusal);
+        // Of the backup it is said, not of anything that lives.
+        let what = format!("the backup holds a log that cannot be read: {}", refusal.what());
+        let next = if refusal.code() == Code::WalCorrupt { "choose another backup" } else { refusal.next() };
+        return Err(Error::new(refusal.code(), what, next));
     }
     let content = inspected.content.ok_or_else(|| {
         Error::new(Code::WalCorrupt, "the backup holds the history of no node", "choose another backup")
     })?;
 
-    let (old_replica_id, wanted) = (content.replica(), content.content_hash());
-    let config = Config { node_id, ..Config::default() };
-    let wal = partial.join(WAL_DIR);
-    found(&wal, config, content).await?;
-    let built = check_equal(&wal, wanted).await?;
-    let report = RestoreReport {
-        node_id: built.node_id().clone(),
-        replica_id: built.replica(),
-        old_replica_id,
-        keys: built.store().len() as u64,
-        live_bytes: built.store().live_bytes(),
+    let site = off_thread(move || place.clear()).await?;
+    match site.build(content, node_id).await {
+        Ok(report) => {
+            off_thread(move || site.finish()).await?;
+            Ok(report)
+        }
+        Err(error) => {
+            let error = building(&site.place.partial, &error);
+            off_thread(move || {
+                site.give_up();
+                Ok(())
+            })
+            .await?;
+            Err(error)
+        }
+    }
+}
+
+/// A failure of the new log, in the words of a restore.
+fn building(partial: &Path, error: &Error) -> Error {
+    let next = match error.code() {
+        Code::DiskFull => "free some room where it is restored to, or restore to another disk; the backup is whole",
+        _ => "see to the disk that it is restored to, or restore to another one; the backup is whole",
     };
-    off_thread(move || {
-        drop(lock);
-        std::fs::rename(&partial, &target).map_err(|error| data_dir::failed("renaming to", &target, &error))?;
-        data_dir::sync_parent(&target)
-    })
-    .await?;
-    Ok(report)
+    Error::new(error.code(), format!("building {}: {}", partial.display(), error.what()), next)
+}
+
+/// Where a restore goes.
+struct Place {
+    /// Where it goes when it is whole.
+    target: PathBuf,
+    partial: PathBuf,
 }
 
 /// Where a restore builds.
 struct Site {
-    /// Where it goes when it is whole.
-    target: PathBuf,
-    partial: PathBuf,
+    place: Place,
     lock: DirLock,
 }
 
-impl Site {
-    /// Makes sure that `data_dir` is missing or empty, and an empty log directory beside it. Blocks.
-    fn clear(data_dir: &Path) -> Result<Self, Error> {
-        let taken = |path: &Path, why: &str| {
-            Error::new(
-                Code::AlreadyExists,
-                format!("{} {why}", path.display()),
-                "choose another directory, or move it away",
-            )
-        };
-        if data_dir::exists(data_dir)? && !is_empty_dir(data_dir)? {
+fn taken(path: &Path, why: &str) -> Error {
+    Error::new(Code::AlreadyExists, format!("{} {why}", path.display()), "choose another directory, or move it away")
+}
+
+impl Place {
+    /// Makes sure that `data_dir` is missing or empty, that it can be renamed to, and that it is not in the backup.
+    /// Changes nothing. Blocks.
+    fn find(backup: &Path, data_dir: &Path) -> Result<Self, Error> {
+        let there = data_dir::exists(data_dir)?;
+        if there && !is_empty_dir(data_dir)? {
             return Err(taken(data_dir, "is there already and not an empty directory"));
         }
         // The name of what is there, so that `.`, a trailing slash and a link mean the directory itself.
-        let target = if data_dir::exists(data_dir)? {
+        let target = if there {
             data_dir.canonicalize().map_err(|error| data_dir::failed("resolving", data_dir, &error))?
         } else {
             data_dir.components().collect()
@@ -130,21 +149,99 @@ impl Site {
         let Some(name) = target.file_name() else {
             return Err(taken(data_dir, "has no name of its own to restore to"));
         };
+        if there && is_mounted(&target)? {
+            return Err(Error::new(
+                Code::InvalidArgument,
+                format!("{} is where a volume is mounted, and nothing can be renamed to that", target.display()),
+                "restore to a directory below it, and have the node use that one",
+            ));
+        }
+        if let Ok(source) = std::fs::metadata(backup)
+            && data_dir::lies_in(data_dir, &source)?
+        {
+            return Err(Error::new(
+                Code::InvalidArgument,
+                format!("{} lies in the backup {}", data_dir.display(), backup.display()),
+                "choose a directory outside of the backup",
+            ));
+        }
         let mut partial = name.to_owned();
         partial.push(".partial");
         let partial = target.with_file_name(partial);
-        data_dir::make_dir(&partial)?;
-        let lock = DirLock::acquire(&partial)?;
+        Ok(Self { target, partial })
+    }
+
+    /// Makes an empty log directory beside the target. Blocks.
+    fn clear(self) -> Result<Site, Error> {
+        let partial = &self.partial;
+        data_dir::make_dir(partial)?;
+        let looked = |error| data_dir::failed("looking at", partial, &error);
+        // Of the name itself: a link would lead to a directory of somebody else, to be emptied.
+        let named = std::fs::symlink_metadata(partial).map_err(looked)?;
+        data_dir::check_owner(partial, &named, rustix::process::geteuid().as_raw())?;
+        let lock = DirLock::acquire(partial)?;
+        if !same(&named, &lock.dir().metadata().map_err(looked)?) {
+            return Err(taken(partial, "was exchanged by somebody at this moment"));
+        }
         // Left behind by a restore that was cut short; anything else is somebody's.
-        for name in data_dir::names(&partial)? {
+        for name in data_dir::names(partial)? {
             if name != LOCK_FILE && name != WAL_DIR {
-                return Err(taken(&partial, &format!("holds {name}, which no restore has put there")));
+                return Err(taken(partial, &format!("holds {name}, which no restore has put there")));
             }
         }
-        let wal = partial.join(WAL_DIR);
-        data_dir::make_empty_dir(&wal)?;
-        Ok(Self { partial, lock, target })
+        data_dir::make_empty_dir(&partial.join(WAL_DIR))?;
+        Ok(Site { place: self, lock })
     }
+}
+
+impl Site {
+    /// Founds the new log and reads it back.
+    async fn build(&self, content: Rebuilt, node_id: Option<NodeId>) -> Result<RestoreReport, Error> {
+        let (old_replica_id, wanted) = (content.replica(), content.content_hash());
+        let config = Config { node_id, ..Config::default() };
+        let wal = self.place.partial.join(WAL_DIR);
+        found(&wal, config, content).await?;
+        let built = check_equal(&wal, wanted).await?;
+        Ok(RestoreReport {
+            node_id: built.node_id().clone(),
+            replica_id: built.replica(),
+            old_replica_id,
+            keys: built.store().len() as u64,
+            live_bytes: built.store().live_bytes(),
+        })
+    }
+
+    /// Gives it its name. Blocks.
+    fn finish(self) -> Result<(), Error> {
+        let Place { target, partial } = &self.place;
+        match std::fs::rename(partial, target) {
+            Ok(()) => data_dir::sync_parent(target),
+            Err(error) => {
+                let error = data_dir::failed("renaming to", target, &error);
+                self.give_up();
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes what was built: it would only take room. Blocks.
+    fn give_up(self) {
+        let Self { place: Place { partial, .. }, lock } = self;
+        let removed = std::fs::remove_dir_all(partial.join(WAL_DIR)).and_then(|()| lock.dir().remove(LOCK_FILE));
+        drop(lock);
+        if let Err(error) = removed.and_then(|()| std::fs::remove_dir(&partial)) {
+            tracing::debug!(%error, partial = %partial.display(), "left behind; the next restore replaces it");
+        }
+    }
+}
+
+/// Whether a volume is mounted at a directory.
+fn is_mounted(dir: &Path) -> Result<bool, Error> {
+    let device = |path: &Path| {
+        std::fs::metadata(path).map(|meta| meta.dev()).map_err(|error| data_dir::failed("looking at", path, &error))
+    };
+    let above = dir.parent().map(device).transpose()?;
+    Ok(above.is_some_and(|above| Some(above) != device(dir).ok()))
 }
 
 fn is_empty_dir(path: &Path) -> Result<bool, Error> {

@@ -268,6 +268,7 @@ pub(crate) fn failed(doing: &str, path: &Path, error: &io::Error) -> Error {
             (Code::IoError, "give this user the right to read and write there, or choose another directory")
         }
         K::ReadOnlyFilesystem => (Code::IoError, "mount it for writing, or choose another directory"),
+        K::ResourceBusy => (Code::IoError, "something uses it, or is mounted there; choose another, or one below it"),
         K::NotADirectory => (Code::InvalidArgument, "choose another path: a part of this one is a file"),
         _ => (Code::IoError, "check the file system and the kernel log"),
     };
