@@ -5,16 +5,19 @@
 //! known is refused by name, wherever it stands.
 
 use std::ffi::OsString;
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fmt, fs, io};
 
+use rustix::fs::{Mode, OFlags};
 use softadastra_core::error::{Code, Error};
 use softadastra_core::ids::NodeId;
 
 use self::catalog::Key;
 use crate::control::remote::PATIENCE;
+use crate::held_dir::only_a_file;
 use crate::options::Durability;
 
 mod catalog;
@@ -100,7 +103,7 @@ pub struct Settings {
     pub max_segment: Option<u64>,
     /// The log must outgrow this before a snapshot is taken. Default 8 MiB.
     pub snapshot_after: Option<u64>,
-    /// How long to wait for another process to let go of the data directory. Default: not at all for `node start`, one
+    /// How long to wait for another process to let go of the data directory. Default: five seconds for `node start`, one
     /// second for other commands, so that two of them started together do not fail each other.
     pub lock_wait: Option<Duration>,
     /// How long a command waits for each answer of a running node; zero: as long as it takes. Default one minute.
@@ -166,7 +169,7 @@ impl Layers {
         let upper = self.upper_layers()?;
         let set_above = upper.iter().rev().find(|item| item.key == Key::DataDir);
         if let Some(path) = self.config.clone().or_else(|| self.env("SOFTADASTRA_CONFIG").map(PathBuf::from)) {
-            let text = fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
+            let text = read_file(&path).map_err(|error| unreadable(&path, &error))?;
             for item in file_layer(&path, &text)? {
                 settings.apply(item)?;
             }
@@ -176,7 +179,7 @@ impl Layers {
                 settings.apply(item.clone())?;
             }
             let path = settings.data_dir.join(FILE_NAME);
-            match fs::read_to_string(&path) {
+            match read_file(&path) {
                 Ok(text) => {
                     for item in file_layer(&path, &text)? {
                         if item.key == Key::DataDir {
@@ -499,6 +502,16 @@ fn unknown(name: &str, source: &Source) -> Error {
 
 fn refused(name: &str, source: &Source, reason: &str) -> Error {
     Error::new(Code::InvalidArgument, format!("setting {name} from {source}: {reason}"), "correct it")
+}
+
+/// Reads a whole file. What is not a file is refused: a pipe would be waited for.
+fn read_file(path: &Path) -> io::Result<String> {
+    let how = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let mut file = fs::File::from(rustix::fs::open(path, how, Mode::empty())?);
+    only_a_file(&file.metadata()?)?;
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Error {

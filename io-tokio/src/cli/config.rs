@@ -1,8 +1,7 @@
 //! `softadastra config`.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use softadastra_core::error::Code;
@@ -74,11 +73,7 @@ fn init(settings: &Settings, file: Option<PathBuf>) -> Result<ConfigWritten, Fai
             settings.data_dir.join(settings::FILE_NAME)
         }
     };
-    let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).and_then(|mut file| {
-        file.write_all(settings::commented_file().as_bytes())?;
-        file.sync_all()
-    });
-    match written {
+    match put_new(&path, settings::commented_file().as_bytes()) {
         Ok(()) => Ok(ConfigWritten { file: path.display().to_string() }),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             let what = format!("{} is there already", path.display());
@@ -86,5 +81,35 @@ fn init(settings: &Settings, file: Option<PathBuf>) -> Result<ConfigWritten, Fai
             Err(Fault::new(Code::AlreadyExists, what, next).into())
         }
         Err(error) => Err(Fault::io(format_args!("write {}", path.display()), &error).into()),
+    }
+}
+
+/// Puts a new file in place for its owner alone, whole or not at all. One that is there stays as it is.
+fn put_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // Refused before anything is written; the end refuses one that has come since.
+    if path.symlink_metadata().is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    let mut draft = tempfile::Builder::new().prefix(".softadastra-config-").tempfile_in(dir)?;
+    draft.write_all(bytes)?;
+    draft.as_file().sync_all()?;
+    draft.persist_noclobber(path).map_err(|error| error.error)?;
+    std::fs::File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_put_whole_or_not_at_all_and_over_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("softadastra.toml");
+        put_new(&path, b"first").unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(put_new(&path, b"second").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(&path).unwrap(), b"first");
+        assert_eq!(data_dir::names(dir.path()).unwrap(), ["softadastra.toml"], "no draft is left");
     }
 }
