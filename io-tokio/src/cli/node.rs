@@ -16,7 +16,7 @@ use super::args::Start;
 use super::output::{Done, Failure, Output};
 use super::service::Manager;
 use super::site::options;
-use super::{console, links};
+use super::{console, links, site};
 use crate::client::discovery::nobody_to_trust;
 use crate::control::answer::Init;
 use crate::control::local::TransportTrouble;
@@ -28,6 +28,9 @@ use crate::{Client, PeerSpec, TrustMode, data_dir, events, network};
 
 /// How long a stopping node waits for those it is answering.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// How long a starting node waits for a command to let go of the directory, unless configured.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// A node id from the command line.
 pub(super) fn parse_node_id(text: String) -> Result<NodeId, Failure> {
@@ -95,9 +98,13 @@ pub(super) async fn start(
     if let Some(node_id) = args.node_id {
         wanted = wanted.node_id(parse_node_id(node_id)?);
     }
-    if let Some(wait) = settings.lock_wait {
-        wanted = wanted.lock_wait(wait);
-    }
+    let wait = match settings.lock_wait {
+        Some(wait) => wait,
+        // A node does not let go; what asks the same of it will say how.
+        None if matches!(site::node(settings).await, Ok(Some(_))) => Duration::ZERO,
+        None => LOCK_WAIT,
+    };
+    wanted = wanted.lock_wait(wait);
     refuse_strangers(settings)?;
     console::refuse_exposure(settings)?;
     // From here on a signal is a request to stop cleanly, even one that comes while the log is being read.

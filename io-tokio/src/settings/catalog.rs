@@ -80,7 +80,7 @@ catalog! {
             "The operator's name of the node: 1 to 64 of [A-Za-z0-9._-]. One that differs from the\n\
              directory's is refused: it says that this is the wrong directory.";
         LockWait = "lock_wait",
-            Varies { is: "not at all for `node start`, 1s else", example: r#""5s""# },
+            Varies { is: "5s for `node start` (not at all when a node answers there), 1s else", example: r#""5s""# },
             "How long to wait for another process to let go of the data directory.";
         Timeout = "timeout", Value(r#""1m""#),
             "How long a command waits for each answer of the node that runs there; 0s: as long as it takes.\n\

@@ -124,6 +124,18 @@ pub(super) fn running(found: &Found) -> Check {
                 Check::failed(name, format!("{state}: {why}"), "see to the disk, then start the node again")
             }
         },
+        // Another command ends by itself.
+        (None, Some(Holder { pid, command })) if command.contains(" node start") => Check::failed(
+            name,
+            format!("process {pid} ({command}) has the directory open, and takes no commands"),
+            "wait if it was started just now: it may be reading a long log; else its control.sock was removed, and it \
+             has to be stopped by its process id and started again",
+        ),
+        (None, None) if matches!(&found.log, Err(fault) if fault.is(Code::Locked)) => Check::failed(
+            name,
+            "another process has the directory open, and takes no commands; its LOCK was removed",
+            "find it by its command line, `softadastra … node start`, stop it, and start the node again",
+        ),
         (None, Some(Holder { pid, command })) => Check::warning(
             name,
             format!("process {pid} ({command}) has the directory open, and takes no commands"),
