@@ -150,6 +150,20 @@ pub enum What {
     },
     /// The operator of this node gives up all histories that were lost with their machines (`peers forget`).
     Retire,
+    /// The operator of this node gives up another one, which lives.
+    GiveUp {
+        /// Whom.
+        who: HostId,
+    },
+    /// A client settles a conflict that is on record, if there is one.
+    Resolve {
+        /// Names the batch within the plan: values are made from it.
+        number: u32,
+        /// Which conflict, counted round.
+        pick: u16,
+        /// With so many bytes; 0: with what stands.
+        len: u32,
+    },
     /// Somebody copies the directory, while the node goes on.
     Copy,
     /// The copy takes the place of the directory: an operator who means well, or a virtual machine that is rolled back.
@@ -214,7 +228,10 @@ impl What {
     /// The other machine that it concerns, if it concerns one.
     pub const fn other_mut(&mut self) -> Option<&mut HostId> {
         match self {
-            Self::Block { to: other, .. } | Self::Slow { to: other, .. } | Self::Cut { with: other, .. } => Some(other),
+            Self::Block { to: other, .. }
+            | Self::Slow { to: other, .. }
+            | Self::Cut { with: other, .. }
+            | Self::GiveUp { who: other } => Some(other),
             Self::Write { .. }
             | Self::Read { .. }
             | Self::Snapshot
@@ -226,6 +243,7 @@ impl What {
             | Self::Full { .. }
             | Self::Rot { .. }
             | Self::Retire
+            | Self::Resolve { .. }
             | Self::Copy
             | Self::Replace { .. }
             | Self::Restore { .. }
@@ -437,6 +455,9 @@ impl fmt::Display for What {
             Self::Replace { down } => write!(f, "machine lost, an empty one in its place after {down} us"),
             Self::Restore { down } => write!(f, "directory lost, the last backup in its place after {down} us"),
             Self::Retire => f.write_str("lost histories are given up"),
+            Self::GiveUp { who } => write!(f, "n{} is given up", who.0),
+            Self::Resolve { number, pick, len: 0 } => write!(f, "conflict {pick} settled as it stands, as #{number}"),
+            Self::Resolve { number, pick, len } => write!(f, "conflict {pick} settled with {len}B, as #{number}"),
             Self::Copy => f.write_str("directory copied"),
             Self::CopyBack { down } => write!(f, "directory copied back, open after {down} us"),
             Self::Clock(ms) => write!(f, "wall clock jumps {ms:+} ms"),

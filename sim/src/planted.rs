@@ -81,6 +81,11 @@ pub const BUGS: &[Bug] = &[
     bug("dialler_gives_up", "after some failed dials nobody dials any more"),
     bug("deadline_never_quiet", "a deadline that has passed is asked for again and again"),
     bug("conflict_invented", "a write that has seen the version it replaces is called a conflict"),
+    bug("settled_over_a_later_write", "a conflict is settled by hand although the key was written since"),
+    bug("settled_and_still_open", "a conflict that was settled by hand stays open"),
+    bug("skewed_clock_let_in", "a peer whose clock is off is let in though the policy is to refuse it"),
+    bug("clock_judged_twice", "a peer is refused whose clock is off by half of what is allowed"),
+    bug("forgotten_for_good", "a replica that was given up counts for nothing when it comes back"),
     bug("driver_tells_before_the_disk", "the driver says that a write is done when it hands it to the disk"),
     bug(
         "driver_forgets_after_an_error",

@@ -138,6 +138,8 @@ fn simpler(item: &Item) -> Vec<Item> {
         | What::Full { .. }
         | What::Rot { .. }
         | What::Retire
+        | What::GiveUp { .. }
+        | What::Resolve { .. }
         | What::Copy
         | What::Replace { .. }
         | What::Restore { .. }

@@ -71,6 +71,8 @@ pub enum Mark {
     Restored,
     /// A history found that it had been rolled back, and took another name.
     Reborn,
+    /// A client settled a conflict.
+    SettledByHand,
     /// A node found another by its datagrams …
     NodeFound,
     /// … and lost one that was silent or said goodbye.
@@ -79,7 +81,7 @@ pub enum Mark {
 
 impl Mark {
     /// Every mark.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::TornTailCut,
         Self::Roll,
         Self::SnapshotDone,
@@ -111,6 +113,7 @@ impl Mark {
         Self::DeliveryFailed,
         Self::Restored,
         Self::Reborn,
+        Self::SettledByHand,
         Self::NodeFound,
         Self::NodeLost,
     ];

@@ -12,6 +12,7 @@ mod clients;
 mod crash;
 mod fleet;
 mod flight;
+mod hands;
 mod host;
 mod inherited;
 mod links;
@@ -147,6 +148,8 @@ struct Stage {
     /// What clients were told is done, of keys that were written once and that must be there in the end; `None` for all
     /// other keys.
     keepsakes: BTreeMap<bytes::Bytes, Option<bytes::Bytes>>,
+    /// How far each wall clock is off.
+    clocks: Vec<hands::WallClock>,
     /// Directories are copied back: who names operations by their history is not to be believed.
     rollbacks: bool,
 }
@@ -248,6 +251,7 @@ impl World {
             set_back: BTreeSet::new(),
             lost: BTreeSet::new(),
             keepsakes: BTreeMap::new(),
+            clocks: fleet.seats.iter().map(hands::WallClock::of).collect(),
             rollbacks: fleet.rollbacks && fleet.size() > 1,
         };
         let hosts: Vec<Host> = fleet

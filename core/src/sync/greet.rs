@@ -86,16 +86,17 @@ impl Engine {
         let ahead = i128::from(hello.wall.0) - i128::from(now.wall.0);
         let ahead_ms = ahead.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
         let limit = u64::try_from(self.settings.max_clock_skew.as_millis()).unwrap_or(u64::MAX);
+        let limit = if planted!("clock_judged_twice") { limit / 2 } else { limit };
         if ahead_ms.unsigned_abs() > limit {
             out.push(Effect::Event(Event::ClockSkew { peer, ahead_ms }));
-            if self.settings.clock_policy == ClockPolicy::Refuse {
+            if self.settings.clock_policy == ClockPolicy::Refuse && !planted!("skewed_clock_let_in") {
                 return self.close(peer, CloseReason::ClockSkew, out);
             }
         }
 
-        let report =
-            Member { node: hello.node.clone(), heard: now.wall, forgotten: WallTime(0), vector: hello.vector.clone() };
         let replica = hello.replica;
+        let heard = self.state.members.heard_at(now.wall, replica);
+        let report = Member { node: hello.node.clone(), heard, forgotten: WallTime(0), vector: hello.vector.clone() };
         if let Some(session) = self.sessions.get_mut(&peer) {
             session.ahead_ms = ahead_ms;
             session.vector = hello.vector.clone();

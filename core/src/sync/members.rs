@@ -34,7 +34,7 @@ impl Member {
     /// Whether it was retired and not heard since.
     #[must_use]
     pub fn is_forgotten(&self) -> bool {
-        self.forgotten.0 > 0 && self.forgotten >= self.heard
+        self.forgotten.0 > 0 && (self.forgotten >= self.heard || planted!("forgotten_for_good"))
     }
 
     /// Takes over what is newer in another report of the same member. Says whether anything was that others should hear
@@ -49,6 +49,13 @@ impl Member {
         }
         self.forgotten = self.forgotten.max(other.forgotten);
         news || self.is_forgotten() != was_forgotten
+    }
+
+    /// What somebody says of times to come is taken for now. Who was heard last stays heard last.
+    pub(super) fn clamp(&mut self, now: WallTime) {
+        let counts = !self.is_forgotten();
+        self.heard = self.heard.min(now);
+        self.forgotten = self.forgotten.min(if counts { WallTime(now.0.saturating_sub(1)) } else { now });
     }
 
     /// It was heard at `at`. Says whether others should hear of that.
@@ -93,6 +100,12 @@ impl Members {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (ReplicaId, &Member)> {
         self.0.iter().map(|(replica, member)| (*replica, member))
+    }
+
+    /// When a replica is heard that speaks now: it counts again, though it was given up while the clock stood later.
+    pub(super) fn heard_at(&self, now: WallTime, replica: ReplicaId) -> WallTime {
+        let forgotten = self.0.get(&replica).map_or(0, |member| member.forgotten.0);
+        if forgotten == 0 { now } else { WallTime(now.0.max(forgotten + 1)) }
     }
 
     /// Joins a report. Says whether it told anything new. Reports of more members than fit are left aside: a member

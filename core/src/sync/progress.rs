@@ -10,6 +10,7 @@ use crate::context::VersionVector;
 use crate::error::{Code, Error};
 use crate::ids::{Dot, ReplicaId};
 use crate::sink::Sink;
+use crate::store::Store;
 use crate::time::{Now, WallTime};
 
 impl Engine {
@@ -40,6 +41,12 @@ impl Engine {
             return VersionVector::EMPTY;
         }
         self.state.members.iter().filter_map(|member| self.is_closed(member)).collect()
+    }
+
+    /// Whether all that is here is claimed, or left of histories that are closed.
+    pub(super) fn is_exact_with(&self, closed: &VersionVector, store: &Store) -> bool {
+        let accounted = |dot: Dot| self.claims.covers(dot) || closed.covers(dot);
+        store.last_changed() <= self.durable && self.state.met.iter().all(accounted)
     }
 
     /// The last operation that is here of a replica, if nobody is left who could say that it may be claimed.

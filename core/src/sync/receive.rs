@@ -109,8 +109,7 @@ impl Engine {
             }
             (Phase::Open, Message::Members(members)) => {
                 for (replica, mut member) in members {
-                    member.heard = member.heard.min(now.wall);
-                    member.forgotten = member.forgotten.min(now.wall);
+                    member.clamp(now.wall);
                     let told = member.vector.get(self.me.replica);
                     if told > self.own_written {
                         return self.halt(self.rolled_back(told), out);
@@ -397,7 +396,7 @@ impl Engine {
         if let Some(member) = self.state.members.get(replica) {
             let report = super::Member {
                 node: member.node.clone(),
-                heard: now.wall,
+                heard: self.state.members.heard_at(now.wall, replica),
                 forgotten: WallTime(0),
                 vector: session.vector.clone(),
             };

@@ -1,6 +1,7 @@
 //! Drawing a plan from a seed. The only place where randomness is drawn.
 
 mod fleet;
+mod hands;
 
 use softadastra_core::dice::{Dice, Seed};
 use softadastra_core::disk::DiskErrorKind;
@@ -363,6 +364,8 @@ const fn down_of(what: &What) -> u64 {
         | What::Full { .. }
         | What::Rot { .. }
         | What::Retire
+        | What::GiveUp { .. }
+        | What::Resolve { .. }
         | What::Copy
         | What::Replace { .. }
         | What::Restore { .. }

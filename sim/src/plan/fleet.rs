@@ -124,6 +124,8 @@ pub struct Exchange {
     pub policy: Policy,
     /// Whether operations are sent without a tick.
     pub auto_tick: bool,
+    /// Whether peers with wrong clocks are refused.
+    pub refuse_skew: bool,
 }
 
 /// Conflict policies.
@@ -154,6 +156,7 @@ impl Exchange {
         lease_hours: 720,
         policy: Policy::Last,
         auto_tick: true,
+        refuse_skew: false,
     };
 
     pub(super) fn settings(&self) -> sync::Settings {
@@ -175,6 +178,7 @@ impl Exchange {
                 Policy::Longer => sync::Policy::Custom(longer),
             },
             auto_tick: self.auto_tick,
+            clock_policy: if self.refuse_skew { sync::ClockPolicy::Refuse } else { sync::ClockPolicy::Warn },
             ..sync::Settings::default()
         }
     }

@@ -62,6 +62,10 @@ fn plans_reach_every_sort_of_trouble() {
         "jumps -",
         "disk slower",
         "next start",
+        "settled as it stands",
+        "settled with",
+        "is given up",
+        "refuse_skew: true",
     ];
     for sort in sorts {
         assert!(text.contains(sort), "no plan of the first 40 has {sort:?}");

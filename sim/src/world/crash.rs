@@ -99,6 +99,7 @@ impl Host {
         self.flights.clear();
         self.busy.clear();
         self.chores.clear();
+        self.settling.clear();
         self.unpublished.clear();
         self.doom = None;
         self.closing = None;

@@ -20,6 +20,7 @@ impl World {
         self.stage.expect(due);
         self.stage.clear_air();
         self.stage.healed = true;
+        self.set_clocks_right();
         for host in &mut self.hosts {
             host.heal(&mut self.stage)?;
             host.go_online(&mut self.stage)?;

@@ -13,6 +13,7 @@ use softadastra_core::wal::format::Record;
 use super::backup::Backup;
 use super::crash::Doom;
 use super::flight::Flight;
+use super::hands::Settling;
 use super::{Kind, Stage};
 use crate::disk::SimDisk;
 use crate::judges::{Failure, Moment};
@@ -36,7 +37,7 @@ pub(super) struct Host {
     pub(super) knobs: Knobs,
     pub(super) next_knobs: Option<Knobs>,
     pub(super) skew_ms: i64,
-    drift_ppm: i64,
+    pub(super) drift_ppm: i64,
     /// To whom it wants links.
     pub(super) roads: Vec<HostId>,
     /// Whom it has met, and by which key it knows them.
@@ -63,6 +64,8 @@ pub(super) struct Host {
     pub(super) oracle: Oracle,
     /// Flushes and snapshots asked for.
     pub(super) chores: BTreeMap<RequestId, &'static str>,
+    /// Conflicts that clients are settling.
+    pub(super) settling: BTreeMap<RequestId, Settling>,
     pub(super) doom: Option<Doom>,
     pub(super) closing: Option<u64>,
     pub(super) backup: Option<Backup>,
@@ -155,6 +158,7 @@ impl Host {
             busy: BTreeMap::new(),
             oracle: Oracle::default(),
             chores: BTreeMap::new(),
+            settling: BTreeMap::new(),
             doom: None,
             closing: None,
             backup: None,

@@ -274,9 +274,10 @@ impl Host {
             }
             return Ok(());
         }
-        let Some(ledger) = stage.ledger(self.id) else { return Ok(()) };
         let wrong = match result {
-            Ok(written) => ledger.check_answer(&writes, written).err(),
+            // What settles a conflict is written whatever stands, so it may delete what is deleted.
+            Ok(written) if self.settling.contains_key(&request) => self.not_settled(stage, request, written),
+            Ok(written) => stage.ledger(self.id).and_then(|ledger| ledger.check_answer(&writes, written).err()),
             Err(_) => None,
         };
         match (wrong, result) {
@@ -339,6 +340,9 @@ impl Host {
     pub(super) fn heard_of_others(&mut self, stage: &mut Stage, event: &Event) -> Result<(), Failure> {
         if let Event::LinkDown { .. } = event {
             self.broken_links += 1;
+        }
+        if let Some(wrong) = self.misjudged_clock(stage, event) {
+            return stage.see(self.id, &Moment::Untrue(wrong));
         }
         let what = match event {
             Event::LinkUp { .. } => {

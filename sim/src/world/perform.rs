@@ -56,6 +56,7 @@ impl Host {
             What::Rot { place, bit } => self.rot = Some((place, bit)),
             What::Clock(ms) => {
                 self.skew_ms += ms;
+                self.note_clock(stage);
                 if ms < 0 {
                     stage.tally.mark(Mark::ClockSetBack);
                     stage.set_back.insert(self.id);
@@ -71,6 +72,8 @@ impl Host {
             What::Replace { down } => self.replace(stage, down)?,
             What::Restore { down } => self.restore(stage, down)?,
             What::Retire => self.retire(stage),
+            What::GiveUp { who } => self.give_up(stage, who),
+            What::Resolve { number, pick, len } => self.resolve(stage, number, pick, len),
             What::Copy if matches!(self.machine, Machine::Up(_)) => self.copied = Some(replay::copy(&self.disk)),
             What::Copy => {}
             What::CopyBack { down } => self.copy_back(stage, down)?,
@@ -148,7 +151,7 @@ pub(super) fn key_of(number: u16) -> Bytes {
 }
 
 /// The value that a batch writes in one place: its own, so that a read tells who wrote it.
-fn value_of(number: u32, index: usize, len: u32) -> Bytes {
+pub(super) fn value_of(number: u32, index: usize, len: u32) -> Bytes {
     let mut value = Vec::with_capacity(len as usize + 8);
     let mut word = 0;
     while value.len() < len as usize {

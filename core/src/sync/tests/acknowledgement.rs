@@ -198,3 +198,27 @@ fn the_window_bounds_what_is_under_way() {
     world.settle();
     world.assert_converged();
 }
+
+/// It is given up, by its name on a link that stands, while the clock stands an hour later than when it is heard again.
+#[test]
+fn a_replica_that_was_given_up_counts_again_when_it_is_heard_whatever_the_clock_says() {
+    for meets_again in [false, true] {
+        let mut world = World::new(2, 9, &Settings::default());
+        world.connect(0, 1);
+        world.settle();
+        let gone = world.replicas[1].identity.replica;
+        world.replicas[0].skew_ms = 3_600_000;
+        let (now, mut effects) = (world.now(0), core::mem::take(&mut world.replicas[0].effects));
+        world.replicas[0].engine.forget(now, gone, &mut effects).unwrap();
+        world.replicas[0].effects = effects;
+        world.route(0);
+        world.replicas[0].skew_ms = 0;
+        if meets_again {
+            world.cut(0, 1);
+        }
+        world.put(0, "k", "v");
+        world.connect(0, 1);
+        world.settle();
+        assert_eq!(world.replicas[0].engine.outbox_status().size(), 0, "meets again: {meets_again}");
+    }
+}

@@ -102,6 +102,7 @@ impl Draw {
                 knobs.exchange = self.exchange(size);
             }
         }
+        Self::hands(seed).lend(&mut fleet, &mut items, stretch);
         if fleet.rollbacks {
             keep_names_apart(&mut fleet, &mut items);
         }
@@ -185,6 +186,7 @@ impl Draw {
                 Policy::Longer,
             ]),
             auto_tick: self.chance(90),
+            refuse_skew: false,
         }
     }
 
