@@ -196,7 +196,7 @@ const GOALS: &[Goal] = &[
 ];
 
 /// Over three decades a logarithm grows by half, and caches that no longer hold everything do the rest; what is linear
-/// grows a thousandfold.
+/// grows by hundreds.
 const GROWTH: f64 = 10.0;
 
 /// How a step grows from the first column of a group to the last.
@@ -239,7 +239,7 @@ pub(crate) fn markdown(results: &Results, groups: &[Group]) -> String {
             let found = figure(found);
             _ = writeln!(
                 text,
-                "| growth of {step} {what}, over three decades | <= {GROWTH} x | {found} x | {verdict} |"
+                "| growth of {step} {what}, from the first column to the last | <= {GROWTH} x | {found} x | {verdict} |"
             );
         }
     }

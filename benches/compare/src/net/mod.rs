@@ -1,5 +1,6 @@
 //! Nodes and their like over loopback.
 
+pub(crate) mod nats;
 pub(crate) mod nodes;
 pub(crate) mod plain;
 pub(crate) mod proxy;

@@ -46,17 +46,7 @@ struct Connection(BufReader<TcpStream>);
 
 impl Connection {
     async fn to(server: &Server) -> Result<Self, Fault> {
-        let began = Instant::now();
-        loop {
-            match TcpStream::connect(("127.0.0.1", server.port)).await {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    return Ok(Self(BufReader::new(stream)));
-                }
-                Err(error) if began.elapsed() > Duration::from_secs(10) => return Err(error.into()),
-                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-            }
-        }
+        Ok(Self(BufReader::new(server::connect(server.port).await?)))
     }
 
     /// The first line of an answer, without what it begins with; the rest is read and dropped.

@@ -110,14 +110,14 @@ impl Rig {
         Ok(self.nodes.len() - 1)
     }
 
-    /// Lets a node dial the measured one, and everything flow.
+    /// Lets a node dial the measured one, when things move again.
     ///
     /// # Errors
     /// When it is gone.
-    pub(crate) fn link(&mut self, from: usize) -> Result<(), Fault> {
+    pub(crate) fn dial(&mut self, from: usize) -> Result<(), Fault> {
         let (now, address): (_, Address) = (self.now(), "10.0.0.1:4000".parse()?);
         self.node(from)?.add_peer(now, Some(identity(1).key()), vec![address])?;
-        self.settle()
+        Ok(())
     }
 
     /// Ends the links of a node, and the node.
@@ -135,7 +135,8 @@ impl Rig {
         if let Some(node) = self.nodes.get_mut(index) {
             *node = None;
         }
-        self.settle()
+        self.drain(HUB)?;
+        Ok(())
     }
 
     fn fact(&mut self, (index, link): End, fact: LinkFact) -> Result<(), Fault> {

@@ -3,6 +3,9 @@
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
 
 use crate::engine::Fault;
 
@@ -56,5 +59,23 @@ pub(crate) fn find(program: &str) -> Result<(), Fault> {
     match found {
         Ok(status) if status.success() => Ok(()),
         _ => Err(format!("there is no {program} to be started").into()),
+    }
+}
+
+/// A connection to a server that may still be starting.
+///
+/// # Errors
+/// When it cannot be had in ten seconds.
+pub(crate) async fn connect(port: u16) -> Result<TcpStream, Fault> {
+    let began = Instant::now();
+    loop {
+        match TcpStream::connect(("127.0.0.1", port)).await {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) if began.elapsed() > Duration::from_secs(10) => return Err(error.into()),
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
     }
 }

@@ -10,7 +10,11 @@ use crate::work::Keys;
 /// The columns: a step for each decade.
 const THOUSANDS: [(u64, &str); 4] =
     [(1000, "1,000"), (10_000, "10,000"), (100_000, "100,000"), (1_000_000, "1,000,000")];
-const ONES: [(u64, &str); 4] = [(1, "1"), (10, "10"), (100, "100"), (1000, "1,000")];
+/// Of replicas and peers the last step is half a decade: progress is kept of some 700 replicas that all write, because each of
+/// them has a vector over all of them.
+const ONES: [(u64, &str); 4] = [(1, "1"), (10, "10"), (100, "100"), (500, "500")];
+/// So many nodes dial at once.
+const AT_ONCE: u64 = 16;
 
 /// Keys there are when it is not keys that grow.
 const FEW: u64 = 1000;
@@ -92,11 +96,18 @@ fn released(rig: &mut Rig) -> Result<Option<(&'static str, f64)>, Fault> {
 fn replicas(count: u64) -> Result<(Rig, u64), Fault> {
     let mut rig = Rig::new()?;
     rig.fill(HUB, 0, FEW)?;
-    for number in 1..count {
-        let other = rig.birth()?;
-        rig.fill(other, 1_000_000 + number, 1)?;
-        rig.link(other)?;
-        rig.death(other)?;
+    for first in (1..count).step_by(AT_ONCE as usize) {
+        let mut others = Vec::new();
+        for number in first..(first + AT_ONCE).min(count) {
+            let other = rig.birth()?;
+            rig.fill(other, 1_000_000 + number, 1)?;
+            rig.dial(other)?;
+            others.push(other);
+        }
+        rig.settle()?;
+        for other in others {
+            rig.death(other)?;
+        }
     }
     one_peer(&mut rig)?;
     expect(rig.known()?.0, count)?;
@@ -107,17 +118,21 @@ fn replicas(count: u64) -> Result<(Rig, u64), Fault> {
 fn peers(count: u64) -> Result<(Rig, u64), Fault> {
     let mut rig = Rig::new()?;
     rig.fill(HUB, 0, FEW)?;
-    for _ in 0..count {
-        one_peer(&mut rig)?;
+    for first in (0..count).step_by(AT_ONCE as usize) {
+        for _ in first..(first + AT_ONCE).min(count) {
+            let peer = rig.birth()?;
+            rig.dial(peer)?;
+        }
+        rig.settle()?;
     }
-    rig.settle()?;
     expect(rig.known()?.1, count)?;
     Ok((rig, FEW))
 }
 
 fn one_peer(rig: &mut Rig) -> Result<(), Fault> {
     let peer = rig.birth()?;
-    rig.link(peer)
+    rig.dial(peer)?;
+    rig.settle()
 }
 
 fn expect(found: usize, wanted: u64) -> Result<(), Fault> {

@@ -8,13 +8,16 @@ use crate::engine::Fault;
 use crate::net::nodes::{batches, close, delivered, equal, join, key_of, listen, open, puts, runtime, until, windowed};
 use crate::net::plain::{self, Answer};
 use crate::net::proxy::Wire;
-use crate::net::{noise, redis};
+use crate::net::{nats, noise, redis};
 use crate::plan::{Cell, Figure, Group, NODE};
 
 /// The row of the baseline.
 pub(crate) const PLAIN: &str = "plain TCP + log (limit)";
 /// The row of Redis.
 pub(crate) const REDIS: &str = "Redis replica, appendfsync always";
+
+/// The row of NATS.
+pub(crate) const NATS: &str = "NATS JetStream leaf (not synced)";
 
 /// Writes a second while at most 64 are not yet durable on both sides.
 pub(crate) const WINDOW: &str = "64 in flight until durable on both sides, per second";
@@ -63,6 +66,12 @@ pub(crate) fn cells(cells: &mut Vec<Cell>) {
     match redis::find() {
         Ok(()) => cells.push(Cell::scene(group, REDIS, "a replica", |dir| runtime()?.block_on(redis::measure(dir)))),
         Err(why) => eprintln!("Redis is left out: {why}"),
+    }
+    match nats::find() {
+        Ok(()) => {
+            cells.push(Cell::scene(group, NATS, "a leaf", |dir| runtime()?.block_on(nats::measure(dir))).at_most(3));
+        }
+        Err(why) => eprintln!("NATS JetStream is left out: {why}"),
     }
 }
 

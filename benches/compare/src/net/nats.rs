@@ -1,0 +1,172 @@
+//! NATS JetStream: a leaf that takes writes, and a hub whose stream takes them over. Spoken to in its own protocol. It
+//! answers before anything is synced.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+
+use super::proxy::Wire;
+use super::server::{self, Server, free_port};
+use super::{noise, spread};
+use crate::engine::Fault;
+use crate::plan::Figure;
+use crate::scenes::replication::{
+    CATCH_UP, FIRST, LATE_BYTES, LIVE_BYTES, NATS, PENDING, STREAM, STREAMED, per_second,
+};
+use crate::work::key;
+
+const PROGRAM: &str = "nats-server";
+const WINDOW: u64 = 64;
+
+/// Whether it is there.
+///
+/// # Errors
+/// When it is not.
+pub(crate) fn find() -> Result<(), Fault> {
+    server::find(PROGRAM)
+}
+
+fn start(dir: &Path, name: &str, leafnodes: &str) -> Result<Server, Fault> {
+    let (dir, port) = (dir.join(name), free_port()?);
+    std::fs::create_dir_all(&dir)?;
+    let config = format!(
+        "server_name: {name}\nlisten: \"127.0.0.1:{port}\"\njetstream {{ store_dir: \"store\", domain: {name} }}\n\
+         leafnodes {{ {leafnodes} }}\n"
+    );
+    std::fs::write(dir.join("config"), config)?;
+    Server::start(PROGRAM, &["-c".to_owned(), "config".to_owned()], &dir, port)
+}
+
+struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    async fn to(server: &Server) -> Result<Self, Fault> {
+        let stream = server::connect(server.port).await?;
+        let mut connection = Self(BufReader::new(stream));
+        let hello = b"CONNECT {\"verbose\":false,\"pedantic\":false}\r\nSUB answers 1\r\nPING\r\n";
+        connection.0.write_all(hello).await?;
+        while connection.line().await? != "PONG" {}
+        Ok(connection)
+    }
+
+    async fn line(&mut self) -> Result<String, Fault> {
+        let mut line = String::new();
+        if self.0.read_line(&mut line).await? == 0 {
+            return Err("NATS has closed the connection".into());
+        }
+        Ok(line.trim_end().to_owned())
+    }
+
+    /// The next message on the own subject.
+    async fn answer(&mut self) -> Result<String, Fault> {
+        loop {
+            let line = self.line().await?;
+            if line == "PING" {
+                self.0.write_all(b"PONG\r\n").await?;
+            } else if line.starts_with("MSG ") || line.starts_with("HMSG ") {
+                let len: usize = line.rsplit(' ').next().unwrap_or_default().parse()?;
+                let mut body = vec![0; len + 2];
+                self.0.read_exact(&mut body).await?;
+                return Ok(String::from_utf8_lossy(&body).into_owned());
+            } else {
+                return Err(format!("NATS answers {line}").into());
+            }
+        }
+    }
+
+    async fn ask(&mut self, subject: &str, body: &str) -> Result<String, Fault> {
+        self.0.write_all(format!("PUB {subject} answers {}\r\n{body}\r\n", body.len()).as_bytes()).await?;
+        let answer = self.answer().await?;
+        if answer.contains("\"error\"") { Err(format!("NATS answers {answer}").into()) } else { Ok(answer) }
+    }
+
+    /// Publishes so many values, 64 in one go, each answered.
+    async fn publish(&mut self, first: u64, count: u64) -> Result<(), Fault> {
+        for start in (first..first + count).step_by(WINDOW as usize) {
+            let end = (start + WINDOW).min(first + count);
+            let mut text = Vec::new();
+            for number in start..end {
+                text.extend_from_slice(b"PUB ops.");
+                text.extend_from_slice(&key(spread(number)));
+                text.extend_from_slice(b" answers 100\r\n");
+                text.extend_from_slice(&noise(number, 100));
+                text.extend_from_slice(b"\r\n");
+            }
+            self.0.write_all(&text).await?;
+            for _ in start..end {
+                let answer = self.answer().await?;
+                if !answer.contains("\"seq\"") {
+                    return Err(format!("NATS answers {answer}").into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn reaches(&mut self, count: u64) -> Result<(), Fault> {
+        let began = Instant::now();
+        loop {
+            let state = self.ask("$JS.API.STREAM.INFO.COPY", "").await?;
+            let (_, rest) = state.split_once("\"messages\":").ok_or("a stream that does not say its length")?;
+            let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+            if digits.parse::<u64>()? >= count {
+                return Ok(());
+            }
+            if began.elapsed() > Duration::from_secs(60) {
+                return Err("the hub of NATS does not catch up".into());
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// One round.
+///
+/// # Errors
+/// Those of processes and network.
+pub(crate) async fn measure(dir: &Path) -> Result<Vec<Figure>, Fault> {
+    let port = free_port()?;
+    let hub = start(dir, "hub", &format!("listen: \"127.0.0.1:{port}\""))?;
+    let mut there = Connection::to(&hub).await?;
+    let wire = Wire::to(SocketAddr::from(([127, 0, 0, 1], port))).await?;
+    let remote = format!("reconnect: 1, remotes: [ {{ url: \"nats://{}\" }} ]", wire.address);
+    let leaf = start(dir, "leaf", &remote)?;
+    let mut here = Connection::to(&leaf).await?;
+    here.ask("$JS.API.STREAM.CREATE.OPS", r#"{"name":"OPS","subjects":["ops.>"],"storage":"file"}"#).await?;
+    let copy =
+        r#"{"name":"COPY","storage":"file","sources":[{"name":"OPS","external":{"api":"$JS.leaf.API","deliver":""}}]}"#;
+    there.ask("$JS.API.STREAM.CREATE.COPY", copy).await?;
+    // The source begins some seconds after it was asked for.
+    here.publish(0, 64).await?;
+    there.reaches(64).await?;
+
+    let before = wire.bytes();
+    let began = Instant::now();
+    here.publish(1_000_000, STREAMED).await?;
+    there.reaches(64 + STREAMED).await?;
+    let streamed = began.elapsed();
+    let live = (wire.bytes() - before) as f64 / STREAMED as f64;
+
+    wire.cut();
+    let cut = Instant::now();
+    here.publish(2_000_000, PENDING).await?;
+    tokio::time::sleep_until((cut + Duration::from_secs(5)).into()).await;
+    let before = wire.bytes();
+    wire.mend();
+    let mended = Instant::now();
+    there.reaches(64 + STREAMED + 1).await?;
+    let first = mended.elapsed();
+    there.reaches(64 + STREAMED + PENDING).await?;
+    let all = mended.elapsed();
+    let late = (wire.bytes() - before) as f64 / PENDING as f64;
+    Ok(vec![
+        Figure::of(NATS, STREAM, per_second(STREAMED, streamed)),
+        Figure::of(NATS, CATCH_UP, per_second(PENDING, all)),
+        Figure::of(NATS, FIRST, first.as_secs_f64() * 1e3),
+        Figure::of(NATS, LIVE_BYTES, live),
+        Figure::of(NATS, LATE_BYTES, late),
+    ])
+}
