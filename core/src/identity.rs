@@ -1,6 +1,9 @@
 //! Who a node is: an Ed25519 key. It signs the key of every link and every announcement, so that all layers agree on
 //! who speaks; the keys of links are made anew for each and need no care.
 
+#[cfg(feature = "pretend")]
+pub(crate) mod pretend;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -46,16 +49,53 @@ impl Purpose {
     }
 }
 
+/// Which cryptography a node speaks. It goes with the identity: nothing that is configured or received chooses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suite {
+    /// Ed25519, X25519, ChaCha20-Poly1305 and BLAKE2s: that of every node outside a simulation.
+    Real,
+    /// Checksums of the same lengths in their place. They notice damage and keep no secret.
+    #[cfg(feature = "pretend")]
+    Pretended,
+}
+
+impl Suite {
+    /// Whether `signature` was made by `key` over `message` for `purpose`.
+    #[must_use]
+    pub fn verify(self, key: &NodeKey, purpose: Purpose, message: &[u8], signature: &Signature) -> bool {
+        match self {
+            Self::Real => key.verify(purpose, message, signature),
+            #[cfg(feature = "pretend")]
+            Self::Pretended => pretend::sign(key, purpose, message) == *signature,
+        }
+    }
+}
+
 /// The key pair of a node. Made once, kept for ever in a file that only its owner may read.
+#[derive(Clone)]
 pub struct Identity {
     pair: SigningKey,
+    suite: Suite,
 }
 
 impl Identity {
     /// The identity of these 32 secret bytes.
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Self {
-        Self { pair: SigningKey::from_bytes(seed) }
+        Self { pair: SigningKey::from_bytes(seed), suite: Suite::Real }
+    }
+
+    /// The same key, but pretending all cryptography: for simulations of nodes that all do so.
+    #[cfg(feature = "pretend")]
+    #[must_use]
+    pub fn pretending(self) -> Self {
+        Self { suite: Suite::Pretended, ..self }
+    }
+
+    /// Which cryptography it speaks, and expects of others.
+    #[must_use]
+    pub const fn suite(&self) -> Suite {
+        self.suite
     }
 
     /// A new identity.
@@ -79,7 +119,11 @@ impl Identity {
     /// Signs `message` for one purpose.
     #[must_use]
     pub fn sign(&self, purpose: Purpose, message: &[u8]) -> Signature {
-        Signature(self.pair.sign(&purpose.bind(message)).to_bytes())
+        match self.suite {
+            Suite::Real => Signature(self.pair.sign(&purpose.bind(message)).to_bytes()),
+            #[cfg(feature = "pretend")]
+            Suite::Pretended => pretend::sign(&self.key(), purpose, message),
+        }
     }
 }
 

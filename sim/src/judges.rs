@@ -92,6 +92,8 @@ pub enum Moment<'a> {
         changed: bool,
         /// Disk operations asked for and not yet completed.
         in_flight: usize,
+        /// Batches that wait, as the node counts them.
+        waiting: usize,
         /// Its history.
         replica: ReplicaId,
         /// Its outbox.

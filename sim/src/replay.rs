@@ -30,7 +30,8 @@ pub fn fingerprint(store: &Store) -> Fingerprint {
     loop {
         let mut block = Vec::new();
         let walk = store.walk(after.as_deref(), 1 << 20, &mut block);
-        bytes = block.iter().fold(bytes, |hash, byte| chance::mix(hash, u64::from(*byte), 0));
+        let word = |bytes: &[u8]| bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        bytes = block.chunks(8).fold(bytes, |hash, chunk| chance::mix(hash, word(chunk), chunk.len() as u64));
         match walk.next {
             Some(next) => after = Some(next),
             None => break,

@@ -52,7 +52,7 @@ impl Discovery {
         if !self.checks.take(now.mono) {
             return Err(Ignored::Overload.into());
         }
-        if !opened.is_signed() {
+        if !opened.is_signed(self.identity.suite()) {
             return Err(Ignored::Forged.into());
         }
         let message = opened.message;

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::message::{MAGIC, MAX_LEN, MIN_LEN, Message, TRAILER_LEN, VERSION};
 use super::types::Ignored;
-use crate::identity::{Identity, NetworkSecret, Purpose, Signature};
+use crate::identity::{Identity, NetworkSecret, Purpose, Signature, Suite};
 
 /// One network, as discovery knows it. A network without a secret seals with a key that everybody knows.
 pub(super) struct Network {
@@ -111,7 +111,7 @@ impl fmt::Debug for Sieve {
 
 impl Opened {
     /// Whether the key that the datagram names has signed it. The one costly check.
-    pub(super) fn is_signed(&self) -> bool {
-        self.message.key.verify(Purpose::Discovery, &self.signed, &self.signature)
+    pub(super) fn is_signed(&self, suite: Suite) -> bool {
+        suite.verify(&self.message.key, Purpose::Discovery, &self.signed, &self.signature)
     }
 }

@@ -1,6 +1,9 @@
 //! The one place that touches the Noise library: `Noise_XX_25519_ChaChaPoly_BLAKE2s`, or `XXpsk3` of the same where
 //! the network has a secret. Randomness is handed in, once.
 
+#[cfg(feature = "pretend")]
+mod pretend;
+
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -10,7 +13,7 @@ use snow::params::{CipherChoice, DHChoice, HashChoice};
 use snow::resolvers::{CryptoResolver, DefaultResolver};
 use snow::types::{Cipher, Dh, Hash, Random};
 
-use super::identity::NetworkSecret;
+use super::identity::{NetworkSecret, Suite};
 use crate::dice::Secrets;
 
 /// Bytes that sealing adds.
@@ -50,8 +53,9 @@ impl Random for Secrets {
     }
 }
 
-/// The library's own primitives, and a random stream that can be taken once: a second taker would draw the same keys.
+/// The primitives of a suite, and a random stream that can be taken once: a second taker would draw the same keys.
 struct Resolver {
+    suite: Suite,
     random: Cell<Option<Box<dyn Random>>>,
 }
 
@@ -61,15 +65,27 @@ impl CryptoResolver for Resolver {
     }
 
     fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
-        DefaultResolver.resolve_dh(choice)
+        match self.suite {
+            Suite::Real => DefaultResolver.resolve_dh(choice),
+            #[cfg(feature = "pretend")]
+            Suite::Pretended => Some(Box::<pretend::Keys>::default()),
+        }
     }
 
     fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
-        DefaultResolver.resolve_hash(choice)
+        match self.suite {
+            Suite::Real => DefaultResolver.resolve_hash(choice),
+            #[cfg(feature = "pretend")]
+            Suite::Pretended => Some(Box::<pretend::Sum>::default()),
+        }
     }
 
     fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
-        DefaultResolver.resolve_cipher(choice)
+        match self.suite {
+            Suite::Real => DefaultResolver.resolve_cipher(choice),
+            #[cfg(feature = "pretend")]
+            Suite::Pretended => Some(Box::<pretend::Mask>::default()),
+        }
     }
 }
 
@@ -81,6 +97,7 @@ pub(super) struct Handshake {
 impl Handshake {
     /// Begins one. `random` gives the ephemeral key and nothing else.
     pub(super) fn new(
+        suite: Suite,
         role: Role,
         prologue: &[u8],
         secret: Option<&NetworkSecret>,
@@ -92,7 +109,7 @@ impl Handshake {
             Some(_) => "Noise_XXpsk3_25519_ChaChaPoly_BLAKE2s",
         };
         let build = || {
-            let resolver = Box::new(Resolver { random: Cell::new(Some(random)) });
+            let resolver = Box::new(Resolver { suite, random: Cell::new(Some(random)) });
             let mut builder = snow::Builder::with_resolver(name.parse()?, resolver);
             builder = builder.prologue(prologue)?.local_private_key(private)?;
             if let Some(secret) = secret {
@@ -140,8 +157,9 @@ impl Handshake {
 }
 
 /// The public half of a link key.
-pub(super) fn public_key(private: &[u8; KEY_LEN]) -> [u8; KEY_LEN] {
-    let mut dh = DefaultResolver.resolve_dh(&DHChoice::Curve25519).expect("the library was built with this curve");
+pub(super) fn public_key(suite: Suite, private: &[u8; KEY_LEN]) -> [u8; KEY_LEN] {
+    let resolver = Resolver { suite, random: Cell::new(None) };
+    let mut dh = resolver.resolve_dh(&DHChoice::Curve25519).expect("the library was built with this curve");
     dh.set(private);
     dh.pubkey().try_into().expect("keys of this curve have 32 bytes")
 }

@@ -24,8 +24,8 @@ impl Judge for BoundedQueues {
     }
 
     fn see(&mut self, _: HostId, moment: &Moment<'_>) -> Result<(), String> {
-        let (node, oracle, knobs, in_flight) = match moment {
-            Moment::Stepped { node, oracle, knobs, in_flight, .. } => (node, oracle, knobs, in_flight),
+        let (oracle, knobs, in_flight, waiting) = match moment {
+            Moment::Stepped { oracle, knobs, in_flight, waiting, .. } => (oracle, knobs, in_flight, *waiting),
             Moment::Weighed { .. } => return weigh(moment),
             Moment::Unwritten { bytes, most } if bytes > most => {
                 return Err(format!("{bytes} bytes given to one connection are not taken, more than {most}"));
@@ -40,7 +40,6 @@ impl Judge for BoundedQueues {
         if batches > 1 && bytes > knobs.max_pending {
             return Err(format!("{bytes} bytes in {batches} batches wait, more than {}", knobs.max_pending));
         }
-        let waiting = node.status().waiting;
         if waiting != batches {
             return Err(format!("the node says that {waiting} batches wait, but {batches} are unanswered"));
         }

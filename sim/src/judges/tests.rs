@@ -54,6 +54,7 @@ impl Up {
             knobs: &Knobs::SMALL,
             changed: true,
             in_flight: 0,
+            waiting: 0,
             replica: self.node.status().replica,
             outbox: &self.outbox,
             witness,

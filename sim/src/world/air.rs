@@ -7,7 +7,7 @@ use softadastra_core::discovery::{NodeState, Notice, Sighting, Target};
 use softadastra_core::node::{DatagramFact, Event, Input, Presence};
 
 use super::host::{Host, Machine};
-use super::links::{identity, secret};
+use super::links::{key, secret};
 use super::{Kind, Stage};
 use crate::chance;
 use crate::judges::{Failure, Moment};
@@ -45,7 +45,7 @@ impl Host {
             return Ok(());
         }
         let presence = Presence {
-            identity: identity(self.id),
+            identity: stage.identity(self.id),
             secret: Some(secret()),
             settings: air.settings(),
             listeners: vec![SocketAddr::from(([0, 0, 0, 0], 4000))],
@@ -127,7 +127,7 @@ impl Host {
                 None
             }
             Event::Discovery(Notice::IdentityClone { key, .. })
-                if !stage.set_back.iter().any(|host| identity(*host).key() == *key) =>
+                if !stage.set_back.iter().any(|host| super::links::key(*host) == *key) =>
             {
                 Some(format!("nobody has copied a node, but two are said to have the key {key}"))
             }
@@ -147,7 +147,7 @@ impl Host {
         stage.air?;
         let status = self.node()?.discovery_status(self.now(stage))?;
         let there = |other: HostId| {
-            let key = identity(other).key();
+            let key = key(other);
             status.nodes.iter().any(|sighting| sighting.key == key && sighting.state == NodeState::Available)
         };
         let mut others = (0..stage.lives.len() as u8).map(HostId).filter(|other| *other != self.id);
@@ -157,9 +157,9 @@ impl Host {
 
 /// In what a sighting is not true of any host.
 fn is_wrong(sighting: &Sighting, hosts: usize) -> Option<String> {
-    let (node, key) = (&sighting.node, sighting.key);
-    let host = (0..hosts as u8).map(HostId).find(|host| identity(*host).key() == key);
-    let Some(host) = host else { return Some(format!("found {node}, whose key {key} nobody has")) };
+    let node = &sighting.node;
+    let host = (0..hosts as u8).map(HostId).find(|host| key(*host) == sighting.key);
+    let Some(host) = host else { return Some(format!("found {node}, whose key {} nobody has", sighting.key)) };
     if node.as_str() != format!("n{}", host.0) {
         return Some(format!("found n{} under the name {node}", host.0));
     }

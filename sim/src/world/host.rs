@@ -397,6 +397,7 @@ impl Host {
             knobs: &self.knobs,
             changed,
             in_flight: self.flights.len(),
+            waiting: status.waiting,
             replica: status.replica,
             outbox: &status.outbox,
             witness: stage.witness.as_ref().filter(|_| !stage.rollbacks),

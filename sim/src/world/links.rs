@@ -1,12 +1,14 @@
 //! A host among others: what its node asks of the network, and what it hears.
 
+use std::sync::LazyLock;
+
 use softadastra_core::error::Error;
 use softadastra_core::ids::Lsn;
 use softadastra_core::node::{self, Event, Input, LinkAct, LinkFact, Node, RecoveryReport, RequestId, Written};
 use softadastra_core::op::Operation;
 use softadastra_core::sync;
 use softadastra_core::transport::endpoint::LinkId;
-use softadastra_core::transport::identity::{Identity, NetworkSecret};
+use softadastra_core::transport::identity::{Identity, NetworkSecret, NodeKey};
 use softadastra_core::transport::reason;
 use softadastra_core::transport::trust::{Trust, TrustMode};
 use softadastra_core::wal::format::Record;
@@ -28,8 +30,19 @@ const SEAL: usize = 66 << 10;
 /// On a slower line silence is not told from slowness, in bytes a second.
 const SLOWEST_LINE: u64 = 8 << 10;
 
-pub(super) fn identity(host: HostId) -> Identity {
-    Identity::from_seed(&[host.0 + 1; 32])
+/// More hosts than any world has.
+const HOSTS: usize = 16;
+
+static IDENTITIES: LazyLock<[Identity; HOSTS]> =
+    LazyLock::new(|| std::array::from_fn(|host| Identity::from_seed(&[host as u8 + 1; 32])));
+
+fn identity(host: HostId) -> &'static Identity {
+    IDENTITIES.get(usize::from(host.0)).expect("worlds have fewer hosts")
+}
+
+/// By which key others know a host.
+pub(super) fn key(host: HostId) -> NodeKey {
+    identity(host).key()
 }
 
 pub(super) fn secret() -> NetworkSecret {
@@ -37,6 +50,12 @@ pub(super) fn secret() -> NetworkSecret {
 }
 
 impl Stage {
+    /// Who a host is, in the cryptography of this run.
+    pub(super) fn identity(&self, host: HostId) -> Identity {
+        let identity = identity(host).clone();
+        if self.climate.pretends { identity.pretending() } else { identity }
+    }
+
     pub(super) fn ledger(&mut self, host: HostId) -> Option<&mut Ledger> {
         self.witness.as_mut()?.ledgers.get_mut(usize::from(host.0))
     }
@@ -69,7 +88,7 @@ impl Host {
             return Ok(());
         }
         let network = node::Network {
-            identity: identity(self.id),
+            identity: stage.identity(self.id),
             secret: Some(secret()),
             trust: Trust::new(TrustMode::Network, [], self.pins.clone()),
             settings: stage.climate.endpoint(),
@@ -81,7 +100,7 @@ impl Host {
         for to in &self.roads {
             let address = format!("10.0.0.{}:4000", to.0 + 1).parse();
             if let (Ok(()), Ok(address)) = (&started, address) {
-                started = node.add_peer(now, Some(identity(*to).key()), vec![address]).map(drop);
+                started = node.add_peer(now, Some(key(*to)), vec![address]).map(drop);
             }
         }
         match started {

@@ -7,7 +7,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::super::address::Address;
-use super::super::identity::{Identity, NetworkSecret, NodeKey};
+use super::super::identity::{NetworkSecret, NodeKey};
 use super::super::reason::{CloseReason, Farewell};
 use super::super::session::{Lane, Local, SendRefused, Session};
 use super::super::trust::{TrustMode, Verdict};
@@ -47,8 +47,8 @@ impl Endpoint {
         if before.secret == secret {
             return;
         }
-        let identity = Identity::from_seed(&before.identity.seed());
-        let (node, boot, settings) = (before.node.clone(), before.boot, before.settings);
+        let (identity, node) = (before.identity.clone(), before.node.clone());
+        let (boot, settings) = (before.boot, before.settings);
         self.local = Arc::new(Local { identity, node, secret, boot, settings });
         for link in self.links.ids().collect::<Vec<_>>() {
             self.end(now, link, CloseReason::Local(Farewell::Bye));

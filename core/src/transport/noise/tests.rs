@@ -32,7 +32,7 @@ impl Vector {
         let secret = secret.map(|bytes| NetworkSecret::from_bytes(bytes.as_slice().try_into().unwrap()));
         let key = field("static").as_slice().try_into().unwrap();
         let random = Box::new(Script(field("ephemeral").clone()));
-        Handshake::new(role, field("prologue"), secret.as_ref(), &key, random)
+        Handshake::new(Suite::Real, role, field("prologue"), secret.as_ref(), &key, random)
     }
 }
 
@@ -86,7 +86,7 @@ fn the_link_key_that_a_side_signs_is_the_one_the_other_reads() {
         b.read(&a.write(b"").unwrap()).unwrap();
         a.read(&b.write(b"").unwrap()).unwrap();
         b.read(&a.write(b"").unwrap()).unwrap();
-        let own = |name: &str| public_key(vector.fields[name].as_slice().try_into().unwrap());
+        let own = |name: &str| public_key(Suite::Real, vector.fields[name].as_slice().try_into().unwrap());
         assert_eq!(a.remote_key(), Some(own("resp_static")));
         assert_eq!(b.remote_key(), Some(own("init_static")));
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use super::super::hello::{Hello, PREAMBLE_LEN, Preamble, Versions};
-use super::super::identity::{Purpose, Signature};
+use super::super::identity::Purpose;
 use super::super::noise::{self, Handshake, Role};
 use super::super::reason::{CloseReason, Farewell};
 use super::link::Link;
@@ -404,7 +404,8 @@ impl Session {
         let hello = Hello::decode(&payload.into()).map_err(|error| CloseReason::BadHello { field: error.field })?;
         let remote = keys.handshake.remote_key().ok_or(CloseReason::HandshakeForged)?;
         let signed = [&remote[..], &before].concat();
-        if !verify(&hello, self.role.other(), &signed) {
+        let suite = self.local.identity.suite();
+        if !suite.verify(&hello.key, purpose(self.role.other()), &signed, &hello.signature) {
             return Err(CloseReason::IdentityForged);
         }
         if keys.preamble.is_none_or(|preamble| preamble.versions != hello.versions) {
@@ -420,8 +421,9 @@ impl Keys {
         let private = Zeroizing::new(secrets.key());
         let prologue = [PROLOGUE, dialler].concat();
         let random = Box::new(secrets.split());
-        let handshake = Box::new(Handshake::new(role, &prologue, local.secret.as_ref(), &private, random));
-        Self { handshake, public: noise::public_key(&private), preamble: None }
+        let suite = local.identity.suite();
+        let handshake = Box::new(Handshake::new(suite, role, &prologue, local.secret.as_ref(), &private, random));
+        Self { handshake, public: noise::public_key(suite, &private), preamble: None }
     }
 }
 
@@ -430,11 +432,6 @@ const fn purpose(role: Role) -> Purpose {
         Role::Initiator => Purpose::LinkInitiator,
         Role::Responder => Purpose::LinkResponder,
     }
-}
-
-fn verify(hello: &Hello, role: Role, signed: &[u8]) -> bool {
-    let signature: &Signature = &hello.signature;
-    hello.key.verify(purpose(role), signed, signature)
 }
 
 fn frame(message: &[u8], out: &mut Vec<u8>) {

@@ -4,9 +4,13 @@ use super::super::{
     Air, Climate, Exchange, Fleet, HostId, Item, Knobs, Manners, ONCE, Plan, Policy, Seat, Shape, What,
 };
 use super::{Draw, SORTS, Sizes, Sort, planned};
+use crate::chance;
 
 /// How much a plan does.
 const WRITES: (u64, u64) = (30, 250);
+
+/// One run in so many has the real cryptography.
+const REAL_ONE_IN: u64 = 16;
 
 /// Sorts of trouble between nodes, with their weight when the seed has them switched on.
 const QUARRELS: [(Quarrel, u64); 12] = [
@@ -139,12 +143,14 @@ impl Draw {
                 _ => roads.extend([(one, other), (other, one)]),
             }
         }
+        let salt = self.0.next_u64();
         let climate = Climate {
-            salt: self.0.next_u64(),
+            salt,
             latency: self.magnitude(50, 100_000),
             per_kib: self.magnitude(1, 2_000),
             buffer: self.magnitude(2_048, 256 << 10) as usize,
             manners: if self.chance(60) { Manners::Hasty } else { Manners::Calm },
+            pretends: !chance::mix(salt, 0, 41).is_multiple_of(REAL_ONE_IN),
         };
         let air = self.chance(30).then(|| self.air());
         if air.is_some() && self.chance(70) {

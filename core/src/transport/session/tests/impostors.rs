@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 
 use super::super::super::hello::{Hello, PREAMBLE_LEN, Preamble, VERSIONS, Versions};
-use super::super::super::identity::{NodeKey, Purpose, Signature};
+use super::super::super::identity::{NodeKey, Purpose, Signature, Suite};
 use super::super::super::noise::{self, Handshake};
 use super::*;
 
@@ -23,7 +23,7 @@ fn impostor() -> Impostor {
     let mut secrets = Seed::from_number(5).secrets("impostor");
     let private = secrets.key();
     let prologue = [&b"softadastra link protocol\0"[..], &preamble].concat();
-    let mut handshake = Handshake::new(Role::Initiator, &prologue, None, &private, Box::new(secrets.split()));
+    let mut handshake = Handshake::new(Suite::Real, Role::Initiator, &prologue, None, &private, Box::new(secrets.split()));
     let first = handshake.write(b"").unwrap();
     victim.hear(now, &preamble);
     victim.hear(now, &(first.len() as u16).to_le_bytes());
@@ -31,7 +31,7 @@ fn impostor() -> Impostor {
     let answer: Vec<u8> = victim.wire.drain(..).collect();
     let theirs = Hello::decode(&handshake.read(&answer[PREAMBLE_LEN + 2..]).unwrap().into()).unwrap();
     let hello = Hello { node: NodeId::new("honest").unwrap(), boot: 1, ..theirs };
-    Impostor { handshake, public: noise::public_key(&private), victim, hello }
+    Impostor { handshake, public: noise::public_key(Suite::Real, &private), victim, hello }
 }
 
 impl Impostor {
