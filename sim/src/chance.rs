@@ -23,6 +23,14 @@ pub const fn percent(bits: u64, chance: u64) -> bool {
     below(bits, 100) < chance
 }
 
+/// 64 bits of `salt` and of every byte.
+#[must_use]
+pub fn digest(salt: u64, bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks();
+    let hash = words.iter().fold(salt, |hash, word| mix(hash, u64::from_le_bytes(*word), 0));
+    rest.iter().fold(mix(hash, bytes.len() as u64, 1), |hash, byte| mix(hash, u64::from(*byte), 1))
+}
+
 const fn scramble(value: u64) -> u64 {
     let z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -221,6 +221,15 @@ impl SimDisk {
         self.names.iter().filter_map(|(name, id)| Some((name, self.inodes.get(&id)?.bytes())))
     }
 
+    /// Names and lengths. "In any order": the same one in every run, and never the order of names.
+    #[must_use]
+    pub fn listing(&self) -> Vec<FileInfo> {
+        let info = |(name, content): (&str, &[u8])| FileInfo { name: name.into(), len: content.len() as u64 };
+        let mut listing: Vec<FileInfo> = self.files().map(info).collect();
+        listing.sort_by_key(|info| chance::name(&info.name));
+        listing
+    }
+
     /// What a read sees of one file.
     #[must_use]
     pub fn file(&self, name: &str) -> Option<&[u8]> {
@@ -275,13 +284,7 @@ impl SimDisk {
 
     fn carry_out(&mut self, op: &DiskOp, misdirected: i8) -> DiskResult {
         match op {
-            DiskOp::List => {
-                let info = |(name, content): (&str, &[u8])| FileInfo { name: name.into(), len: content.len() as u64 };
-                let mut listing: Vec<FileInfo> = self.files().map(info).collect();
-                // "In any order": the same one in every run, and never the order of names.
-                listing.sort_by_key(|info| chance::name(&info.name));
-                Ok(Completion::Listing(listing))
-            }
+            DiskOp::List => Ok(Completion::Listing(self.listing())),
             DiskOp::Create { file, name } => {
                 if self.names.get(name).is_some() {
                     return Err(failed(DiskErrorKind::AlreadyExists, op));

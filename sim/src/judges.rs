@@ -90,6 +90,8 @@ pub enum Moment<'a> {
         knobs: &'a Knobs,
         /// Something became visible, was answered or was refused: contents are worth a look.
         changed: bool,
+        /// Everything that it shows is worth a look.
+        whole: bool,
         /// Disk operations asked for and not yet completed.
         in_flight: usize,
         /// Batches that wait, as the node counts them.

@@ -163,7 +163,7 @@ struct Event {
 }
 
 enum Kind {
-    Item(What),
+    Item(Box<What>),
     Begin(softadastra_core::disk::IoToken),
     Settle(softadastra_core::disk::IoToken),
     Report(softadastra_core::disk::IoToken),
@@ -277,7 +277,7 @@ impl World {
     pub fn schedule(&mut self, at: u64, host: HostId, what: What) {
         let delay = at.saturating_sub(self.stage.now);
         self.last_item = self.last_item.max(at);
-        self.stage.schedule(delay, host, None, Kind::Item(what));
+        self.stage.schedule(delay, host, None, Kind::Item(Box::new(what)));
     }
 
     /// A client sends writes of its own making as one batch, now. `number` names the batch.
@@ -512,14 +512,15 @@ impl World {
             let stuck = Moment::Stuck("the world spins: more steps than any run needs".into());
             self.stage.see(HostId(0), &stuck)?;
         }
-        let mut touched = BTreeSet::new();
+        // One bit for each host.
+        let mut touched = 0_u32;
         while let Some(entry) = self.stage.queue.first_entry()
             && entry.key().0 <= self.stage.now
         {
             let Event { host, life, kind } = entry.remove();
             // Who only reads changes nothing.
-            if !matches!(kind, Kind::Item(What::Read { .. })) {
-                touched.insert(host);
+            if !matches!(&kind, Kind::Item(what) if matches!(**what, What::Read { .. })) {
+                touched |= 1 << host.0;
             }
             let index = usize::from(host.0);
             if let Kind::Item(what) = &kind {
@@ -534,11 +535,11 @@ impl World {
         for host in &mut self.hosts {
             if host.timer().is_some_and(|at| at <= self.stage.now) {
                 host.wake(&mut self.stage)?;
-                touched.insert(host.id());
+                touched |= 1 << host.id().0;
             }
         }
         for host in &mut self.hosts {
-            if touched.contains(&host.id()) {
+            if touched & 1 << host.id().0 != 0 {
                 host.pump(&mut self.stage)?;
             }
         }

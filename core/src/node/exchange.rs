@@ -69,6 +69,12 @@ impl Node {
         self.engine.status(&self.store)
     }
 
+    /// What is under way to peers, at a glance.
+    #[must_use]
+    pub fn load(&self) -> sync::Load {
+        self.engine.load()
+    }
+
     /// What this node claims to hold durably: operations, or what superseded them.
     #[must_use]
     pub const fn claims(&self) -> &crate::context::VersionVector {

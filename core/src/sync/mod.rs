@@ -64,7 +64,7 @@ pub use self::outbox::OutboxStatus;
 pub use self::record::{Checkpoint, SyncRecord};
 pub use self::rename::Renaming;
 pub use self::state::State;
-pub use self::status::{PeerStatus, Phase, Status};
+pub use self::status::{Load, PeerStatus, Phase, Status};
 
 use crate::context::VersionVector;
 use crate::error::{Code, Error};

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::engine::{Engine, Traffic};
 use super::outbox::OutboxStatus;
-use super::session::Phase as SessionPhase;
+use super::session::{Phase as SessionPhase, Session};
 use super::{Finding, PeerId};
 use crate::context::VersionVector;
 use crate::ids::{Lsn, NodeId, ReplicaId, Seq};
@@ -23,6 +23,15 @@ pub enum Phase {
     FullExchange,
     /// It is being closed.
     Closing,
+}
+
+/// What is under way to peers, at a glance: one look at each session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Bytes of batches that the peer with the most of them has not acknowledged.
+    pub most_in_flight: u64,
+    /// Sessions in which a full exchange is under way.
+    pub full_exchanges: usize,
 }
 
 /// One session.
@@ -99,6 +108,18 @@ impl Engine {
     #[must_use]
     pub fn name_of(&self, peer: PeerId) -> Option<NodeId> {
         self.sessions.get(&peer)?.them.as_ref().map(|them| them.node.clone())
+    }
+
+    /// What is under way to peers, at a glance.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        let sessions = || self.sessions.values();
+        Load {
+            most_in_flight: sessions().map(Session::in_flight).max().unwrap_or(0),
+            full_exchanges: sessions()
+                .filter(|session| session.full_in.is_some() || session.full_out.is_some())
+                .count(),
+        }
     }
 
     /// All sessions. Counting lags looks at the feed: not for every message.

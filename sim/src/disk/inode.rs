@@ -91,18 +91,24 @@ impl Inode {
             }
         }
         if end > before {
-            self.cache.resize(end, 0);
             self.lengths.push(end as u64);
         }
-        if let Some(place) = self.cache.get_mut(start..end) {
-            place.copy_from_slice(data);
+        if start > before {
+            self.cache.resize(start, 0);
         }
+        let (old, new) = data.split_at(data.len().min(self.cache.len() - start));
+        if let Some(place) = self.cache.get_mut(start..start + old.len()) {
+            place.copy_from_slice(old);
+        }
+        self.cache.extend_from_slice(new);
     }
 
     /// Everything the cache holds of unsynced sectors reaches the platter, with the length.
     pub(super) fn sync(&mut self) {
         let unsynced = std::mem::take(&mut self.unsynced);
-        self.durable.resize(self.cache.len(), 0);
+        // What was gained is new: whatever lies beyond the end of the platter's image is among the unsynced sectors.
+        self.durable.truncate(self.cache.len());
+        self.durable.extend_from_slice(self.cache.get(self.durable.len()..).unwrap_or_default());
         self.lengths.clear();
         for sector in unsynced.into_keys() {
             let start = sector as usize * SECTOR;

@@ -50,8 +50,5 @@ impl Judge for NoDotTwice {
 fn content(op: &Operation) -> u64 {
     let mut bytes = Vec::new();
     op.encode(&mut bytes);
-    bytes.chunks(8).fold(op.body.content_hash(), |hash, chunk| {
-        let word = chunk.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
-        chance::mix(hash, word, chunk.len() as u64)
-    })
+    chance::digest(0, &bytes)
 }

@@ -42,7 +42,7 @@ impl Judge for ReadsWhileDegraded {
             }
             // Contents are compared by `failed_never_visible`, in whatever health the node is; here, that a scan and
             // a get agree with each other.
-            Moment::Stepped { node, changed: true, .. } => {
+            Moment::Stepped { node, whole: true, .. } => {
                 let range: (std::ops::Bound<&[u8]>, std::ops::Bound<&[u8]>) =
                     (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
                 let mut count = 0;

@@ -53,6 +53,7 @@ impl Up {
             oracle: &self.oracle,
             knobs: &Knobs::SMALL,
             changed: true,
+            whole: true,
             in_flight: 0,
             waiting: 0,
             replica: self.node.status().replica,

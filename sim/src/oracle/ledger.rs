@@ -4,7 +4,7 @@
 //! its beginnings are those of the *records* here. Own records must still be what clients asked for, foreign ones what
 //! somebody issued. The merge is written down here once more, in its simplest form.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use softadastra_core::clock::Stamp;
@@ -59,6 +59,8 @@ pub enum Breach {
 pub struct Ledger {
     me: Option<ReplicaId>,
     keys: BTreeMap<Bytes, Vec<(Lsn, Option<Version>)>>,
+    /// Keys that records change which nobody has compared yet, in the order of the records.
+    fresh: VecDeque<(Lsn, Bytes)>,
     own: Vec<(Lsn, Dot, Bytes)>,
     /// What stood here once and does not any more, and since when.
     gone: BTreeMap<Dot, Lsn>,
@@ -163,6 +165,7 @@ impl Ledger {
             history.truncate(history.iter().position(|(at, _)| *at >= lsn).unwrap_or(history.len()));
         }
         self.keys.retain(|_, history| !history.is_empty());
+        self.fresh.retain(|(at, _)| *at < lsn);
         self.own.retain(|(at, ..)| *at < lsn);
         self.gone.retain(|_, at| *at < lsn);
         self.meetings.retain(|meeting| meeting.lsn < lsn);
@@ -254,8 +257,13 @@ impl Ledger {
                 return Err(Breach::Returned(format!("{key} shows {} again, whose deletion was forgotten", op.dot)));
             }
         }
-        self.keys.entry(op.key.clone()).or_default().push((lsn, Some(after)));
+        self.enter(lsn, op.key.clone(), Some(after));
         Ok(())
+    }
+
+    fn enter(&mut self, lsn: Lsn, key: Bytes, version: Option<Version>) {
+        self.fresh.push_back((lsn, key.clone()));
+        self.keys.entry(key).or_default().push((lsn, version));
     }
 
     fn collect(&mut self, lsn: Lsn, stable: &VersionVector, before: Stamp, registry: &mut Registry) {
@@ -278,7 +286,7 @@ impl Ledger {
     fn remove(&mut self, lsn: Lsn, key: Bytes) {
         if let Some(version) = self.version_at(&key, lsn) {
             self.gone.entry(version.op.dot).or_insert(lsn);
-            self.keys.entry(key).or_default().push((lsn, None));
+            self.enter(lsn, key, None);
         }
     }
 
@@ -292,44 +300,58 @@ impl Ledger {
         self.durable = self.durable.max(through);
     }
 
-    /// Whether what the node shows is what its log says. A key may go before the record that takes it away is shown.
+    /// Whether what the node shows of every key is what its log says. A key may go before the record that takes it away is
+    /// shown, if it need not be `exactly` so.
     ///
     /// # Errors
     /// A sentence, when it is not.
     pub fn compare(&mut self, store: &Store, exactly: bool) -> Result<(), String> {
-        let at = self.shown;
         let mut vanished = BTreeMap::new();
         for key in self.keys.keys() {
-            let said = self.version_at(key, at);
-            let found = store.entry(key);
-            match (said, found) {
-                (None, None) => {}
-                (Some(said), Some(found)) => {
-                    if let Some(what) = difference(said, &found) {
-                        return Err(format!("{} {what}", String::from_utf8_lossy(key)));
-                    }
-                }
-                (Some(said), None) if !exactly => {
-                    let taken_away =
-                        self.keys.get(key).is_some_and(|h| h.iter().any(|(lsn, v)| *lsn > at && v.is_none()));
-                    if said.op.body.value().is_some() && !taken_away {
-                        vanished.insert(key.clone(), said.op.dot);
-                    }
-                }
-                (Some(said), None) => {
-                    return Err(format!("{} is absent, but must show {}", String::from_utf8_lossy(key), said.op.dot));
-                }
-                (None, Some(found)) => {
-                    let key = String::from_utf8_lossy(key);
-                    return Err(format!("{key} shows {}, which no record up to {at} says", found.dot()));
-                }
+            if let Some(dot) = self.compare_key(store, key, exactly)? {
+                vanished.insert(key.clone(), dot);
             }
         }
         self.vanished = vanished;
+        self.fresh.retain(|(at, _)| *at > self.shown);
         let stranger = store.feed(Lsn::ZERO).find(|entry| !self.keys.contains_key(entry.key()));
         match stranger {
             Some(entry) => Err(format!("{} is shown, but stands in no record", String::from_utf8_lossy(entry.key()))),
             None => Ok(()),
+        }
+    }
+
+    /// The same, but only of keys that have changed since the last look.
+    ///
+    /// # Errors
+    /// A sentence, when it is not.
+    pub fn compare_fresh(&mut self, store: &Store) -> Result<(), String> {
+        while let Some((_, key)) = self.fresh.pop_front_if(|(at, _)| *at <= self.shown) {
+            match self.compare_key(store, &key, false)? {
+                Some(dot) => self.vanished.insert(key, dot),
+                None => self.vanished.remove(&key),
+            };
+        }
+        Ok(())
+    }
+
+    /// Gives what stood there, if it is gone and nobody knows why yet.
+    fn compare_key(&self, store: &Store, key: &Bytes, exactly: bool) -> Result<Option<Dot>, String> {
+        let at = self.shown;
+        let name = || String::from_utf8_lossy(key);
+        match (self.version_at(key, at), store.entry(key)) {
+            (None, None) => Ok(None),
+            (Some(said), Some(found)) => match difference(said, &found) {
+                Some(what) => Err(format!("{} {what}", name())),
+                None => Ok(None),
+            },
+            (Some(said), None) if !exactly => {
+                let taken_away =
+                    || self.keys.get(key).is_some_and(|h| h.iter().any(|(lsn, v)| *lsn > at && v.is_none()));
+                Ok((said.op.body.value().is_some() && !taken_away()).then_some(said.op.dot))
+            }
+            (Some(said), None) => Err(format!("{} is absent, but must show {}", name(), said.op.dot)),
+            (None, Some(found)) => Err(format!("{} shows {}, which no record up to {at} says", name(), found.dot())),
         }
     }
 

@@ -347,9 +347,9 @@ impl Draw {
     }
 }
 
-/// So many operations are planned for so many to find a machine that is up.
+/// So many batches are planned for so many operations, the reads between them included, to find a machine that is up.
 fn planned(operations: u32) -> u64 {
-    u64::from(operations) * 4 / 3
+    u64::from(operations) * 9 / 8
 }
 
 const fn down_of(what: &What) -> u64 {

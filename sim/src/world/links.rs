@@ -418,15 +418,14 @@ impl Host {
     /// One look at what is kept for peers.
     pub(super) fn weigh(&mut self, stage: &mut Stage) -> Result<(), Failure> {
         let (Machine::Up(node), Some(witness)) = (&self.machine, &stage.witness) else { return Ok(()) };
-        let peers = node.peers(self.now(stage));
-        let status: Vec<_> = peers.iter().filter_map(|peer| peer.sync.as_ref()).collect();
-        if status.iter().any(|peer| peer.phase == sync::Phase::FullExchange) {
+        let load = node.load();
+        if load.full_exchanges > 0 {
             stage.tally.mark(Mark::FullExchange);
         }
         let length = |version: &sync::Version| version.body.value().map_or(0, Bytes::len);
         let kept = node.conflicts().iter().map(|c| c.met.key.len() + length(&c.met.local) + length(&c.met.remote));
         let moment = Moment::Weighed {
-            in_flight: status.iter().map(|peer| peer.in_flight).max().unwrap_or(0),
+            in_flight: load.most_in_flight,
             links: node.count_links().0,
             nodes: witness.ledgers.len(),
             window: 1 << 20,

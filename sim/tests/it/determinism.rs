@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use sim::plan::Plan;
+use sim::plan::{Plan, Shape};
 use sim::world;
 
 fn hash(seed: u64) -> u64 {
@@ -21,6 +21,18 @@ fn one_seed_gives_one_trace() {
 fn keeping_the_trace_does_not_change_it() {
     let kept = world::run(&Plan::draw(113), true).trace;
     assert_eq!((kept.hash(), kept.len()), (hash(113), kept.lines().len() as u64));
+}
+
+#[test]
+fn cryptography_that_is_pretended_changes_nothing_of_a_story() {
+    for seed in 116..120 {
+        let mut plan = Plan::shaped(seed, Shape { nodes: Some(3), operations: Some(100) });
+        let [pretended, real] = [true, false].map(|pretends| {
+            plan.fleet.climate.pretends = pretends;
+            world::run(&plan, false).trace.hash()
+        });
+        assert_eq!(pretended, real, "seed {seed}");
+    }
 }
 
 #[test]

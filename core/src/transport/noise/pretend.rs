@@ -136,11 +136,16 @@ impl Mask {
     fn turn(&self, nonce: u64, from: &[u8], to: &mut [u8]) {
         let [start, step, ..] = words(&self.key);
         let (mut mask, step) = (scramble(start ^ nonce), step | 1);
-        for (to, from) in to.chunks_mut(8).zip(from.chunks(8)) {
+        let mut next = || {
             mask = mask.wrapping_mul(BASE).wrapping_add(step);
-            for ((to, from), mask) in to.iter_mut().zip(from).zip(mask.to_le_bytes()) {
-                *to = from ^ mask;
-            }
+            mask
+        };
+        let ((to, to_rest), (from, from_rest)) = (to.as_chunks_mut(), from.as_chunks());
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = (u64::from_le_bytes(*from) ^ next()).to_le_bytes();
+        }
+        for ((to, from), mask) in to_rest.iter_mut().zip(from_rest).zip(next().to_le_bytes()) {
+            *to = from ^ mask;
         }
     }
 }
@@ -172,5 +177,54 @@ impl Cipher for Mask {
         }
         self.turn(nonce, masked, out.get_mut(..masked.len()).ok_or(Error::Decrypt)?);
         Ok(masked.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::boxed::Box;
+    use alloc::vec::Vec;
+
+    use super::super::super::identity::Suite;
+    use super::super::{Ciphers, Forged, Handshake, Role};
+    use crate::dice::Seed;
+
+    fn side(role: Role, name: &str) -> Handshake {
+        let mut secrets = Seed::from_number(1).secrets(name);
+        Handshake::new(Suite::Pretended, role, b"prologue", None, &secrets.key(), Box::new(secrets.split()))
+    }
+
+    fn link() -> [Ciphers; 2] {
+        let (mut one, mut other) = (side(Role::Initiator, "one"), side(Role::Responder, "other"));
+        other.read(&one.write(b"").unwrap()).unwrap();
+        assert_eq!(one.read(&other.write(b"who").unwrap()).unwrap(), b"who");
+        assert_eq!(other.read(&one.write(b"me").unwrap()).unwrap(), b"me");
+        assert_eq!(one.hash(), other.hash());
+        [one.finish(), other.finish()]
+    }
+
+    #[test]
+    fn both_sides_come_to_the_same_keys_and_rekey_together() {
+        let [mut one, mut other] = link();
+        for len in [0, 1, 7, 8, 33] {
+            let plain: Vec<u8> = (0..len).collect();
+            let mut sealed = Vec::new();
+            one.seal(&plain, &mut sealed);
+            assert_eq!(other.open(&sealed), Ok(plain));
+            one.rekey_sealing();
+            other.rekey_opening();
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_at_any_byte_does_not_open() {
+        let mut sealed = Vec::new();
+        link()[0].seal(b"some plain words, more than a block of them", &mut sealed);
+        for at in 0..sealed.len() {
+            let mut spoiled = sealed.clone();
+            spoiled[at] ^= 1;
+            assert_eq!(link()[1].open(&spoiled), Err(Forged), "byte {at}");
+        }
+        assert!(link()[1].open(&sealed).is_ok());
     }
 }

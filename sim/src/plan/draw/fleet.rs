@@ -10,7 +10,7 @@ use crate::chance;
 const WRITES: (u64, u64) = (30, 250);
 
 /// One run in so many has the real cryptography.
-const REAL_ONE_IN: u64 = 16;
+const REAL_ONE_IN: u64 = 64;
 
 /// Sorts of trouble between nodes, with their weight when the seed has them switched on.
 const QUARRELS: [(Quarrel, u64); 12] = [

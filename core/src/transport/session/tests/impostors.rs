@@ -23,7 +23,8 @@ fn impostor() -> Impostor {
     let mut secrets = Seed::from_number(5).secrets("impostor");
     let private = secrets.key();
     let prologue = [&b"softadastra link protocol\0"[..], &preamble].concat();
-    let mut handshake = Handshake::new(Suite::Real, Role::Initiator, &prologue, None, &private, Box::new(secrets.split()));
+    let mut handshake =
+        Handshake::new(Suite::Real, Role::Initiator, &prologue, None, &private, Box::new(secrets.split()));
     let first = handshake.write(b"").unwrap();
     victim.hear(now, &preamble);
     victim.hear(now, &(first.len() as u16).to_le_bytes());
