@@ -40,14 +40,16 @@ fn start(dir: &Path, name: &str, leafnodes: &str) -> Result<Server, Fault> {
     Server::start(PROGRAM, &["-c".to_owned(), "config".to_owned()], &dir, port)
 }
 
-struct Connection(BufReader<TcpStream>);
+/// A client, and the subject on which it is answered. No two may share one: leaf and hub pass on what either wants.
+struct Connection(BufReader<TcpStream>, String);
 
 impl Connection {
     async fn to(server: &Server) -> Result<Self, Fault> {
         let stream = server::connect(server.port).await?;
-        let mut connection = Self(BufReader::new(stream));
-        let hello = b"CONNECT {\"verbose\":false,\"pedantic\":false}\r\nSUB answers 1\r\nPING\r\n";
-        connection.0.write_all(hello).await?;
+        let subject = format!("answers.{}", server.port);
+        let hello = format!("CONNECT {{\"verbose\":false,\"pedantic\":false}}\r\nSUB {subject} 1\r\nPING\r\n");
+        let mut connection = Self(BufReader::new(stream), subject);
+        connection.0.write_all(hello.as_bytes()).await?;
         while connection.line().await? != "PONG" {}
         Ok(connection)
     }
@@ -78,7 +80,8 @@ impl Connection {
     }
 
     async fn ask(&mut self, subject: &str, body: &str) -> Result<String, Fault> {
-        self.0.write_all(format!("PUB {subject} answers {}\r\n{body}\r\n", body.len()).as_bytes()).await?;
+        let text = format!("PUB {subject} {} {}\r\n{body}\r\n", self.1, body.len());
+        self.0.write_all(text.as_bytes()).await?;
         let answer = self.answer().await?;
         if answer.contains("\"error\"") { Err(format!("NATS answers {answer}").into()) } else { Ok(answer) }
     }
@@ -91,7 +94,7 @@ impl Connection {
             for number in start..end {
                 text.extend_from_slice(b"PUB ops.");
                 text.extend_from_slice(&key(spread(number)));
-                text.extend_from_slice(b" answers 100\r\n");
+                text.extend_from_slice(format!(" {} 100\r\n", self.1).as_bytes());
                 text.extend_from_slice(&noise(number, 100));
                 text.extend_from_slice(b"\r\n");
             }
@@ -106,20 +109,22 @@ impl Connection {
         Ok(())
     }
 
+    async fn reaches_at_once(&mut self, count: u64) -> Result<bool, Fault> {
+        let state = self.ask("$JS.API.STREAM.INFO.COPY", "").await?;
+        let (_, rest) = state.split_once("\"messages\":").ok_or("a stream that does not say its length")?;
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        Ok(digits.parse::<u64>()? >= count)
+    }
+
     async fn reaches(&mut self, count: u64) -> Result<(), Fault> {
         let began = Instant::now();
-        loop {
-            let state = self.ask("$JS.API.STREAM.INFO.COPY", "").await?;
-            let (_, rest) = state.split_once("\"messages\":").ok_or("a stream that does not say its length")?;
-            let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-            if digits.parse::<u64>()? >= count {
-                return Ok(());
-            }
+        while !self.reaches_at_once(count).await? {
             if began.elapsed() > Duration::from_secs(60) {
                 return Err("the hub of NATS does not catch up".into());
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        Ok(())
     }
 }
 
@@ -129,9 +134,11 @@ impl Connection {
 /// Those of processes and network.
 pub(crate) async fn measure(dir: &Path) -> Result<Vec<Figure>, Fault> {
     let port = free_port()?;
-    let hub = start(dir, "hub", &format!("listen: \"127.0.0.1:{port}\""))?;
-    let mut there = Connection::to(&hub).await?;
     let wire = Wire::to(SocketAddr::from(([127, 0, 0, 1], port))).await?;
+    // A leaf also dials what the hub says of itself.
+    let listen = format!("listen: \"127.0.0.1:{port}\", advertise: \"{}\"", wire.address);
+    let hub = start(dir, "hub", &listen)?;
+    let mut there = Connection::to(&hub).await?;
     let remote = format!("reconnect: 1, remotes: [ {{ url: \"nats://{}\" }} ]", wire.address);
     let leaf = start(dir, "leaf", &remote)?;
     let mut here = Connection::to(&leaf).await?;
@@ -154,6 +161,9 @@ pub(crate) async fn measure(dir: &Path) -> Result<Vec<Figure>, Fault> {
     let cut = Instant::now();
     here.publish(2_000_000, PENDING).await?;
     tokio::time::sleep_until((cut + Duration::from_secs(5)).into()).await;
+    if there.reaches_at_once(64 + STREAMED + 1).await? {
+        return Err("leaf and hub of NATS speak past the wire that was cut".into());
+    }
     let before = wire.bytes();
     wire.mend();
     let mended = Instant::now();
