@@ -64,6 +64,8 @@ fn mistakes_are_told_with_key_and_place_and_exit_2() {
         ("max_value_len = \"65MiB\"", "max_value_len"),
         ("required_acks = 0", "required_acks"),
         ("log = \"=\"", "setting log"),
+        ("log = \"warning\"", "off, error, warn, info, debug, trace"),
+        ("discovery_stale_after = \"1s\"", "discovery_stale_after from the file"),
         ("durability = ", "line 1 is not TOML"),
     ] {
         std::fs::write(&config, text).unwrap();
@@ -73,6 +75,35 @@ fn mistakes_are_told_with_key_and_place_and_exit_2() {
     }
     let open = Place::empty().run(&["--set", "listen=0.0.0.0:4444", "config", "check"]);
     assert_eq!(open.code, 2, "who would let in everybody is told: {open:?}");
+}
+
+#[test]
+fn a_level_that_is_mistyped_silences_nothing() {
+    let place = Place::new();
+    let ran = place.run(&["--log-level", "wran", "node", "start"]);
+    assert!(ran.code == 2 && ran.stderr.contains("\"wran\" is not one of off, error"), "{ran:?}");
+}
+
+#[test]
+fn what_a_node_would_not_start_with_is_not_sound() {
+    let place = Place::new();
+    for (set, named) in [
+        (&["http=0.0.0.0:9464"][..], "other machines reach this address"),
+        (&["listen=127.0.0.1:9464", "http=127.0.0.1:9464"], "are one port"),
+        (&["node_id=other"], "the directory is that of till-1"),
+    ] {
+        let set: Vec<&str> = set.iter().flat_map(|item| ["--set", item]).collect();
+        for command in [&["config", "check"][..], &["node", "start"]] {
+            let ran = place.run(&[&set[..], command].concat());
+            let told = command == ["config", "check"];
+            assert!(ran.code != 0 && (!told || ran.code == 2 && ran.stderr.contains(named)), "{ran:?}");
+        }
+    }
+    let _node = place.start();
+    assert_eq!(place.run(&["--set", "node_id=other", "config", "check"]).code, 2, "the node that runs there is asked");
+    let mdns = place.run(&["--json", "--set", "discovery_mdns=true", "config", "check"]);
+    let warnings = mdns.data("softadastra.config_check/1")["warnings"].clone();
+    assert!(warnings[0].as_str().unwrap().contains("`listen` is not set"), "{warnings}");
 }
 
 #[test]

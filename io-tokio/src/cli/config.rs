@@ -6,27 +6,16 @@ use std::path::{Path, PathBuf};
 
 use softadastra_core::error::Code;
 
-use super::args::ConfigCommand;
-use super::node::refuse_strangers;
+use super::filter::log_filter;
 use super::output::{Done, Failure, Output};
-use super::{log_filter, site};
+use super::sound;
 use crate::control::Fault;
 use crate::control::answer::{Config, ConfigChecked, ConfigWritten, SettingShown};
 use crate::settings::{self, CATALOG, Settings, Source};
 use crate::{PeerSpec, data_dir};
 
-/// Carries it out. Nothing is opened and no node is asked.
-pub(super) fn run(command: ConfigCommand, settings: &Settings, out: &mut Output) -> Result<Done, Failure> {
-    match command {
-        ConfigCommand::Show => out.answer(&show(settings))?,
-        ConfigCommand::Check => out.answer(&check(settings)?)?,
-        ConfigCommand::Init { file: Some(file) } if file == Path::new("-") => out.text(&settings::commented_file())?,
-        ConfigCommand::Init { file } => out.answer(&init(settings, file)?)?,
-    }
-    Ok(Done::Yes)
-}
-
-fn show(settings: &Settings) -> Config {
+/// Shows every setting, and where it comes from. Nothing is opened and no node is asked.
+pub(super) fn show(settings: &Settings, out: &mut Output) -> Result<(), Failure> {
     let shown = CATALOG.iter().map(|setting| {
         let (source, from) = match settings.source(setting.name) {
             Source::Default => ("default", None),
@@ -36,22 +25,24 @@ fn show(settings: &Settings) -> Config {
         };
         SettingShown { key: setting.name.to_owned(), value: settings.shown(setting), source: source.to_owned(), from }
     });
-    Config { file: file_of(settings), settings: shown.collect() }
+    out.answer(&Config { file: file_of(settings), settings: shown.collect() })
 }
 
 fn file_of(settings: &Settings) -> Option<String> {
     settings.file.as_ref().map(|path| path.display().to_string())
 }
 
-/// The settings by themselves were read before; here they are held against each other.
-fn check(settings: &Settings) -> Result<ConfigChecked, Failure> {
-    site::options(settings).validate().map_err(|error| Failure::Usage(error.into()))?;
-    settings.discovery.options().validate().map_err(|error| Failure::Usage(error.into()))?;
+/// The settings by themselves were read before; here they are held against each other and the directory, as `node start`
+/// would.
+pub(super) async fn check(settings: &Settings, out: &mut Output) -> Result<Done, Failure> {
+    sound::for_a_node(settings)?;
     log_filter(settings, "info")?;
-    refuse_strangers(settings)?;
+    sound::for_the_directory(settings).await?;
     let set = CATALOG.iter().filter(|setting| settings.source(setting.name) != Source::Default).count();
-    let warnings = settings.file.as_deref().and_then(|path| open_secret(settings, path)).into_iter().collect();
-    Ok(ConfigChecked { file: file_of(settings), set: set as u64, warnings })
+    let secret = settings.file.as_deref().and_then(|path| open_secret(settings, path));
+    let warnings = secret.into_iter().chain(sound::doubt(settings)).collect();
+    out.answer(&ConfigChecked { file: file_of(settings), set: set as u64, warnings })?;
+    Ok(Done::Yes)
 }
 
 /// Tickets in the file that others than its owner can read.
@@ -63,8 +54,10 @@ pub(super) fn open_secret(settings: &Settings, path: &Path) -> Option<String> {
         .then(|| format!("{} holds a ticket and can be read by others; chmod 600 it", path.display()))
 }
 
-fn init(settings: &Settings, file: Option<PathBuf>) -> Result<ConfigWritten, Failure> {
+/// Writes a configuration file with every setting in it, commented out; never over another.
+pub(super) fn init(settings: &Settings, file: Option<PathBuf>, out: &mut Output) -> Result<(), Failure> {
     let path = match file {
+        Some(file) if file == Path::new("-") => return out.text(&settings::commented_file()),
         Some(file) => {
             std::path::absolute(&file).map_err(|error| Fault::io(format_args!("find {}", file.display()), &error))?
         }
@@ -74,7 +67,7 @@ fn init(settings: &Settings, file: Option<PathBuf>) -> Result<ConfigWritten, Fai
         }
     };
     match put_new(&path, settings::commented_file().as_bytes()) {
-        Ok(()) => Ok(ConfigWritten { file: path.display().to_string() }),
+        Ok(()) => out.answer(&ConfigWritten { file: path.display().to_string() }),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             let what = format!("{} is there already", path.display());
             let next = "edit it, or name another file; `config init -` prints what would be written";

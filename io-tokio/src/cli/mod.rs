@@ -11,6 +11,7 @@ mod demo;
 mod discovery;
 mod doctor;
 mod export;
+mod filter;
 mod import;
 mod input;
 mod links;
@@ -24,6 +25,7 @@ mod screen;
 mod service;
 mod session;
 mod site;
+mod sound;
 mod store;
 mod top;
 mod upkeep;
@@ -39,12 +41,13 @@ use softadastra_core::error::Code;
 use softadastra_core::transport::ticket::Ticket;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _};
 
-use self::args::{Cli, Command, NodeCommand};
+use self::args::{Cli, Command, ConfigCommand, NodeCommand};
+use self::filter::log_filter;
 use self::output::{Done, Failure, Output};
 use self::watching::Pace;
 use crate::control::Fault;
@@ -144,7 +147,8 @@ impl Stage<'_> {
 fn run(command: Command, settings: &Settings, stage: Stage<'_>, out: &mut Output) -> Result<Done, Failure> {
     match command {
         Command::Version => out.answer(&Version { version: env!("CARGO_PKG_VERSION").to_owned() })?,
-        Command::Config(command) => return config::run(command, settings, out),
+        Command::Config(ConfigCommand::Show) => config::show(settings, out)?,
+        Command::Config(ConfigCommand::Init { file }) => config::init(settings, file, out)?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "softadastra", &mut script);
@@ -152,7 +156,7 @@ fn run(command: Command, settings: &Settings, stage: Stage<'_>, out: &mut Output
         }
         Command::Man { dir } => out.answer(&man::write(&dir)?)?,
         command => {
-            site::options(settings).validate().map_err(|error| Failure::Usage(error.into()))?;
+            sound::for_any_command(settings)?;
             return stage.carry_out(command, settings, out);
         }
     }
@@ -176,6 +180,7 @@ async fn carry_out(
         Command::Init { node_id, new_history } => node::init(settings, node_id, new_history, out).await,
         Command::Node(NodeCommand::Start(args)) => node::start(settings, args, recent, out).await,
         Command::Node(NodeCommand::Info) => site::run(settings, out, upkeep::NodeInfo).await,
+        Command::Config(ConfigCommand::Check) => config::check(settings, out).await,
         Command::Doctor => doctor::run(settings, out).await,
         Command::Status { watch: false, .. } => site::run(settings, out, upkeep::Status).await,
         Command::Status { watch: true, interval, count } => {
@@ -297,14 +302,6 @@ fn start_logging(verbose: u8, settings: &Settings, quiet: bool, serves: bool) ->
     let started = log.try_init();
     started.map_err(|error| Fault::new(Code::InvalidState, format!("logging cannot start: {error}"), ""))?;
     Ok(recent)
-}
-
-fn log_filter(settings: &Settings, default: &str) -> Result<EnvFilter, Failure> {
-    let text = settings.log.as_deref().unwrap_or(default);
-    EnvFilter::try_new(text).map_err(|error| {
-        let what = format!("setting log from {}: {text:?}: {error}", settings.source("log"));
-        Failure::Usage(Fault::new(Code::InvalidArgument, what, "correct it"))
-    })
 }
 
 /// Help and versions go to stdout and are done; everything else is a mistake in the arguments, which of a file of commands

@@ -16,7 +16,7 @@ use super::args::Start;
 use super::output::{Done, Failure, Output};
 use super::service::Manager;
 use super::site::options;
-use super::{console, links, site};
+use super::{console, links, site, sound};
 use crate::client::discovery::nobody_to_trust;
 use crate::control::answer::Init;
 use crate::control::local::TransportTrouble;
@@ -105,8 +105,7 @@ pub(super) async fn start(
         None => LOCK_WAIT,
     };
     wanted = wanted.lock_wait(wait);
-    refuse_strangers(settings)?;
-    console::refuse_exposure(settings)?;
+    sound::for_a_node(settings)?;
     // From here on a signal is a request to stop cleanly, even one that comes while the log is being read.
     let mut signals = Signals::new()?;
     let http = console::wait(settings).await;
@@ -136,12 +135,12 @@ pub(super) fn refuse_strangers(settings: &Settings) -> Result<(), Failure> {
     }
     let trust = network.trust.unwrap_or(TrustMode::Open);
     if settings.discovery.mode.is_some() && settings.discovery.auto_connect && trust == TrustMode::Open {
-        return Err(Failure::Usage(nobody_to_trust().into()));
+        return Err(sound::of_settings(settings, nobody_to_trust()));
     }
     let addresses = network.listen.iter().filter_map(|text| text.parse::<SocketAddr>().ok());
     let beyond_loopback = addresses.into_iter().any(|address| !address.ip().to_canonical().is_loopback());
     let trust = Trust::new(trust, [], []);
-    trust.check(false, beyond_loopback, network.insecure).map_err(|error| Failure::Usage(error.into()))
+    trust.check(false, beyond_loopback, network.insecure).map_err(|error| sound::of_settings(settings, error))
 }
 
 async fn serve(

@@ -141,11 +141,13 @@ catalog! {
         DiscoveryInterval = "discovery_interval", Value(r#""30s""#),
             "The pause between announcements, 1s to 1h. The first ones come sooner.";
         DiscoveryStaleAfter = "discovery_stale_after", Value(r#""90s""#),
-            "A node not heard for this long is stale. Or three intervals, if that is more.";
+            "A node not heard for this long is stale; not below discovery_interval. Unless it is set: three\n\
+             intervals, if that is more.";
         DiscoveryExpireAfter = "discovery_expire_after", Value(r#""5m""#),
-            "A node not heard for this long is lost, and dialled no more. Or ten intervals, if that is more.";
+            "A node not heard for this long is lost, and dialled no more; not below discovery_stale_after.\n\
+             Unless it is set: ten intervals, if that is more.";
         DiscoveryPruneAfter = "discovery_prune_after", Value(r#""1h""#),
-            "A node not heard for this long is shown no more.";
+            "A node not heard for this long is shown no more; not below discovery_expire_after.";
     }
     "Delivery" {
         RequiredAcks = "required_acks", Value("1"),

@@ -6,7 +6,7 @@ use softadastra_core::error::Code;
 
 use super::super::render::bytes;
 use super::super::upkeep::verdict;
-use crate::cli::site;
+use crate::cli::{site, sound};
 use crate::control::answer::{Check, Log, Peer, Peers, Status};
 use crate::control::backend::{Backend as _, Peering as _};
 use crate::control::{Fault, local};
@@ -184,15 +184,7 @@ pub(super) fn identity(settings: &Settings, found: &Found) -> Check {
     if let (Some(wanted), Some(content)) = (&settings.node_id, content)
         && wanted.as_str() != content.node_id
     {
-        return Check::failed(
-            name,
-            format!(
-                "node_id {wanted} is configured ({}), and the directory is that of {}",
-                settings.source("node_id"),
-                content.node_id
-            ),
-            "correct the setting, or name the right directory",
-        );
+        return of(name, &sound::foreign_name(settings, wanted.as_str(), &content.node_id));
     }
     let who = content.map_or_else(String::new, |content| format!("{}, ", content.node_id));
     match &found.book {

@@ -8,10 +8,9 @@ use rustix::process::{Resource, geteuid, getrlimit};
 use softadastra_core::wal;
 
 use super::super::config::open_secret;
-use super::super::console::refuse_exposure;
-use super::super::node::refuse_strangers;
 use super::super::output::Failure;
 use super::super::render::bytes;
+use super::super::sound;
 use crate::control::answer::Check;
 use crate::data_dir::{self, WAL_DIR};
 use crate::settings::Settings;
@@ -25,22 +24,13 @@ const ENOUGH_FILES: u64 = 256;
 
 /// The settings against each other; what is wrong with one by itself was told before.
 pub(super) fn settings(settings: &Settings) -> Check {
-    let sound =
-        settings.discovery.options().validate().map_err(|error| (error.what().to_owned(), error.next().to_owned()));
-    let refused = |failure: Failure| match failure {
-        Failure::Usage(fault) | Failure::Fault(fault) => (fault.message, fault.next),
-        Failure::ClosedPipe => (String::new(), String::new()),
-    };
-    let sound = sound.and_then(|()| refuse_strangers(settings).map_err(refused));
-    match sound.and_then(|()| refuse_exposure(settings).map_err(refused)) {
-        Ok(()) => Check::ok(
-            "settings",
-            settings
-                .file
-                .as_ref()
-                .map_or_else(|| "no configuration file".to_owned(), |path| path.display().to_string()),
-        ),
-        Err((what, next)) => Check::failed("settings", what, next),
+    let name = "settings";
+    let file =
+        settings.file.as_ref().map_or_else(|| "no configuration file".to_owned(), |path| path.display().to_string());
+    match (sound::for_a_node(settings), sound::doubt(settings)) {
+        (Err(Failure::Usage(fault) | Failure::Fault(fault)), _) => Check::failed(name, fault.message, fault.next),
+        (_, Some(doubt)) => Check::warning(name, doubt, "set `listen`, or leave it out"),
+        (_, None) => Check::ok(name, file),
     }
 }
 
