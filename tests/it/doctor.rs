@@ -70,6 +70,46 @@ fn ports_that_are_taken_are_told_before_a_node_is_started() {
 }
 
 #[test]
+fn what_is_served_is_what_the_node_serves() {
+    let place = Place::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let node = place.start_with(&["--http", &address]);
+    // It is given by a flag of the node alone, and somebody answers there.
+    for doctor in [DOCTOR, &["doctor", "--json", "--set", &format!("http={address}")]] {
+        fails(&place.run(doctor), "http", "it is tried again by itself");
+    }
+    let status = place.run(&["status", "--json"]).data("softadastra.status/1");
+    assert!(status["http"]["state"] == "failed" && status["http"]["address"] == address, "{status}");
+    let console = place.run(&["console"]).stderr;
+    assert!(console.contains(&address) && console.contains("in use"), "{console}");
+    drop(taken);
+    crate::sync::until("it is served", || place.run(&["doctor"]).code == 0);
+    let elsewhere = place.run(&["doctor", "--json", "--set", "http=127.0.0.1:1"]);
+    assert_eq!(check(&elsewhere, "http")["found"], format!("served at {address}"));
+    assert!(place.run(&["status"]).ok().contains(&format!("served at {address}")));
+    node.stop();
+}
+
+#[test]
+fn more_copies_than_there_are_nodes_are_told() {
+    let place = Place::of("till");
+    let shop = Place::of("shop");
+    let _shop = shop.start_with(&["--listen", "127.0.0.1:0"]);
+    place.run(&["join", shop.run(&["ticket"]).ok().trim()]).ok();
+    let mut command = place.command(&["--json", "--set", "required_acks=2", "node", "start"]);
+    command.args(["--listen", "127.0.0.1:0"]);
+    let _till = crate::support::Node::of(command);
+    place.run(&["store", "put", "k", "v"]).ok();
+    let delivery = |data: &Value| {
+        let checks = data["checks"].as_array().unwrap();
+        let delivery = checks.iter().find(|check| check["name"] == "delivery").unwrap();
+        delivery["state"] == "warning" && delivery["next"] == "add a node, or lower required_acks"
+    };
+    shows(&place, &["doctor"], "softadastra.doctor/1", "the second is missed", delivery);
+}
+
+#[test]
 fn an_identity_that_others_read_and_one_that_is_gone_are_told() {
     let place = Place::new();
     let book = place.data().join("network.json");

@@ -12,11 +12,11 @@ use crate::discovery::Listing;
 use crate::settings::Settings;
 use crate::{Client, DiscoveryOptions, Error, TransportOptions, events};
 
-/// The pause before links are tried to be opened again; each further one doubles it.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The pause before links, or the console, are tried to be opened again; each further one doubles it.
+pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest such pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Opens links. An address that cannot be had is no reason not to work locally: it is told, and tried again by what is
 /// given back, until that is dropped.

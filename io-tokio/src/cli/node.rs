@@ -19,7 +19,7 @@ use super::site::options;
 use super::{console, links, site, sound};
 use crate::client::discovery::nobody_to_trust;
 use crate::control::answer::Init;
-use crate::control::local::TransportTrouble;
+use crate::control::local::{HttpStanding, TransportTrouble};
 use crate::control::server::Server;
 use crate::control::{Backend as _, Fault, Local};
 use crate::logging::Recent;
@@ -153,17 +153,17 @@ async fn serve(
     let server = Server::bind(client)?;
     let trouble = TransportTrouble::default();
     let _trying = links::open(client, settings.network.transport_options(), &trouble).await?;
-    let http = console::open(settings, http).await;
     let discovery = settings.discovery.options();
     if settings.discovery.mode.is_some() {
         links::discover(client, discovery.clone()).await?;
     }
     let listing = if settings.discovery.mdns { links::list(client, settings) } else { None };
-    let link = http.as_ref().map(|(http, token)| http.link(token));
-    let mut local = Local::for_a_node(client.clone(), trouble, discovery).with_console(link);
+    let standing = HttpStanding::default();
+    let mut local = Local::for_a_node(client.clone(), trouble, discovery).with_http(standing.clone());
     let stop = CancellationToken::new();
-    let http = http
-        .map(|(http, token)| tokio::spawn(http.serve(token, local.clone(), recent, stop.clone()).in_current_span()));
+    let site = console::Site { local: local.clone(), recent, standing, stop: stop.clone() };
+    // It ends within a moment when this is dropped: nobody waits for a console.
+    let _console = console::serve(settings, http, site).await;
     let mut serving = tokio::spawn(server.serve(local.clone(), stop.clone()).in_current_span());
     let node = local.node().await?;
     events::tell!(info, events::kinds::READY, pid = node.pid, "commands are taken");
@@ -202,10 +202,6 @@ async fn serve(
             events::tell!(warn, events::kinds::FAREWELL_CUT_SHORT, "somebody was still being answered");
             serving.abort();
         }
-    }
-    if let Some(http) = http {
-        // It ends within a moment: nobody waits for a console.
-        http.abort();
     }
     Ok(ended?)
 }

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use super::Client;
 use crate::discovery::DiscoveryOptions;
 use crate::driver::{Command, StartTransport};
+use crate::events;
 use crate::model::{PeerInfo, Refusal};
 use crate::network::{Content, KnownPeer, PeerSpec, TransportOptions};
 
@@ -108,6 +109,10 @@ impl Client {
         if let Some(running) = &mut *self.running() {
             running.addresses.clone_from(&addresses);
         }
+        let reached: Vec<&SocketAddr> = addresses.iter().filter(|at| !at.ip().to_canonical().is_loopback()).collect();
+        if !reached.is_empty() && self.trust_mode() == Some(TrustMode::Open) {
+            events::open_to_anybody(&reached);
+        }
         Ok(addresses)
     }
 
@@ -134,6 +139,13 @@ impl Client {
     #[must_use]
     pub fn listening(&self) -> Vec<SocketAddr> {
         self.present().map(|running| running.addresses).unwrap_or_default()
+    }
+
+    /// Whom the node lets in, as the options or what it has joined say; `None` while no links are opened.
+    #[must_use]
+    pub fn trust_mode(&self) -> Option<TrustMode> {
+        let running = self.present()?;
+        self.inner.book.read(|content| running.mode(content)).ok()
     }
 
     /// The public key of the node.

@@ -1,6 +1,7 @@
 //! Carries out commands on a client that is open in this process.
 
 mod discovery;
+mod http;
 mod log;
 mod network;
 mod sync;
@@ -22,6 +23,7 @@ use crate::discovery::DiscoveryOptions;
 use crate::model::{self, NodeState, Outcome, ScanOptions};
 use crate::{Client, Watch};
 
+pub use self::http::HttpStanding;
 pub(crate) use self::log::{backup, damage, log};
 pub use self::network::TransportTrouble;
 
@@ -33,8 +35,7 @@ pub struct Local {
     trouble: TransportTrouble,
     /// How the node is configured to find others.
     discovery: DiscoveryOptions,
-    /// The link of the console, if there is one.
-    console: Option<String>,
+    http: HttpStanding,
 }
 
 impl Local {
@@ -42,22 +43,22 @@ impl Local {
     #[must_use]
     pub fn for_one_command(client: Client) -> Self {
         let discovery = DiscoveryOptions::default();
-        Self { client, running: false, trouble: TransportTrouble::default(), discovery, console: None }
+        Self { client, running: false, trouble: TransportTrouble::default(), discovery, http: HttpStanding::default() }
     }
 
     /// A client that a running node shares with whoever asks over its control socket, and what keeps it from opening
     /// links, and how it is configured to find others.
     #[must_use]
     pub fn for_a_node(client: Client, trouble: TransportTrouble, discovery: DiscoveryOptions) -> Self {
-        Self { client, running: true, trouble, discovery, console: None }
+        Self { client, running: true, trouble, discovery, http: HttpStanding::default() }
     }
 }
 
 impl Local {
-    /// A console is served: this link opens it.
+    /// With what is told here of metrics and the console.
     #[must_use]
-    pub fn with_console(self, link: Option<String>) -> Self {
-        Self { console: link, ..self }
+    pub fn with_http(self, http: HttpStanding) -> Self {
+        Self { http, ..self }
     }
 
     pub(crate) const fn client(&self) -> &Client {
@@ -175,6 +176,7 @@ impl Backend for Local {
             open_conflicts: open as u64,
             transport: self.transport(),
             discovery: self.discovery_in_short().await?,
+            http: self.http.in_short(),
             connected: sync.connected,
             halted: sync.halted,
             wal: status.wal.map(|wal| Wal {
@@ -225,11 +227,7 @@ impl Backend for Local {
     }
 
     async fn console(&mut self) -> Result<Console, Fault> {
-        let link = self.console.clone().ok_or_else(|| {
-            let what = "no console is served";
-            Fault::new(Code::InvalidState, what, "start the node with `--http 127.0.0.1:9464`, or set `http`")
-        })?;
-        Ok(Console { link })
+        Ok(Console { link: self.http.link()? })
     }
 
     async fn snapshot(&mut self) -> Result<Snapshot, Fault> {

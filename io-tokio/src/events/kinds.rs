@@ -121,11 +121,12 @@ kinds! {
     CONTROL_ACCEPT_FAILED = kind("control_accept_failed", ByItself, &["error", "makes_way"]).alike(&["error"], 1);
     SERVICE_MANAGER_UNHEARD = kind("service_manager_unheard", AfterAChange, &["error"]).alike(&["error"], 1);
     HTTP_STARTED = kind("http_started", NotNeeded, &["address"]);
-    HTTP_FAILED = kind("http_failed", AfterARestart, &["address", "error"]);
+    HTTP_FAILED = kind("http_failed", ByItself, &["address", "error"]).alike(&["error"], 1);
     IDENTITY_CREATED = kind("identity_created", NotNeeded, &["key"]);
     NETWORK_BOOK_UNUSABLE = kind("network_book_unusable", AfterARestart, &["error"]);
     NETWORK_BOOK_NOT_WRITTEN = kind("network_book_not_written", ByItself, &["error"]).alike(&["error"], 1);
     TRANSPORT_STARTED = kind("transport_started", NotNeeded, &["key", "listening"]);
+    OPEN_TO_ANYBODY = kind("open_to_anybody", AfterAChange, &["listening"]);
     TRANSPORT_FAILED = kind("transport_failed", ByItself, &["error"]).alike(&["error"], 1);
     TRANSPORT_STOPPED = kind("transport_stopped", NotNeeded, &[]);
     ACCEPT_FAILED = kind("accept_failed", ByItself, &["error"]).alike(&["error"], 1);

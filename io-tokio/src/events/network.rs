@@ -21,6 +21,16 @@ pub(crate) fn transport_started(key: &NodeKey, addresses: &[SocketAddr]) {
     tell!(info, kinds::TRANSPORT_STARTED, %key, listening = listening.join(" "), "links are opened and taken");
 }
 
+pub(crate) fn open_to_anybody(addresses: &[&SocketAddr]) {
+    let listening: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    tell!(
+        warn,
+        kinds::OPEN_TO_ANYBODY,
+        listening = listening.join(" "),
+        "whoever reaches this node reads and writes everything: it has no network secret and no list of trusted keys"
+    );
+}
+
 pub(crate) fn transport_failed(error: &Error) {
     tell!(error, kinds::TRANSPORT_FAILED, %error, "no links are opened; local work goes on");
 }

@@ -156,6 +156,7 @@ fn say_all() {
         told(&event, Some(&peer()));
     }
     transport_started(&key, &["127.0.0.1:7070".parse().unwrap()]);
+    open_to_anybody(&[&"192.0.2.1:7070".parse().unwrap()]);
     transport_failed(&error);
     transport_stopped();
     accept_failed(&io_error);

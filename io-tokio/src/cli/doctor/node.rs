@@ -16,7 +16,7 @@ use crate::settings::Settings;
 use crate::{network, off_thread, tools};
 
 /// How long a running node may take to answer.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The software is younger than this moment, in milliseconds since 1970: no clock that is right shows an earlier one.
 const YOUNGEST_MS: u64 = 1_735_689_600_000;
@@ -299,6 +299,13 @@ pub(super) fn delivery(found: &Found) -> Check {
         let why = delivery.reason.as_deref().unwrap_or("links broke");
         let found = format!("{told}; {} failed: {why}", delivery.failed);
         return Check::warning(name, found, "nothing is lost: see to the peers, then `softadastra sync retry`");
+    }
+    if delivery.required_acks > delivery.replicas && delivery.required_acks > 1 {
+        let found = format!(
+            "{told}; required_acks asks for {} other replicas, and {} are known: nothing more will be acknowledged",
+            delivery.required_acks, delivery.replicas
+        );
+        return Check::warning(name, found, "add a node, or lower required_acks");
     }
     if *open_conflicts > 0 {
         let found = format!("{told}; {open_conflicts} conflicts wait for a decision");

@@ -27,6 +27,14 @@ async fn links(settings: &Settings, status: Option<&Status>) -> Check {
                 "see the log for `network_book_unusable`, or start the node again",
             ),
             (None, true) => Check::ok(name, "opened to others, taken nowhere"),
+            (None, false) if transport.lets_anybody_in() => Check::warning(
+                name,
+                format!(
+                    "taken at {}, from anybody: whoever reaches it reads and writes everything",
+                    transport.listening.join(", ")
+                ),
+                "form a network with `softadastra ticket` and `softadastra join`, or listen on loopback",
+            ),
             (None, false) => Check::ok(name, format!("taken at {}", transport.listening.join(", "))),
         };
     }
@@ -84,18 +92,22 @@ fn discovery(settings: &Settings, status: Option<&Status>) -> Check {
 
 fn http(settings: &Settings, status: Option<&Status>) -> Check {
     let name = "http";
-    match (settings.http, status) {
-        (None, _) => Check::ok(name, "off"),
-        // What answers there may be this node.
-        (Some(address), Some(_)) => match std::net::TcpStream::connect_timeout(&address, super::node::PATIENCE) {
-            Ok(_) => Check::ok(name, format!("served at {address}")),
-            Err(error) => Check::failed(
+    // What a node serves it knows itself: flags of its own may differ from what is set here.
+    if let Some(Status { http, .. }) = status {
+        let address = http.address.as_deref().unwrap_or_default();
+        return match (http.state.as_str(), &http.error) {
+            ("served", _) => Check::ok(name, format!("served at {address}")),
+            (_, Some(error)) => Check::failed(
                 name,
-                format!("nothing answers at {address}: {error}"),
-                "see the log for `http_failed`; start the node again when the port is free",
+                format!("not served at {address}: {error}"),
+                "see to it, or choose another port; it is tried again by itself",
             ),
-        },
-        (Some(address), None) => match TcpListener::bind(address) {
+            (_, None) => Check::ok(name, "off"),
+        };
+    }
+    match settings.http {
+        None => Check::ok(name, "off"),
+        Some(address) => match TcpListener::bind(address) {
             Ok(_) => Check::ok(name, format!("{address} can be had")),
             Err(error) => Check::failed(name, format!("cannot listen at {address}: {error}"), next(&error)),
         },
@@ -105,6 +117,9 @@ fn http(settings: &Settings, status: Option<&Status>) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::Local;
+    use crate::control::answer::Transport;
+    use crate::control::backend::Backend as _;
 
     #[tokio::test]
     async fn a_port_that_is_taken_is_told() {
@@ -121,5 +136,25 @@ mod tests {
         assert_eq!((checks[0].state.as_str(), checks[2].state.as_str()), ("ok", "ok"), "{checks:?}");
         settings.network.listen = vec!["no such host:1".into()];
         assert_eq!(all(&settings, None).await[0].state, "failed");
+    }
+
+    #[tokio::test]
+    async fn who_lets_anybody_in_is_told() {
+        let client = crate::Client::open(crate::ClientOptions::memory_only()).await.unwrap();
+        let mut status = Local::for_one_command(client).status().await.unwrap();
+        let mut state = |listening: &str, trust: &str| {
+            let listening = vec![listening.to_owned()];
+            status.transport = Transport { running: true, listening, error: None, trust: Some(trust.to_owned()) };
+            status.clone()
+        };
+        for (status, wanted) in [
+            (state("192.0.2.1:4444", "open"), "warning"),
+            (state("0.0.0.0:4444", "open"), "warning"),
+            (state("127.0.0.1:4444", "open"), "ok"),
+            (state("192.0.2.1:4444", "network"), "ok"),
+        ] {
+            let checks = all(&Settings::default(), Some(&status)).await;
+            assert_eq!(checks[0].state, wanted, "{checks:?}");
+        }
     }
 }

@@ -234,7 +234,7 @@ mod tests {
             count: 12,
             last_at_ms: 951_782_400_000,
         };
-        let transport = Transport { running: true, listening: vec!["0.0.0.0:4444".into()], error: None };
+        let transport = Transport { running: true, listening: vec!["0.0.0.0:4444".into()], ..Transport::default() };
         let peers = vec![peer(), faulted];
         let peers = Peers { transport, accepted: 100, peers, refused: vec![stranger], forgotten: Vec::new() };
         assert_eq!(

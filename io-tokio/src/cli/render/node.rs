@@ -4,7 +4,7 @@ use super::discovery::in_short;
 use super::sync::delivered;
 use super::{bytes, counted, duration, fields};
 use crate::cli::output::{Human, Paint};
-use crate::control::answer::{Console, Init, Node, Status, Transport, Version};
+use crate::control::answer::{Console, Http, Init, Node, Status, Transport, Version};
 
 impl Human for Version {
     fn human(&self, _: Paint) -> String {
@@ -47,6 +47,12 @@ impl Human for Status {
             ("Links", links(&self.transport, paint)),
             ("Discovery", in_short(&self.discovery, paint)),
         ];
+        if let Some(trust) = &self.transport.trust {
+            rows.push(("Lets in", lets_in(trust).to_owned()));
+        }
+        if self.http.state != "off" {
+            rows.push(("HTTP", http(&self.http, paint)));
+        }
         if let Some(reason) = &self.delivery.reason {
             rows.push(("Not delivered", paint.red(reason)));
         }
@@ -121,6 +127,24 @@ pub(super) fn conflicts(total: u64, open: u64) -> String {
         (total, 0) => format!("{total} recorded"),
         (total, 1) => format!("{total} recorded, 1 waits for a decision"),
         (total, open) => format!("{total} recorded, {open} wait for a decision"),
+    }
+}
+
+/// Whom a node in this trust mode lets in.
+fn lets_in(trust: &str) -> &str {
+    match trust {
+        "network" => "whoever holds the secret of the network (trust: network)",
+        "pinned" => "trusted keys (trust: pinned)",
+        "open" => "anybody (trust: open)",
+        other => other,
+    }
+}
+
+fn http(http: &Http, paint: Paint) -> String {
+    let address = http.address.as_deref().unwrap_or_default();
+    match &http.error {
+        Some(error) => paint.red(format_args!("not served at {address}: {error}")),
+        None => format!("served at {address}"),
     }
 }
 

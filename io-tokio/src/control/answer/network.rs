@@ -1,6 +1,9 @@
 //! What commands about links and peers answer.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
+use softadastra_core::transport::trust::TrustMode;
 
 /// Whether links are opened, and where they are taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +15,19 @@ pub struct Transport {
     /// Why none are, although they should be; it is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Whom it lets in: `network`, `pinned` or `open`; absent while no links are opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<String>,
+}
+
+impl Transport {
+    /// Whether whoever reaches it from another machine is let in.
+    #[must_use]
+    pub fn lets_anybody_in(&self) -> bool {
+        let beyond_loopback =
+            |text: &String| text.parse().is_ok_and(|at: SocketAddr| !at.ip().to_canonical().is_loopback());
+        self.trust.as_deref() == Some(TrustMode::Open.as_str()) && self.listening.iter().any(beyond_loopback)
+    }
 }
 
 /// The peers of a node.

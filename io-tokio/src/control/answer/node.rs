@@ -35,12 +35,34 @@ pub struct Status {
     /// Whether other nodes are looked for.
     #[serde(default)]
     pub discovery: DiscoveryInShort,
+    /// Whether metrics and the console are served.
+    #[serde(default)]
+    pub http: Http,
     /// Peers with a link.
     pub connected: u64,
     /// Why nothing is exchanged with other nodes any more.
     pub halted: Option<String>,
     /// The log; absent when everything is kept in memory.
     pub wal: Option<Wal>,
+}
+
+/// Whether metrics, health and the console are served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Http {
+    /// `off`, `served` or `failed`.
+    pub state: String,
+    /// Where they are served, or should be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Why they are not, although they should be; it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { state: "off".to_owned(), address: None, error: None }
+    }
 }
 
 /// How the log does.

@@ -153,6 +153,7 @@ impl Local {
             running,
             listening: self.client.listening().iter().map(ToString::to_string).collect(),
             error: if running { None } else { self.trouble.get() },
+            trust: self.client.trust_mode().map(|mode| mode.as_str().to_owned()),
         }
     }
 
@@ -334,7 +335,8 @@ mod tests {
         assert_eq!(local.transport().error.as_deref(), Some("the port is taken"));
         // Whoever asks may come between the opening and the word of it.
         client.start_transport(TransportOptions::default()).await.unwrap();
-        assert_eq!(local.transport(), Transport { running: true, ..Transport::default() });
+        let open = Transport { running: true, trust: Some("open".to_owned()), ..Transport::default() };
+        assert_eq!(local.transport(), open);
     }
 
     #[test]
