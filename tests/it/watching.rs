@@ -59,6 +59,21 @@ fn on_a_terminal_a_node_that_goes_away_is_waited_for() {
 }
 
 #[test]
+fn the_last_of_so_many_looks_stays_on_the_terminal() {
+    let place = Place::new();
+    let _node = place.start();
+    for (args, shown) in [
+        (&["top", "--count", "1"][..], "No peers are known."),
+        (&["status", "--watch", "--count", "1"], "Keys            0"),
+    ] {
+        let mut typist = Typist::at(&place, args);
+        typist.waits_for(LEAVE);
+        typist.waits_for(shown);
+        assert_eq!(typist.ended(), 0);
+    }
+}
+
+#[test]
 fn in_a_session_it_ends_and_the_session_goes_on() {
     let place = Place::new();
     let _node = place.start();

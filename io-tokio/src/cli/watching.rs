@@ -57,21 +57,24 @@ pub(super) async fn run<S: Scene>(
     let Some(node) = site::node(settings).await? else { return Err(nobody(settings).into()) };
     let mut ends = Ends::new()?;
     let screen = if out.is_terminal() { Screen::enter() } else { None };
-    let done = tokio::select! {
-        done = looks(scene, node, pace, screen.as_ref(), out) => done,
-        () = ends.next() => Ok(Done::Yes),
+    let last = tokio::select! {
+        last = looks(scene, node, pace, screen.as_ref(), out) => last,
+        () = ends.next() => Ok(String::new()),
     };
     drop(screen);
-    done
+    // The page it stood on has gone with the screen.
+    out.text(&last?)?;
+    Ok(Done::Yes)
 }
 
+/// Looks as often as is wanted. Gives what a screen showed last.
 async fn looks<S: Scene>(
     mut scene: S,
     mut node: Remote,
     pace: Pace,
     screen: Option<&Screen>,
     out: &mut Output,
-) -> Result<Done, Failure> {
+) -> Result<String, Failure> {
     let mut ticks = interval(pace.every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut resized = listen(SignalKind::window_change())?;
@@ -106,7 +109,7 @@ async fn looks<S: Scene>(
         }
         number += 1;
     }
-    Ok(Done::Yes)
+    Ok(shown)
 }
 
 fn nobody(settings: &Settings) -> Fault {
