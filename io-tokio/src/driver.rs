@@ -325,7 +325,8 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
             _ => None,
         };
         let peer = self.shared.read(look).ok().flatten();
-        events::told(event, peer.as_ref());
+        let leaving = self.shared.read(|node| !node.transport_running()).unwrap_or(true);
+        events::told(event, peer.as_ref(), leaving);
     }
 
     /// Lets go of everything, and only then answers those who asked for it: whoever opens next finds it free.

@@ -76,8 +76,9 @@ pub(crate) fn started(info: &NodeInfo, report: &RecoveryReport) {
     tell!(info, kinds::RUNTIME_STARTED, replica = %info.replica_id, dir, "the node is up");
 }
 
-/// `peer`: whom the event is about, where it says so only by number.
-pub(crate) fn told(event: &Event, peer: Option<&PeerStatus>) {
+/// `peer`: whom the event is about, where it says so only by number. `leaving`: this node opens no links any more, so that
+/// the end of one is its own doing.
+pub(crate) fn told(event: &Event, peer: Option<&PeerStatus>, leaving: bool) {
     match event {
         Event::Degraded(degraded) => {
             let (from, to) = degraded.doubtful.map_or((0, 0), |(from, to)| (from.0, to.0));
@@ -103,7 +104,11 @@ pub(crate) fn told(event: &Event, peer: Option<&PeerStatus>) {
             tell!(warn, kinds::SNAPSHOT_FAILED, error, "a snapshot was given up; the log goes on without it");
         }
         Event::LinkUp { node, key } => network::link_up(node, key),
+        Event::LinkDown { node, key, .. } if leaving => network::link_left(node, key),
         Event::LinkDown { node, key, reason, cause } => network::link_down(node, key, reason, cause.as_ref()),
+        Event::LinkFailed { .. } if leaving => {
+            tracing::debug!(step = "dial_given_up", "the node opens no links any more")
+        }
         Event::LinkFailed { link: _, peer: _, reason } => network::link_failed(peer, reason),
         Event::Distrusted { node, key, why } => network::distrusted(node, key, why),
         Event::KeyCloned { key } => network::key_cloned(key),

@@ -452,3 +452,18 @@ fn who_is_refused_is_shown_with_the_reason() {
     other.stop();
     node.stop();
 }
+
+#[test]
+fn who_stops_says_so_of_itself() {
+    let (a, b) = (Place::of("till"), Place::of("desk"));
+    let till = a.start_with(&["--listen", "127.0.0.1:0"]);
+    let desk = b.start();
+    b.run(&["join", a.run(&["ticket"]).ok().trim()]).ok();
+    a.run(&["store", "put", "k", "v"]).ok();
+    holds(&b, "k", "v");
+    let own = desk.stop().stderr;
+    assert!(own.contains("this node is leaving") && !own.contains("the peer is leaving"), "{own}");
+    crate::sync::until("the other hears of it", || till.log().contains("the peer is leaving"));
+    let own = till.stop().stderr;
+    assert!(!own.contains("event=\"link_failed\""), "{own}");
+}

@@ -75,6 +75,12 @@ pub(super) fn link_down(node: &NodeId, key: &NodeKey, reason: &CloseReason, caus
     tell!(info, kinds::LINK_DOWN, peer = %node, %key, reason = code, detail, "the link has ended");
 }
 
+/// The end of a link that this node has left.
+pub(super) fn link_left(node: &NodeId, key: &NodeKey) {
+    let kind = kinds::LINK_DOWN.retry(Retry::NotNeeded);
+    tell!(info, kind, peer = %node, %key, reason = "leaving", detail = "this node is leaving", "the link has ended");
+}
+
 /// Links that strangers open fail at any rate they like; those the node dials fail at its own, slow one.
 pub(super) fn link_failed(dialled: Option<&PeerStatus>, reason: &CloseReason) {
     let (code, detail) = (link_end::code(reason, None), link_end::sentence(reason, None));

@@ -153,7 +153,7 @@ fn say_all() {
         Event::Discovery(Notice::TargetFailing { target, error: "no route".into() }),
         Event::Discovery(Notice::TargetWorks { target }),
     ] {
-        told(&event, Some(&peer()));
+        told(&event, Some(&peer()), false);
     }
     transport_started(&key, &["127.0.0.1:7070".parse().unwrap()]);
     open_to_anybody(&[&"192.0.2.1:7070".parse().unwrap()]);
