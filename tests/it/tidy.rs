@@ -1,5 +1,6 @@
 //! The project's own rules, checked over the tracked files.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -172,4 +173,28 @@ fn links_in_the_documentation_lead_somewhere() {
         }
     }
     assert_none("links to files that do not exist", &broken);
+}
+
+/// The routes in the sources of the server, and those of the table in `docs/json.md`, as `METHOD /path`.
+#[test]
+fn every_route_is_in_the_table() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let server = "io-tokio/src/control/server";
+    let sources = [format!("{server}.rs"), format!("{server}/network.rs"), format!("{server}/discovery.rs")];
+    let mut there = BTreeSet::new();
+    for source in sources.map(|path| read(&path)) {
+        for route in source.lines().filter_map(|line| line.trim().strip_prefix(".route(\"")) {
+            let (path, methods) = route.split_once("\", ").unwrap();
+            let methods = ["get", "put", "post", "delete"].into_iter().filter(|method| {
+                methods.starts_with(&format!("{method}(")) || methods.contains(&format!(".{method}("))
+            });
+            there.extend(methods.map(|method| format!("{} {path}", method.to_uppercase())));
+        }
+    }
+    assert!(there.contains("DELETE /v1/store/value"), "routes are found: {there:?}");
+    let told = read("docs/json.md");
+    let cells = told.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+    let routes = cells.flat_map(|cell| cell.split(", ")).map(|route| route.trim_matches('`').to_owned());
+    let told: BTreeSet<String> = routes.filter(|route| route.contains(" /v1/")).collect();
+    assert_eq!(told, there, "told, and there");
 }
