@@ -7,6 +7,7 @@
 use std::ffi::OsString;
 use std::io::Read as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fmt, fs, io};
@@ -195,6 +196,9 @@ impl Layers {
                 }
                 // No file, or no such directory: whoever opens the directory says what is wrong with it.
                 Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+                // Nor can anybody else's directory be used; whether there is a file in it cannot even be told.
+                Err(error)
+                    if error.kind() == io::ErrorKind::PermissionDenied && is_closed(&settings.data_dir, &path) => {}
                 Err(error) => return Err(unreadable(&path, &error)),
             }
         }
@@ -236,6 +240,12 @@ impl Layers {
             None => PathBuf::from(FALLBACK_DIR),
         }
     }
+}
+
+/// Whether a directory is closed to this user: not his own, or not to be looked into.
+fn is_closed(dir: &Path, file: &Path) -> bool {
+    let foreign = fs::metadata(dir).is_ok_and(|meta| meta.uid() != rustix::process::geteuid().as_raw());
+    foreign || fs::symlink_metadata(file).is_err()
 }
 
 /// Kubernetes puts the address of every service into the environment of every pod; a service named `softadastra`

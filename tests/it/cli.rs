@@ -3,6 +3,8 @@
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::json;
@@ -382,6 +384,34 @@ fn places_that_cannot_hold_a_node_are_named() {
     let ran = place.run(&["store", "put", "k", "v", "--json"]);
     std::fs::set_permissions(place.data(), std::fs::Permissions::from_mode(0o700)).unwrap();
     assert_eq!((ran.code, &ran.error()["code"]), (1, &json!("io_error")), "{ran:?}");
+}
+
+#[test]
+fn a_directory_of_somebody_else_is_told_and_not_a_file_in_it() {
+    let place = Place::new();
+    let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    let is_root = rustix::process::geteuid().is_root();
+    mode(place.path(), 0o755);
+    let run_as_another = |args: &[&str]| {
+        let mut command = place.command(args);
+        if is_root {
+            command.uid(65534);
+        } else {
+            mode(&place.data(), 0);
+        }
+        let ran = command.output();
+        mode(&place.data(), 0o700);
+        ran
+    };
+    // Where this binary lies, another user may not come.
+    let Ok(status) = run_as_another(&["status"]) else { return };
+    let told = String::from_utf8(status.stderr).unwrap();
+    assert!(status.status.code() == Some(1) && !told.contains("configuration file"), "{told}");
+    assert!(!is_root || told.contains("belongs to the user with id 0"), "{told}");
+    let doctor = run_as_another(&["doctor"]).unwrap();
+    let table = String::from_utf8(doctor.stdout).unwrap();
+    let found = table.lines().any(|line| line.split_whitespace().take(2).eq(["directory", "failed"]));
+    assert!(found, "{table}: {}", String::from_utf8_lossy(&doctor.stderr));
 }
 
 #[test]

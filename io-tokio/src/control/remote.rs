@@ -30,7 +30,7 @@ use super::fault::Fault;
 use super::query::Target;
 use super::serving::HEAD_PATIENCE;
 use super::{local, socket};
-use crate::ndjson;
+use crate::{data_dir, ndjson};
 
 /// A connection to a running node.
 #[derive(Debug)]
@@ -80,7 +80,11 @@ impl Remote {
             Ok(stream) => stream,
             Err(error) if is_nobody(&error) => return Ok(None),
             Err(error) => {
-                return Err(Fault::io(format_args!("reach the node on {}", dir.display()), &error));
+                let me = rustix::process::geteuid().as_raw();
+                return Err(match std::fs::metadata(dir).map(|meta| data_dir::check_owner(dir, &meta, me)) {
+                    Ok(Err(foreign)) => foreign.into(),
+                    Ok(Ok(())) | Err(_) => Fault::io(format_args!("reach the node on {}", dir.display()), &error),
+                });
             }
         };
         let (sender, connection) =
