@@ -159,6 +159,7 @@ pub async fn repair(data_dir: &Path, node_id: Option<NodeId>) -> Result<RepairRe
     let rebuilt = check_equal(&built, wanted).await?;
     let kept_aside = off_thread(move || swap(&dir, &wal, &built)).await?;
     drop(lock);
+    let _node = events::span(rebuilt.node_id()).entered();
     events::tell!(warn, events::kinds::LOG_REPAIRED,
         kept_aside = %kept_aside.display(),
         damage = report.damage.len(),

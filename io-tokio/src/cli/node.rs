@@ -110,7 +110,11 @@ pub(super) async fn start(
     let mut signals = Signals::new()?;
     let http = console::wait(settings).await;
     let client = tokio::select! {
-        opened = Client::open(wanted) => opened.inspect_err(|error| events::open_failed(&settings.data_dir, error))?,
+        opened = Client::open(wanted) => opened.inspect_err(|error| {
+            // Who it is stands in the directory that was not opened: its name is known only where it is configured.
+            let _node = settings.node_id.as_ref().map(|node| events::span(node).entered());
+            events::open_failed(&settings.data_dir, error);
+        })?,
         name = signals.next() => {
             events::tell!(info, events::kinds::SIGNAL, name, "stopped before the node was up");
             return Ok(Done::Yes);

@@ -72,6 +72,10 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         match self.local_state.as_str() {
+            // The node that was asked may be well, and only its answer is missing.
+            "unknown" if self.is(Code::Unknown) => {
+                f.write_str("; whether this write is kept is unknown until the key is read")?
+            }
             "unknown" => f.write_str("; whether this write is kept is known only after reopening")?,
             "damaged" => f.write_str("; acknowledged data on disk is damaged, nothing was changed")?,
             _ => {}

@@ -123,9 +123,10 @@ pub(super) fn distrusted(node: &NodeId, key: &NodeKey, why: &Distrust) {
 }
 
 pub(super) fn key_cloned(key: &NodeKey) {
-    tell!(error, kinds::IDENTITY_CLONE,
-        finding = "two running nodes have one key",
-        %key,
+    tell!(
+        error,
+        kinds::IDENTITY_CLONE,
+        finding = format!("two running nodes have the key {key}"),
         "two running nodes have one key: a directory was copied; stop one, and give the copy a key of its own"
     );
 }

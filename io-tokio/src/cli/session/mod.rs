@@ -230,10 +230,15 @@ pub(super) async fn interruptible(
     if ends_itself {
         return carry_out(command, settings, recent, out).await;
     }
+    let is_watch = matches!(command, Command::Store(StoreCommand::Watch { .. }));
     tokio::select! {
         done = carry_out(command, settings, recent, out) => done,
         listening = tokio::signal::ctrl_c() => {
             listening.map_err(|error| Fault::io("listen for an interrupt", &error))?;
+            if is_watch {
+                // It has no other end.
+                return Ok(Done::Yes);
+            }
             Err(Fault::new(Code::InvalidState, "interrupted; what was already answered is done", "").into())
         }
     }

@@ -78,7 +78,7 @@ impl Patience {
             }
             Kind::Write => Fault {
                 local_state: LocalState::Unknown.as_str().to_owned(),
-                ..Fault::new(Code::Unknown, format!("{message}; whether this write is kept is unknown"), next)
+                ..Fault::new(Code::Unknown, message, next)
             },
         }
     }
@@ -162,7 +162,11 @@ mod tests {
         let began = Instant::now();
         let fault = remote.put("k".into(), "v".into(), None).await.unwrap_err();
         assert_eq!((fault.code.as_str(), fault.local_state.as_str()), ("unknown", "unknown"));
-        assert!(fault.message.contains("not answered for 7 s; whether this write is kept is unknown"), "{fault}");
+        let told = fault.to_string();
+        assert!(
+            told.contains("not answered for 7 s; whether this write is kept is unknown until the key is read; see"),
+            "{told}"
+        );
         assert!(began.elapsed() < Duration::from_secs(8));
     }
 }
