@@ -502,12 +502,28 @@ fn split_number(text: &str) -> Option<(u64, &str)> {
 }
 
 fn unknown(name: &str, source: &Source) -> Error {
-    let known: Vec<_> = names().collect();
-    Error::new(
-        Code::InvalidArgument,
-        format!("unknown setting {name:?} in {source}; known are {}", known.join(", ")),
-        "correct or remove it",
-    )
+    let meant = name.trim_start_matches(ENV_PREFIX).to_ascii_lowercase();
+    let nearest = names().map(|known| (edits(known, &meant), known)).min();
+    let hint = match (nearest, source) {
+        (Some((..=2, near)), Source::Env(_)) => format!("did you mean {ENV_PREFIX}{}?", near.to_ascii_uppercase()),
+        (Some((..=2, near)), _) => format!("did you mean {near}?"),
+        _ => format!("known are {}", names().collect::<Vec<_>>().join(", ")),
+    };
+    Error::new(Code::InvalidArgument, format!("unknown setting {name:?} in {source}; {hint}"), "correct or remove it")
+}
+
+/// How many characters are to be added, removed or replaced to make one name of the other.
+fn edits(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (line, from) in one.bytes().enumerate() {
+        let mut next = vec![line + 1];
+        for (to, (before, above)) in other.bytes().zip(row.iter().zip(row.iter().skip(1))) {
+            let left = next.last().copied().unwrap_or(0);
+            next.push((before + usize::from(from != to)).min(above + 1).min(left + 1));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
 }
 
 fn refused(name: &str, source: &Source, reason: &str) -> Error {

@@ -165,6 +165,11 @@ pub(super) enum Command {
         peer: String,
     },
     /// Show the peers, or say whom to trust and whom to forget
+    ///
+    /// STATE: connected (since when); connecting; available (to be dialled at once); waiting (the last dial failed, the
+    /// next one follows); stale, expired (not heard for two minutes, for an hour; dialled on); faulted (somebody has to
+    /// see to it, LAST ERROR says to what); away, dials us (it is not dialled from here); disconnected (by hand);
+    /// remembered, configured (no node runs here).
     #[command(args_conflicts_with_subcommands = true)]
     Peers {
         /// What to do about them; nothing: show them

@@ -50,6 +50,18 @@ fn unknown_keys_are_refused_by_name_wherever_they_stand() {
 }
 
 #[test]
+fn a_name_that_is_nearly_right_is_told_what_it_is_near_to() {
+    for (name, near) in [("listne", "listen"), ("requiredacks", "required_acks"), ("max_retrys", "max_retries")] {
+        let error = with_file(&format!("{name} = 1\n"), &[], &[]).unwrap_err();
+        assert!(error.what().ends_with(&format!("did you mean {near}?")), "{error}");
+    }
+    let error = layers(&[("SOFTADASTRA_HTPP", "x")], &[]).resolve().unwrap_err();
+    assert!(error.what().ends_with("did you mean SOFTADASTRA_HTTP?"), "{error}");
+    let error = with_file("autoflush = true\n", &[], &[]).unwrap_err();
+    assert!(error.what().contains("known are data_dir, "), "{error}");
+}
+
+#[test]
 fn values_of_the_wrong_kind_are_refused_with_key_and_place() {
     let cases = [
         ("durability", "never", "neither \"always\" nor a duration"),

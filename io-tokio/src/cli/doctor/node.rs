@@ -113,7 +113,7 @@ pub(super) fn running(found: &Found) -> Check {
             (_, Some(finding)) => Check::failed(
                 name,
                 format!("nothing is exchanged any more: {finding}"),
-                "see docs/operations.md, The data directory",
+                "see The data directory in the operations manual: it was rolled back, or a copy of it runs",
             ),
             ("ready", None) => Check::ok(name, format!("runs as process {pid}, and takes writes")),
             ("no_room", None) => {
@@ -265,7 +265,7 @@ pub(super) fn peers(found: &Found) -> Check {
         peers.iter().find_map(|peer| Some((peer, peer.last_error.as_ref().filter(|error| error.needs_operator)?)))
     {
         let found = format!("{told}; {}: {} [{}]", called(peer), error.message, error.code);
-        return Check::failed(name, found, "see docs/security.md; trying again by itself is useless");
+        return Check::failed(name, found, "see to it, here or there as it says: trying again by itself is useless");
     }
     let wanted = peers.iter().filter(|peer| peer.wanted && !peer.held && peer.state != "connected");
     if let Some(peer) = wanted.clone().next() {
@@ -278,7 +278,11 @@ pub(super) fn peers(found: &Found) -> Check {
     }
     if let Some(last) = refused.first() {
         let found = format!("{told}; links from {} were refused: {} [{}]", last.address, last.message, last.code);
-        return Check::warning(name, found, "see `softadastra peers` and docs/security.md");
+        return Check::warning(
+            name,
+            found,
+            "see `softadastra peers`: who belongs here needs a fresh ticket of this network",
+        );
     }
     Check::ok(name, if peers.is_empty() { "none are known".to_owned() } else { told })
 }

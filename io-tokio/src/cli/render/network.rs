@@ -103,6 +103,8 @@ fn state(peer: &Peer) -> String {
         (_, "connected", Some(up), _) => format!("connected {}", duration(up)),
         (_, "available", ..) if !peer.wanted || peer.addresses.is_empty() => "away, dials us".to_owned(),
         (_, state, _, Some(next)) if peer.failures > 0 => {
+            // Nothing is known of whether it is there.
+            let state = if state == "available" { "waiting" } else { state };
             format!("{state}, dial in {}", duration(next.next_multiple_of(1000)))
         }
         (_, state, ..) => state.to_owned(),
@@ -269,7 +271,7 @@ mod tests {
         assert_eq!(state(&Peer { held: true, ..peer() }), "disconnected");
         let away =
             Peer { state: "available".into(), up_ms: None, failures: 1, next_dial_ms: Some(3_600_000), ..peer() };
-        assert_eq!(state(&away), "available, dial in 1 h 0 min");
+        assert_eq!(state(&away), "waiting, dial in 1 h 0 min");
         assert_eq!(state(&Peer { addresses: Vec::new(), ..away.clone() }), "away, dials us");
         assert_eq!(state(&Peer { wanted: false, ..away }), "away, dials us");
         assert_eq!(lag(10_000), "10000 or more");
