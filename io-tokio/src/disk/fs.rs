@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt as _};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -202,6 +202,7 @@ impl Shared {
             DiskOp::Read { file, offset, len } => self.file(file)?.read(offset, len).map(Completion::Data),
             DiskOp::Write { file, offset, data, sync } => {
                 let open = self.file(file)?;
+                open.has_a_name()?;
                 open.file.write_all_at(&data, offset).map_err(|error| {
                     disk_error(&format!("writing {} bytes at {offset} of {}", data.len(), open.name), &error)
                 })?;
@@ -209,6 +210,7 @@ impl Shared {
             }
             DiskOp::Zero { file, offset, len, sync } => {
                 let open = self.file(file)?;
+                open.has_a_name()?;
                 open.zero(offset, len).map_err(|error| {
                     disk_error(&format!("writing {len} zeros at {offset} of {}", open.name), &error)
                 })?;
@@ -302,6 +304,13 @@ impl OpenFile {
         read()
             .map(Bytes::from)
             .map_err(|error| disk_error(&format!("reading {len} bytes at {offset} of {}", self.name), &error))
+    }
+
+    /// Refuses a file that somebody has removed: what is written to it would be found by nobody. A log writes to none of
+    /// those that it removes itself.
+    fn has_a_name(&self) -> Result<(), DiskError> {
+        let meta = self.file.metadata().map_err(|error| disk_error(&format!("looking at {}", self.name), &error))?;
+        if meta.nlink() == 0 { Err(fault(format!("{} was removed by somebody", self.name))) } else { Ok(()) }
     }
 
     fn zero(&self, mut offset: u64, mut len: u64) -> io::Result<()> {

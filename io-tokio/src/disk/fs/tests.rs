@@ -186,3 +186,15 @@ async fn a_directory_that_is_deleted_is_noticed_by_itself() {
     let loss = tokio::time::timeout(std::time::Duration::from_secs(60), disk.lost()).await.unwrap();
     assert_eq!((loss.became, loss.local), ("deleted", LocalState::Damaged));
 }
+
+#[tokio::test]
+async fn a_file_that_somebody_removed_is_written_no_more() {
+    let (dir, disk) = disk();
+    run(&disk, create("a")).await.unwrap();
+    run(&disk, write(0, b"kept", true)).await.unwrap();
+    std::fs::remove_file(dir.path().join("a")).unwrap();
+    for op in [write(4, b"lost", true), DiskOp::Zero { file: A, offset: 8, len: 1, sync: true }] {
+        let error = run(&disk, op.clone()).await.unwrap_err();
+        assert!(error.message.contains("a was removed by somebody"), "{op:?}: {error}");
+    }
+}
