@@ -495,6 +495,7 @@ async fn open_disk(dir: PathBuf, create: bool, lock_wait: Duration) -> Result<(F
     // The kernel has no wake-up for "lock, but not for longer than this", so it is asked again and again.
     const ASK_AGAIN: Duration = Duration::from_millis(10);
     let give_up = tokio::time::Instant::now() + lock_wait;
+    let mut told = false;
     loop {
         let dir = dir.clone();
         let opened = off_thread(move || {
@@ -505,6 +506,9 @@ async fn open_disk(dir: PathBuf, create: bool, lock_wait: Duration) -> Result<(F
         });
         match opened.await {
             Err(error) if error.code() == Code::Locked && tokio::time::Instant::now() < give_up => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::info!("{}; waiting up to {} s for it to end", error.what(), lock_wait.as_secs());
+                }
                 tokio::time::sleep(ASK_AGAIN).await;
             }
             result => return result,

@@ -481,3 +481,21 @@ fn one_shot_commands_wait_a_moment_for_each_other() {
     }
     assert_eq!(place.run(&["store", "size"]).ok(), "6\n");
 }
+
+#[test]
+fn a_starting_node_waits_for_a_command_to_end() {
+    let place = Place::new();
+    let mut import = place.command(&["store", "import", "-"]);
+    let mut import = import.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while place.run(&["--set", "lock_wait=0s", "store", "size"]).code == 0 {}
+    let mut node = place.command(&["node", "start", "--json"]);
+    let mut node = node.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(node.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(log.any(|line| line.contains("waiting up to 5 s")), "it did not wait");
+    drop(import.stdin.take());
+    assert!(import.wait().unwrap().success());
+    assert!(log.any(|line| line.contains("event=\"ready\"")), "it did not start");
+    rustix::process::kill_process(rustix::process::Pid::from_raw(node.id().cast_signed()).unwrap(), Signal::TERM)
+        .unwrap();
+    assert!(node.wait().unwrap().success());
+}
