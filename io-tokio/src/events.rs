@@ -158,6 +158,10 @@ pub(crate) fn http_failed(address: SocketAddr, error: &dyn Display) {
     tell!(error, kinds::HTTP_FAILED, %address, %error, "metrics and console are not served; everything else goes on");
 }
 
+pub(crate) fn log_lines_dropped(lines: u64) {
+    tell!(warn, kinds::LOG_LINES_DROPPED, lines, "standard error was not read, so lines before this one were dropped");
+}
+
 pub(crate) fn service_manager_unheard(error: &io::Error) {
     tell!(warn, kinds::SERVICE_MANAGER_UNHEARD, %error, "the service manager was not told how the node does");
 }

@@ -7,8 +7,8 @@
 mod recent;
 mod record;
 mod repeats;
+mod stderr;
 
-use std::io::{self, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::span::{Attributes, Id};
@@ -21,7 +21,8 @@ pub use self::recent::{Recent, Remembered};
 use self::record::Fields;
 pub use self::record::Record;
 use self::repeats::{Passed, Repeats};
-use crate::settings::LogFormat;
+pub use self::stderr::Stderr;
+pub(crate) use self::stderr::{dropped, written};
 
 /// Takes a record that is to be kept or written.
 pub trait Sink: Send + Sync + 'static {
@@ -75,29 +76,6 @@ impl<C: Subscriber + for<'a> LookupSpan<'a>, S: Sink> Layer<C> for Lines<S> {
             self.sink.held_back(held_back);
         }
     }
-}
-
-/// Standard error.
-#[derive(Debug)]
-pub struct Stderr {
-    /// For people or for programs.
-    pub format: LogFormat,
-    /// Whether lines for people are coloured.
-    pub color: bool,
-}
-
-impl Sink for Stderr {
-    fn take(&self, record: &Record) {
-        let mut line = match self.format {
-            LogFormat::Human => record.human(self.color),
-            LogFormat::Json => record.json(),
-        };
-        line.push('\n');
-        // When standard error is closed there is nobody left to tell.
-        drop(io::stderr().lock().write_all(line.as_bytes()));
-    }
-
-    fn held_back(&self, _lines: u64) {}
 }
 
 impl<S: Sink> Sink for Arc<S> {

@@ -28,4 +28,6 @@ mod support;
 mod sync;
 mod terminal;
 mod tidy;
+#[cfg(target_os = "linux")]
+mod unread_log;
 mod watching;

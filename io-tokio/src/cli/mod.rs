@@ -78,8 +78,15 @@ pub fn main() -> ExitCode {
     code_of(ended.and_then(|done| out.flush().map(|()| done)), &mut out)
 }
 
-/// Tells a failure, and gives the exit status.
+/// Tells a failure, and gives the exit status. What was logged on the way is written before it returns.
 fn code_of(ended: Result<Done, Failure>, out: &mut Output) -> ExitCode {
+    let code = told(ended, out);
+    // Who does not read by now does not hold up the end.
+    let _everything = output::log_is_written();
+    code
+}
+
+fn told(ended: Result<Done, Failure>, out: &mut Output) -> ExitCode {
     let (code, fault) = match ended {
         Ok(Done::Yes) | Err(Failure::ClosedPipe) => return ExitCode::SUCCESS,
         Ok(Done::No) => return ExitCode::FAILURE,
@@ -294,7 +301,8 @@ fn start_logging(verbose: u8, settings: &Settings, quiet: bool, serves: bool) ->
         _ => "trace",
     };
     let filter = log_filter(settings, default)?;
-    let stderr = Stderr { format: settings.log_format, color: Output::paints_stderr(settings.color) };
+    let stderr = Stderr::new(settings.log_format, Output::paints_stderr(settings.color))
+        .map_err(|error| Fault::io("start the thread that writes log lines", &error))?;
     let recent = Arc::new(Recent::default());
     // Only a node that runs is ever asked for its latest lines.
     let kept = serves.then(|| Lines::new(recent.clone()).with_filter(LevelFilter::INFO));

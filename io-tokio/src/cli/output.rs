@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
 use softadastra_core::error::Code;
 
 use crate::control::Fault;
 use crate::control::answer::{Answer, ErrorEnvelope};
+use crate::logging;
 use crate::settings::ColorSetting;
 
 /// How a command ended, if not well.
@@ -187,7 +189,15 @@ impl Output {
     }
 
     fn to_stderr(&self, text: fmt::Arguments<'_>) {
-        // When stderr is closed there is nobody left to tell.
-        drop(io::stderr().lock().write_fmt(text));
+        // What was logged before stands before it. When stderr is closed, or is not read, there is nobody left to tell.
+        if log_is_written() {
+            drop(io::stderr().lock().write_fmt(text));
+        }
     }
+}
+
+/// Whether all that was logged is written, or is so within a moment.
+pub(super) fn log_is_written() -> bool {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    logging::written(PATIENCE)
 }

@@ -159,6 +159,7 @@ fn say_all() {
     open_to_anybody(&[&"192.0.2.1:7070".parse().unwrap()]);
     transport_failed(&error);
     transport_stopped();
+    log_lines_dropped(3);
     accept_failed(&io_error);
     accepting_again();
     pinned(&node, &key);

@@ -10,7 +10,7 @@ use self::text::Text;
 use super::process;
 use crate::control::{Fault, Local};
 use crate::data_dir::free_bytes;
-use crate::logging::Recent;
+use crate::logging::{self, Recent};
 use crate::measures::Measures;
 use crate::model::{DiscoveryState, FoundNode, FoundState, NodeState, PeerInfo, Status, SyncState};
 
@@ -141,6 +141,12 @@ pub const FAMILIES: &[Family] = &[
     family("softadastra_datagrams_believed_total", Counter, &[], "Of these, those of nodes of this network."),
     family("softadastra_log_lines_total", Counter, &["level"], "Log lines by their level: error, warn or info."),
     family("softadastra_log_lines_held_back_total", Counter, &[], "Log lines that only said again what was said."),
+    family(
+        "softadastra_log_lines_dropped_total",
+        Counter,
+        &[],
+        "Log lines dropped because standard error was not read.",
+    ),
     family("process_resident_memory_bytes", Gauge, &[], "Memory of the process."),
     family("process_open_fds", Gauge, &[], "Open file descriptors."),
     family("process_max_fds", Gauge, &[], "File descriptors it may have."),
@@ -189,6 +195,7 @@ pub async fn render(local: &Local, recent: &Recent, open: bool) -> Result<String
         text.one("softadastra_log_lines_total", &[level], count);
     }
     text.one("softadastra_log_lines_held_back_total", &[], held_back);
+    text.one("softadastra_log_lines_dropped_total", &[], logging::dropped());
     text.some("process_resident_memory_bytes", process.resident_bytes);
     text.some("process_open_fds", process.open_fds);
     text.some("process_max_fds", process.max_fds);
