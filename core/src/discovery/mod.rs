@@ -89,6 +89,8 @@ pub struct Discovery {
     doubts: Budget,
     /// Probes that the layer above wants.
     probes: Budget,
+    /// Notices of names that several keys go by.
+    shared_names: Budget,
     counters: Counters,
     /// When each reason was last told.
     told: BTreeMap<Ignored, Instant>,
@@ -129,6 +131,7 @@ impl Discovery {
             answers: Budget::new(settings.replies_per_second * 2, settings.replies_per_second),
             doubts: Budget::new(8, 4),
             probes: Budget::new(4, 1),
+            shared_names: Budget::new(8, 1),
             counters: Counters::default(),
             told: BTreeMap::new(),
             told_of_own_clone: false,

@@ -120,8 +120,12 @@ impl Discovery {
         if outcome.renamed {
             let own = (*node == self.description.node).then_some(self.key);
             let others = self.registry.namesakes(now.mono, &key, &self.settings);
-            for other in own.into_iter().chain(others) {
-                out.push(Effect::Notice(Notice::SharedName { node: node.clone(), key, other }));
+            let mut all = own.into_iter().chain(others);
+            if let Some(other) = all.next()
+                && self.shared_names.take(now.mono)
+            {
+                let others = 1 + all.count();
+                out.push(Effect::Notice(Notice::SharedName { node: node.clone(), key, other, others }));
             }
         }
         if let Some(ahead) = outcome.skew {

@@ -157,7 +157,8 @@ pub enum Notice {
         /// Where the second one was heard.
         from: SocketAddr,
     },
-    /// Two keys go by one name. Which of them may have it is for the transport's trust to say.
+    /// Several keys go by one name. Which of them may have it is for the transport's trust to say. Told once for each key
+    /// that comes with it, and no more often than about once a second.
     SharedName {
         /// The name.
         node: NodeId,
@@ -165,6 +166,8 @@ pub enum Notice {
         key: NodeKey,
         /// Who has it already; perhaps this node itself.
         other: NodeKey,
+        /// How many have it already.
+        others: usize,
     },
     /// Datagrams to this target cannot be sent. Told once until it works again.
     TargetFailing {

@@ -102,11 +102,12 @@ pub(super) fn notice(notice: &Notice) {
             %from,
             "two running nodes have this key: a data directory was copied; give one of them a directory of its own"
         ),
-        Notice::SharedName { node, key, other } => tell!(warn, kinds::DISCOVERED_NAME_SHARED,
+        Notice::SharedName { node, key, other, others } => tell!(warn, kinds::DISCOVERED_NAME_SHARED,
             peer = %node,
             %key,
             %other,
-            "two keys go by one name; links are made with the one that trust says"
+            others,
+            "several keys go by one name; links are made with the one that trust says"
         ),
         Notice::TargetFailing { target, error } => tell!(warn, kinds::DISCOVERY_TARGET_FAILING,
             %target,

@@ -160,7 +160,7 @@ kinds! {
     DISCOVERED_CLOCK_SKEWED = kind("discovered_clock_skewed", AfterAChange, &["peer", "key", "ahead_ms"]).alike(&["key"], 1);
     DISCOVERED_CLOCK_MENDED = kind("discovered_clock_mended", NotNeeded, &["peer", "key"]).alike(&["key"], 1);
     DISCOVERED_CLONE = kind("discovered_clone", AfterAChange, &["key", "from"]).alike(&["key"], 1);
-    DISCOVERED_NAME_SHARED = kind("discovered_name_shared", AfterAChange, &["peer", "key", "other"]).alike(&["key", "other"], 1);
+    DISCOVERED_NAME_SHARED = kind("discovered_name_shared", AfterAChange, &["peer", "key", "other", "others"]).alike(&["peer"], 1);
     DISCOVERY_TARGET_FAILING = kind("discovery_target_failing", ByItself, &["target", "error"]).alike(&["target"], 1);
     DISCOVERY_TARGET_WORKS = kind("discovery_target_works", NotNeeded, &["target"]).alike(&["target"], 1);
     LOG_LINES_DROPPED = kind("log_lines_dropped", NotNeeded, &["lines"]).alike(&[], 1);

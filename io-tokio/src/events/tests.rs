@@ -149,7 +149,7 @@ fn say_all() {
         Event::Discovery(Notice::ClockSkew { key, node: node.clone(), ahead: Some(9) }),
         Event::Discovery(Notice::ClockSkew { key, node: node.clone(), ahead: None }),
         Event::Discovery(Notice::IdentityClone { key, from }),
-        Event::Discovery(Notice::SharedName { node: node.clone(), key, other: NodeKey([8; 32]) }),
+        Event::Discovery(Notice::SharedName { node: node.clone(), key, other: NodeKey([8; 32]), others: 1 }),
         Event::Discovery(Notice::TargetFailing { target, error: "no route".into() }),
         Event::Discovery(Notice::TargetWorks { target }),
     ] {

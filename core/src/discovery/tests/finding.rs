@@ -218,7 +218,7 @@ fn names_may_be_shared_and_that_is_told() {
     let told = |by: usize| world.nodes[by].notices().into_iter().cloned().collect::<Vec<_>>();
     assert_eq!(told(0).len(), 1);
     assert!(matches!(&told(0)[0], Notice::SharedName { node: name, .. } if *name == node));
-    assert_eq!(told(1), [Notice::SharedName { node: node.clone(), key: key(2), other: key(1) }]);
+    assert_eq!(told(1), [Notice::SharedName { node: node.clone(), key: key(2), other: key(1), others: 1 }]);
     assert_eq!(world.nodes[0].discovery.status(world.now).nodes.len(), 2, "trust decides, not discovery");
 }
 

@@ -72,6 +72,33 @@ fn a_member_cannot_speak_in_the_name_of_another() {
 }
 
 #[test]
+fn a_crowd_by_one_name_is_told_of_in_few_words() {
+    let mut world = World::of(vec![discovery_with(0, 0, Some(SECRET), |settings| settings.checks_per_second = 10_000)]);
+    world.start_all();
+    for round in 1..=3 {
+        for number in 1..=300 {
+            let name = if round == 2 { format!("other-{number}") } else { "crowd".into() };
+            let about = About { node: NodeId::new(name).unwrap(), ..about(1) };
+            let message = said(number, world.now, round, Body::Announce(about));
+            let bytes = network(SECRET).seal(&identity(number), &message);
+            world.inject(0, address(1), &bytes);
+        }
+        world.run(seconds(2));
+    }
+    assert_eq!(world.nodes[0].discovery.status(world.now).nodes.len(), 300);
+    let told = world.nodes[0].notices();
+    let counts: Vec<_> = told
+        .iter()
+        .filter_map(|notice| match notice {
+            Notice::SharedName { others, .. } => Some(*others),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(counts[..3], [1, 2, 3]);
+    assert!(told.len() <= 8 + 8 + 4, "{} notices of 600 renamings in four seconds", told.len());
+}
+
+#[test]
 fn every_bit_of_a_datagram_counts() {
     let mut world = World::of(vec![discovery(0, 0), discovery(1, 0)]);
     world.start_all();
