@@ -11,6 +11,7 @@ use super::super::identity::{NetworkSecret, NodeKey};
 use super::super::reason::{CloseReason, Farewell};
 use super::super::session::{Lane, Local, SendRefused, Session};
 use super::super::trust::{TrustMode, Verdict};
+use super::dialling::FOUND_PAUSE;
 use super::peers::{Peer, PeerStatus};
 use super::{Effect, Endpoint, PeerId};
 use crate::ids::NodeId;
@@ -35,6 +36,7 @@ impl Endpoint {
     pub fn stop(&mut self, now: Instant, out: &mut dyn Sink<Effect>) {
         self.running = false;
         self.waiting.clear();
+        self.waiting_found.clear();
         for link in self.links.ids().collect::<Vec<_>>() {
             self.end(now, link, CloseReason::Local(Farewell::Bye));
         }
@@ -95,9 +97,10 @@ impl Endpoint {
         id
     }
 
-    /// Wants a link to a node that was found at these addresses, and dials it at once. The rules of trust must let it in by
-    /// its name; one that was disconnected by hand is left alone. Gives whether it is wanted because of this call: then
-    /// [`Self::release_found`] ends it.
+    /// Wants a link to a node that was found at these addresses, and dials it at once; so does the next call if ten seconds
+    /// have passed, else it is dialled when they have. All who were found are dialled at a bounded pace. The rules of
+    /// trust must let it in by its name; one that was disconnected by hand is left alone. Gives whether it is
+    /// wanted because of this call: then [`Self::release_found`] ends it.
     pub fn want_found(
         &mut self,
         now: Instant,
@@ -120,10 +123,13 @@ impl Endpoint {
         let id = self.learn_peer(now, Some(key), None, addresses);
         let Some(peer) = self.peers.get_mut(id) else { return false };
         let new = !core::mem::replace(&mut peer.wanted, true);
-        if peer.not_before > now {
-            self.arm_peer(now, id);
-        } else {
+        peer.found |= new;
+        let soonest = peer.found_at.map_or(now, |at| at + FOUND_PAUSE).max(peer.not_before);
+        if soonest <= now {
+            peer.found_at = Some(now);
             self.dial_now(now, id, out);
+        } else {
+            self.arm_found(now, id, soonest);
         }
         new
     }
@@ -133,8 +139,10 @@ impl Endpoint {
         let Some(id) = self.peers.of_key(key) else { return };
         if let Some(peer) = self.peers.get_mut(id) {
             peer.wanted = false;
+            peer.found = false;
         }
         self.waiting.retain(|waiting| *waiting != id);
+        self.waiting_found.retain(|waiting| *waiting != id);
         self.arm_peer(now, id);
     }
 
@@ -142,6 +150,7 @@ impl Endpoint {
     pub fn connect(&mut self, now: Instant, id: PeerId, out: &mut dyn Sink<Effect>) -> bool {
         let Some(peer) = self.peers.get_mut(id) else { return false };
         peer.wanted = true;
+        peer.found = false;
         peer.held = false;
         peer.failures = 0;
         self.dial_now(now, id, out);

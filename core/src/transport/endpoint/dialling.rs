@@ -1,11 +1,42 @@
 //! When peers are dialled, dialled again, and forgotten.
 
+use core::time::Duration;
+
 use super::super::session::Role;
 use super::links::Stage;
 use super::peers::Peer;
 use super::{Effect, Endpoint, PeerId, Timer};
 use crate::sink::Sink;
 use crate::time::Instant;
+
+/// A node that was found is dialled at once no more often than this, whatever it announces.
+pub(super) const FOUND_PAUSE: Duration = Duration::from_secs(10);
+
+/// Those who were found are dialled so often at once, and then once more with each of these pauses. What is announced is
+/// not proven before the link stands, so a member could have any address dialled by all of its network.
+const FOUND_BURST: u32 = 32;
+const FOUND_SPACING: Duration = Duration::from_millis(125);
+
+/// How fast those who were found are dialled.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// When all that was let through would have come, had it come evenly.
+    even: Instant,
+}
+
+impl Pace {
+    /// Takes one; or says when there is one.
+    fn take(&mut self, now: Instant) -> Result<(), Instant> {
+        let even = self.even.max(now);
+        let ahead = even.since(now);
+        let most = FOUND_SPACING * (FOUND_BURST - 1);
+        if ahead > most {
+            return Err(now + (ahead - most));
+        }
+        self.even = even + FOUND_SPACING;
+        Ok(())
+    }
+}
 
 impl Endpoint {
     /// A dial has ended or succeeded: the next may begin.
@@ -33,6 +64,15 @@ impl Endpoint {
             }
             return;
         }
+        if peer.found
+            && let Err(at) = self.found_pace.take(now)
+        {
+            if !self.waiting_found.contains(&id) {
+                self.waiting_found.push_back(id);
+            }
+            self.timers.insert((at, Timer::Found));
+            return;
+        }
         if peer.untried == 0 {
             peer.untried = peer.addresses.len();
         }
@@ -41,6 +81,30 @@ impl Endpoint {
         peer.dial = Some(link);
         self.arm_link(link);
         out.push(Effect::Dial { link, peer: id, address });
+    }
+
+    /// There may be room for one of those who were found: the one that waits for longest.
+    pub(super) fn dial_waiting_found(&mut self, now: Instant, out: &mut dyn Sink<Effect>) {
+        for _ in 0..self.waiting_found.len() {
+            let Some(next) = self.waiting_found.pop_front() else { return };
+            self.dial_now(now, next, out);
+            if self.waiting_found.back() == Some(&next) {
+                // Not yet: it keeps its place.
+                self.waiting_found.rotate_right(1);
+                return;
+            }
+        }
+    }
+
+    /// Registers that a peer that was found is dialled then, if nothing does so before.
+    pub(super) fn arm_found(&mut self, now: Instant, id: PeerId, then: Instant) {
+        self.arm_peer(now, id);
+        let Some(peer) = self.peers.get_mut(id) else { return };
+        if let Some(at) = peer.next_dial.filter(|at| *at > then) {
+            self.timers.remove(&(at, Timer::Peer(id)));
+            peer.next_dial = Some(then);
+            self.timers.insert((then, Timer::Peer(id)));
+        }
     }
 
     /// Registers when a peer without a link is dialled again, or forgotten.
@@ -70,6 +134,7 @@ impl Endpoint {
             self.timers.remove(&(at, Timer::Peer(id)));
         }
         self.waiting.retain(|waiting| *waiting != id);
+        self.waiting_found.retain(|waiting| *waiting != id);
     }
 
     /// Forgets the unwanted peer that was not heard for the longest time, if there are too many.

@@ -25,6 +25,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 
+use self::dialling::Pace;
 use self::links::{Group, Links, Stage};
 use self::peers::Peers;
 pub use self::peers::{PeerState, PeerStatus};
@@ -44,6 +45,8 @@ use crate::time::Instant;
 enum Timer {
     Link(LinkId),
     Peer(PeerId),
+    /// One of those who were found may be dialled.
+    Found,
 }
 
 /// All links of a node.
@@ -59,6 +62,9 @@ pub struct Endpoint {
     timers: BTreeSet<(Instant, Timer)>,
     /// Peers whose dial waits for another to end.
     waiting: VecDeque<PeerId>,
+    /// Peers whose dial waits because others were found just before.
+    waiting_found: VecDeque<PeerId>,
+    found_pace: Pace,
     /// Counts this node's decisions to admit; the other side compares them.
     order: u64,
     /// Links with messages queued since the last flush.
@@ -106,6 +112,8 @@ impl Endpoint {
             peers: Peers::default(),
             timers: BTreeSet::new(),
             waiting: VecDeque::new(),
+            waiting_found: VecDeque::new(),
+            found_pace: Pace::default(),
             order: 0,
             dirty: Vec::new(),
             pending: VecDeque::new(),
@@ -250,6 +258,7 @@ impl Endpoint {
                     self.with_session(link, |session, out| session.handle_timeout(now, out));
                     self.arm_link(link);
                 }
+                Timer::Found => self.dial_waiting_found(now, out),
                 Timer::Peer(id) => {
                     if let Some(peer) = self.peers.get_mut(id) {
                         peer.next_dial = None;

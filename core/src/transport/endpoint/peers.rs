@@ -60,6 +60,10 @@ pub(super) struct Peer {
     pub(super) addresses: VecDeque<Address>,
     /// The node dials it whenever there is no link.
     pub(super) wanted: bool,
+    /// It is wanted because it was found, and for no other reason.
+    pub(super) found: bool,
+    /// When it was last dialled at once because of what was found.
+    pub(super) found_at: Option<Instant>,
     /// The operator disconnected it: its links are refused until he says otherwise.
     pub(super) held: bool,
     /// The link that stands.
@@ -89,6 +93,8 @@ impl Peer {
             node: None,
             addresses: VecDeque::new(),
             wanted: false,
+            found: false,
+            found_at: None,
             held: false,
             link: None,
             dial: None,
@@ -119,6 +125,7 @@ impl Peer {
     /// Takes over what is known of another entry that turned out to be the same node.
     pub(super) fn merge(&mut self, other: Self) {
         self.learn(other.addresses.into_iter().rev());
+        self.found = (self.found || !self.wanted) && (other.found || !other.wanted) && (self.found || other.found);
         self.wanted |= other.wanted;
         self.held |= other.held;
         self.seen = self.seen.max(other.seen);

@@ -234,3 +234,33 @@ fn room_and_sending_follow_the_link() {
     }
     assert_eq!(world.nodes[0].endpoint.send(&key, Lane::Bulk, vec![0; 100_000].into()), Err(SendRefused::Full));
 }
+
+#[test]
+fn what_was_found_is_dialled_at_a_bounded_pace_whatever_is_announced() {
+    let mut world = World::new(1, 1);
+    let name = NodeId::new("found").unwrap();
+    let keys: Vec<_> = (0..100).map(|number| NodeKey([number; 32])).collect();
+    let announce = |world: &mut World, key: NodeKey, round: usize| {
+        let ways: Vec<Address> = (0..4).map(|way| format!("victim-{round}:{}", way + 1).parse().unwrap()).collect();
+        world.act(0, |endpoint, now, out| endpoint.want_found(now, key, &name, ways, out));
+    };
+    // One key that is started anew all the time.
+    for round in 0..600 {
+        announce(&mut world, keys[0], round % 8);
+        world.live(Duration::from_millis(100));
+    }
+    let of_one = world.nodes[0].dialled.len();
+    assert!((6..120).contains(&of_one), "{of_one} dials in a minute");
+    for round in 0..60 {
+        for key in &keys {
+            announce(&mut world, *key, round % 8);
+        }
+        world.live(Duration::from_secs(1));
+    }
+    let of_all = world.nodes[0].dialled.len() - of_one;
+    assert!((400..32 + 60 * 8 + 8).contains(&of_all), "{of_all} dials in a minute");
+    // Those who were found do not keep whom the operator named.
+    let before = world.nodes[0].dialled.len();
+    world.act(0, |endpoint, now, out| endpoint.add_peer(now, None, vec!["till:1".parse().unwrap()], out));
+    assert_eq!(world.nodes[0].dialled[before..].len(), 1);
+}
