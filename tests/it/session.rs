@@ -47,6 +47,19 @@ fn a_session_ends_at_exit_and_what_is_open_is_a_mistake() {
 }
 
 #[test]
+fn a_line_that_is_no_text_fails_alone_and_no_error_is_endless() {
+    let place = Place::new();
+    let ran = place.run_with(&[], b"store put a 1\nstore put \xff\xfe 1\nstore size\n");
+    assert_eq!((ran.code, ran.out().lines().last()), (2, Some("1")), "{ran:?}");
+    assert!(ran.stderr.contains("line 2: it is not text in UTF-8"), "{ran:?}");
+    for (begun, left_out) in [("store get ", false), ("", true)] {
+        let ran = place.run_with(&[], format!("{begun}{}\n", "x".repeat(1 << 20)).as_bytes());
+        assert!(ran.code != 0 && ran.stderr.len() < 6000, "{} bytes", ran.stderr.len());
+        assert_eq!(ran.stderr.contains(" bytes left out "), left_out, "{ran:?}");
+    }
+}
+
+#[test]
 fn standard_input_of_a_session_is_no_value() {
     let place = Place::new();
     for command in ["store put k -", "store import", "join -"] {

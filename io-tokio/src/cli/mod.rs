@@ -322,7 +322,8 @@ fn of_clap(args: &[OsString], error: &clap::Error, line: Option<u64>) -> ExitCod
     }
     let wants_json = args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--json");
     let rendered = error.render().to_string();
-    let shown = Ticket::hide_in(&rendered);
+    let hidden = Ticket::hide_in(&rendered);
+    let shown = output::shortened(&hidden);
     let at = line.map_or_else(String::new, |number| format!("line {number}: "));
     let text = shown.trim_start_matches("error: ");
     if wants_json {
@@ -330,7 +331,7 @@ fn of_clap(args: &[OsString], error: &clap::Error, line: Option<u64>) -> ExitCod
         let fault = Fault::new(Code::InvalidArgument, format!("{at}{message}"), "see `softadastra help`");
         let document = serde_json::to_string(&ErrorEnvelope::new(fault)).expect("a fault is text");
         // When stderr is closed there is nobody left to tell.
-        drop(writeln!(io::stderr(), "{document}"));
+        drop(writeln!(io::stderr(), "{}", output::inert(document)));
     } else if line.is_some() || shown != rendered {
         drop(write!(io::stderr(), "error: {at}{text}"));
     } else {

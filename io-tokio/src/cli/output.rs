@@ -1,5 +1,6 @@
 //! Where answers, notes and errors go: tables for people or documents for programs, and a quiet end when nobody reads on.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use softadastra_core::error::Code;
 
 use crate::control::Fault;
 use crate::control::answer::{Answer, ErrorEnvelope};
+use crate::control::fault::is_format;
 use crate::logging;
 use crate::settings::ColorSetting;
 
@@ -149,9 +151,9 @@ impl Output {
 
     /// An answer as a document, whoever reads it.
     pub(super) fn document<T: Answer>(&mut self, answer: &T) -> Result<(), Failure> {
-        let mut document = serde_json::to_vec(&answer.envelope()).expect("answers are trees of text and numbers");
-        document.push(b'\n');
-        self.bytes(&document)
+        let document = serde_json::to_string(&answer.envelope()).expect("answers are trees of text and numbers");
+        self.text(&inert(document))?;
+        self.text("\n")
     }
 
     /// Text as it is.
@@ -178,9 +180,10 @@ impl Output {
 
     /// What went wrong.
     pub(super) fn fault(&self, fault: &Fault) {
+        let fault = &Fault { message: shortened(&fault.message).into_owned(), ..fault.clone() };
         if self.json {
             let document = serde_json::to_string(&ErrorEnvelope::new(fault.clone()));
-            self.to_stderr(format_args!("{}\n", document.expect("a fault is text")));
+            self.to_stderr(format_args!("{}\n", inert(document.expect("a fault is text"))));
         } else if fault.is(Code::NotFound) && fault.message.starts_with("Key not found: ") {
             self.to_stderr(format_args!("{fault}\n"));
         } else {
@@ -196,8 +199,63 @@ impl Output {
     }
 }
 
+/// A text of bounded length: of one that is longer, its beginning and its end, and how much is left out between.
+pub(super) fn shortened(text: &str) -> Cow<'_, str> {
+    const BEGINNING: usize = 3 << 10;
+    const END: usize = 1 << 10;
+    if text.len() <= BEGINNING + END {
+        return text.into();
+    }
+    let (head, tail) = (text.floor_char_boundary(BEGINNING), text.ceil_char_boundary(text.len() - END));
+    let (beginning, end) = (text.get(..head).unwrap_or_default(), text.get(tail..).unwrap_or_default());
+    format!("{beginning} … {} bytes left out … {end}", tail - head).into()
+}
+
+/// A JSON document whose text cannot steer a terminal either: what shows nothing of itself, and stands in strings only,
+/// is escaped.
+pub(super) fn inert(document: String) -> String {
+    let is_inert = |c: char| !(c.is_control() || is_format(c));
+    if document.is_ascii() && !document.contains('\u{7f}') || document.chars().all(is_inert) {
+        return document;
+    }
+    let mut escaped = String::with_capacity(document.len() + 16);
+    for c in document.chars() {
+        if is_inert(c) {
+            escaped.push(c);
+        } else {
+            let mut units = [0; 2];
+            escaped.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    escaped
+}
+
 /// Whether all that was logged is written, or is so within a moment.
 pub(super) fn log_is_written() -> bool {
     const PATIENCE: Duration = Duration::from_secs(1);
     logging::written(PATIENCE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_means_the_same_and_steers_no_terminal() {
+        let text = "till\u{9b}31m\u{7f}\u{202e}\u{e0041}ä日";
+        let document = serde_json::to_string(text).unwrap();
+        let shown = inert(document.clone());
+        assert_eq!(shown, "\"till\\u009b31m\\u007f\\u202e\\udb40\\udc41ä日\"");
+        assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
+        assert_eq!(inert("{\"a\":1}".to_owned()), "{\"a\":1}");
+    }
+
+    #[test]
+    fn an_error_is_no_longer_than_somebody_reads() {
+        assert_eq!(shortened("a short one"), "a short one");
+        let whole = format!("key {} is too long", "ä".repeat(1 << 20));
+        let long = shortened(&whole);
+        assert!(long.len() < 5000 && long.starts_with("key ä") && long.ends_with("is too long"), "{long}");
+        assert!(long.contains(" bytes left out "), "{long}");
+    }
 }

@@ -107,7 +107,7 @@ pub fn readable(bytes: &[u8]) -> String {
 
 /// Whether a character is a line or paragraph separator or of the category "format" (Unicode 17: `Zl`, `Zp`, `Cf`): marks of
 /// direction, joiners, invisible operators, tags. The few that show themselves are left out.
-const fn is_format(c: char) -> bool {
+pub(crate) const fn is_format(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
         | '\u{fff9}'..='\u{fffb}' | '\u{13430}'..='\u{1343f}'

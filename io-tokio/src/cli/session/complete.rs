@@ -9,6 +9,7 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Context, Helper};
 
 use super::words::{self, Word};
+use crate::control::fault::readable;
 
 /// The keys that begin with this, or how they go on.
 pub(super) type Keys = Box<dyn Fn(&str) -> Vec<String>>;
@@ -55,12 +56,22 @@ impl Prompter {
         let name = arg.get_value_names().and_then(<[_]>::first).map_or("", |name| name.as_str());
         let found = match name {
             "KEY" | "PREFIX" => (self.keys)(begun),
-            "FILE" | "DIR" => return self.files.complete_path(line, line.len()).unwrap_or_default(),
+            "FILE" | "DIR" => {
+                let (start, mut found) = self.files.complete_path(line, line.len()).unwrap_or_default();
+                found.retain(|pair| shows_as_it_is(&pair.display));
+                return (start, found);
+            }
             _ => arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect(),
         };
-        let fitting = found.into_iter().filter(|text| text.starts_with(begun));
+        let fitting = found.into_iter().filter(|text| text.starts_with(begun) && shows_as_it_is(text));
         (current.start, fitting.map(|text| pair(&text)).collect())
     }
+}
+
+/// Whether a terminal shows all of it, and is not steered by it: keys come from anybody who may write, and what is
+/// completed is shown as it is.
+fn shows_as_it_is(text: &str) -> bool {
+    readable(text.as_bytes()) == text
 }
 
 fn pair(text: &str) -> Pair {
@@ -143,7 +154,7 @@ mod tests {
 
     fn offered(line: &str) -> (usize, Vec<String>) {
         let keys = |begun: &str| {
-            ["till/1", "till/2", "two words"]
+            ["till/1", "till/2", "two words", "till/\u{1b}]0;owned\u{7}", "till/\u{9b}31m", "till/\u{202e}1"]
                 .map(str::to_owned)
                 .into_iter()
                 .filter(|key| key.starts_with(begun))

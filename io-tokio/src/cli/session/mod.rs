@@ -50,7 +50,8 @@ pub(super) fn run(args: Vec<OsString>, settings: &Settings, quiet: bool) -> Resu
     let (runtime, recent) = Stage::session(settings, quiet)?;
     let session = Session { args, definition: definition(), runtime: Rc::new(runtime), recent };
     let on_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
-    let code = if on_terminal { session.converse(settings, quiet)? } else { session.read(io::stdin().lock())? };
+    let code =
+        if on_terminal { session.converse(settings, quiet)? } else { session.read(io::stdin().lock(), settings)? };
     if let Ok(runtime) = Rc::try_unwrap(session.runtime) {
         runtime.shutdown_background();
     }
@@ -75,16 +76,27 @@ enum Ended {
 impl Session {
     /// Reads commands from anything that is no terminal. Goes on after one that fails; the exit status is that of the
     /// first that did.
-    fn read(&self, mut input: impl BufRead) -> Result<ExitCode, Failure> {
+    fn read(&self, mut input: impl BufRead, settings: &Settings) -> Result<ExitCode, Failure> {
         let mut first_failure = ExitCode::SUCCESS;
-        let (mut text, mut number, mut begun_at) = (String::new(), 0_u64, 0);
+        let (mut text, mut bytes, mut number, mut begun_at) = (String::new(), Vec::new(), 0_u64, 0);
         loop {
             let before = text.len();
-            let is_over = input.read_line(&mut text).map_err(|error| Fault::io("read stdin", &error))? == 0;
+            bytes.clear();
+            let is_over = input.read_until(b'\n', &mut bytes).map_err(|error| Fault::io("read stdin", &error))? == 0;
+            let is_text = str::from_utf8(&bytes).map(|read| text.push_str(read)).is_ok();
             if before == 0 {
                 begun_at = number + 1;
             }
             number += 1;
+            if !is_text {
+                let what = format!("line {number}: it is not text in UTF-8");
+                let fault =
+                    Fault::new(Code::InvalidArgument, what, "correct it; values of any bytes are put from a file");
+                let code = code_of(Err(Failure::Usage(fault)), &mut Output::new(settings.json, false, settings.color));
+                first_failure = if first_failure == ExitCode::SUCCESS { code } else { first_failure };
+                text.clear();
+                continue;
+            }
             let line = words::split(&text);
             if is_over && line.goes_on && !text.trim().is_empty() {
                 let what = format!("line {begun_at}: a quote is still open, or a backslash stands at the end");
