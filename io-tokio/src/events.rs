@@ -158,6 +158,10 @@ pub(crate) fn http_failed(address: SocketAddr, error: &dyn Display) {
     tell!(error, kinds::HTTP_FAILED, %address, %error, "metrics and console are not served; everything else goes on");
 }
 
+pub(crate) fn few_descriptors(limit: u64) {
+    tell!(warn, kinds::FEW_DESCRIPTORS, limit, "few files may be open at once, so few links and connections are taken");
+}
+
 pub(crate) fn log_lines_dropped(lines: u64) {
     tell!(warn, kinds::LOG_LINES_DROPPED, lines, "standard error was not read, so lines before this one were dropped");
 }

@@ -33,6 +33,7 @@ pub use self::token::{FILE_NAME as TOKEN_FILE_NAME, Token};
 use crate::control::server;
 use crate::control::serving::{self, Limits};
 use crate::control::{Fault, Local};
+use crate::descriptors;
 use crate::logging::Recent;
 use crate::model::{NodeState, Status};
 
@@ -40,7 +41,10 @@ use crate::model::{NodeState, Status};
 const PULSE: Duration = Duration::from_secs(5);
 
 /// What connections may take: fewer, and for a shorter time, than on the control socket, which only the owner reaches.
-const LIMITS: Limits = Limits { connections: 64, head: Duration::from_secs(10), life: Some(Duration::from_secs(120)) };
+fn limits() -> Limits {
+    let connections = descriptors::share(64, 1);
+    Limits { connections, head: Duration::from_secs(10), life: Some(Duration::from_secs(120)) }
+}
 
 /// A port that listens, for a node that may still be opening.
 #[derive(Debug)]
@@ -82,7 +86,7 @@ impl Http {
 
     /// Says that the node is not open yet, until it is.
     pub async fn wait(&self, opened: CancellationToken) {
-        serving::serve(self.listener.clone(), opening(), too_many(), LIMITS, opened).await;
+        serving::serve(self.listener.clone(), opening(), too_many(), limits(), opened).await;
     }
 
     /// Serves until `stop` is cancelled.
@@ -93,7 +97,7 @@ impl Http {
         let guard = Guard::new(token, !self.address.ip().to_canonical().is_loopback());
         let routes = routes(site, server::for_the_console(local.clone(), stop.clone()), &guard);
         let sampling = stop.run_until_cancelled(history.sample(local));
-        let serving = serving::serve(self.listener, routes, too_many(), LIMITS, stop.clone());
+        let serving = serving::serve(self.listener, routes, too_many(), limits(), stop.clone());
         tokio::join!(sampling, serving);
     }
 }

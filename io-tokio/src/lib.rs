@@ -78,6 +78,7 @@ pub mod cli;
 pub mod client;
 pub mod control;
 mod data_dir;
+mod descriptors;
 pub mod discovery;
 pub mod disk;
 mod driver;

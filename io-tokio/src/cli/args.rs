@@ -233,7 +233,7 @@ pub(super) enum Command {
 pub(super) enum NodeCommand {
     /// Show who the node is
     Info,
-    /// Run the node in the foreground until SIGINT or SIGTERM; creates the data directory when it is missing
+    /// Run the node in the foreground until SIGINT, SIGTERM or SIGHUP; creates the data directory when it is missing
     Start(Start),
 }
 

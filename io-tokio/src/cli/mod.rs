@@ -52,6 +52,7 @@ use self::output::{Done, Failure, Output};
 use self::watching::Pace;
 use crate::control::Fault;
 use crate::control::answer::{ErrorEnvelope, Version};
+use crate::descriptors;
 use crate::logging::{Lines, Recent, Stderr};
 use crate::settings::{Layers, Settings};
 
@@ -122,6 +123,7 @@ impl Stage<'_> {
     }
 
     fn runtime(serves: bool) -> Result<Runtime, Failure> {
+        descriptors::check(serves)?;
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         if !serves {
             // One for the engine, one for the connection: the command itself runs on the main thread.

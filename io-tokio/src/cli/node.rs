@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use softadastra_core::error::Code;
 use softadastra_core::ids::NodeId;
@@ -24,7 +24,7 @@ use crate::control::server::Server;
 use crate::control::{Backend as _, Fault, Local};
 use crate::logging::Recent;
 use crate::settings::Settings;
-use crate::{Client, PeerSpec, TrustMode, data_dir, events, network};
+use crate::{Client, PeerSpec, TrustMode, data_dir, descriptors, events, network};
 
 /// How long a stopping node waits for those it is answering.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -87,6 +87,16 @@ pub(super) async fn init(
     Ok(Done::Yes)
 }
 
+/// A clock that says a moment before 1970 was never set. What serves commands cannot name such a day, and versions of
+/// writes would begin at nought.
+fn check_clock(now: SystemTime) -> Result<(), Fault> {
+    if now >= UNIX_EPOCH {
+        return Ok(());
+    }
+    let what = "the clock of this machine says that it is before 1970";
+    Err(Fault::new(Code::InvalidState, what, "set the clock, and start the node again"))
+}
+
 /// Runs a node until it is told to stop, or until it cannot go on.
 pub(super) async fn start(
     settings: &Settings,
@@ -105,6 +115,10 @@ pub(super) async fn start(
         None => LOCK_WAIT,
     };
     wanted = wanted.lock_wait(wait);
+    check_clock(SystemTime::now())?;
+    if let Some(limit) = descriptors::limit().filter(|limit| *limit < descriptors::ENOUGH) {
+        events::few_descriptors(limit);
+    }
     sound::for_a_node(settings)?;
     // From here on a signal is a request to stop cleanly, even one that comes while the log is being read.
     let mut signals = Signals::new()?;
@@ -156,7 +170,10 @@ async fn serve(
 ) -> Result<(), Failure> {
     let server = Server::bind(client)?;
     let trouble = TransportTrouble::default();
-    let _trying = links::open(client, settings.network.transport_options(), &trouble).await?;
+    let mut links = settings.network.transport_options();
+    links.settings.max_links = descriptors::share(links.settings.max_links, 6);
+    links.settings.max_half_open = descriptors::share(links.settings.max_half_open, 1).max(4);
+    let _trying = links::open(client, links, &trouble).await?;
     let discovery = settings.discovery.options();
     if settings.discovery.mode.is_some() {
         links::discover(client, discovery.clone()).await?;
@@ -228,18 +245,48 @@ fn ended_early(served: Result<(), tokio::task::JoinError>) -> Fault {
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    /// The terminal has gone away; `None` where that is to be ignored, as `nohup` asks for.
+    hangup: Option<Signal>,
 }
 
 impl Signals {
     pub(super) fn new() -> Result<Self, Failure> {
         let listen = |kind| signal(kind).map_err(|error| Fault::io("listen for signals", &error));
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+        let hangup = if ignores_hangup() { None } else { Some(listen(SignalKind::hangup())?) };
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())?, hangup })
     }
 
     pub(super) async fn next(&mut self) -> &'static str {
+        let hung_up = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
+            _ = hung_up => "SIGHUP",
         }
+    }
+}
+
+/// Whether this process was started with SIGHUP ignored, as far as the system tells.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & (1 << (rustix::process::Signal::HUP.as_raw() - 1)) != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_never_set_is_named() {
+        assert!(check_clock(SystemTime::now()).is_ok() && check_clock(UNIX_EPOCH).is_ok());
+        let refused = check_clock(UNIX_EPOCH - Duration::from_secs(1)).unwrap_err();
+        assert!(refused.is(Code::InvalidState) && refused.message.contains("before 1970"));
     }
 }

@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::connections::{Busy, Connections, Place};
+use crate::descriptors;
 use crate::events;
 
 /// How long to wait after a failed `accept` that no connection could give way to.
@@ -59,7 +60,7 @@ pub(crate) struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 256, head: HEAD_PATIENCE, life: None }
+        Self { connections: descriptors::share(256, 2), head: HEAD_PATIENCE, life: None }
     }
 }
 
@@ -101,7 +102,7 @@ pub(crate) async fn serve<L: Listen>(
     stop: CancellationToken,
 ) {
     let connections = Arc::new(Connections::default());
-    let refusals = Arc::new(Semaphore::new(REFUSALS));
+    let refusals = Arc::new(Semaphore::new(REFUSALS.min(limits.connections)));
     let mut tasks = JoinSet::new();
     while let Some(accepted) = stop.run_until_cancelled(listener.take()).await {
         while tasks.try_join_next().is_some() {}

@@ -163,6 +163,7 @@ kinds! {
     DISCOVERED_NAME_SHARED = kind("discovered_name_shared", AfterAChange, &["peer", "key", "other", "others"]).alike(&["peer"], 1);
     DISCOVERY_TARGET_FAILING = kind("discovery_target_failing", ByItself, &["target", "error"]).alike(&["target"], 1);
     DISCOVERY_TARGET_WORKS = kind("discovery_target_works", NotNeeded, &["target"]).alike(&["target"], 1);
+    FEW_DESCRIPTORS = kind("few_descriptors", AfterARestart, &["limit"]);
     LOG_LINES_DROPPED = kind("log_lines_dropped", NotNeeded, &["lines"]).alike(&[], 1);
     MDNS_LISTED = kind("mdns_listed", NotNeeded, &["service", "port"]);
     MDNS_FAILED = kind("mdns_failed", AfterARestart, &["error"]).alike(&["error"], 1);

@@ -160,6 +160,7 @@ fn say_all() {
     transport_failed(&error);
     transport_stopped();
     log_lines_dropped(3);
+    few_descriptors(64);
     accept_failed(&io_error);
     accepting_again();
     pinned(&node, &key);

@@ -13,14 +13,12 @@ use super::super::render::bytes;
 use super::super::sound;
 use crate::control::answer::Check;
 use crate::data_dir::{self, WAL_DIR};
+use crate::descriptors::{self, ENOUGH as ENOUGH_FILES};
 use crate::settings::Settings;
 use crate::{Error, http, network};
 
 /// Less room than this is as good as none: a log rolls over into a segment of at least so much.
 const LEAST_ROOM: u64 = 4 << 20;
-
-/// Fewer files are too few for a log, a hundred peers and whoever asks.
-const ENOUGH_FILES: u64 = 256;
 
 /// The settings against each other; what is wrong with one by itself was told before.
 pub(super) fn settings(settings: &Settings) -> Check {
@@ -181,7 +179,7 @@ fn judge_room(free: u64, inodes: Option<u64>, live: u64, segment: u64) -> Check 
 /// Whether the limits of this process would hinder a node.
 pub(super) fn limits(settings: &Settings) -> Check {
     let segment = settings.max_segment.unwrap_or(wal::Settings::default().max_segment);
-    judge_limits(getrlimit(Resource::Nofile).current, getrlimit(Resource::Fsize).current, segment)
+    judge_limits(descriptors::limit(), getrlimit(Resource::Fsize).current, segment)
 }
 
 fn judge_limits(files: Option<u64>, size: Option<u64>, segment: u64) -> Check {
