@@ -377,8 +377,9 @@ impl Settings {
             Key::NodeId => self.node_id = Some(NodeId::new(text).map_err(|error| error.to_string())?),
             Key::Durability if text == "always" => self.durability = Durability::Always,
             Key::Durability => {
-                let every = parse_duration(text)
-                    .ok_or_else(|| format!("{text:?} is neither \"always\" nor a duration such as \"100ms\""))?;
+                let every = parse_duration(text).ok_or_else(|| {
+                    format!("{text:?} is neither \"always\" nor a duration such as \"100ms\", of 3650d at most")
+                })?;
                 self.durability = Durability::Interval(every);
             }
             Key::MaxValueLen => self.max_value_len = Some(size(text)?),
@@ -449,7 +450,7 @@ fn yes_or_no(text: &str) -> Result<bool, String> {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| format!("{text:?} is not a duration such as \"5s\""))
+    parse_duration(text).ok_or_else(|| format!("{text:?} is not a duration such as \"5s\", of 3650d at most"))
 }
 
 fn choice<T: Copy>(text: &str, all: &[(&str, T)]) -> Result<T, String> {
@@ -481,18 +482,22 @@ pub fn parse_size(text: &str) -> Option<u64> {
     number.checked_mul(factor)
 }
 
-/// A duration: a whole number with `ms`, `s`, `m`, `h` or `d` behind it.
+/// The longest duration that a setting may have: more means for ever, and for ever is not counted.
+const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
+
+/// A duration: a whole number with `ms`, `s`, `m`, `h` or `d` behind it, of ten years at most.
 #[must_use]
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = split_number(text)?;
-    match unit {
+    let duration = match unit {
         "ms" => Some(Duration::from_millis(number)),
         "s" => Some(Duration::from_secs(number)),
         "m" => number.checked_mul(60).map(Duration::from_secs),
         "h" => number.checked_mul(3600).map(Duration::from_secs),
         "d" => number.checked_mul(86_400).map(Duration::from_secs),
         _ => None,
-    }
+    };
+    duration.filter(|duration| *duration <= LONGEST)
 }
 
 fn split_number(text: &str) -> Option<(u64, &str)> {

@@ -11,6 +11,9 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::{Client, events};
 
+/// Signs of life come no faster, whatever is asked for.
+const SHORTEST_BEAT: Duration = Duration::from_millis(50);
+
 /// Who started this process and wants to be told.
 pub(super) struct Manager {
     socket: UnixDatagram,
@@ -50,7 +53,7 @@ impl Manager {
     async fn keep_alive_by<F: Future<Output = bool>>(&self, pulse: impl Fn() -> F) {
         let Some(patience) = self.patience else { return std::future::pending().await };
         // Twice as often as needed: one that is late is no reason to end the process.
-        let mut beats = interval(patience / 2);
+        let mut beats = interval((patience / 2).max(SHORTEST_BEAT));
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             beats.tick().await;
@@ -131,6 +134,20 @@ mod tests {
         moves.store(true, Ordering::Relaxed);
         assert!(timeout(Duration::from_secs(20), &mut beat).await.is_err());
         assert!(!heard(&listener).is_empty(), "it goes on as the loop does");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_manager_without_any_patience_is_not_given_all_there_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        let listener = UnixDatagram::bind(&path).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let socket = UnixDatagram::unbound().unwrap();
+        let address = address_of(path.as_os_str()).unwrap();
+        let manager = Manager { socket, address, patience: Some(Duration::from_micros(1)) };
+        let beats = timeout(Duration::from_millis(220), manager.keep_alive_by(|| async { true }));
+        assert!(beats.await.is_err());
+        assert_eq!(heard(&listener).len(), 5, "at once, then every 50 ms");
     }
 
     #[test]

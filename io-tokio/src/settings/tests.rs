@@ -142,6 +142,10 @@ fn sizes_and_durations() {
     assert_eq!(parse_duration("2h"), Some(Duration::from_secs(7200)));
     assert_eq!(parse_duration("5"), None);
     assert_eq!(parse_duration("99999999999999999999s"), None);
+    assert_eq!(parse_duration("3650d"), Some(Duration::from_secs(3650 * 86_400)));
+    for too_long in ["3651d", "213503982334601d", "99999999999999999ms"] {
+        assert_eq!(parse_duration(too_long), None);
+    }
 }
 
 #[test]
