@@ -126,7 +126,8 @@ catalog! {
             "Dial whoever is found. Needs the secret of a network, or a list of trusted keys.";
         DiscoveryMdns = "discovery_mdns", Value("false"),
             "List the node by mDNS/DNS-SD as a service of the type _softadastra._tcp, so that browsers of\n\
-             services on the local network show it. Nothing else comes of it; it needs no discovery.";
+             services on the local network show it. Nothing else comes of it; it needs no discovery.\n\
+             Only where every host there is trusted: any of them can fill the memory of the node then.";
         DiscoveryTargets = "discovery_targets", Value(r#"["multicast"]"#),
             "Where to announce and to ask: multicast, broadcast, IP or IP:PORT each. Routers pass on neither\n\
              of the first two.";
