@@ -91,6 +91,8 @@ fn what_a_node_would_not_start_with_is_not_sound() {
         (&["http=0.0.0.0:9464"][..], "other machines reach this address"),
         (&["listen=127.0.0.1:9464", "http=127.0.0.1:9464"], "are one port"),
         (&["node_id=other"], "the directory is that of till-1"),
+        (&["trust=network"], "setting trust from the flag --set: trust mode network needs"),
+        (&["listen=192.0.2.1:4444"], "in trust mode open everybody"),
     ] {
         let set: Vec<&str> = set.iter().flat_map(|item| ["--set", item]).collect();
         for command in [&["config", "check"][..], &["node", "start"]] {

@@ -152,13 +152,19 @@ pub(super) fn refuse_strangers(settings: &Settings) -> Result<(), Failure> {
         return Ok(());
     }
     let trust = network.trust.unwrap_or(TrustMode::Open);
-    if settings.discovery.mode.is_some() && settings.discovery.auto_connect && trust == TrustMode::Open {
+    judge_trust(settings, trust, false)
+}
+
+/// What a node with these rules would refuse, names left out.
+pub(super) fn judge_trust(settings: &Settings, mode: TrustMode, has_secret: bool) -> Result<(), Failure> {
+    let network = &settings.network;
+    if settings.discovery.mode.is_some() && settings.discovery.auto_connect && mode == TrustMode::Open {
         return Err(sound::of_settings(settings, nobody_to_trust()));
     }
-    let addresses = network.listen.iter().filter_map(|text| text.parse::<SocketAddr>().ok());
-    let beyond_loopback = addresses.into_iter().any(|address| !address.ip().to_canonical().is_loopback());
-    let trust = Trust::new(trust, [], []);
-    trust.check(false, beyond_loopback, network.insecure).map_err(|error| sound::of_settings(settings, error))
+    let mut addresses = network.listen.iter().filter_map(|text| text.parse::<SocketAddr>().ok());
+    let beyond_loopback = addresses.any(|address| !address.ip().to_canonical().is_loopback());
+    let trust = Trust::new(mode, [], []);
+    trust.check(has_secret, beyond_loopback, network.insecure).map_err(|error| sound::of_settings(settings, error))
 }
 
 async fn serve(

@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use softadastra_core::error::{Code, Error};
 
 use super::console::refuse_exposure;
-use super::node::refuse_strangers;
+use super::node::{judge_trust, refuse_strangers};
 use super::output::Failure;
 use super::site;
 use crate::control::backend::Backend as _;
 use crate::control::{Fault, local};
 use crate::settings::{CATALOG, Settings, Source};
-use crate::tools;
+use crate::{PeerSpec, network, off_thread, tools};
 
 /// Refuses what no command can work with.
 pub(super) fn for_any_command(settings: &Settings) -> Result<(), Failure> {
@@ -27,8 +27,16 @@ pub(super) fn for_a_node(settings: &Settings) -> Result<(), Failure> {
     refuse_one_port_for_two(settings)
 }
 
-/// Refuses a name that is not that of the node in the directory. What cannot be looked at is no fault of the settings.
+/// Refuses rules of trust that do not go with what the directory holds, and a name that is not that of its node. What
+/// cannot be looked at is no fault of the settings.
 pub(super) async fn for_the_directory(settings: &Settings) -> Result<(), Failure> {
+    let brings_a_network = settings.network.peers.iter().any(|peer| matches!(peer, PeerSpec::Ticket(_)));
+    let dir = settings.data_dir.clone();
+    if let Ok(Some(known)) = off_thread(move || network::look(&dir)).await
+        && !brings_a_network
+    {
+        judge_trust(settings, settings.network.trust.unwrap_or(known.mode), known.in_network)?;
+    }
     let Some(wanted) = &settings.node_id else { return Ok(()) };
     let found = match site::node(settings).await {
         Ok(Some(mut node)) => node.node().await.ok().map(|node| node.node_id),

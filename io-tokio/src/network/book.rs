@@ -10,6 +10,7 @@ use softadastra_core::dice::{Secrets, Seed};
 use softadastra_core::error::Error;
 use softadastra_core::ids::NodeId;
 use softadastra_core::transport::identity::{Identity, NetworkSecret, NodeKey};
+use softadastra_core::transport::trust::TrustMode;
 
 use super::content::Content;
 use super::file;
@@ -47,6 +48,8 @@ pub(crate) struct Known {
     pub(crate) key: NodeKey,
     /// It holds the secret of a network.
     pub(crate) in_network: bool,
+    /// Whom it lets in, as far as the settings do not say.
+    pub(crate) mode: TrustMode,
     /// How many peers are dialled at every start.
     pub(crate) peers: usize,
 }
@@ -64,6 +67,7 @@ pub(crate) fn look(dir: &Path) -> Result<Option<Known>, Error> {
     Ok(file::read(&dir)?.map(|content| Known {
         key: content.identity.key(),
         in_network: content.secret.is_some(),
+        mode: content.mode(),
         peers: content.peers.len(),
     }))
 }
