@@ -79,16 +79,16 @@ fn comparable(place: &Place, ran: &Ran) -> (i32, String, String) {
     let here = place.path().to_str().unwrap();
     let tidy = |text: &str| {
         let text = text.replace(here, "<place>");
-        // Only a running node has an uptime.
-        let lines = text.lines().filter(|line| !line.starts_with("Uptime ")).map(|line| {
-            match serde_json::from_str::<Value>(line) {
+        // Only a running node has an uptime, and lets anybody in.
+        let of_a_node = |line: &str| line.starts_with("Uptime ") || line.starts_with("Lets in ");
+        let lines =
+            text.lines().filter(|line| !of_a_node(line)).map(|line| match serde_json::from_str::<Value>(line) {
                 Ok(mut value) => {
                     without_nature(&mut value);
                     value.to_string()
                 }
                 Err(_not_json) => mask(line),
-            }
-        });
+            });
         lines.collect::<Vec<_>>().join("\n")
     };
     (ran.code, tidy(&String::from_utf8_lossy(&ran.stdout)), tidy(&ran.stderr))
