@@ -54,7 +54,7 @@ use self::rebirth::Rebirth;
 use self::room::Room;
 use self::snapshots::Snapshots;
 use self::steps::{Step, Steps};
-use self::writes::Waiting;
+use self::writes::{Scratch, Waiting};
 use crate::config::Config;
 use crate::dice::{Dice, Seed};
 use crate::error::{Code, Error};
@@ -86,6 +86,7 @@ pub struct Node {
     /// Answers that become true when everything up to their LSN is published.
     waiting: BTreeMap<(Lsn, RequestId), Waiting>,
     waiting_bytes: usize,
+    scratch: Scratch,
     flushes: VecDeque<(Lsn, RequestId)>,
     snapshots: Snapshots,
     engine: Engine,
@@ -136,6 +137,7 @@ impl Node {
             opened_at: last_lsn,
             waiting: BTreeMap::new(),
             waiting_bytes: 0,
+            scratch: Scratch::default(),
             flushes: VecDeque::new(),
             snapshots: Snapshots::default(),
             health: Health::Ready,

@@ -49,6 +49,29 @@ impl<'a> View<'a> {
     }
 }
 
+/// Memory that every write uses anew.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    seats: Vec<Seat>,
+    effects: Vec<Effect>,
+    group: Vec<Record>,
+}
+
+impl Scratch {
+    /// A rare huge batch must not keep its memory for ever.
+    const KEEP: usize = 1024;
+
+    fn cleared(mut self) -> Self {
+        if self.seats.capacity() > Self::KEEP {
+            return Self::default();
+        }
+        self.seats.clear();
+        self.effects.clear();
+        self.group.clear();
+        self
+    }
+}
+
 /// What one write of a batch does.
 #[derive(Clone, Copy, Debug)]
 struct Effect {
@@ -104,16 +127,10 @@ impl Node {
         resolution: bool,
         bytes: usize,
     ) -> Result<(), Error> {
-        let seats: Vec<_> = writes.iter().map(|write| self.store.seat(write.key())).collect();
-        let (settled, verdict) = self.judge(&writes, &seats);
-        let settled = if planted!("unchanged_answered_early") { Lsn::ZERO } else { settled };
-        let (lsn, result) = match verdict {
-            Err(mismatch) => (settled, Err(mismatch)),
-            Ok(()) => {
-                let (lsn, written) = self.accept(now, writes, &seats, resolution)?;
-                (settled.max(lsn), Ok(written))
-            }
-        };
+        let mut scratch = core::mem::take(&mut self.scratch);
+        let judged = self.judge_and_accept(now, writes, resolution, &mut scratch);
+        self.scratch = scratch.cleared();
+        let (lsn, result) = judged?;
         self.waiting.insert((lsn, request), Waiting { result, bytes });
         self.waiting_bytes += bytes;
         match &self.journal {
@@ -125,6 +142,24 @@ impl Node {
             }
         }
         Ok(())
+    }
+
+    /// Gives the LSN that must be published before the answer is true, and the answer.
+    fn judge_and_accept(
+        &mut self,
+        now: Now,
+        writes: Vec<Write>,
+        resolution: bool,
+        scratch: &mut Scratch,
+    ) -> Result<(Lsn, Result<Vec<Written>, Error>), Error> {
+        scratch.seats.extend(writes.iter().map(|write| self.store.seat(write.key())));
+        let (settled, verdict) = self.judge(&writes, &scratch.seats);
+        let settled = if planted!("unchanged_answered_early") { Lsn::ZERO } else { settled };
+        if let Err(mismatch) = verdict {
+            return Ok((settled, Err(mismatch)));
+        }
+        let (lsn, written) = self.accept(now, writes, resolution, scratch)?;
+        Ok((settled.max(lsn), Ok(written)))
     }
 
     fn check_arguments(&self, writes: &[Write]) -> Result<usize, Error> {
@@ -201,10 +236,9 @@ impl Node {
 
     /// For each write, what it does: later writes of a batch see the earlier ones. A resolution is written even if it is what
     /// stands already: others learn by it that somebody has seen both versions.
-    fn effects(&self, writes: &[Write], seats: &[Seat], resolution: bool) -> Vec<Effect> {
+    fn effects(&self, writes: &[Write], seats: &[Seat], resolution: bool, effects: &mut Vec<Effect>) {
         let mut ahead: BTreeMap<&[u8], Option<&[u8]>> = BTreeMap::new();
         let alone = writes.len() == 1;
-        let mut effects = Vec::with_capacity(writes.len());
         for (write, seat) in writes.iter().zip(seats) {
             let again = ahead.get(&write.key()[..]).copied();
             let value = again.unwrap_or_else(|| self.store.seated(*seat).and_then(|entry| entry.value()));
@@ -217,7 +251,6 @@ impl Node {
             }
             effects.push(Effect { changes: changes || resolution, again: again.is_some() });
         }
-        effects
     }
 
     /// What peers would refuse is not written. Only a version that was taken in before entries were judged can stand so far
@@ -241,11 +274,11 @@ impl Node {
         &mut self,
         now: Now,
         writes: Vec<Write>,
-        seats: &[Seat],
         resolution: bool,
+        Scratch { seats, effects, group }: &mut Scratch,
     ) -> Result<(Lsn, Vec<Written>), Error> {
-        let effects = self.effects(&writes, seats, resolution);
-        self.check_stamps(&writes, seats, &effects)?;
+        self.effects(&writes, seats, resolution, effects);
+        self.check_stamps(&writes, seats, effects)?;
         let last_effective = effects.iter().rposition(|effect| effect.changes);
         if last_effective.is_some() {
             self.begin_run(now).map_err(|error| refusal(&error))?;
@@ -253,17 +286,16 @@ impl Node {
         let first = self.journal.accepted().next();
         let before = self.history.reach;
 
-        let mut group = Vec::with_capacity(writes.len());
+        let accepted_before = self.accepted.len();
         let mut written = Vec::with_capacity(writes.len());
-        let mut reaches = Vec::with_capacity(writes.len());
         let mut lsn = self.journal.accepted();
-        for (index, ((write, seat), effect)) in writes.into_iter().zip(seats).zip(effects).enumerate() {
+        for (index, ((write, seat), effect)) in writes.into_iter().zip(&*seats).zip(&*effects).enumerate() {
             let seat = if effect.again { self.store.seat(write.key()) } else { *seat };
             if effect.changes {
                 lsn = lsn.next();
                 let (op, done) = self.issue(now, lsn, write, seat, last_effective != Some(index), resolution);
                 written.push(done);
-                reaches.push((lsn, self.history.reach));
+                self.accepted.push_back((lsn, self.history.reach));
                 group.push(Record::Own(op));
             } else {
                 let view = View::of(self.store.seated(seat));
@@ -277,18 +309,18 @@ impl Node {
         if group.is_empty() {
             return Ok((Lsn::ZERO, written));
         }
-        match self.journal.append(&group) {
+        match self.journal.append(group) {
             Ok(last) => {
                 if planted!("applied_before_durable") {
                     self.store.publish(last);
                 }
                 debug_assert_eq!(last, lsn, "the log counts as the node does");
-                self.accepted.extend(reaches);
-                self.note_settled(&group);
+                self.note_settled(group);
                 Ok((last, written))
             }
             Err(error) => {
                 self.store.discard_staged(first);
+                self.accepted.truncate(accepted_before);
                 self.history.reach = before;
                 Err(refusal(&error))
             }

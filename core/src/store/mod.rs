@@ -46,8 +46,8 @@ use crate::op::Operation;
 pub struct Seat {
     /// The ticket of the newest staged entry.
     staged: Option<u64>,
-    /// The published entry.
-    at: Option<Handle>,
+    /// The published entry, or the place for one.
+    at: Result<Handle, Place>,
 }
 
 /// Every entry of a node. See the documentation of [the module](self).
@@ -96,7 +96,7 @@ impl Store {
     pub fn seat(&self, key: &[u8]) -> Seat {
         match self.staging.newest(key) {
             Some((ticket, at)) => Seat { staged: Some(ticket), at },
-            None => Seat { staged: None, at: self.table.find(key).ok() },
+            None => Seat { staged: None, at: self.table.find(key) },
         }
     }
 
@@ -138,15 +138,14 @@ impl Store {
     fn seated_slot(&self, seat: Seat) -> Option<&Slot> {
         match seat.staged {
             Some(ticket) => self.staging.slot(ticket),
-            None => seat.at.map(|handle| self.table.slot(handle)),
+            None => seat.at.ok().map(|handle| self.table.slot(handle)),
         }
     }
 
     /// Makes everything staged up to and including `through` visible.
     pub fn publish(&mut self, through: Lsn) {
         while let Some((at, slot)) = self.staging.pop_through(through) {
-            // A key that was new when this was staged most likely still is.
-            let at = at.map_or_else(|| self.table.find_carefully(slot.key()), Ok);
+            let at = at.or_else(|place| self.table.find_again(slot.key(), place));
             self.install(at, slot);
         }
     }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::slot::Slot;
 use super::table::Handle;
+use super::tree::Place;
 use crate::ids::Lsn;
 
 /// Staged entries in the order of their LSNs, and the newest of each key.
@@ -21,8 +22,8 @@ pub(super) struct Staging {
 struct Staged {
     lsn: Lsn,
     key: Bytes,
-    /// Where the published entry of this key stands, if there was one.
-    at: Option<Handle>,
+    /// Where the published entry of this key stands, or would have stood then.
+    at: Result<Handle, Place>,
     slot: Slot,
     /// The ticket of the staged entry of this key that this one was made from.
     made_from: Option<u64>,
@@ -33,8 +34,8 @@ impl Staging {
         self.queue.len()
     }
 
-    /// The ticket of the newest change of a key, and where its published entry stands, if that is known.
-    pub(super) fn newest(&self, key: &[u8]) -> Option<(u64, Option<Handle>)> {
+    /// The ticket of the newest change of a key, and where its published entry stands or stood to be put.
+    pub(super) fn newest(&self, key: &[u8]) -> Option<(u64, Result<Handle, Place>)> {
         if self.queue.is_empty() {
             return None;
         }
@@ -58,7 +59,7 @@ impl Staging {
     }
 
     /// Puts a change behind all others.
-    pub(super) fn push(&mut self, lsn: Lsn, key: Bytes, at: Option<Handle>, slot: Slot) {
+    pub(super) fn push(&mut self, lsn: Lsn, key: Bytes, at: Result<Handle, Place>, slot: Slot) {
         assert!(self.queue.back().is_none_or(|last| last.lsn < lsn), "changes are staged in the order of the log");
         let ticket = self.front + self.queue.len() as u64;
         let made_from = self.newest.insert(key.clone(), ticket);
@@ -66,7 +67,7 @@ impl Staging {
     }
 
     /// Takes the oldest change out if its LSN is at most `through`.
-    pub(super) fn pop_through(&mut self, through: Lsn) -> Option<(Option<Handle>, Slot)> {
+    pub(super) fn pop_through(&mut self, through: Lsn) -> Option<(Result<Handle, Place>, Slot)> {
         let staged = self.queue.pop_front_if(|first| first.lsn <= through)?;
         if self.newest.get(&staged.key) == Some(&self.front) {
             self.newest.remove(&staged.key);

@@ -67,9 +67,9 @@ impl Table {
         self.tree.find(&self.slots, key)
     }
 
-    /// As [`Self::find`], the quicker way to a key that is not there.
-    pub(super) fn find_carefully(&self, key: &[u8]) -> Result<Handle, Place> {
-        self.tree.find_carefully(&self.slots, key)
+    /// As [`Self::find`], for a key that was found to belong to `place` at an earlier time.
+    pub(super) fn find_again(&self, key: &[u8], place: Place) -> Result<Handle, Place> {
+        self.tree.find_again(&self.slots, key, place)
     }
 
     pub(super) fn slot(&self, handle: Handle) -> &Slot {

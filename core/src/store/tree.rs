@@ -118,16 +118,21 @@ impl Heads {
 
     /// Where `key` stands, or would stand.
     fn search<'k>(&self, key: &[u8], key_of: impl Fn(u32) -> &'k [u8]) -> Result<usize, usize> {
-        if self.skip > 0 {
-            let skip = usize::from(self.skip);
-            let shared = key_of(self.number(0)).get(..skip).unwrap_or_default();
-            match key.get(..skip).unwrap_or(key).cmp(shared) {
-                Ordering::Less => return Err(0),
-                Ordering::Greater => return Err(self.len()),
-                Ordering::Equal => {}
-            }
+        match self.compare_prefix(key, &key_of) {
+            Ordering::Less => Err(0),
+            Ordering::Greater => Err(self.len()),
+            Ordering::Equal => self.guess(key, key_of),
         }
-        self.guess(key, key_of)
+    }
+
+    /// How `key` stands to what all keys share.
+    fn compare_prefix<'k>(&self, key: &[u8], key_of: impl Fn(u32) -> &'k [u8]) -> Ordering {
+        if self.skip == 0 {
+            return Ordering::Equal;
+        }
+        let skip = usize::from(self.skip);
+        let shared = key_of(self.number(0)).get(..skip).unwrap_or_default();
+        key.get(..skip).unwrap_or(key).cmp(shared)
     }
 
     /// Puts the key that `number` stands for at `at`. There is room.
@@ -195,36 +200,52 @@ impl Branch {
 }
 
 /// Where a key that is not there belongs. Good until the tree changes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     leaf: u32,
-    at: usize,
+    at: u32,
 }
 
 impl Tree {
     /// The handle of `key`, or the place where it belongs.
     pub(super) fn find(&self, keys: &impl Keys, key: &[u8]) -> Result<Handle, Place> {
-        let key_of = |handle| keys.key(handle);
         // Without a look at what the keys of a node share, which is one wait for memory less a level. If that goes
-        // astray, the key is not found, and a careful search has the last word.
-        let guessed = self.leaf(self.leaf_by(key, Branch::guess_child_of));
-        if let Some(leaf) = guessed
-            && let Ok(at) = leaf.keys.guess(key, key_of)
-        {
-            return Ok(leaf.keys.number(at));
+        // astray, the leaf cannot tell, and a careful search has the last word.
+        self.find_in(self.leaf_by(key, Branch::guess_child_of), keys, key)
+    }
+
+    /// As [`Self::find`], for a key that belonged to `place` at an earlier time: most likely it still does, or has come there.
+    pub(super) fn find_again(&self, keys: &impl Keys, key: &[u8], place: Place) -> Result<Handle, Place> {
+        self.find_in(place.leaf, keys, key)
+    }
+
+    /// As [`Self::find`], beginning with a leaf.
+    fn find_in(&self, number: u32, keys: &impl Keys, key: &[u8]) -> Result<Handle, Place> {
+        if let Some(leaf) = self.leaf(number) {
+            match leaf.keys.guess(key, |handle| keys.key(handle)) {
+                Ok(at) => return Ok(leaf.keys.number(at)),
+                // Between two keys of a leaf there is no place in another.
+                Err(at)
+                    if 0 < at
+                        && at < leaf.keys.len()
+                        && leaf.keys.compare_prefix(key, |handle| keys.key(handle)).is_eq() =>
+                {
+                    return Err(Place { leaf: number, at: at as u32 });
+                }
+                Err(_) => {}
+            }
         }
         self.find_carefully(keys, key)
     }
 
-    /// As [`Self::find`], without the guess: the quicker way to a key that is not there.
-    pub(super) fn find_carefully(&self, keys: &impl Keys, key: &[u8]) -> Result<Handle, Place> {
+    fn find_carefully(&self, keys: &impl Keys, key: &[u8]) -> Result<Handle, Place> {
         let number = self.leaf_of(key);
         let Some(leaf) = self.leaf(number) else {
             return Err(Place { leaf: 0, at: 0 });
         };
         match leaf.keys.search(key, |handle| keys.key(handle)) {
             Ok(at) => Ok(leaf.keys.number(at)),
-            Err(at) => Err(Place { leaf: number, at }),
+            Err(at) => Err(Place { leaf: number, at: at as u32 }),
         }
     }
 
@@ -256,7 +277,7 @@ impl Tree {
         }
         let leaf = self.leaves.get_mut(place.leaf as usize).expect("places are in leaves");
         if leaf.keys.len() < FANOUT {
-            leaf.keys.insert(place.at, handle, |handle| keys.key(handle));
+            leaf.keys.insert(place.at as usize, handle, |handle| keys.key(handle));
         } else {
             self.insert_and_split(keys, handle);
         }
@@ -265,7 +286,7 @@ impl Tree {
     /// Puts in a handle whose key is greater than all others.
     pub(super) fn push_last(&mut self, keys: &impl Keys, handle: Handle) {
         let at = self.leaf(self.last_leaf).map_or(0, |leaf| leaf.keys.len());
-        self.insert(keys, Place { leaf: self.last_leaf, at }, handle);
+        self.insert(keys, Place { leaf: self.last_leaf, at: at as u32 }, handle);
     }
 
     /// Memory of the leaves and branches, without the separators'.

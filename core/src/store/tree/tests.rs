@@ -9,6 +9,8 @@ struct Model {
     keys: Vec<Vec<u8>>,
     order: BTreeMap<Vec<u8>, Handle>,
     tree: Tree,
+    /// Where keys would have stood at some time.
+    places: Vec<(Vec<u8>, Place)>,
 }
 
 impl Keys for Vec<Vec<u8>> {
@@ -22,6 +24,7 @@ impl Model {
         let found = self.tree.find(&self.keys, &key);
         assert_eq!(found.ok(), self.order.get(&key).copied(), "{key:?}");
         if let Err(place) = found {
+            self.places.push((key.clone(), place));
             let handle = self.keys.len() as Handle;
             self.keys.push(key.clone());
             self.tree.insert(&self.keys, place, handle);
@@ -34,6 +37,14 @@ impl Model {
         assert_eq!(self.tree.last(), self.order.values().last().copied());
         for probe in probes.iter().chain(self.keys.iter()) {
             assert_eq!(self.tree.find(&self.keys, probe).ok(), self.order.get(probe).copied());
+        }
+        for (key, place) in &self.places {
+            let (again, anew) =
+                (self.tree.find_again(&self.keys, key, *place), self.tree.find_carefully(&self.keys, key));
+            assert_eq!(again, anew, "{key:?}");
+        }
+        for probe in probes {
+            assert_eq!(self.tree.find(&self.keys, probe), self.tree.find_carefully(&self.keys, probe), "{probe:?}");
         }
         for probe in probes.iter().chain(self.keys.iter().step_by(17)) {
             for start in [Bound::Included(&probe[..]), Bound::Excluded(&probe[..])] {
