@@ -94,7 +94,7 @@ fn two_nodes_join_by_a_ticket_and_every_table_shows_it() {
         (&status["delivery"]["accepted"], &status["received"], &status["connected"]),
         (&json!(1), &json!(1), &json!(1))
     );
-    assert_eq!(status["transport"], json!({"running": true, "listening": [first.address()]}));
+    assert_eq!(status["transport"], json!({"running": true, "listening": [first.address()], "trust": "network"}));
     delivered(&desk);
     same_digest(&till, &desk);
 
@@ -412,7 +412,7 @@ fn an_address_that_cannot_be_had_holds_up_nothing_and_is_tried_again() {
     let status = shows(&place, &["status"], "softadastra.status/1", "links are taken", |data| {
         data["transport"]["listening"][0] == address
     });
-    assert_eq!(status["transport"], json!({"running": true, "listening": [address]}));
+    assert_eq!(status["transport"], json!({"running": true, "listening": [address], "trust": "open"}));
     assert_eq!(node.stop().code, 0);
 }
 
