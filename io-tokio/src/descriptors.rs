@@ -13,7 +13,7 @@ pub(crate) const ENOUGH: u64 = 256;
 const LEAST: u64 = 16;
 
 /// With fewer a node cannot: its log, its sockets, and somebody who asks.
-const LEAST_OF_A_NODE: u64 = 48;
+const LEAST_OF_A_NODE: u64 = 96;
 
 /// How many this process may have; `None` without a limit.
 pub(crate) fn limit() -> Option<u64> {
@@ -56,8 +56,7 @@ mod tests {
     #[test]
     fn with_few_descriptors_most_are_left_to_the_node_itself() {
         let taken = |limit| [of(limit, 1024, 6), of(limit, 256, 2), of(limit, 64, 1)];
-        assert_eq!(taken(Some(LEAST_OF_A_NODE)), [18, 6, 3]);
-        assert_eq!(taken(Some(64)), [24, 8, 4]);
+        assert_eq!(taken(Some(LEAST_OF_A_NODE)), [36, 12, 6]);
         assert_eq!(taken(Some(1024)), [384, 128, 64]);
         assert_eq!(taken(Some(65_536)), [1024, 256, 64]);
         assert_eq!(taken(None), [1024, 256, 64]);

@@ -26,13 +26,14 @@ pub(super) use self::bind::{Bound, bind};
 use self::pipe::Pipe;
 use super::discovery::RadioFact;
 use super::network::Prepared;
+use crate::descriptors::share;
 use crate::world::{Connection, Net};
 
 /// Facts that may wait for the loop. Readers, dialers and listeners beyond wait to tell theirs.
 const QUEUE: usize = 1024;
 
 /// Closed connections that may wait to hear that their last words arrived. A flood of strangers must not keep the file
-/// descriptors that the log needs.
+/// descriptors that the log needs; of few, they keep a sixteenth.
 const MOST_LINGERING: usize = 64;
 
 /// What the network has to tell.
@@ -92,7 +93,7 @@ impl<N: Net> Links<N> {
             tasks: JoinSet::new(),
             listening: JoinSet::new(),
             preparing: None,
-            lingering: Arc::new(Semaphore::new(MOST_LINGERING)),
+            lingering: Arc::new(Semaphore::new(share(MOST_LINGERING, 1))),
         };
         (links, facts)
     }

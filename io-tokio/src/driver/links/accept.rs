@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::NetFact;
+use crate::descriptors::share;
 use crate::events;
 use crate::world::Net;
 
@@ -19,7 +20,7 @@ const MOST_WAITING: usize = 32;
 
 /// Hands every connection to the loop, until the loop has ended.
 pub(super) async fn run<N: Net>(mut listener: N::Listener, told: mpsc::Sender<NetFact<N>>) {
-    let places = Arc::new(Semaphore::new(MOST_WAITING));
+    let places = Arc::new(Semaphore::new(share(MOST_WAITING, 1)));
     let mut pause = None;
     loop {
         // Closed by nobody.
