@@ -243,15 +243,21 @@ async fn a_flood_of_forged_datagrams_is_counted_and_hinders_nobody() {
         forged[..7].copy_from_slice(b"SADDSC\x01");
         let mut sent = 0_u64;
         while go_on.load(std::sync::atomic::Ordering::Relaxed) {
-            // A full queue is what a flood is about.
-            sent += u64::from(socket.send_to(&forged, SocketAddr::from((Ipv4Addr::LOCALHOST, port))).is_ok());
+            // Several times what the queue of the socket holds. If it were full at all times, no friend's datagram
+            // would get in, whatever the node did.
+            for _ in 0..500 {
+                sent += u64::from(socket.send_to(&forged, SocketAddr::from((Ipv4Addr::LOCALHOST, port))).is_ok());
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
         sent
     });
     let dropped = |state: crate::DiscoveryState| state.counters.ignored.get(&Ignored::Unauthenticated).copied();
     state(&a, |state| dropped(state).filter(|count| *count > 5000)).await;
     let mut events = a.events().unwrap();
-    b.start_discovery(nearby(port)).await.unwrap();
+    let mut often = nearby(port);
+    often.settings.interval = Duration::from_secs(1);
+    b.start_discovery(often).await.unwrap();
     assert_eq!(found(&mut events).await, "b");
     for number in 0..100 {
         a.put(format!("k{number}"), "v").await.unwrap();
