@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -107,7 +108,7 @@ impl Lab {
         Node::of(command)
     }
 
-    /// Sends datagrams from a host to these places as fast as it can.
+    /// Sends datagrams from a host to these places, in bursts as fast as it can.
     pub(super) fn flood(&self, host: &str, to: &'static [&'static str], datagram: Vec<u8>) -> Flood {
         let place = format!("/run/netns/{}", self.name(host));
         let on = Arc::new(AtomicBool::new(true));
@@ -118,8 +119,12 @@ impl Lab {
             let socket = UdpSocket::bind("0.0.0.0:0").expect("there is a free port");
             let mut sent = 0;
             while go_on.load(Ordering::Relaxed) {
-                // A full queue is what a flood is about.
-                sent += to.iter().filter(|at| socket.send_to(&datagram, at).is_ok()).count() as u64;
+                // Several times what the queue of a socket holds, again and again. If it were full at all times, no friend's
+                // datagram would get in, whatever the node did.
+                for _ in 0..250 {
+                    sent += to.iter().filter(|at| socket.send_to(&datagram, at).is_ok()).count() as u64;
+                }
+                std::thread::sleep(Duration::from_millis(5));
             }
             sent
         });
