@@ -116,11 +116,6 @@ impl VersionVector {
         true
     }
 
-    /// Forgets what `stable` covers.
-    pub fn trim(&mut self, stable: &Self) {
-        *self = self.beyond(stable);
-    }
-
     /// Forgets one replica, and says what was covered of it.
     pub fn remove(&mut self, replica: ReplicaId) -> Seq {
         match self.0.binary_search_by_key(&replica, |&(id, _)| id) {
@@ -251,6 +246,46 @@ mod tests {
             let bytes = Bytes::from(out);
             assert!(VersionVector::decode(&mut Reader::new(&bytes), "v").is_err(), "{entries:?}");
         }
+    }
+
+    #[test]
+    fn what_is_covered_already_is_not_new() {
+        let mut vector = VersionVector::EMPTY;
+        assert!(vector.include(dot(1, 5)) && vector.include(dot(1, 6)));
+        assert!(!vector.include(dot(1, 6)) && !vector.include(dot(1, 2)) && !vector.include(dot(2, 0)));
+    }
+
+    #[test]
+    fn as_many_replicas_as_the_limit_are_read_and_not_one_more() {
+        let read = |count: usize| {
+            let mut out = Vec::new();
+            put_varint(&mut out, count as u64);
+            for number in 0..count as u128 {
+                out.extend_from_slice(&number.to_be_bytes());
+                out.push(1);
+            }
+            let bytes = Bytes::from(out);
+            VersionVector::decode(&mut Reader::new(&bytes), "v").map(|vector| vector.len())
+        };
+        assert_eq!(read(MAX_REPLICAS).unwrap(), MAX_REPLICAS);
+        assert!(read(MAX_REPLICAS + 1).is_err());
+    }
+
+    /// Those few are looked up by halves.
+    #[test]
+    fn a_few_beside_many_are_compared_as_many_are() {
+        let of = |number: u8, seq| Dot { replica: ReplicaId([number; 16]), seq };
+        let many: VersionVector = (0..200).map(|number| of(2 * number.min(100), 10 + u64::from(number))).collect();
+        let few: VersionVector =
+            [of(0, 9), of(7, 3), of(8, 15), of(60, 40), of(60, 41), of(255, 1)].into_iter().collect();
+        let naive: VersionVector = few.iter().filter(|dot| many.get(dot.replica) < dot.seq).collect();
+        assert_eq!(few.beyond(&many), naive);
+        assert_eq!(naive.iter().collect::<Vec<_>>(), [of(7, 3), of(8, 15), of(60, 41), of(255, 1)]);
+        assert_eq!(few.meet(&many).iter().collect::<Vec<_>>(), [of(0, 9), of(8, 14), of(60, 40)]);
+        assert!(!many.covers_all(&few) && many.covers_all(&few.meet(&many)));
+        let before = STEPS.get();
+        assert!(many.covers_all(&[of(200, 100)].into_iter().collect()));
+        assert!(STEPS.get() - before <= 8, "one is found by halves");
     }
 
     /// What a hostile member names costs steps in proportion to what it names.

@@ -1,0 +1,89 @@
+//! What is said at the end: figures by module, and who survived without an explanation.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use crate::catalogue::{Id, Mutant};
+use crate::trial::Fate;
+
+/// Reasons why nobody can, or need, notice a mutant: lines of `file: what it does = reason`.
+#[derive(Default)]
+pub(crate) struct Explanations(BTreeMap<String, String>);
+
+impl Explanations {
+    /// Reads them; empty lines and those that begin with `#` say nothing.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let mut all = BTreeMap::new();
+        for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            // What a mutant does may hold equals signs, a reason holds none with blanks.
+            let (mutant, reason) = line.rsplit_once(" = ").ok_or_else(|| format!("no reason: {line}"))?;
+            all.insert(mutant.to_owned(), reason.to_owned());
+        }
+        Ok(Self(all))
+    }
+
+    fn of(&self, mutant: &Mutant) -> Option<&str> {
+        self.0.get(&format!("{}: {}", mutant.file, mutant.what())).map(String::as_str)
+    }
+}
+
+/// Everything that is known at the end of a run.
+pub(crate) struct Report<'a> {
+    /// All that cargo-mutants lists, but for those not asked for.
+    pub(crate) all: &'a BTreeMap<Id, Mutant>,
+    /// Those that were woven in.
+    pub(crate) fates: &'a BTreeMap<Id, Fate>,
+    pub(crate) explanations: &'a Explanations,
+}
+
+#[derive(Default)]
+struct Count {
+    listed: usize,
+    tried: usize,
+    killed: usize,
+    explained: usize,
+}
+
+impl Report<'_> {
+    /// Those that nobody noticed and nobody has explained.
+    pub(crate) fn open(&self) -> Vec<(&Mutant, usize)> {
+        let survivors = self.fates.iter().filter_map(|(id, fate)| match fate {
+            Fate::Survived(tests) => self.all.get(id).map(|mutant| (mutant, *tests)),
+            Fate::Killed(_) => None,
+        });
+        survivors.filter(|(mutant, _)| self.explanations.of(mutant).is_none()).collect()
+    }
+
+    /// As Markdown.
+    pub(crate) fn text(&self) -> String {
+        let mut modules: BTreeMap<&str, Count> = BTreeMap::new();
+        for (id, mutant) in self.all {
+            let count = modules.entry(module(&mutant.file)).or_default();
+            count.listed += 1;
+            let Some(fate) = self.fates.get(id) else { continue };
+            count.tried += 1;
+            match fate {
+                Fate::Killed(_) => count.killed += 1,
+                Fate::Survived(_) => count.explained += usize::from(self.explanations.of(mutant).is_some()),
+            }
+        }
+        let mut text = String::from(
+            "| module | listed | tried | killed | explained | open |\n| --- | --- | --- | --- | --- | --- |\n",
+        );
+        for (module, Count { listed, tried, killed, explained }) in modules {
+            let open = tried - killed - explained;
+            writeln!(text, "| {module} | {listed} | {tried} | {killed} | {explained} | {open} |")
+                .expect("a string takes all");
+        }
+        for (mutant, tests) in self.open() {
+            write!(text, "\n- `{}` ({tests} tests reach it)", mutant.name).expect("a string takes all");
+        }
+        text
+    }
+}
+
+/// `wal` for `core/src/wal/scan/plan.rs`, `clock` for `core/src/clock.rs`.
+fn module(file: &str) -> &str {
+    let inner = file.strip_prefix("core/src/").unwrap_or(file);
+    inner.split('/').next().unwrap_or(inner).trim_end_matches(".rs")
+}
