@@ -99,6 +99,17 @@ mod tests {
 
     use super::*;
 
+    /// A manager with so much patience, and where it is heard, as long as the directory is kept.
+    fn manager(patience: Duration) -> (Manager, UnixDatagram, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        let listener = UnixDatagram::bind(&path).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let socket = UnixDatagram::unbound().unwrap();
+        let address = address_of(path.as_os_str()).unwrap();
+        (Manager { socket, address, patience: Some(patience) }, listener, dir)
+    }
+
     fn heard(socket: &UnixDatagram) -> Vec<String> {
         let mut buffer = [0; 256];
         let mut all = Vec::new();
@@ -110,13 +121,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_loop_that_stands_still_gives_no_sign_of_life() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("notify");
-        let listener = UnixDatagram::bind(&path).unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let socket = UnixDatagram::unbound().unwrap();
-        let address = address_of(path.as_os_str()).unwrap();
-        let manager = Manager { socket, address, patience: Some(Duration::from_secs(10)) };
+        let (manager, listener, _dir) = manager(Duration::from_secs(10));
         let moves = AtomicBool::new(true);
         let pulse = || async {
             if !moves.load(Ordering::Relaxed) {
@@ -138,13 +143,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_manager_without_any_patience_is_not_given_all_there_is() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("notify");
-        let listener = UnixDatagram::bind(&path).unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let socket = UnixDatagram::unbound().unwrap();
-        let address = address_of(path.as_os_str()).unwrap();
-        let manager = Manager { socket, address, patience: Some(Duration::from_micros(1)) };
+        let (manager, listener, _dir) = manager(Duration::from_micros(1));
         let beats = timeout(Duration::from_millis(220), manager.keep_alive_by(|| async { true }));
         assert!(beats.await.is_err());
         assert_eq!(heard(&listener).len(), 5, "at once, then every 50 ms");
