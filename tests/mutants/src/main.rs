@@ -87,7 +87,7 @@ fn run(args: &Args) -> Result<usize, Failure> {
     if args.seeds > 0 {
         court.simulate(tree.simulator()?, args.seeds);
     }
-    let fates = try_all(&court, &planted.keys().copied().collect::<Vec<_>>(), args.jobs)?;
+    let fates = try_all(&court, &all, &planted.keys().copied().collect::<Vec<_>>(), args.jobs)?;
 
     let report = Report { all: &all, fates: &fates, explanations: &explanations };
     let text = report.text();
@@ -98,7 +98,7 @@ fn run(args: &Args) -> Result<usize, Failure> {
     Ok(report.open().len())
 }
 
-fn try_all(court: &Court, ids: &[Id], jobs: usize) -> Result<BTreeMap<Id, Fate>, Failure> {
+fn try_all(court: &Court, all: &BTreeMap<Id, Mutant>, ids: &[Id], jobs: usize) -> Result<BTreeMap<Id, Fate>, Failure> {
     let bar = ProgressBar::new(ids.len() as u64);
     bar.set_style(ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg} {eta}")?);
     let next = AtomicUsize::new(0);
@@ -107,6 +107,9 @@ fn try_all(court: &Court, ids: &[Id], jobs: usize) -> Result<BTreeMap<Id, Fate>,
         let work = || -> Result<(), Failure> {
             while let Some(id) = ids.get(next.fetch_add(1, Relaxed)) {
                 let fate = court.try_one(*id)?;
+                if let (Fate::Survived(tests), Some(mutant)) = (&fate, all.get(id)) {
+                    bar.suspend(|| println!("unnoticed, reached by {tests} tests: {}", mutant.name));
+                }
                 let mut fates = fates.lock().map_err(|_| "another worker has failed")?;
                 fates.insert(*id, fate);
                 let survivors = fates.values().filter(|fate| matches!(fate, Fate::Survived(_))).count();
