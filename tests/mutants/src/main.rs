@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -44,6 +45,10 @@ struct Args {
     /// How many are tried at a time
     #[arg(long, default_value_t = std::thread::available_parallelism().map_or(1, usize::from))]
     jobs: usize,
+
+    /// Leaves out tests that take more seconds of processor time than this
+    #[arg(long, default_value_t = 60.0)]
+    longest: f64,
 
     /// Seeds of the simulator that those who survive the tests are tried by
     #[arg(long, default_value_t = 0)]
@@ -83,7 +88,7 @@ fn run(args: &Args) -> Result<usize, Failure> {
     let tree = Tree::copy(root, &work)?;
     let mut planted = all.clone();
     tree.plant(&mut planted, |left| println!("building with {left} of them"))?;
-    let mut court = Court::assemble(tree.tests()?, tree.package(), &work, |_| {})?;
+    let mut court = Court::assemble(tree.tests()?, tree.package(), &work, Duration::try_from_secs_f64(args.longest)?)?;
     if args.seeds > 0 {
         court.simulate(tree.simulator()?, args.seeds);
     }

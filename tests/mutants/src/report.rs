@@ -6,25 +6,41 @@ use std::fmt::Write as _;
 use crate::catalogue::{Id, Mutant};
 use crate::trial::Fate;
 
-/// Reasons why nobody can, or need, notice a mutant: lines of `file: what it does = reason`.
+/// Reasons why nobody can, or need, notice a mutant: lines of `file: what it does = reason`. A `*` stands for any text; the
+/// first line that fits is taken.
 #[derive(Default)]
-pub(crate) struct Explanations(BTreeMap<String, String>);
+pub(crate) struct Explanations(Vec<(String, String)>);
 
 impl Explanations {
     /// Reads them; empty lines and those that begin with `#` say nothing.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let mut all = BTreeMap::new();
+        let mut all = Vec::new();
         for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
             // What a mutant does may hold equals signs, a reason holds none with blanks.
             let (mutant, reason) = line.rsplit_once(" = ").ok_or_else(|| format!("no reason: {line}"))?;
-            all.insert(mutant.to_owned(), reason.to_owned());
+            all.push((mutant.to_owned(), reason.to_owned()));
         }
         Ok(Self(all))
     }
 
     fn of(&self, mutant: &Mutant) -> Option<&str> {
-        self.0.get(&format!("{}: {}", mutant.file, mutant.what())).map(String::as_str)
+        let name = format!("{}: {}", mutant.file, mutant.what());
+        self.0.iter().find(|(pattern, _)| fits(pattern, &name)).map(|(_, reason)| reason.as_str())
     }
+}
+
+/// Whether `text` is the pattern, with any text in place of each `*`. The `*` of a multiplication fits itself, too.
+fn fits(pattern: &str, text: &str) -> bool {
+    let mut pieces = pattern.split('*').peekable();
+    let Some(mut rest) = pieces.next().and_then(|first| text.strip_prefix(first)) else { return false };
+    while let Some(piece) = pieces.next() {
+        rest = match (pieces.peek(), rest.find(piece)) {
+            (None, _) => return rest.ends_with(piece),
+            (_, None) => return false,
+            (_, Some(at)) => rest.get(at + piece.len()..).unwrap_or_default(),
+        };
+    }
+    rest.is_empty()
 }
 
 /// Everything that is known at the end of a run.
@@ -86,4 +102,25 @@ impl Report<'_> {
 fn module(file: &str) -> &str {
     let inner = file.strip_prefix("core/src/").unwrap_or(file);
     inner.split('/').next().unwrap_or(inner).trim_end_matches(".rs")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fits;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        let debug =
+            "core/src/ids.rs: replace <impl fmt::Debug for Dot>::fmt -> fmt::Result with Ok(Default::default())";
+        assert!(fits(debug, debug));
+        assert!(fits("*: replace <impl fmt::Debug for *>::fmt -> *", debug));
+        assert!(!fits("*: replace <impl fmt::Display for *>::fmt -> *", debug));
+        assert!(!fits("core/src/ids.rs: replace", debug), "a beginning is not all of it");
+        assert!(!fits("replace*", debug));
+        let product = "core/src/wal/tail.rs: replace + with * in Tail::room";
+        assert!(fits(product, product));
+        assert!(!fits("*: replace + with * in Tail::rest", product));
+        assert!(fits("core/src/wal/*: replace * with * in *", product));
+        assert!(!fits("a*b*b", "ab"));
+    }
 }

@@ -52,25 +52,27 @@ impl Tree {
 
     /// Puts into the core what compiles of `mutants`; those are left in the map. Says after each try how many are left.
     pub(crate) fn plant(&self, mutants: &mut BTreeMap<Id, Mutant>, say: impl Fn(usize)) -> Result<(), Failure> {
+        let mut needed = BTreeSet::new();
         loop {
-            self.weave(mutants)?;
+            self.weave(mutants, &needed)?;
             say(mutants.len());
-            let faulty = self.faulty()?;
-            if faulty.is_empty() {
+            let known = needed.len();
+            let faulty = self.faulty(&mut needed)?;
+            if faulty.is_empty() && needed.len() == known {
                 return Ok(());
             }
             mutants.retain(|id, _| !faulty.contains(id));
         }
     }
 
-    fn weave(&self, mutants: &mut BTreeMap<Id, Mutant>) -> Result<(), Failure> {
+    fn weave(&self, mutants: &mut BTreeMap<Id, Mutant>, needed: &BTreeSet<String>) -> Result<(), Failure> {
         let mut by_file: BTreeMap<&str, Vec<(Id, &Mutant)>> = BTreeMap::new();
         for (id, mutant) in &*mutants {
             by_file.entry(&mutant.file).or_default().push((*id, mutant));
         }
         let mut inside = BTreeSet::new();
         for (file, mutants) in by_file {
-            let woven = weave(&fs::read_to_string(self.root.join(file))?, &mutants)?;
+            let woven = weave(&fs::read_to_string(self.root.join(file))?, &mutants, needed)?;
             fs::write(self.copy.join(file), woven.text)?;
             inside.extend(woven.inside);
         }
@@ -83,12 +85,16 @@ impl Tree {
         Ok(())
     }
 
-    /// Those of which the compiler says that they are not Rust.
-    fn faulty(&self) -> Result<BTreeSet<Id>, Failure> {
+    /// Those of which the compiler says that they are not Rust. Adds to `needed` the functions that must stay constant.
+    fn faulty(&self, needed: &mut BTreeSet<String>) -> Result<BTreeSet<Id>, Failure> {
         let mut faulty = BTreeSet::new();
         let mut strange = Vec::new();
         for message in self.cargo(&["check", "--package", PACKAGE, "--lib"])?.1 {
             let Some(message) = message.message.filter(|message| message.level == "error") else { continue };
+            if let Some(name) = not_constant(&message.message) {
+                needed.insert(name.to_owned());
+                continue;
+            }
             let Some(span) = message.spans.iter().find(|span| span.is_primary) else { continue };
             let text = fs::read_to_string(self.copy.join(&span.file_name))?;
             let lines: Vec<_> = text.lines().collect();
@@ -142,6 +148,12 @@ impl Tree {
         let messages = lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         Ok((output.status.success(), messages))
     }
+}
+
+/// The name of the function of which the compiler says that a constant needs it.
+fn not_constant(message: &str) -> Option<&str> {
+    let path = message.strip_prefix("cannot call non-const ")?.split('`').nth(1)?;
+    path.rsplit("::").next()
 }
 
 /// The numbers in a line's comments.

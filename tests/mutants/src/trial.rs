@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::Failure;
 use crate::catalogue::Id;
 
 /// No mutant may take more memory, in KiB.
 const MOST_MEMORY: u64 = 4 << 20;
+/// Of processor time in a second, as the system counts it for programs.
+const TICKS: u64 = 100;
 /// Tests in the first run; each further one takes twice as many, up to the last number.
 const FIRST_RUN: usize = 6;
 const LARGEST_RUN: usize = 60;
@@ -43,20 +45,15 @@ pub(crate) struct Court {
 }
 
 impl Court {
-    /// Runs every test of `program` once, alone, to see which mutants it reaches.
-    pub(crate) fn assemble(
-        program: PathBuf,
-        dir: PathBuf,
-        scratch: &Path,
-        say: impl Fn(usize),
-    ) -> Result<Self, Failure> {
+    /// Runs every test of `program` once, alone, to see which mutants it reaches. Those that need more processor time than
+    /// `longest` are left out.
+    pub(crate) fn assemble(program: PathBuf, dir: PathBuf, scratch: &Path, longest: Duration) -> Result<Self, Failure> {
         let list = Command::new(&program).arg("--list").current_dir(&dir).output()?;
         let list = String::from_utf8(list.stdout)?;
         let names: Vec<_> = list.lines().filter_map(|line| line.strip_suffix(": test")).collect();
         let mut court = Self { program, dir, simulator: None, tests: Vec::new(), reached_by: BTreeMap::new() };
         for name in names {
-            court.add(name, &scratch.join("reached"))?;
-            say(court.tests.len());
+            court.add(name, &scratch.join("reached"), longest)?;
         }
         for tests in court.reached_by.values_mut() {
             // A test that reaches little is about what it reaches.
@@ -73,11 +70,11 @@ impl Court {
         self.simulator = Some((simulator, seeds));
     }
 
-    fn add(&mut self, name: &str, file: &Path) -> Result<(), Failure> {
+    fn add(&mut self, name: &str, file: &Path, longest: Duration) -> Result<(), Failure> {
         if file.exists() {
             std::fs::remove_file(file)?;
         }
-        let began = Instant::now();
+        let before = processor_time_of_children()?;
         let mut test = self.command(&self.program, Duration::from_secs(600));
         let good = test.args(["--exact", name]).env("MUTANT_REACHED", file).status()?.success();
         if !good {
@@ -85,16 +82,22 @@ impl Court {
         }
         let reached = if file.exists() { std::fs::read_to_string(file)? } else { String::new() };
         let reaches: Vec<Id> = reached.lines().filter_map(|line| line.parse().ok()).collect();
+        let took = processor_time_of_children()?.saturating_sub(before);
+        if took > longest {
+            return Ok(());
+        }
         for id in &reaches {
             self.reached_by.entry(*id).or_default().push(self.tests.len());
         }
-        self.tests.push(Test { name: name.into(), took: began.elapsed(), reaches });
+        self.tests.push(Test { name: name.into(), took, reaches });
         Ok(())
     }
 
     /// A run that is ended when it takes too much memory or processor time: a loop without end is noticed, too.
     fn command(&self, program: &Path, cpu: Duration) -> Command {
-        let limits = format!("ulimit -c 0 -v {MOST_MEMORY} -t {}; exec \"$0\" \"$@\"", cpu.as_secs());
+        // Not every shell takes more than one limit at a time.
+        let limits = format!("ulimit -c 0 && ulimit -v {MOST_MEMORY} && ulimit -t {} && ", cpu.as_secs() + 1);
+        let limits = limits + "exec \"$0\" \"$@\"";
         let mut command = Command::new("sh");
         command.args(["-c", &limits]).arg(program).current_dir(&self.dir).env("CARGO_MANIFEST_DIR", &self.dir);
         command.env("PROPTEST_MAX_SHRINK_ITERS", "0").env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1");
@@ -109,7 +112,7 @@ impl Court {
         while !rest.is_empty() {
             let (now, later) = rest.split_at(count.min(rest.len()));
             let tests: Vec<&Test> = now.iter().filter_map(|test| self.tests.get(*test)).collect();
-            let patience = tests.iter().map(|test| test.took).sum::<Duration>() * 6 + Duration::from_secs(4);
+            let patience = tests.iter().map(|test| test.took).sum::<Duration>() * 4 + Duration::from_secs(1);
             let mut run = self.command(&self.program, patience);
             run.args(["--exact", "--test-threads", "1"]).args(tests.iter().map(|test| &test.name));
             let output = run.env("MUTANT", id.to_string()).stdout(Stdio::piped()).output()?;
@@ -128,6 +131,15 @@ impl Court {
         }
         Ok(Fate::Survived(reached_by.len()))
     }
+}
+
+/// Of all that have ended. Unlike the time that has passed, it says the same on a busy machine.
+fn processor_time_of_children() -> Result<Duration, Failure> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // The name of the program may hold anything, blanks and brackets, too.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks = fields.skip(13).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>()?;
+    Ok(Duration::from_millis(ticks * 1000 / TICKS))
 }
 
 /// The name of the test that failed, in what a run has printed.

@@ -22,15 +22,17 @@ pub(crate) struct Woven {
     pub(crate) inside: BTreeSet<Id>,
 }
 
-/// Weaves `mutants` into the text of one file. Those in constants, and those beside a `let` in a condition, are left out.
-pub(crate) fn weave(source: &str, mutants: &[(Id, &Mutant)]) -> syn::Result<Woven> {
+/// Weaves `mutants` into the text of one file. Those in constants, in functions that constants need (`needed`, by name),
+/// and those beside a `let` in a condition, are left out.
+pub(crate) fn weave(source: &str, mutants: &[(Id, &Mutant)], needed: &BTreeSet<String>) -> syn::Result<Woven> {
     let ast = syn::parse_file(source)?;
     let mut wanted: HashMap<(Genre, Place), Vec<(Id, &str)>> = HashMap::new();
     for (id, mutant) in mutants {
         wanted.entry((mutant.genre, mutant.span.start)).or_default().push((*id, &mutant.replacement));
     }
     let lines = std::iter::once(0).chain(source.match_indices('\n').map(|(at, _)| at + 1)).collect();
-    let mut weaver = Weaver { source, lines, wanted, edits: Vec::new(), inside: BTreeSet::new(), constant: false };
+    let (edits, inside) = (Vec::new(), BTreeSet::new());
+    let mut weaver = Weaver { source, lines, wanted, needed, edits, inside, constant: false };
     weaver.visit_file(&ast);
     weaver.edits.sort_by_key(|edit| (edit.from, Reverse(edit.to)));
     let text = render(source, &weaver.edits, 0, source.len());
@@ -66,6 +68,8 @@ struct Weaver<'a> {
     /// Where each line begins.
     lines: Vec<usize>,
     wanted: HashMap<(Genre, Place), Vec<(Id, &'a str)>>,
+    /// Functions that must stay constant.
+    needed: &'a BTreeSet<String>,
     edits: Vec<Edit>,
     inside: BTreeSet<Id>,
     /// What is being visited is known when it is compiled; nothing can be woken there.
@@ -111,6 +115,9 @@ impl<'a> Weaver<'a> {
 
     fn function(&mut self, signature: &syn::Signature, block: &syn::Block) {
         if let Some(token) = &signature.constness {
+            if self.needed.contains(&signature.ident.to_string()) {
+                return;
+            }
             self.edit(self.range(token.span), How::Instead(String::new()));
         }
         let before = std::mem::replace(&mut self.constant, false);

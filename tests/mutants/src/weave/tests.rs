@@ -17,7 +17,7 @@ fn mutant(source: &str, genre: Genre, at: &str, replacement: &str) -> Mutant {
 /// The text with the mutants woven in, without blanks and comments.
 fn woven(source: &str, mutants: &[Mutant]) -> String {
     let numbered: Vec<_> = (1..).zip(mutants).collect();
-    let text = weave(source, &numbered).unwrap().text;
+    let text = weave(source, &numbered, &BTreeSet::new()).unwrap().text;
     syn::parse_file(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
     let mut plain = text;
     for id in 1..=mutants.len() {
@@ -72,7 +72,17 @@ fn nothing_is_woven_into_constants_nor_beside_a_let() {
     let mutants =
         [mutant(source, Genre::BinaryOperator, "+ 2", "-"), mutant(source, Genre::BinaryOperator, "&& let", "||")];
     let numbered: Vec<_> = (1..).zip(&mutants).collect();
-    let woven = weave(source, &numbered).unwrap();
+    let woven = weave(source, &numbered, &BTreeSet::new()).unwrap();
+    assert_eq!(woven.text, source);
+    assert!(woven.inside.is_empty());
+}
+
+#[test]
+fn a_function_that_a_constant_needs_stays_constant() {
+    let source = "const A: u8 = f(1); const fn f(a: u8) -> u8 { a + 2 }";
+    let mutants = [mutant(source, Genre::BinaryOperator, "+ 2", "-")];
+    let numbered: Vec<_> = (1..).zip(&mutants).collect();
+    let woven = weave(source, &numbered, &BTreeSet::from(["f".to_owned()])).unwrap();
     assert_eq!(woven.text, source);
     assert!(woven.inside.is_empty());
 }
