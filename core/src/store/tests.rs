@@ -1,3 +1,4 @@
+mod accounts;
 mod collection;
 mod convergence;
 mod model;

@@ -2,8 +2,10 @@
 
 mod closing;
 mod commits;
+mod drafts;
 mod failures;
 mod lives;
+mod marks;
 mod orders;
 mod rolls;
 mod snapshots;

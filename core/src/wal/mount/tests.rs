@@ -412,3 +412,37 @@ fn the_running_log_gets_the_facts() {
     assert_eq!(wal.poll_timeout(), Some(Instant(0)));
     assert_eq!(disk.durable_bytes(&name(2)).unwrap().len(), 4096);
 }
+
+#[test]
+fn whatever_else_the_disk_says_while_a_cut_segment_is_filled_up_ends_the_mount() {
+    let (mut disk, last) = log();
+    disk.cut(&name(2), last.start);
+    let mut probe = disk.clone();
+    mount(&mut probe);
+    let refill = probe.journal().iter().position(|op| matches!(op, DiskOp::Zero { .. })).unwrap();
+    disk.fail(refill, Failure::Half(DiskErrorKind::Io));
+    assert_eq!(try_mount(&mut disk).0.unwrap_err().kind, DiskErrorKind::Io);
+}
+
+#[test]
+fn no_token_names_two_operations_of_one_disk() {
+    let (mut disk, _) = log();
+    let (report, _) = scan(&mut disk, Purpose::Open);
+    let mut mount = planned(report);
+    let (mut requests, mut used) = (Vec::new(), Vec::new());
+    mount.start(&mut requests);
+    let mut wal = loop {
+        if let Some(outcome) = mount.take_outcome() {
+            break outcome.unwrap();
+        }
+        let request = requests.remove(0);
+        used.push(request.token);
+        let result = disk.run(&request.op);
+        mount.handle_completion(request.token, result, &mut requests);
+    };
+    let mut out = Vec::new();
+    wal.append(&[own(4, b"new")]).unwrap();
+    wal.submit(Instant(0), &mut out);
+    let Effect::Disk(request) = out.remove(0) else { panic!("a frame") };
+    assert!(used.iter().all(|used| *used < request.token), "{used:?}, then {:?}", request.token);
+}

@@ -17,6 +17,7 @@ mod garbage;
 mod golden;
 mod salvage;
 mod torn;
+mod walk;
 
 pub(crate) const LOG: LogId = LogId([7; 16]);
 pub(crate) const REPLICA: ReplicaId = ReplicaId([1; 16]);
