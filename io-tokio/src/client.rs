@@ -437,16 +437,19 @@ impl Client {
     async fn write(&self, writes: Vec<Write>) -> Result<Vec<Written>, Error> {
         /// What a write costs beyond its key and value.
         const PER_WRITE: usize = 64;
-        let began = self.now().mono;
+        let began = self.inner.reach.shared.mono();
         let bytes: usize = writes.iter().map(|write| PER_WRITE + write.key().len() + value_len(write)).sum();
         // What is larger than all the room there is waits until it is alone.
         let permits = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.inner.room_bytes);
         let room = self.inner.room.clone().acquire_many_owned(permits).await.map_err(|_| closed())?;
         let (answer, reply) = oneshot::channel();
-        let written = self.ask(Command::Write { writes, answer, room }, reply).await;
+        let written = match self.inner.reach.shared.hand_in(writes, answer, room) {
+            Ok(()) => self.answered(reply).await,
+            Err(command) => self.ask(command, reply).await,
+        };
         let measures = self.measures();
         match &written {
-            Ok(_) => measures.writes.observe(self.now().mono.since(began)),
+            Ok(_) => measures.writes.observe(self.inner.reach.shared.mono().since(began)),
             Err(error) if matches!(error.code(), Code::IoError | Code::DiskFull | Code::Degraded) => {
                 measures.failed_writes.fetch_add(1, Ordering::Relaxed);
             }
@@ -456,11 +459,23 @@ impl Client {
     }
 
     async fn ask<T>(&self, command: Command, reply: oneshot::Receiver<Result<T, Error>>) -> Result<T, Error> {
-        if self.inner.reach.commands.send(command).await.is_ok()
-            && let Ok(result) = reply.await
-        {
-            return result;
+        if let Ok(place) = self.inner.reach.commands.reserve().await {
+            self.inner.reach.shared.queues();
+            place.send(command);
+            return self.answered(reply).await;
         }
+        self.gone().await
+    }
+
+    /// Waits for an answer.
+    async fn answered<T>(&self, reply: oneshot::Receiver<Result<T, Error>>) -> Result<T, Error> {
+        match reply.await {
+            Ok(result) => result,
+            Err(_) => self.gone().await,
+        }
+    }
+
+    async fn gone<T>(&self) -> Result<T, Error> {
         // Nobody answers any more. Why, is known when the loop has ended.
         self.closed().await;
         self.read(|_| ())?;

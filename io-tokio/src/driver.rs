@@ -7,6 +7,8 @@
 
 mod command;
 mod commands;
+mod desk;
+mod direct;
 mod discovery;
 mod links;
 mod network;
@@ -15,7 +17,6 @@ mod shared;
 mod start;
 mod timer;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use futures_util::StreamExt;
 use softadastra_core::disk::{DiskOp, DiskRequest, DiskResult, IoToken, Lane};
 use softadastra_core::error::{Code, Error};
 use softadastra_core::ids::Lsn;
-use softadastra_core::node::{Event, Health, Input, Node, Output, RequestId};
+use softadastra_core::node::{Event, Health, Input, Node, Output};
 use softadastra_core::sync;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
@@ -34,13 +35,14 @@ pub(crate) use self::discovery::Standing;
 pub(crate) use self::shared::{Shared, closed, nothing_on_disk, stopped};
 pub(crate) use self::start::{InFlight, Opened, bring_up, submit};
 
-use self::command::Waiting;
+use self::desk::{Answered, Desk};
+use self::direct::tell_published;
 use self::discovery::Discovery;
 use self::links::{Links, NetFact};
 use self::network::Transport;
 use self::refusals::Arrivals;
 use self::timer::Timer;
-use crate::disk::{Disk, Loss};
+use crate::disk::{Disk, DynDisk, Loss};
 use crate::events;
 use crate::network::Book;
 use crate::world::{Clock, Net};
@@ -87,10 +89,9 @@ pub(crate) struct Driver<D, C, N: Net> {
     listening: Vec<SocketAddr>,
     discovery: Discovery,
     book: Book,
-    published: watch::Sender<Lsn>,
+    published: Arc<watch::Sender<Lsn>>,
     told: broadcast::Sender<Event>,
     in_flight: InFlight,
-    waiting: BTreeMap<RequestId, Waiting>,
     jobs: JoinSet<()>,
     jobs_begun: u64,
     closers: Vec<Answer<()>>,
@@ -99,6 +100,17 @@ pub(crate) struct Driver<D, C, N: Net> {
     closing: bool,
     ended: bool,
     outputs: Vec<Output>,
+    answers: Vec<Answered>,
+    _departure: Departure,
+}
+
+/// Lets those who wait know when the loop goes without having closed the node.
+struct Departure(Arc<Shared>);
+
+impl Drop for Departure {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
 }
 
 /// What to do after handing in.
@@ -135,14 +147,17 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
         let (links, net_facts) = Links::new(Arc::new(net));
         let (published, seen) = watch::channel(node.status().published);
         let (told, _) = broadcast::channel(EVENTS);
-        let shared = Arc::new(Shared::new(node, clock.clone()));
         let losing: Pin<Box<dyn Future<Output = Loss> + Send>> = match &disk {
             Some(disk) => Box::pin(disk.lost()),
             None => Box::pin(std::future::pending()),
         };
+        let disk = disk.map(Arc::new);
+        let published = Arc::new(published);
+        let desk = Desk::new(node, disk.clone().map(|disk| disk as Arc<dyn DynDisk>));
+        let shared = Arc::new(Shared::new(desk, Arc::downgrade(&published), clock.clone()));
         let driver = Self {
             shared: shared.clone(),
-            disk: disk.map(Arc::new),
+            disk,
             losing,
             loss: None,
             clock,
@@ -157,7 +172,6 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
             published,
             told,
             in_flight,
-            waiting: BTreeMap::new(),
             jobs: JoinSet::new(),
             jobs_begun: 0,
             closers: Vec::new(),
@@ -166,6 +180,8 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
             closing: false,
             ended: false,
             outputs: Vec::new(),
+            answers: Vec::new(),
+            _departure: Departure(shared.clone()),
         };
         let events = driver.told.downgrade();
         (driver, Reach { shared, commands: sender, published: seen, events })
@@ -192,24 +208,27 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
     /// Clients that were just answered are likely to write again. Let them, so that they share the frame that is about to
     /// leave: without this, many clients fall into two groups that take turns, and pay twice the syncs.
     async fn let_join(&mut self, batch: &mut Vec<Command>) {
+        let mut before = self.shared.handed_in();
         for _ in 0..JOIN_ROUNDS {
             tokio::task::yield_now().await;
-            let before = batch.len();
             gather(&mut self.commands, batch);
-            if batch.len() == before {
+            let now = self.shared.handed_in() + batch.len() as u64;
+            if now == before {
                 break;
             }
+            before = now;
         }
     }
 
     /// Waits for something to hand in. Completions first: they free the disk for the next frame and clients from their
     /// wait. Whoever comes first, clients or peers, the others are not left behind.
     async fn next_fact(&mut self, at_hand: &mut AtHand<N>) -> Fact {
-        let Self { in_flight, jobs, commands, net_facts, timer, clients_gone, losing, loss, .. } = self;
+        let Self { shared, in_flight, jobs, commands, net_facts, timer, clients_gone, losing, loss, .. } = self;
         let fact = tokio::select! {
             biased;
             Some((token, result)) = in_flight.next(), if !in_flight.is_empty() => Fact::Completion(token, result),
             lost = losing.as_mut(), if loss.is_none() => Fact::DiskLost(lost),
+            () = shared.called() => Fact::Gathered,
             Some(_) = jobs.join_next(), if !jobs.is_empty() => Fact::JobEnded,
             count = commands.recv_many(&mut at_hand.commands, MAX_BATCH), if !*clients_gone => {
                 if count == 0 { Fact::ClientsGone } else { Fact::Gathered }
@@ -228,59 +247,67 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
     fn hand_in(&mut self, fact: Fact, at_hand: &mut AtHand<N>) -> Then {
         let shared = self.shared.clone();
         let mut guard = shared.write();
-        let Some(node) = guard.as_deref_mut() else { return Then::Wait };
+        let Some(desk) = guard.as_mut() else { return Then::Wait };
         let now = self.clock.now();
         let mut outputs = std::mem::take(&mut self.outputs);
+        let mut answers = std::mem::take(&mut self.answers);
+        desk.take_left(&mut outputs);
         let mut then = Then::Wait;
         let failed = matches!(fact, Fact::Completion(_, Err(_)));
         match fact {
             Fact::Completion(token, result) => {
-                node.handle(now, Input::Disk { token, result });
-                while let Some(output) = node.poll_ready() {
-                    outputs.push(output);
+                desk.node.handle(now, Input::Disk { token, result });
+                while let Some(output) = desk.node.poll_ready() {
+                    desk.sort(output, &mut outputs, &mut answers);
                 }
-                let answers = outputs.iter().filter(|output| matches!(output, Output::Reply { .. })).count();
-                if (1..=JOIN_MOST).contains(&answers) {
+                // One who is alone is joined by nobody, and carries the next frame to the disk by itself.
+                let several = answers.len() > 1 || desk.is_awaited();
+                if several && (1..=JOIN_MOST).contains(&answers.len()) {
                     then = Then::LetJoin;
                 }
             }
             Fact::DiskLost(loss) => {
                 events::directory_lost(&loss);
-                node.handle(now, Input::DiskLost(loss.error.clone()));
+                desk.node.handle(now, Input::DiskLost(loss.error.clone()));
                 self.loss = Some(loss);
             }
             Fact::Gathered => {
-                at_hand.net.drain(..).for_each(|fact| self.net_fact(node, now, fact));
-                at_hand.commands.drain(..).for_each(|command| self.command(node, now, command));
+                at_hand.net.drain(..).for_each(|fact| self.net_fact(&mut desk.node, now, fact));
+                shared.handed_over(at_hand.commands.len());
+                at_hand.commands.drain(..).for_each(|command| self.command(desk, now, command));
             }
-            Fact::JobEnded => node.unpin_files(now),
+            Fact::JobEnded => desk.node.unpin_files(now),
             Fact::ClientsGone => {
                 self.clients_gone = true;
-                self.begin_close(node, now);
+                self.begin_close(&mut desk.node, now);
             }
             Fact::Timeout => {}
         }
         // Whatever came first: a node that is kept busy must not lose the sense of time. An alarm may also ring for a
         // deadline that has moved on since.
-        if node.poll_timeout().is_some_and(|at| at <= now.mono) {
-            node.handle(now, Input::Timeout);
+        if desk.node.poll_timeout().is_some_and(|at| at <= now.mono) {
+            desk.node.handle(now, Input::Timeout);
         }
         if then == Then::Wait {
-            while let Some(output) = node.poll_output(now) {
-                outputs.push(output);
+            while let Some(output) = desk.node.poll_output(now) {
+                desk.sort(output, &mut outputs, &mut answers);
             }
-            self.timer.set(node.poll_timeout(), &*self.clock);
+            self.timer.set(desk.node.poll_timeout(), &*self.clock);
         }
+        desk.leave(then == Then::LetJoin, self.timer.rings_at());
         drop(guard);
         if cfg!(planted = "driver_forgets_after_an_error") && failed {
             outputs.clear();
+            answers.clear();
         }
         // The disk first: it works while many are being answered.
         for output in outputs.extract_if(.., |output| matches!(output, Output::Disk(_))) {
             self.act(output);
         }
+        answers.drain(..).for_each(Answered::tell);
         outputs.drain(..).for_each(|output| self.act(output));
         self.outputs = outputs;
+        self.answers = answers;
         self.end_parting();
         then
     }
@@ -291,14 +318,9 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
                 let shared = is_sync_of_the_log(&request).then_some(&self.shared);
                 submit(self.disk.as_deref(), request, &self.in_flight, shared);
             }
-            Output::Reply { request, result } => {
-                let oldest = cfg!(planted = "driver_answers_the_oldest").then(|| self.waiting.keys().next()).flatten();
-                let request = oldest.copied().unwrap_or(request);
-                if let Some(waiting) = self.waiting.remove(&request) {
-                    waiting.answer(result);
-                }
-            }
-            Output::Published(lsn) => drop(self.published.send_replace(lsn)),
+            // The desk keeps who waits for it.
+            Output::Reply { .. } => {}
+            Output::Published(lsn) => tell_published(&self.published, lsn),
             Output::Link { link, act } => self.link_act(link, act),
             Output::Datagram { to, bytes } => self.discovery.send(to, bytes),
             Output::Pin { node, key } => self.keep_pin(node, key),
@@ -338,15 +360,13 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
         drop(self.net_facts);
         self.links.finish().await;
         while self.in_flight.next().await.is_some() {}
-        let node = self.shared.write().take();
-        let failure = node.as_deref().and_then(|node| match node.status().health {
+        let failure = self.shared.write().take().and_then(|desk| match desk.node.status().health {
             Health::Degraded(degraded) => Some(degraded.what),
             Health::Ready | Health::DiskFull | Health::Closing => None,
         });
         // Commands still in the queue are dropped, and with them their answers: their clients learn that it is closed.
         self.commands.close();
         while self.commands.try_recv().is_ok() {}
-        self.waiting.clear();
         if let Some(disk) = self.disk.take().and_then(Arc::into_inner) {
             disk.finish().await;
         }

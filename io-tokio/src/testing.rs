@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use softadastra_core::disk::{DiskError, DiskErrorKind, DiskOp, DiskResult, Lane};
+use softadastra_core::disk::{Completion, DiskError, DiskErrorKind, DiskOp, DiskResult, Lane};
 use tokio::sync::watch;
 
 pub(crate) use self::wires::Wires;
@@ -32,6 +32,7 @@ type Judge = Box<dyn FnMut(Lane, &DiskOp) -> Verdict + Send>;
 pub(crate) struct Rules {
     judge: Mutex<Judge>,
     commit_syncs: AtomicU64,
+    carried: AtomicU64,
     /// How many completions are held, and whether they still are.
     held: watch::Sender<u64>,
     holding: watch::Sender<bool>,
@@ -42,6 +43,7 @@ impl Rules {
         Arc::new(Self {
             judge: Mutex::new(Box::new(|_, _| Verdict::Pass)),
             commit_syncs: AtomicU64::new(0),
+            carried: AtomicU64::new(0),
             held: watch::Sender::new(0),
             holding: watch::Sender::new(true),
         })
@@ -60,6 +62,11 @@ impl Rules {
     /// Syncs on the commit lane so far.
     pub(crate) fn commit_syncs(&self) -> u64 {
         self.commit_syncs.load(Ordering::SeqCst)
+    }
+
+    /// Writes that were carried out in the thread that asked for them.
+    pub(crate) fn carried(&self) -> u64 {
+        self.carried.load(Ordering::SeqCst)
     }
 
     /// Completes when an operation is held.
@@ -83,6 +90,10 @@ pub(crate) fn is_commit(lane: Lane, op: &DiskOp) -> bool {
     lane == Lane::Commit && matches!(op, DiskOp::Write { sync: true, .. } | DiskOp::Sync { .. })
 }
 
+fn planned(kind: DiskErrorKind) -> DiskError {
+    DiskError { kind, message: "a failure was planned".to_owned() }
+}
+
 /// A disk under [`Rules`].
 pub(crate) struct Meddled<D> {
     inner: D,
@@ -90,6 +101,24 @@ pub(crate) struct Meddled<D> {
 }
 
 impl<D: Disk> Disk for Meddled<D> {
+    fn carry_out(&self, write: &DiskOp) -> Option<DiskResult> {
+        let verdict = (self.rules.judge.lock().unwrap())(Lane::Commit, write);
+        let result = match verdict {
+            // Nobody could let it go.
+            Verdict::Hold => return None,
+            Verdict::Pass | Verdict::Lie(_) => self.inner.carry_out(write)?,
+            Verdict::Fail(_) => Ok(Completion::Done),
+        };
+        self.rules.carried.fetch_add(1, Ordering::SeqCst);
+        if is_commit(Lane::Commit, write) {
+            self.rules.commit_syncs.fetch_add(1, Ordering::SeqCst);
+        }
+        match verdict {
+            Verdict::Pass | Verdict::Hold => Some(result),
+            Verdict::Fail(kind) | Verdict::Lie(kind) => Some(Err(planned(kind))),
+        }
+    }
+
     fn submit(&self, lane: Lane, op: DiskOp) -> impl Future<Output = DiskResult> + Send + 'static {
         if is_commit(lane, &op) {
             self.rules.commit_syncs.fetch_add(1, Ordering::SeqCst);
@@ -110,9 +139,7 @@ impl<D: Disk> Disk for Meddled<D> {
                     rules.held.send_modify(|held| *held -= 1);
                     result
                 }
-                (Verdict::Fail(kind) | Verdict::Lie(kind), _) => {
-                    Err(DiskError { kind, message: "a failure was planned".to_owned() })
-                }
+                (Verdict::Fail(kind) | Verdict::Lie(kind), _) => Err(planned(kind)),
                 (Verdict::Pass | Verdict::Hold, None) => unreachable!("carried out"),
             }
         }

@@ -21,6 +21,11 @@ pub trait Clock: Send + Sync + 'static {
     /// Both clocks, now. Monotonic time never goes back.
     fn now(&self) -> Now;
 
+    /// The monotonic one alone.
+    fn mono(&self) -> Instant {
+        self.now().mono
+    }
+
     /// Completes when the monotonic clock shows `at` or more.
     fn sleep_until(&self, at: Instant) -> impl Future<Output = ()> + Send + 'static;
 }
@@ -169,12 +174,15 @@ impl SystemClock {
 }
 
 impl Clock for SystemClock {
+    fn mono(&self) -> Instant {
+        Instant(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
     fn now(&self) -> Now {
-        let mono = u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX);
         // A wall clock before 1970 is shown as 1970; stamps never go back whatever it shows.
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let wall = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
-        Now { mono: Instant(mono), wall: WallTime(wall) }
+        Now { mono: self.mono(), wall: WallTime(wall) }
     }
 
     fn sleep_until(&self, at: Instant) -> impl Future<Output = ()> + Send + 'static {

@@ -179,6 +179,12 @@ impl Wal {
         self.progress
     }
 
+    /// Whether an operation of the commit path is on its way: its completion is the time to submit what gathers.
+    #[must_use]
+    pub const fn is_committing(&self) -> bool {
+        self.flight.is_some()
+    }
+
     /// The log as an operator sees it.
     #[must_use]
     pub fn status(&self) -> Status {

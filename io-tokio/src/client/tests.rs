@@ -1,5 +1,6 @@
 //! The client over real directories, and over disks that misbehave.
 
+mod direct;
 mod discovery;
 mod durability;
 mod failures;

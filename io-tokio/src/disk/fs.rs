@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt as _};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 use rustix::fs::OFlags;
@@ -34,6 +34,7 @@ pub struct FsDisk {
     keeping: Arc<Keeping>,
     commit: LaneHandle,
     background: LaneHandle,
+    shared: Weak<Shared>,
 }
 
 #[derive(Debug)]
@@ -105,8 +106,9 @@ impl FsDisk {
             _lock: lock,
         });
         let commit = LaneHandle::start("sada-commit", shared.clone()).map_err(|error| said(&error))?;
+        let weak = Arc::downgrade(&shared);
         let background = LaneHandle::start("sada-background", shared).map_err(|error| said(&error))?;
-        Ok(Self { keeping, commit, background })
+        Ok(Self { keeping, commit, background, shared: weak })
     }
 }
 
@@ -135,8 +137,13 @@ impl Disk for FsDisk {
         self.keeping.lost()
     }
 
+    fn carry_out(&self, write: &DiskOp) -> Option<DiskResult> {
+        // The threads have it as long as there is somebody to ask.
+        self.shared.upgrade().map(|shared| shared.carry_out(write.clone()))
+    }
+
     async fn finish(self) {
-        let Self { keeping: _, commit, background } = self;
+        let Self { keeping: _, commit, background, shared: _ } = self;
         for LaneHandle { jobs, ended } in [commit, background] {
             drop(jobs);
             // An error means that the thread is gone, which is what is waited for.

@@ -25,6 +25,12 @@ pub trait Disk: Send + Sync + 'static {
         std::future::pending()
     }
 
+    /// Carries out a write of the commit lane in the calling thread, which blocks; `None` from a disk that has to be asked
+    /// by [`Self::submit`]. Only for a file on which nothing is on its way.
+    fn carry_out(&self, _write: &DiskOp) -> Option<DiskResult> {
+        None
+    }
+
     /// Lets go of the directory: completes when everything taken in was carried out, all files are closed and another
     /// process could open it.
     fn finish(self) -> impl Future<Output = ()> + Send;
@@ -43,14 +49,21 @@ pub struct Loss {
     pub next: &'static str,
 }
 
-/// A [`Disk`] whose type is not known: for the few places where speed does not matter.
+/// A [`Disk`] whose type is not known.
 pub(crate) trait DynDisk: Send + Sync {
     /// As [`Disk::submit`].
     fn submit_dyn(&self, lane: Lane, op: DiskOp) -> Pin<Box<dyn Future<Output = DiskResult> + Send>>;
+
+    /// As [`Disk::carry_out`].
+    fn carry_out(&self, write: &DiskOp) -> Option<DiskResult>;
 }
 
 impl<D: Disk> DynDisk for D {
     fn submit_dyn(&self, lane: Lane, op: DiskOp) -> Pin<Box<dyn Future<Output = DiskResult> + Send>> {
         Box::pin(self.submit(lane, op))
+    }
+
+    fn carry_out(&self, write: &DiskOp) -> Option<DiskResult> {
+        Disk::carry_out(self, write)
     }
 }

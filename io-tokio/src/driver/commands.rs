@@ -1,31 +1,33 @@
 //! What the loop does about commands.
 
 use futures_util::FutureExt;
-use softadastra_core::node::{Node, RequestId};
+use softadastra_core::node::Node;
 use softadastra_core::time::Now;
 
 use super::command::{Command, Files, FilesJob, Waiting, tell};
+use super::desk::Desk;
 use super::{Driver, closed, nothing_on_disk};
 use crate::disk::Disk;
 use crate::world::{Clock, Net};
 
 impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
-    pub(super) fn command(&mut self, node: &mut Node, now: Now, command: Command) {
+    pub(super) fn command(&mut self, desk: &mut Desk, now: Now, command: Command) {
+        let node = &mut *desk.node;
         match command {
             Command::Write { writes, answer, room } => match node.write(now, writes) {
-                Ok(request) => self.wait(request, Waiting::Write { answer, _room: room }),
+                Ok(request) => desk.wait(request, Waiting::Write { answer, _room: room }),
                 Err(error) => tell(answer, Err(error)),
             },
             Command::Snapshot { answer } => match node.snapshot(now) {
-                Ok(request) => self.wait(request, Waiting::Snapshot(answer)),
+                Ok(request) => desk.wait(request, Waiting::Snapshot(answer)),
                 Err(error) => tell(answer, Err(error)),
             },
             Command::Flush { answer } => match node.flush(now) {
-                Ok(request) => self.wait(request, Waiting::Flush(answer)),
+                Ok(request) => desk.wait(request, Waiting::Flush(answer)),
                 Err(error) => tell(answer, Err(error)),
             },
             Command::Resolve { conflict, body, answer } => match node.resolve(now, conflict, body) {
-                Ok(request) => self.wait(request, Waiting::Resolve(answer)),
+                Ok(request) => desk.wait(request, Waiting::Resolve(answer)),
                 Err(error) => tell(answer, Err(error)),
             },
             Command::WithFiles { job } => self.begin_job(node, now, job),
@@ -39,11 +41,6 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
                 self.begin_close(node, now);
             }
         }
-    }
-
-    fn wait(&mut self, request: RequestId, waiting: Waiting) {
-        let before = self.waiting.insert(request, waiting);
-        assert!(before.is_none(), "a node gives out each request id once");
     }
 
     fn begin_job(&mut self, node: &mut Node, now: Now, job: FilesJob) {

@@ -1,11 +1,15 @@
 //! What the loop shares with clients: they read, it writes.
 
-use std::sync::{Mutex, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockWriteGuard, TryLockError, Weak};
 
 use softadastra_core::error::{Code, Error};
+use softadastra_core::ids::Lsn;
 use softadastra_core::node::Node;
-use softadastra_core::time::Now;
+use softadastra_core::time::{Instant, Now};
+use tokio::sync::{Notify, watch};
 
+use super::desk::Desk;
 use super::discovery::Standing;
 use super::refusals::Refusals;
 use crate::measures::Measures;
@@ -14,23 +18,47 @@ use crate::world::Clock;
 /// A node that many read and one changes.
 pub(crate) struct Shared {
     /// `None` once closed.
-    node: RwLock<Option<Box<Node>>>,
+    desk: RwLock<Option<Desk>>,
     now: Box<dyn Fn() -> Now + Send + Sync>,
+    mono: Box<dyn Fn() -> Instant + Send + Sync>,
     /// Links of others that were refused.
     pub(crate) refusals: Refusals,
     /// While discovery is wanted.
     discovery: Mutex<Option<Standing>>,
     measures: Measures,
+    /// Commands on their way to the loop that it has not handed in.
+    queued: AtomicUsize,
+    /// Writes that clients have handed in themselves.
+    handed_in: AtomicU64,
+    /// Wakes the loop.
+    bell: Notify,
+    /// Ends with the loop.
+    pub(super) published: Weak<watch::Sender<Lsn>>,
+    /// So many syncs more are left to the thread of the disk.
+    pub(super) slow: AtomicU32,
 }
 
+/// So often a client looks again at a desk that is taken, before it leaves its write to the loop: about as long as another
+/// client takes to hand in one of its own.
+const LOOKS: usize = 64;
+
 impl Shared {
-    pub(super) fn new<C: Clock>(node: Box<Node>, clock: std::sync::Arc<C>) -> Self {
+    pub(super) fn new<C: Clock>(desk: Desk, published: Weak<watch::Sender<Lsn>>, clock: std::sync::Arc<C>) -> Self {
         Self {
-            node: RwLock::new(Some(node)),
+            desk: RwLock::new(Some(desk)),
+            mono: Box::new({
+                let clock = clock.clone();
+                move || clock.mono()
+            }),
             now: Box::new(move || clock.now()),
             refusals: Refusals::default(),
             discovery: Mutex::new(None),
             measures: Measures::default(),
+            queued: AtomicUsize::new(0),
+            handed_in: AtomicU64::new(0),
+            bell: Notify::new(),
+            published,
+            slow: AtomicU32::new(0),
         }
     }
 
@@ -52,6 +80,11 @@ impl Shared {
         (self.now)()
     }
 
+    /// The time by the monotonic clock alone.
+    pub(crate) fn mono(&self) -> Instant {
+        (self.mono)()
+    }
+
     /// What the node measures of itself.
     pub(crate) const fn measures(&self) -> &Measures {
         &self.measures
@@ -62,16 +95,72 @@ impl Shared {
     /// # Errors
     /// [`Code::InvalidState`] once closed; [`Code::InternalError`] after a fault of the loop.
     pub(crate) fn read<T>(&self, look: impl FnOnce(&Node) -> T) -> Result<T, Error> {
-        match self.node.read() {
-            Ok(guard) => guard.as_deref().map(look).ok_or_else(closed),
+        match self.desk.read() {
+            Ok(guard) => guard.as_ref().map(|desk| look(&desk.node)).ok_or_else(closed),
             Err(_) => Err(stopped()),
         }
     }
 
-    /// For the loop alone, which never keeps it across a wait.
-    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Option<Box<Node>>> {
-        // Poisoned only by a panic of the loop, which then does not come here again.
-        self.node.write().unwrap_or_else(PoisonError::into_inner)
+    /// The desk, for the loop and for who brings it news. Never kept across a wait.
+    ///
+    /// # Panics
+    /// After a panic of whoever had it: nobody goes on with a node that may be half updated.
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Option<Desk>> {
+        self.desk.write().expect("a fault of the software stops the node")
+    }
+
+    /// What is left to do when the loop is gone, however it went.
+    pub(super) fn abandon(&self) {
+        let mut guard = self.desk.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(desk) = guard.as_mut() {
+            desk.abandon();
+        }
+    }
+
+    /// The desk, if it is free now or in a moment.
+    pub(super) fn try_desk(&self) -> Option<RwLockWriteGuard<'_, Option<Desk>>> {
+        for _ in 0..LOOKS {
+            match self.desk.try_write() {
+                Ok(guard) => return Some(guard),
+                Err(TryLockError::Poisoned(_)) => return None,
+                Err(TryLockError::WouldBlock) => std::hint::spin_loop(),
+            }
+        }
+        None
+    }
+
+    /// A command is about to go to the loop.
+    pub(crate) fn queues(&self) {
+        self.queued.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The loop hands in so many commands; under the lock.
+    pub(super) fn handed_over(&self, commands: usize) {
+        self.queued.fetch_sub(commands, Ordering::AcqRel);
+    }
+
+    /// Whether no command is on its way to the loop that was there before.
+    pub(super) fn nobody_queues(&self) -> bool {
+        self.queued.load(Ordering::Acquire) == 0
+    }
+
+    pub(super) fn note_handed_in(&self) {
+        self.handed_in.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many writes clients have handed in themselves.
+    pub(super) fn handed_in(&self) -> u64 {
+        self.handed_in.load(Ordering::Relaxed)
+    }
+
+    /// Calls the loop to the desk.
+    pub(super) fn call(&self) {
+        self.bell.notify_one();
+    }
+
+    /// Completes when the loop is called.
+    pub(super) async fn called(&self) {
+        self.bell.notified().await;
     }
 }
 

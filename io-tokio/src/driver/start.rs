@@ -31,11 +31,11 @@ pub(crate) fn submit<D: Disk>(
     match disk.map(|disk| disk.submit(lane, op)) {
         Some(_unheard) if told_early => in_flight.push(Box::pin(std::future::ready((token, Ok(Completion::Done))))),
         Some(completion) => {
-            let measured = measured.map(|shared| (shared.clone(), shared.now().mono));
+            let measured = measured.map(|shared| (shared.clone(), shared.mono()));
             in_flight.push(Box::pin(async move {
                 let result = completion.await;
                 if let Some((shared, began)) = measured {
-                    shared.measures().syncs.observe(shared.now().mono.since(began));
+                    shared.measures().syncs.observe(shared.mono().since(began));
                 }
                 (token, result)
             }));

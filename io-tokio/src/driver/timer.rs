@@ -24,6 +24,11 @@ impl Timer {
         }
     }
 
+    /// When it rings, at the earliest.
+    pub(super) fn rings_at(&self) -> Option<Instant> {
+        self.set.as_ref().map(|(at, _)| *at)
+    }
+
     /// Completes when the alarm rings, and clears it; never without one.
     pub(super) async fn ring(&mut self) {
         match &mut self.set {

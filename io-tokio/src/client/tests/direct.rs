@@ -1,0 +1,122 @@
+//! Writes that clients hand in by themselves, and frames that they carry to the disk.
+
+use softadastra_core::disk::{DiskErrorKind, DiskOp, Lane};
+use softadastra_core::error::LocalState;
+
+use super::*;
+
+async fn open_unsynced(dir: &TempDir, rules: &Arc<Rules>) -> Client {
+    let options = ClientOptions::local(dir.path()).durability(Durability::Interval(Duration::from_secs(60)));
+    Client::open_with(world(&dir.path().join(WAL_DIR), rules), options).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lone_writer_may_wait_for_its_sync_where_it_stands() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = Rules::new();
+    let client = open_under(&dir, &rules).await;
+    let before = rules.commit_syncs();
+    for n in 0..200 {
+        client.put(format!("{n}"), "value").await.unwrap();
+    }
+    // Syncs that are slow go to the thread of the disk for a while.
+    assert!(rules.carried() > 0);
+    let syncs = rules.commit_syncs() - before;
+    assert!((200..=202).contains(&syncs), "{syncs} syncs for 200 writes");
+    client.close().await.unwrap();
+    let client = open(&dir).await;
+    assert!(client.recovery_report().clean);
+    assert_eq!(client.len().unwrap(), 200);
+}
+
+#[tokio::test]
+async fn a_runtime_of_one_thread_never_stands_still_for_a_sync() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = Rules::new();
+    let client = open_under(&dir, &rules).await;
+    for n in 0..50 {
+        client.put(format!("{n}"), "value").await.unwrap();
+    }
+    assert_eq!(rules.carried(), 0);
+}
+
+#[tokio::test]
+async fn what_needs_no_sync_needs_no_other_thread() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = Rules::new();
+    let client = open_unsynced(&dir, &rules).await;
+    let mut watch = client.watch("", Lsn::ZERO).unwrap();
+    for n in 0..100 {
+        client.put(format!("{n:03}"), "value").await.unwrap();
+    }
+    assert!(rules.carried() > 90, "{} of 100 frames", rules.carried());
+    assert_eq!(watch.next().await.unwrap().key, "000");
+    // Nor does one that is larger than a frame that a client would carry.
+    client.put("large", vec![7; 100_000]).await.unwrap();
+    client.close().await.unwrap();
+    let client = open(&dir).await;
+    assert!(client.recovery_report().clean);
+    assert_eq!(client.len().unwrap(), 101);
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_under_a_client_stops_the_node() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = Rules::new();
+    let client = open_unsynced(&dir, &rules).await;
+    for n in 0..3 {
+        client.put(format!("{n}"), "value").await.unwrap();
+    }
+    rules.judge(|lane, op| match (lane, op) {
+        (Lane::Commit, DiskOp::Write { .. }) => Verdict::Fail(DiskErrorKind::Io),
+        _ => Verdict::Pass,
+    });
+    let before = rules.carried();
+    let error = client.put("doubtful", "1").await.unwrap_err();
+    assert_eq!((error.code(), error.local()), (Code::IoError, LocalState::Unknown), "{error}");
+    assert_eq!(rules.carried(), before + 1);
+    assert_eq!(code(client.put("later", "1").await), Code::Degraded);
+    assert_eq!(value(&client, "doubtful"), None);
+    client.close().await.unwrap_err();
+    let client = open(&dir).await;
+    assert_eq!((client.len().unwrap(), value(&client, "doubtful")), (3, None));
+}
+
+#[tokio::test]
+async fn writes_that_nobody_waits_for_keep_the_order_of_the_calls() {
+    let dir = tempfile::tempdir().unwrap();
+    let client = open(&dir).await;
+    for n in 0..100 {
+        let (first, second) = (format!("{n} first"), format!("{n} second"));
+        let (one, two) = tokio::join!(client.put("key", first), client.put("key", second.clone()));
+        assert!(one.unwrap().lsn < two.unwrap().lsn);
+        assert_eq!(value(&client, "key"), Some(second));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_tasks_hand_in_side_by_side_and_nothing_is_lost() {
+    const TASKS: u64 = 16;
+    const EACH: u64 = 100;
+    let dir = tempfile::tempdir().unwrap();
+    let rules = Rules::new();
+    let client = open_unsynced(&dir, &rules).await;
+    let mut tasks = JoinSet::new();
+    for task in 0..TASKS {
+        let client = client.clone();
+        tasks.spawn(async move {
+            for n in 0..EACH {
+                let key = format!("{task}/{n}");
+                client.put(key.clone(), "value").await.unwrap();
+                assert!(client.contains(&key).unwrap(), "what was answered can be read");
+            }
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+    client.close().await.unwrap();
+    let client = open(&dir).await;
+    assert_eq!(client.len().unwrap(), TASKS * EACH);
+    assert_eq!(client.status().unwrap().waiting, 0);
+}

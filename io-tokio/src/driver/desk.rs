@@ -1,0 +1,109 @@
+//! What stands under the lock: the node, those who wait for its answers, and who comes by to see to it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use softadastra_core::error::Error;
+use softadastra_core::node::{Node, Output, Reply, RequestId};
+use softadastra_core::time::Instant;
+use softadastra_core::wal::Wal;
+
+use super::command::Waiting;
+use crate::disk::DynDisk;
+
+/// A node and its callers.
+pub(crate) struct Desk {
+    pub(crate) node: Box<Node>,
+    pub(super) disk: Option<Arc<dyn DynDisk>>,
+    waiting: BTreeMap<RequestId, Waiting>,
+    /// What a client came upon and only the loop can do, in order.
+    left: Vec<Output>,
+    /// Somebody will poll the node without being called: whoever saw to the frame that is on its way, or the loop that lets
+    /// clients join the next one.
+    attended: bool,
+    /// When the loop comes by at the latest.
+    alarm: Option<Instant>,
+    /// The loop has gone without closing the node: a fault of it, or the end of its runtime.
+    abandoned: bool,
+}
+
+/// An answer, and whose it is.
+pub(super) struct Answered {
+    waiting: Waiting,
+    result: Result<Reply, Error>,
+}
+
+impl Answered {
+    pub(super) fn tell(self) {
+        self.waiting.answer(self.result);
+    }
+}
+
+impl Desk {
+    pub(super) fn new(node: Box<Node>, disk: Option<Arc<dyn DynDisk>>) -> Self {
+        // The loop begins by coming by.
+        Self { node, disk, waiting: BTreeMap::new(), left: Vec::new(), attended: true, alarm: None, abandoned: false }
+    }
+
+    /// Notes who is to be given the answer to a request.
+    pub(super) fn wait(&mut self, request: RequestId, waiting: Waiting) {
+        let before = self.waiting.insert(request, waiting);
+        assert!(before.is_none(), "a node gives out each request id once");
+    }
+
+    /// Puts an answer beside whoever waits for it, and everything else behind `others`.
+    pub(super) fn sort(&mut self, output: Output, others: &mut Vec<Output>, answers: &mut Vec<Answered>) {
+        let Output::Reply { request, result } = output else { return others.push(output) };
+        let oldest = cfg!(planted = "driver_answers_the_oldest").then(|| self.waiting.keys().next()).flatten();
+        let request = oldest.copied().unwrap_or(request);
+        if let Some(waiting) = self.waiting.remove(&request) {
+            answers.push(Answered { waiting, result });
+        }
+    }
+
+    /// Whether somebody waits for an answer.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// The loop has gone: nobody answers any more, and the disk is let go.
+    pub(super) fn abandon(&mut self) {
+        self.abandoned = true;
+        self.disk = None;
+        self.waiting.clear();
+    }
+
+    pub(super) const fn is_abandoned(&self) -> bool {
+        self.abandoned
+    }
+
+    pub(super) const fn is_attended(&self) -> bool {
+        self.attended
+    }
+
+    /// Leaves something for the loop to do.
+    pub(super) fn leave_undone(&mut self, output: Output) {
+        self.left.push(output);
+    }
+
+    pub(super) fn take_left(&mut self, into: &mut Vec<Output>) {
+        into.append(&mut self.left);
+    }
+
+    pub(super) const fn has_left(&self) -> bool {
+        !self.left.is_empty()
+    }
+
+    /// Goes away from the desk: for the loop, which comes by when a frame is through, at `alarm` or when it is called.
+    pub(super) fn leave(&mut self, back_at_once: bool, alarm: Option<Instant>) {
+        self.attended = back_at_once || self.node.log().is_some_and(Wal::is_committing);
+        self.alarm = alarm;
+    }
+
+    /// As [`Self::leave`], for a client. Whether the loop has to be called.
+    pub(super) fn leave_to_the_loop(&mut self) -> bool {
+        self.attended = self.node.log().is_some_and(Wal::is_committing);
+        let late = self.node.poll_timeout().is_some_and(|due| self.alarm.is_none_or(|alarm| due < alarm));
+        self.has_left() || late
+    }
+}
