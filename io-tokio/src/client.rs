@@ -444,7 +444,12 @@ impl Client {
         let room = self.inner.room.clone().acquire_many_owned(permits).await.map_err(|_| closed())?;
         let (answer, reply) = oneshot::channel();
         let written = match self.inner.reach.shared.hand_in(writes, answer, room) {
-            Ok(()) => self.answered(reply).await,
+            Ok(carrying) => {
+                if let Some(carrying) = carrying {
+                    carrying.await;
+                }
+                self.answered(reply).await
+            }
             Err(command) => self.ask(command, reply).await,
         };
         let measures = self.measures();

@@ -252,6 +252,9 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
         let mut outputs = std::mem::take(&mut self.outputs);
         let mut answers = std::mem::take(&mut self.answers);
         desk.take_left(&mut outputs);
+        if let Some((token, on_its_way)) = desk.take_on_its_way() {
+            self.in_flight.push(Box::pin(async move { (token, on_its_way.await) }));
+        }
         let mut then = Then::Wait;
         let failed = matches!(fact, Fact::Completion(_, Err(_)));
         match fact {

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use softadastra_core::disk::{Completion, DiskError, DiskErrorKind, DiskOp, DiskResult, Lane};
+use softadastra_core::disk::{DiskError, DiskErrorKind, DiskOp, DiskResult, Lane};
 use tokio::sync::watch;
 
 pub(crate) use self::wires::Wires;
-use crate::disk::{Disk, FsDisk};
+use crate::disk::{Disk, FsDisk, OnItsWay};
 use crate::world::{SystemClock, World};
 
 /// What is to become of one operation.
@@ -90,10 +90,6 @@ pub(crate) fn is_commit(lane: Lane, op: &DiskOp) -> bool {
     lane == Lane::Commit && matches!(op, DiskOp::Write { sync: true, .. } | DiskOp::Sync { .. })
 }
 
-fn planned(kind: DiskErrorKind) -> DiskError {
-    DiskError { kind, message: "a failure was planned".to_owned() }
-}
-
 /// A disk under [`Rules`].
 pub(crate) struct Meddled<D> {
     inner: D,
@@ -101,30 +97,36 @@ pub(crate) struct Meddled<D> {
 }
 
 impl<D: Disk> Disk for Meddled<D> {
-    fn carry_out(&self, write: &DiskOp) -> Option<DiskResult> {
-        let verdict = (self.rules.judge.lock().unwrap())(Lane::Commit, write);
-        let result = match verdict {
-            // Nobody could let it go.
-            Verdict::Hold => return None,
-            Verdict::Pass | Verdict::Lie(_) => self.inner.carry_out(write)?,
-            Verdict::Fail(_) => Ok(Completion::Done),
-        };
+    fn may_be_carried(&self, write: &DiskOp) -> bool {
+        self.inner.may_be_carried(write)
+    }
+
+    fn carry_out(&self, write: DiskOp) -> impl Future<Output = DiskResult> + Send + 'static {
         self.rules.carried.fetch_add(1, Ordering::SeqCst);
-        if is_commit(Lane::Commit, write) {
-            self.rules.commit_syncs.fetch_add(1, Ordering::SeqCst);
-        }
-        match verdict {
-            Verdict::Pass | Verdict::Hold => Some(result),
-            Verdict::Fail(kind) | Verdict::Lie(kind) => Some(Err(planned(kind))),
-        }
+        self.meddle(Lane::Commit, write, |disk, _, write| Box::pin(disk.carry_out(write)))
     }
 
     fn submit(&self, lane: Lane, op: DiskOp) -> impl Future<Output = DiskResult> + Send + 'static {
+        self.meddle(lane, op, |disk, lane, op| Box::pin(disk.submit(lane, op)))
+    }
+
+    async fn finish(self) {
+        self.inner.finish().await;
+    }
+}
+
+impl<D: Disk> Meddled<D> {
+    fn meddle(
+        &self,
+        lane: Lane,
+        op: DiskOp,
+        pass_on: fn(&D, Lane, DiskOp) -> OnItsWay,
+    ) -> impl Future<Output = DiskResult> + Send + use<D> {
         if is_commit(lane, &op) {
             self.rules.commit_syncs.fetch_add(1, Ordering::SeqCst);
         }
         let verdict = (self.rules.judge.lock().unwrap())(lane, &op);
-        let completion = (!matches!(verdict, Verdict::Fail(_))).then(|| self.inner.submit(lane, op));
+        let completion = (!matches!(verdict, Verdict::Fail(_))).then(|| pass_on(&self.inner, lane, op));
         let rules = self.rules.clone();
         async move {
             let result = match completion {
@@ -139,14 +141,12 @@ impl<D: Disk> Disk for Meddled<D> {
                     rules.held.send_modify(|held| *held -= 1);
                     result
                 }
-                (Verdict::Fail(kind) | Verdict::Lie(kind), _) => Err(planned(kind)),
+                (Verdict::Fail(kind) | Verdict::Lie(kind), _) => {
+                    Err(DiskError { kind, message: "a failure was planned".to_owned() })
+                }
                 (Verdict::Pass | Verdict::Hold, None) => unreachable!("carried out"),
             }
         }
-    }
-
-    async fn finish(self) {
-        self.inner.finish().await;
     }
 }
 

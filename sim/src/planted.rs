@@ -92,6 +92,11 @@ pub const BUGS: &[Bug] = &[
         "after an error of the disk the driver does not do what the node asks for next",
     ),
     bug("driver_answers_the_oldest", "the driver gives every answer to the one who has waited longest"),
+    bug(
+        "driver_answers_what_it_carries_too_early",
+        "a frame that a client carries to the disk is answered before it is there",
+    ),
+    bug("driver_drops_what_is_carried", "nobody goes on with a frame whose client has gone"),
     bug("driver_stops_dialling", "after so many connections the driver dials no more"),
     bug("driver_loses_the_rest_of_a_short_write", "what a short write leaves of a message is not written"),
 ];

@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileExt, MetadataExt as _};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
 
 use bytes::Bytes;
 use rustix::fs::OFlags;
@@ -16,6 +17,7 @@ use softadastra_core::wal::format::FileName;
 use tokio::sync::oneshot;
 
 use super::keeping::{BUSY, IDLE, Keeping};
+use super::patience::Patience;
 use super::{Disk, Loss};
 use crate::events;
 use crate::held_dir::HeldDir;
@@ -23,6 +25,9 @@ use crate::lock::DirLock;
 
 /// The most operations waiting in one lane. A node has a handful in flight; more than this is a fault, and is told.
 const MAX_WAITING: usize = 1024;
+
+/// A larger write is for the thread of the disk.
+const SMALL: usize = 64 << 10;
 
 /// Zeros are written in pieces of this size.
 const ZEROS: &[u8] = &[0; 256 << 10];
@@ -56,6 +61,7 @@ struct Shared {
     keeping: Arc<Keeping>,
     read_only: bool,
     files: Mutex<BTreeMap<FileId, Arc<OpenFile>>>,
+    patience: Patience,
     _lock: Option<DirLock>,
 }
 
@@ -103,6 +109,7 @@ impl FsDisk {
             keeping: keeping.clone(),
             read_only,
             files: Mutex::new(BTreeMap::new()),
+            patience: Patience::default(),
             _lock: lock,
         });
         let commit = LaneHandle::start("sada-commit", shared.clone()).map_err(|error| said(&error))?;
@@ -137,9 +144,23 @@ impl Disk for FsDisk {
         self.keeping.lost()
     }
 
-    fn carry_out(&self, write: &DiskOp) -> Option<DiskResult> {
-        // The threads have it as long as there is somebody to ask.
-        self.shared.upgrade().map(|shared| shared.carry_out(write.clone()))
+    fn may_be_carried(&self, write: &DiskOp) -> bool {
+        let DiskOp::Write { data, sync, .. } = write else { return false };
+        data.len() <= SMALL && self.shared.upgrade().is_some_and(|shared| !sync || shared.patience.lasts())
+    }
+
+    fn carry_out(&self, write: DiskOp) -> impl Future<Output = DiskResult> + Send + 'static {
+        let shared = self.shared.upgrade();
+        async move {
+            // The threads have it as long as there is somebody to ask.
+            let Some(shared) = shared else { return Err(fault("the disk threads have ended".to_owned())) };
+            let synced = matches!(write, DiskOp::Write { sync: true, .. }).then(Instant::now);
+            let result = shared.carry_out(write);
+            if let Some(began) = synced {
+                shared.patience.waited_since(began);
+            }
+            result
+        }
     }
 
     async fn finish(self) {

@@ -2,6 +2,7 @@
 
 mod fs;
 mod keeping;
+mod patience;
 
 use std::pin::Pin;
 
@@ -25,10 +26,15 @@ pub trait Disk: Send + Sync + 'static {
         std::future::pending()
     }
 
-    /// Carries out a write of the commit lane in the calling thread, which blocks; `None` from a disk that has to be asked
-    /// by [`Self::submit`]. Only for a file on which nothing is on its way.
-    fn carry_out(&self, _write: &DiskOp) -> Option<DiskResult> {
-        None
+    /// Whether the task that asks may see to this write of the commit lane by [`Self::carry_out`].
+    fn may_be_carried(&self, _write: &DiskOp) -> bool {
+        false
+    }
+
+    /// As [`Self::submit`] to the commit lane, for a file on which nothing is on its way; but the disk may carry the
+    /// operation out in the thread that polls the future, which then stands still for as long as that takes.
+    fn carry_out(&self, write: DiskOp) -> impl Future<Output = DiskResult> + Send + 'static {
+        self.submit(Lane::Commit, write)
     }
 
     /// Lets go of the directory: completes when everything taken in was carried out, all files are closed and another
@@ -49,21 +55,31 @@ pub struct Loss {
     pub next: &'static str,
 }
 
+/// An operation on its way.
+pub(crate) type OnItsWay = Pin<Box<dyn Future<Output = DiskResult> + Send>>;
+
 /// A [`Disk`] whose type is not known.
 pub(crate) trait DynDisk: Send + Sync {
     /// As [`Disk::submit`].
-    fn submit_dyn(&self, lane: Lane, op: DiskOp) -> Pin<Box<dyn Future<Output = DiskResult> + Send>>;
+    fn submit_dyn(&self, lane: Lane, op: DiskOp) -> OnItsWay;
+
+    /// As [`Disk::may_be_carried`].
+    fn may_be_carried(&self, write: &DiskOp) -> bool;
 
     /// As [`Disk::carry_out`].
-    fn carry_out(&self, write: &DiskOp) -> Option<DiskResult>;
+    fn carry_out_dyn(&self, write: DiskOp) -> OnItsWay;
 }
 
 impl<D: Disk> DynDisk for D {
-    fn submit_dyn(&self, lane: Lane, op: DiskOp) -> Pin<Box<dyn Future<Output = DiskResult> + Send>> {
+    fn submit_dyn(&self, lane: Lane, op: DiskOp) -> OnItsWay {
         Box::pin(self.submit(lane, op))
     }
 
-    fn carry_out(&self, write: &DiskOp) -> Option<DiskResult> {
-        Disk::carry_out(self, write)
+    fn may_be_carried(&self, write: &DiskOp) -> bool {
+        Disk::may_be_carried(self, write)
+    }
+
+    fn carry_out_dyn(&self, write: DiskOp) -> OnItsWay {
+        Box::pin(self.carry_out(write))
     }
 }

@@ -1,15 +1,16 @@
 //! What stands under the lock: the node, those who wait for its answers, and who comes by to see to it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use softadastra_core::disk::IoToken;
 use softadastra_core::error::Error;
 use softadastra_core::node::{Node, Output, Reply, RequestId};
 use softadastra_core::time::Instant;
 use softadastra_core::wal::Wal;
 
 use super::command::Waiting;
-use crate::disk::DynDisk;
+use crate::disk::{DynDisk, OnItsWay};
 
 /// A node and its callers.
 pub(crate) struct Desk {
@@ -18,6 +19,9 @@ pub(crate) struct Desk {
     waiting: BTreeMap<RequestId, Waiting>,
     /// What a client came upon and only the loop can do, in order.
     left: Vec<Output>,
+    /// A frame that a client has begun to carry to the disk, and then dropped. Nobody locks it: it makes the desk one that
+    /// threads may share.
+    on_its_way: Mutex<Option<(IoToken, OnItsWay)>>,
     /// Somebody will poll the node without being called: whoever saw to the frame that is on its way, or the loop that lets
     /// clients join the next one.
     attended: bool,
@@ -42,7 +46,16 @@ impl Answered {
 impl Desk {
     pub(super) fn new(node: Box<Node>, disk: Option<Arc<dyn DynDisk>>) -> Self {
         // The loop begins by coming by.
-        Self { node, disk, waiting: BTreeMap::new(), left: Vec::new(), attended: true, alarm: None, abandoned: false }
+        Self {
+            node,
+            disk,
+            waiting: BTreeMap::new(),
+            left: Vec::new(),
+            on_its_way: Mutex::default(),
+            attended: true,
+            alarm: None,
+            abandoned: false,
+        }
     }
 
     /// Notes who is to be given the answer to a request.
@@ -70,6 +83,7 @@ impl Desk {
     pub(super) fn abandon(&mut self) {
         self.abandoned = true;
         self.disk = None;
+        drop(self.take_on_its_way());
         self.waiting.clear();
     }
 
@@ -88,6 +102,22 @@ impl Desk {
 
     pub(super) fn take_left(&mut self, into: &mut Vec<Output>) {
         into.append(&mut self.left);
+    }
+
+    /// Leaves a frame for the loop to wait for.
+    pub(super) fn leave_on_its_way(&mut self, token: IoToken, on_its_way: OnItsWay) {
+        if !self.abandoned {
+            let before = self.place().replace((token, on_its_way));
+            assert!(before.is_none(), "one frame is on its way at most");
+        }
+    }
+
+    pub(super) fn take_on_its_way(&mut self) -> Option<(IoToken, OnItsWay)> {
+        self.place().take()
+    }
+
+    fn place(&mut self) -> &mut Option<(IoToken, OnItsWay)> {
+        self.on_its_way.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) const fn has_left(&self) -> bool {

@@ -5,37 +5,28 @@
 //! the disk in its own thread: that spares two changes of threads, which on a quick device take as long as the sync.
 //! The lock is never held across it, and the loop takes over as soon as somebody else waits, too.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-use softadastra_core::disk::{DiskOp, DiskRequest, Lane};
+use softadastra_core::disk::{Completion, DiskOp, DiskRequest, DiskResult, IoToken, Lane};
 use softadastra_core::error::Error;
 use softadastra_core::ids::Lsn;
 use softadastra_core::node::{Input, Output, Write, Written};
-use tokio::runtime::{Handle, RuntimeFlavor};
+use softadastra_core::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 use super::command::{Command, Waiting, tell};
 use super::desk::{Answered, Desk};
 use super::shared::Shared;
-
-/// A larger frame is for the thread of the disk.
-const SMALL: usize = 64 << 10;
-
-/// A sync that takes longer is not waited for in a thread that has other things to do.
-const QUICK: Duration = Duration::from_millis(2);
-
-/// After a sync that was not quick, so many go to the thread of the disk.
-const PAUSE: u32 = 32;
+use crate::disk::{DynDisk, OnItsWay};
 
 /// What a client has found out while it had the desk, to be told when it has left.
 #[derive(Default)]
 struct Found {
     answers: Vec<Answered>,
     published: Option<Lsn>,
-    /// A frame to be carried to the disk.
-    frame: Option<DiskRequest>,
+    /// A frame that the client is to carry to the disk.
+    frame: Option<Frame>,
     /// The loop is needed.
     call: bool,
 }
@@ -47,7 +38,7 @@ impl Shared {
         writes: Vec<Write>,
         answer: oneshot::Sender<Result<Vec<Written>, Error>>,
         room: OwnedSemaphorePermit,
-    ) -> Result<(), Command> {
+    ) -> Result<Option<Carrying<'_>>, Command> {
         let Some(mut guard) = self.try_desk() else { return Err(Command::Write { writes, answer, room }) };
         let Some(desk) = guard.as_mut().filter(|desk| !desk.is_abandoned() && self.nobody_queues()) else {
             return Err(Command::Write { writes, answer, room });
@@ -58,7 +49,7 @@ impl Shared {
             Err(error) => {
                 drop(guard);
                 tell(answer, Err(error));
-                return Ok(());
+                return Ok(None);
             }
         }
         self.note_handed_in();
@@ -66,63 +57,50 @@ impl Shared {
         if desk.is_attended() {
             // What is answered without the disk must not wait for it.
             while let Some(output) = desk.node.poll_ready() {
-                found.sort(desk, output, false);
+                found.sort(desk, output);
             }
             found.call |= desk.has_left();
         } else {
-            self.see_to(desk, &mut found, true);
+            let disk = desk.disk.clone().filter(|_| !desk.has_left());
+            self.see_to(desk, &mut found, disk.as_deref());
         }
         let frame = found.frame.take();
-        let disk = frame.as_ref().and_then(|_| desk.disk.clone());
         drop(guard);
         self.pass_on(found);
-        if let (Some(frame), Some(disk)) = (frame, disk) {
-            self.carry(frame, disk);
-        }
-        Ok(())
+        Ok(frame.map(|frame| Carrying { shared: self, began: self.mono(), frame: Some(frame) }))
     }
 
-    /// Carries a frame to the disk and its outcome back.
-    fn carry(&self, frame: DiskRequest, disk: Arc<dyn super::DynDisk>) {
-        let DiskRequest { token, lane, op } = frame;
-        let began = self.mono();
-        let synced = matches!(op, DiskOp::Write { sync: true, .. });
-        let done = disk.carry_out(&op);
-        // The loop waits for the last of these before it lets go of the disk.
-        drop(disk);
-        let took = self.mono().since(began);
-        if synced && done.is_some() {
-            self.measures().syncs.observe(took);
-            if took > QUICK {
-                self.slow.store(PAUSE, Ordering::Relaxed);
-            }
-        }
+    /// A frame that was carried to the disk is through.
+    fn carried(&self, token: IoToken, result: DiskResult) {
         let mut guard = self.write();
         let Some(desk) = guard.as_mut() else { return };
         let mut found = Found::default();
-        match done {
-            Some(result) => {
-                // The log uses the memory of its frames again, when nobody else has it any more.
-                drop(op);
-                desk.node.handle(self.now(), Input::Disk { token, result });
-                self.see_to(desk, &mut found, false);
-            }
-            None => {
-                desk.leave_undone(Output::Disk(DiskRequest { token, lane, op }));
-                found.call = desk.leave_to_the_loop();
-            }
-        }
+        desk.node.handle(self.now(), Input::Disk { token, result });
+        self.see_to(desk, &mut found, None);
         drop(guard);
         self.pass_on(found);
     }
 
+    /// Who carried a frame has gone: the loop goes on with it.
+    fn pick_up(&self, token: IoToken, on_its_way: OnItsWay) {
+        // After a fault of the software nobody goes on with anything.
+        if let Some(desk) = self.desk_if_whole().as_deref_mut().and_then(Option::as_mut) {
+            desk.leave_on_its_way(token, on_its_way);
+            self.call();
+        }
+    }
+
     /// Polls the node, and leaves to the loop what only that can do.
-    fn see_to(&self, desk: &mut Desk, found: &mut Found, may_carry: bool) {
-        let may_carry = may_carry && !desk.has_left();
+    fn see_to(&self, desk: &mut Desk, found: &mut Found, disk: Option<&dyn DynDisk>) {
         let now = self.now();
         while let Some(output) = desk.node.poll_output(now) {
-            let carries = may_carry && !desk.has_left() && found.frame.is_none() && self.is_for_this_thread(&output);
-            found.sort(desk, output, carries);
+            let disk = disk.filter(|_| !desk.has_left() && found.frame.is_none());
+            match (output, disk) {
+                (Output::Disk(request), Some(disk)) if may_be_carried(&request, disk) => {
+                    found.frame = Some(Frame::begin(request, disk));
+                }
+                (output, _) => found.sort(desk, output),
+            }
         }
         found.call |= desk.leave_to_the_loop();
     }
@@ -138,33 +116,72 @@ impl Shared {
             tell_published(&teller, lsn);
         }
     }
+}
 
-    /// Whether it is a frame that this thread may carry to the disk itself.
-    fn is_for_this_thread(&self, output: &Output) -> bool {
-        let Output::Disk(DiskRequest { lane: Lane::Commit, op: DiskOp::Write { data, sync, .. }, .. }) = output else {
-            return false;
-        };
-        data.len() <= SMALL && (!sync || self.may_wait_for_a_sync())
-    }
+/// Whether it is a frame that a client may carry to the disk itself.
+fn may_be_carried(request: &DiskRequest, disk: &dyn DynDisk) -> bool {
+    request.lane == Lane::Commit && matches!(request.op, DiskOp::Write { .. }) && disk.may_be_carried(&request.op)
+}
 
-    /// Whether this thread may stand still for as long as a sync takes: others of its runtime go on meanwhile, or it waits for
-    /// this one thing anyway; and syncs have been quick of late.
-    fn may_wait_for_a_sync(&self) -> bool {
-        let Ok(runtime) = Handle::try_current() else { return false };
-        let others_go_on = runtime.metrics().num_workers() > 1 || tokio::task::try_id().is_none();
-        let quick = self.slow.load(Ordering::Relaxed) == 0;
-        if !quick {
-            self.slow.fetch_sub(1, Ordering::Relaxed);
+/// A frame on its way to the disk.
+struct Frame {
+    token: IoToken,
+    synced: bool,
+    on_its_way: OnItsWay,
+}
+
+impl Frame {
+    fn begin(request: DiskRequest, disk: &dyn DynDisk) -> Self {
+        let DiskRequest { token, lane: _, op } = request;
+        let synced = matches!(op, DiskOp::Write { sync: true, .. });
+        let mut on_its_way = disk.carry_out_dyn(op);
+        if cfg!(planted = "driver_answers_what_it_carries_too_early") {
+            on_its_way = Box::pin(std::future::ready(Ok(Completion::Done)));
         }
-        runtime.runtime_flavor() == RuntimeFlavor::MultiThread && others_go_on && quick
+        Self { token, synced, on_its_way }
+    }
+}
+
+/// A frame in the hands of a client. Whoever drops it before it is through leaves it to the loop.
+#[must_use = "a frame gets nowhere unless somebody carries it"]
+pub(crate) struct Carrying<'a> {
+    shared: &'a Shared,
+    began: Instant,
+    /// `None` once it is through.
+    frame: Option<Frame>,
+}
+
+impl Future for Carrying<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let Some(frame) = &mut self.frame else { return Poll::Ready(()) };
+        let (token, synced) = (frame.token, frame.synced);
+        let result = ready!(frame.on_its_way.as_mut().poll(context));
+        // The disk lets go of the frame first: the log uses its memory again.
+        self.frame = None;
+        if synced {
+            self.shared.measures().syncs.observe(self.shared.mono().since(self.began));
+        }
+        self.shared.carried(token, result);
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Carrying<'_> {
+    fn drop(&mut self) {
+        if let Some(Frame { token, on_its_way, .. }) = self.frame.take()
+            && !cfg!(planted = "driver_drops_what_is_carried")
+        {
+            self.shared.pick_up(token, on_its_way);
+        }
     }
 }
 
 impl Found {
-    fn sort(&mut self, desk: &mut Desk, output: Output, carries: bool) {
+    fn sort(&mut self, desk: &mut Desk, output: Output) {
         match output {
             Output::Published(lsn) => self.published = Some(lsn),
-            Output::Disk(frame) if carries => self.frame = Some(frame),
             output @ Output::Reply { .. } => desk.sort(output, &mut Vec::new(), &mut self.answers),
             output => desk.leave_undone(output),
         }

@@ -1,6 +1,6 @@
 //! What the loop shares with clients: they read, it writes.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockWriteGuard, TryLockError, Weak};
 
 use softadastra_core::error::{Code, Error};
@@ -34,8 +34,6 @@ pub(crate) struct Shared {
     bell: Notify,
     /// Ends with the loop.
     pub(super) published: Weak<watch::Sender<Lsn>>,
-    /// So many syncs more are left to the thread of the disk.
-    pub(super) slow: AtomicU32,
 }
 
 /// So often a client looks again at a desk that is taken, before it leaves its write to the loop: about as long as another
@@ -58,7 +56,6 @@ impl Shared {
             handed_in: AtomicU64::new(0),
             bell: Notify::new(),
             published,
-            slow: AtomicU32::new(0),
         }
     }
 
@@ -115,6 +112,11 @@ impl Shared {
         if let Some(desk) = guard.as_mut() {
             desk.abandon();
         }
+    }
+
+    /// The desk, unless somebody left it in a panic.
+    pub(super) fn desk_if_whole(&self) -> Option<RwLockWriteGuard<'_, Option<Desk>>> {
+        self.desk.write().ok()
     }
 
     /// The desk, if it is free now or in a moment.

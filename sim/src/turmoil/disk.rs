@@ -27,6 +27,10 @@ struct Inner {
     disk: SimDisk,
     salt: u64,
     begun: u64,
+    /// A client carries the write that is under way.
+    carrying: bool,
+    /// What became of writes that clients carried.
+    carried: Vec<&'static str>,
     slow: Duration,
     /// What each lane has taken up and not begun.
     in_hand: [Option<DiskOp>; 2],
@@ -45,8 +49,16 @@ impl Platter {
     /// An empty disk; `salt` decides how long everything takes and what a crash cuts off.
     #[must_use]
     pub fn new(salt: u64) -> Self {
-        let inner =
-            Inner { disk: SimDisk::new(), salt, begun: 0, slow: Duration::ZERO, in_hand: [None, None], history: 0 };
+        let inner = Inner {
+            disk: SimDisk::new(),
+            salt,
+            begun: 0,
+            carrying: false,
+            carried: Vec::new(),
+            slow: Duration::ZERO,
+            in_hand: [None, None],
+            history: 0,
+        };
         Self { inner: Arc::new(Mutex::new(inner)) }
     }
 
@@ -107,6 +119,24 @@ impl Platter {
         self.hold().begun
     }
 
+    /// What became of writes that clients carried since this was last asked.
+    #[must_use]
+    pub fn take_carried(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.hold().carried)
+    }
+
+    fn lets_carry(&self) -> bool {
+        let inner = self.hold();
+        chance::percent(chance::mix(inner.salt, inner.begun, 4), 50)
+    }
+
+    fn is_through(&self, result: &DiskResult) {
+        let mut inner = self.hold();
+        if std::mem::take(&mut inner.carrying) {
+            inner.carried.push(if result.is_ok() { "carried" } else { "carried and failed" });
+        }
+    }
+
     fn take_in_hand(&self, lane: usize, op: &DiskOp) -> Pace {
         let mut inner = self.hold();
         if let Some(place) = inner.in_hand.get_mut(lane) {
@@ -146,6 +176,9 @@ impl Platter {
 
 impl Inner {
     fn cut_off(&mut self) {
+        if std::mem::take(&mut self.carrying) {
+            self.carried.push("carried and cut off by a crash");
+        }
         for (lane, place) in self.in_hand.iter_mut().enumerate() {
             if let Some(op) = place.take() {
                 let bits = chance::mix(self.salt, self.begun, 16 + lane as u64);
@@ -172,6 +205,7 @@ struct Job {
 /// A [`Platter`] in use by a running node.
 #[derive(Debug)]
 pub struct HostDisk {
+    platter: Platter,
     lanes: [mpsc::UnboundedSender<Job>; 2],
     workers: JoinSet<()>,
 }
@@ -187,7 +221,7 @@ impl HostDisk {
             workers.spawn(serve(platter.clone(), lane, jobs));
             sender
         });
-        Self { lanes, workers }
+        Self { platter: platter.clone(), lanes, workers }
     }
 }
 
@@ -204,8 +238,19 @@ impl Disk for HostDisk {
         }
     }
 
+    /// Clients carry every other frame. It takes as long, and is cut off by a crash, as any other operation: others of the
+    /// host go on meanwhile, as they do where a runtime has several threads.
+    fn may_be_carried(&self, _write: &DiskOp) -> bool {
+        self.platter.lets_carry()
+    }
+
+    fn carry_out(&self, write: DiskOp) -> impl Future<Output = DiskResult> + Send + 'static {
+        self.platter.hold().carrying = true;
+        self.submit(Lane::Commit, write)
+    }
+
     async fn finish(self) {
-        let Self { lanes, mut workers } = self;
+        let Self { platter: _, lanes, mut workers } = self;
         drop(lanes);
         while workers.join_next().await.is_some() {}
     }
@@ -224,6 +269,9 @@ async fn serve(platter: Platter, lane: usize, mut jobs: mpsc::UnboundedReceiver<
             result = platter.settle(&op);
         }
         wait(pace.reports).await;
+        if lane == 0 {
+            platter.is_through(&result);
+        }
         // Whoever asked may have stopped waiting.
         drop(done.send(result));
     }

@@ -136,6 +136,7 @@ impl<'a> Stage<'a> {
                 record.mark(format!("disk: {} of {operation:?}", harm.name()));
                 record.note(host.name, format_args!("{operation:?} suffers {harm:?}"));
             }
+            host.platter.take_carried().into_iter().for_each(|fate| record.mark(format!("frame {fate}")));
         }
         self.now += 1;
     }

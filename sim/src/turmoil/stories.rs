@@ -17,6 +17,7 @@ pub const STORIES: &[Story] = &[
     ("full_disk", full_disk),
     ("sick_disk", sick_disk),
     ("restart_loop", restart_loop),
+    ("carried", carried),
     ("late_joiner", late_joiner),
     ("wrong_clocks", wrong_clocks),
 ];
@@ -127,6 +128,30 @@ pub fn restart_loop(seed: u64) -> Script {
         let crash = draw.crash(who, 60);
         script.at(at, crash);
         at += draw.between(30, 350);
+    }
+    script
+}
+
+/// Programs that are alone on their hosts and never rest, so that the disk always has a frame of theirs under way, and often
+/// one that they carry themselves. Whatever strikes a host strikes in the middle of it.
+#[must_use]
+pub fn carried(seed: u64) -> Script {
+    let mut script = Script::mesh("carried", seed, 2);
+    let mut draw = Draw::new(script.story, seed);
+    for host in &mut script.hosts {
+        (host.programs, host.pause) = (draw.between(1, 2) as usize, 3);
+    }
+    script.peace_at = 1500;
+    let mut at = 100;
+    while at < script.peace_at {
+        let who = draw.host(2);
+        let act = match draw.below(4) {
+            0 => Act::Harm(who, draw.fault()),
+            1 => Act::SlowDown(who, draw.below(3) * 20),
+            _ => draw.crash(who, 100),
+        };
+        script.at(at, act);
+        at += draw.between(30, 200);
     }
     script
 }

@@ -45,6 +45,7 @@ pub fn storm(seed: u64) -> Script {
     script.peace_at = 3500;
     script.settings = settings(&mut draw, count);
     let shape = draw.below(4);
+    let mut busy = Draw::new("busy", seed);
     for (index, host) in script.hosts.iter_mut().enumerate() {
         host.dials = match shape {
             // A chain and a star: operations pass through hosts that did not write them.
@@ -55,6 +56,10 @@ pub fn storm(seed: u64) -> Script {
         };
         host.value_len = draw.between(10, 3000) as usize;
         host.pause = draw.between(40, 200);
+        // Now and then a host is busy: whatever strikes it strikes a write.
+        if busy.below(6) == 0 {
+            (host.programs, host.pause) = (1, 5);
+        }
         host.starts_at = draw.below(2) * draw.below(1500);
         host.ahead_ms = draw.below(20_000) as i64 - 10_000;
     }

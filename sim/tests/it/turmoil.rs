@@ -94,6 +94,12 @@ fn a_node_that_is_crashed_again_and_again_loses_nothing() {
 }
 
 #[test]
+fn nothing_acknowledged_is_lost_when_clients_carry_their_frames_themselves() {
+    let wanted = ["frame carried and cut off by a crash", "frame carried and failed", "stop", "write interrupted"];
+    tell_and_reach(stories::carried, 1..9, &wanted);
+}
+
+#[test]
 fn a_late_joiner_gets_everything() {
     tell_and_reach(stories::late_joiner, 1..3, &["crash"]);
 }
@@ -111,6 +117,8 @@ fn random_runs_keep_every_promise_and_reach_what_they_should() {
         "crash",
         "degraded",
         "disk full",
+        "frame carried",
+        "frame carried and failed",
         "link down: idle_timeout",
         "snapshot",
         "torn tail cut",

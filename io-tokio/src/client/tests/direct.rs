@@ -1,5 +1,6 @@
 //! Writes that clients hand in by themselves, and frames that they carry to the disk.
 
+use futures_util::FutureExt;
 use softadastra_core::disk::{DiskErrorKind, DiskOp, Lane};
 use softadastra_core::error::LocalState;
 
@@ -80,6 +81,61 @@ async fn a_disk_that_fails_under_a_client_stops_the_node() {
     client.close().await.unwrap_err();
     let client = open(&dir).await;
     assert_eq!((client.len().unwrap(), value(&client, "doubtful")), (3, None));
+}
+
+#[tokio::test]
+async fn who_stops_waiting_for_a_frame_that_it_carries_takes_nothing_from_anybody() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = Rules::new();
+    let client = open_unsynced(&dir, &rules).await;
+    client.put("first", "1").await.unwrap();
+    rules.judge(|lane, op| match (lane, op) {
+        (Lane::Commit, DiskOp::Write { .. }) => Verdict::Hold,
+        _ => Verdict::Pass,
+    });
+    let before = rules.carried();
+    let carrier = tokio::spawn({
+        let client = client.clone();
+        async move { client.put("carried", "1").await }
+    });
+    rules.held().await;
+    assert_eq!(rules.carried(), before + 1);
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move { client.put("waiting", "1").await }
+    });
+    carrier.abort();
+    assert!(carrier.await.unwrap_err().is_cancelled());
+    assert_eq!((value(&client, "carried"), waiting.is_finished()), (None, false));
+    rules.release();
+    let written = waiting.await.unwrap().unwrap();
+    assert_eq!(client.get("carried").unwrap().unwrap().version, 1);
+    assert_eq!((client.status().unwrap().waiting, client.last_lsn().unwrap()), (0, written.lsn));
+    client.close().await.unwrap();
+    let client = open(&dir).await;
+    assert!(client.recovery_report().clean);
+    assert_eq!((client.len().unwrap(), value(&client, "carried").as_deref()), (3, Some("1")));
+}
+
+#[tokio::test]
+async fn a_node_is_closed_when_a_frame_that_was_dropped_is_through() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = Rules::new();
+    let client = open_unsynced(&dir, &rules).await;
+    client.put("first", "1").await.unwrap();
+    let before = rules.carried();
+    rules.judge(|lane, op| match (lane, op) {
+        (Lane::Commit, DiskOp::Write { .. }) => Verdict::Hold,
+        _ => Verdict::Pass,
+    });
+    assert!(client.put("carried", "1").now_or_never().is_none());
+    assert_eq!(rules.carried(), before + 1);
+    let closing = tokio::spawn(async move { client.close().await });
+    rules.held().await;
+    assert!(!closing.is_finished());
+    rules.release();
+    closing.await.unwrap().unwrap();
+    assert_eq!(value(&open(&dir).await, "carried").as_deref(), Some("1"));
 }
 
 #[tokio::test]
