@@ -310,6 +310,7 @@ impl Engine {
             self.floor_rose(out);
             self.refresh_direct(now, out);
         }
+        self.settle_owed(out);
         claims_more
     }
 
@@ -366,6 +367,7 @@ impl Engine {
                 self.wake(peer, out);
             }
         }
+        self.settle_owed(out);
         self.check_turn(now, out);
         self.refresh_direct(now, out);
         self.take_held(now, store, out);

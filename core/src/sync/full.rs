@@ -18,6 +18,7 @@ use bytes::Bytes;
 
 use super::engine::Engine;
 use super::message::Message;
+use super::record::SyncRecord;
 use super::session::{FullIn, FullOut, SLOWEST_LINE, Session};
 use super::{CloseReason, Effect, PeerId};
 use crate::context::VersionVector;
@@ -239,6 +240,10 @@ impl Engine {
             // exchange began was merged with those tombstones where it comes from.
             let in_doubt = entry.stamp() <= them.floor_stamp
                 && (entry.dot().replica == me || entry.changed() <= session.full_from);
+            // A tombstone that has merged what the peer lacks is no news there but for that.
+            if entry.is_tombstone() && !them.vector.covers_all(&entry.known()) {
+                continue;
+            }
             if them.vector.covers(entry.dot()) && !planted!("full_exchange_resurrects") {
                 covered!("full_exchange_drops");
                 compared.drops.push((entry.dot(), key));
@@ -254,14 +259,51 @@ impl Engine {
         Ok(Some(compared))
     }
 
-    /// From here on less is shown than the vector says, until a cut claims the deletions behind the peer's floor as well: they
-    /// are met, and not claimed. Says whether they fit in.
-    pub(super) fn owe_floor(&mut self, peer: PeerId) -> bool {
-        let fits = self.floor_fits(peer);
-        if fits && let Some(them) = self.sessions.get(&peer).and_then(|session| session.them.as_ref()) {
-            self.state.met.join(&them.floor);
+    /// What the peer has forgotten as deleted is dropped here. If the deletions are claimed already, they are forgotten here
+    /// too, from the same frame on, or somebody who still holds what was dropped would be told to claim them. If not, less is
+    /// shown than the vector says, and the floor is *owed* until they are claimed. `None` if they do not fit in.
+    pub(super) fn owe_floor(&mut self, peer: PeerId) -> Option<SyncRecord> {
+        if !self.floor_fits(peer) {
+            return None;
         }
-        fits
+        let them = self.sessions.get(&peer)?.them.as_ref()?;
+        let (dots, stamp) = (them.floor.clone(), them.floor_stamp);
+        let is_claimed = self.claims.covers_all(&dots);
+        let record = if is_claimed { SyncRecord::Floor { dots, stamp } } else { SyncRecord::Owed { dots, stamp } };
+        self.state.apply(&record);
+        Some(record)
+    }
+
+    /// Whether a peer may be told to claim what is claimed here: not if it may hold what a full exchange has dropped.
+    pub(super) fn may_cut(&self, session: &Session) -> bool {
+        self.state.owed.is_empty() || session.vector.covers_all(&self.state.owed)
+    }
+
+    /// A floor that is owed becomes the own one when the deletions are claimed, or when nobody is left who could claim them.
+    pub(super) fn settle_owed(&mut self, out: &mut dyn Sink<Effect>) {
+        if self.state.owed.is_empty() {
+            return;
+        }
+        let closed = self.closed();
+        if self.state.owed.iter().all(|dot| self.claims.covers(dot) || closed.covers(dot)) {
+            covered!("owed_floor_settled");
+            let record = SyncRecord::Floor { dots: self.state.owed.clone(), stamp: self.state.floor_stamp };
+            self.persist(record, out);
+            self.floor_rose(out);
+        }
+    }
+
+    /// Keys were dropped that others may have been named: whoever has not seen their deletion greets anew.
+    pub(super) fn part_from_those_below(&mut self, exchange: PeerId, out: &mut dyn Sink<Effect>) {
+        let floor = &self.state.floor;
+        let below = |(peer, session): (&PeerId, &Session)| {
+            (*peer != exchange && session.is_open() && !session.vector.covers_all(floor)).then_some(*peer)
+        };
+        let below: Vec<PeerId> = self.sessions.iter().filter_map(below).collect();
+        for peer in below {
+            covered!("dropped_what_another_may_hold");
+            self.close(peer, CloseReason::FloorRose, out);
+        }
     }
 
     /// Whether a peer whose floor says this may make that the floor here.

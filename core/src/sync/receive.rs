@@ -179,8 +179,17 @@ impl Engine {
         {
             return self.close(peer, CloseReason::TooManyReplicas, out);
         }
-        if !drops.is_empty() && !self.owe_floor(peer) {
-            return self.close(peer, CloseReason::TooManyReplicas, out);
+        let mut records = Vec::new();
+        if !drops.is_empty() {
+            match self.owe_floor(peer) {
+                Some(record) => {
+                    if matches!(record, SyncRecord::Floor { .. }) {
+                        self.part_from_those_below(peer, out);
+                    }
+                    records.push(record);
+                }
+                None => return self.close(peer, CloseReason::TooManyReplicas, out),
+            }
         }
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         let Some(them) = session.them.as_ref() else { return };
@@ -193,7 +202,6 @@ impl Engine {
         let raises = !self.claims.covers_all(&sorted.cut);
         let ends_naming = is_full && matches!(session.full_in, Some(FullIn::Closing { .. }));
         let ends_full = session.ends_full(is_full, &sorted.cut);
-        let mut records = Vec::new();
         if !is_full && through > session.taken_lsn {
             let at = Checkpoint { log: them.log, boot: them.boot, lsn: through };
             records.push(SyncRecord::Checkpoint { replica, at });

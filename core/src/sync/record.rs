@@ -14,6 +14,7 @@
 //!  10 boot          u64 | LSN varint
 //!  11 pruned        seq varint
 //!  12 renamed       from 16 | above seq varint | to 16 | wall u64
+//!  13 owed          vector | stamp u64
 //! pairs = count u8, then per pair: seq varint | chain u64
 //! ```
 //!
@@ -91,6 +92,13 @@ pub enum SyncRecord {
         /// The greatest stamp collected.
         stamp: Stamp,
     },
+    /// The same, and the deletions are not yet claimed here.
+    Owed {
+        /// The greatest dots collected.
+        dots: VersionVector,
+        /// The greatest stamp collected.
+        stamp: Stamp,
+    },
     /// A full exchange found this version of a key deleted.
     Dropped {
         /// The version.
@@ -150,6 +158,11 @@ impl SyncRecord {
                 out.push(6);
                 stable.encode(out);
                 out.extend_from_slice(&before.0.to_le_bytes());
+                dots.encode(out);
+                out.extend_from_slice(&stamp.0.to_le_bytes());
+            }
+            Self::Owed { dots, stamp } => {
+                out.push(13);
                 dots.encode(out);
                 out.extend_from_slice(&stamp.0.to_le_bytes());
             }
@@ -231,6 +244,10 @@ impl SyncRecord {
                 at: take_wall(reader)?,
             }),
             11 => Self::Pruned(reader.varint("pruned seq")?),
+            13 => Self::Owed {
+                dots: VersionVector::decode(reader, "owed vector")?,
+                stamp: Stamp(reader.u64("owed stamp")?),
+            },
             _ => return Err(DecodeError { field: "sync record kind", fault: Fault::FromTheFuture }),
         };
         reader.finish("sync record")?;

@@ -176,6 +176,7 @@ impl Engine {
 
     fn write_feed(&mut self, peer: Peer, room: usize, store: &Store, out: &mut Vec<u8>) -> bool {
         let (me, durable) = (self.me.replica, self.durable);
+        let may_cut = self.sessions.get(&peer).is_some_and(|session| self.may_cut(session));
         let Some(session) = self.sessions.get_mut(&peer) else { return false };
         let may_put_off = session.full_out.is_none();
         settle(session, me, store);
@@ -226,10 +227,10 @@ impl Engine {
         let mut due = parts > 0 || !at_end || through.0 >= session.told.0 + STEP as u64;
         if at_end || planted!("cut_before_the_end") {
             session.sent_seq = session.sent_seq.max(self.own_seq);
-            let cut = cut(&self.claims, session, me, store, durable);
+            let cut = if may_cut { cut(&self.claims, session, me, store, durable) } else { VersionVector::EMPTY };
             let closes_full = matches!(session.full_out, Some(FullOut::Closing));
             let complete = store.last_changed() <= durable && session.settled == session.scout;
-            if closes_full && complete {
+            if closes_full && complete && may_cut {
                 Part::Cut(self.claims.clone()).encode(&mut session.origins_out, out);
                 session.cut.join(&self.claims);
                 session.full_out = None;

@@ -3,9 +3,9 @@
 //! Layout in a snapshot head, each part as in [`SyncRecord`]:
 //!
 //! ```text
-//! version u8 (1) | own vector | greatest dots met | count, then per checkpoint: replica 16, checkpoint |
+//! version u8 (1, or 2 if a floor is owed) | own vector | greatest dots met | count, then per checkpoint: replica 16, checkpoint |
 //! count, then per run: boot u64, LSN varint | members | acknowledged seq | pruned seq | floor vector, stamp |
-//! count, then per replica: id 16, pairs | own ladder | conflicts
+//! count, then per replica: id 16, pairs | own ladder | conflicts | in version 2: owed floor vector
 //! ```
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -28,6 +28,8 @@ use crate::op::{Chain, Operation};
 use crate::store::Store;
 
 const VERSION: u8 = 1;
+/// With a floor that is owed: only while a full exchange is not over.
+const OWING: u8 = 2;
 
 /// The most runs remembered. A peer that was last here before them walks the feed from its beginning.
 const MAX_BOOTS: usize = 1024;
@@ -56,6 +58,8 @@ pub struct State {
     pub(super) pruned: Seq,
     pub(super) floor: VersionVector,
     pub(super) floor_stamp: Stamp,
+    /// Floors of peers that have dropped something here, and whose deletions are not claimed yet.
+    pub(super) owed: VersionVector,
     pub(super) pairs: BTreeMap<ReplicaId, Pairs>,
     pub(super) ladder: Ladder,
     pub(super) conflicts: Conflicts,
@@ -112,6 +116,7 @@ impl State {
             | SyncRecord::Acknowledged(_)
             | SyncRecord::Pruned(_)
             | SyncRecord::Floor { .. }
+            | SyncRecord::Owed { .. }
             | SyncRecord::Pairs { .. }
             | SyncRecord::Renamed(_)
             | SyncRecord::Boot { .. } => self.apply(record),
@@ -151,6 +156,16 @@ impl State {
             SyncRecord::Collected { dots, stamp, .. } | SyncRecord::Floor { dots, stamp } => {
                 self.floor.join(dots);
                 self.floor_stamp = self.floor_stamp.max(*stamp);
+                if self.floor.covers_all(&self.owed) {
+                    self.owed = VersionVector::EMPTY;
+                }
+            }
+            SyncRecord::Owed { dots, stamp } => {
+                if !self.floor.covers_all(dots) {
+                    self.owed.join(dots);
+                }
+                self.floor_stamp = self.floor_stamp.max(*stamp);
+                self.met.join(dots);
             }
             // The first is the store's, the second a matter of the whole node.
             SyncRecord::Dropped { .. } | SyncRecord::Renamed(_) => {}
@@ -240,7 +255,7 @@ impl State {
 
     /// Appends the layout of this module's documentation.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(VERSION);
+        out.push(if self.owed.is_empty() { VERSION } else { OWING });
         self.vector.encode(out);
         self.met.encode(out);
         put_varint(out, self.checkpoints.len() as u64);
@@ -265,6 +280,9 @@ impl State {
         }
         self.ladder.encode(out);
         self.conflicts.encode(out);
+        if !self.owed.is_empty() {
+            self.owed.encode(out);
+        }
     }
 
     /// The same, with bytes of its own.
@@ -279,7 +297,8 @@ impl State {
     /// [`DecodeError`] when the bytes are not a well-formed state of a version this software knows.
     pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
         let reader = &mut Reader::new(bytes);
-        if reader.u8("sync state version")? != VERSION {
+        let version = reader.u8("sync state version")?;
+        if !matches!(version, VERSION | OWING) {
             return Err(DecodeError { field: "sync state version", fault: Fault::FromTheFuture });
         }
         let vector = VersionVector::decode(reader, "own vector")?;
@@ -305,6 +324,10 @@ impl State {
         }
         let ladder = Ladder::decode(reader)?;
         let conflicts = Conflicts::decode(reader)?;
+        let owed = match version {
+            OWING => VersionVector::decode(reader, "owed floor")?,
+            _ => VersionVector::EMPTY,
+        };
         reader.finish("sync state")?;
         Ok(Self {
             vector,
@@ -316,6 +339,7 @@ impl State {
             pruned,
             floor,
             floor_stamp,
+            owed,
             pairs,
             ladder,
             conflicts,

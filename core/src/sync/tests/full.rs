@@ -11,7 +11,7 @@ use crate::context::VersionVector;
 use crate::ids::{Dot, Lsn, ReplicaId};
 use crate::op::{Body, Marks, Operation};
 use crate::sync::message::{Message, Part};
-use crate::sync::{CloseReason, Settings};
+use crate::sync::{CloseReason, Settings, State};
 use crate::time::WallTime;
 
 /// Strangers answer no pings: the first replica asks for none.
@@ -260,4 +260,77 @@ fn an_older_deletion_that_was_merged_stays_in_a_new_one() {
     let tombstone = world.replicas[0].store.entry(b"x").expect("a new tombstone");
     assert!(tombstone.is_tombstone() && tombstone.known().covers(dot(0xdd, 1)));
     assert_eq!(tombstone.dot().seq, 1, "an own one");
+}
+
+/// Of what [`entry`] writes.
+fn later_deletion(dot: Dot, key: &str, known: &[Dot]) -> Part {
+    let Part::Entry { op, .. } = deletion(dot, key) else { unreachable!("a deletion") };
+    Part::Entry { op: Operation { stamp: Stamp::from_wall(WallTime(START + 1)), ..op }, known: vector(known) }
+}
+
+/// A replica that holds the key "x" of a peer, is linked with that, and meets another that has deleted "x" and forgotten it.
+fn meets_one_that_has_forgotten(seed: u64) -> (World, Stranger, Stranger) {
+    let mut world = world(1, seed);
+    let gone = dot(0xcc, 1);
+    let mut holder = Stranger::new(0xee);
+    holder.hello.vector = vector(&[gone]);
+    holder.greet(&mut world, 0);
+    holder.batch(&mut world, 0, vec![entry(gone, "x"), Part::End, Part::Cut(vector(&[gone]))]);
+    assert_eq!(world.replicas[0].get("x").as_deref(), Some("v"));
+    let mut forgetful = from_above(0xaa);
+    for dots in [&mut forgetful.hello.floor, &mut forgetful.hello.vector] {
+        dots.include(gone);
+    }
+    forgetful.greet(&mut world, 0);
+    (world, holder, forgetful)
+}
+
+/// The deletion comes from somebody else, and is claimed; then the full exchange drops the tombstone. With a cut alone the
+/// holder would claim the deletion and keep the key for ever.
+#[test]
+fn whoever_holds_what_was_dropped_is_not_told_to_claim_its_deletion() {
+    let (mut world, holder, mut forgetful) = meets_one_that_has_forgotten(7);
+    let (gone, deleted) = (dot(0xcc, 1), dot(0xaa, 1));
+    let mut other = Stranger::new(0xbb);
+    other.hello.vector = vector(&[gone, deleted]);
+    other.greet(&mut world, 0);
+    let tombstone = later_deletion(deleted, "x", &[gone]);
+    other.batch(&mut world, 0, vec![tombstone, Part::End, Part::Cut(vector(&[deleted]))]);
+    assert!(world.replicas[0].engine.vector().covers(deleted) && holder.is_heard(&world, 0));
+    forgetful.name(&mut world, 0, &[], None);
+    assert!(world.replicas[0].store.entry(b"x").is_none(), "the tombstone is dropped");
+    assert!(!holder.is_heard(&world, 0), "it must greet anew, and compare what it holds");
+    assert!(other.is_heard(&world, 0) && forgetful.is_heard(&world, 0), "these have seen the deletion");
+}
+
+#[test]
+fn what_was_dropped_is_owed_after_a_crash_too() {
+    let (mut world, _, mut forgetful) = meets_one_that_has_forgotten(8);
+    forgetful.name(&mut world, 0, &[], None);
+    assert_eq!(world.replicas[0].get("x"), None);
+    for crashed in [false, true] {
+        if crashed {
+            world.crash(0);
+        }
+        let replica = &world.replicas[0];
+        assert!(!replica.engine.is_exact(&replica.store), "it shows less than it claims");
+        assert!(replica.engine.state.owed.covers(dot(0xaa, 1)), "and may not have it claimed by whoever holds that");
+        let mut bytes = vec![];
+        replica.engine.state.encode(&mut bytes);
+        assert_eq!(State::decode(&bytes.into()).as_ref(), Ok(&replica.engine.state));
+    }
+}
+
+/// It holds what the other has deleted, merged with something that the other has never heard of.
+#[test]
+fn a_tombstone_that_has_merged_news_is_not_dropped() {
+    let (mut world, _, mut forgetful) = meets_one_that_has_forgotten(9);
+    let (gone, deleted, news) = (dot(0xcc, 1), dot(0xaa, 1), dot(0xdd, 1));
+    let mut other = Stranger::new(0xbb);
+    other.hello.vector = vector(&[gone, deleted]);
+    other.greet(&mut world, 0);
+    other.batch(&mut world, 0, vec![later_deletion(deleted, "x", &[gone, news])]);
+    forgetful.name(&mut world, 0, &[], None);
+    let tombstone = world.replicas[0].store.entry(b"x").expect("the tombstone stays");
+    assert!(tombstone.is_tombstone() && tombstone.known().covers(news));
 }
