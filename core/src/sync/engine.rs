@@ -12,7 +12,7 @@ use super::conflicts::Noted;
 use super::ending::refusal;
 use super::full::Turns;
 use super::intake::Named;
-use super::members::lease_start;
+use super::lease::Leases;
 use super::outbox::Outbox;
 use super::record::SyncRecord;
 use super::session::{FullIn, Phase, Session};
@@ -32,10 +32,6 @@ use crate::time::{Instant, Now, WallTime};
 /// hold is heard again with their next hello, so a crash costs no delivery.
 pub(super) const ACKNOWLEDGED_EVERY: Duration = Duration::from_secs(1);
 
-/// For how long after a start replicas that were not heard within their lease still count: perhaps it was this node
-/// that was away.
-const LEASE_GRACE: Duration = Duration::from_secs(24 * 3600);
-
 /// Sync of one replica with all its peers. See the module's documentation.
 #[derive(Debug)]
 pub struct Engine {
@@ -53,7 +49,7 @@ pub struct Engine {
     pub(super) applies: VecDeque<Applying>,
     pub(super) outbox: Outbox,
     pub(super) dice: Dice,
-    started: WallTime,
+    pub(super) leases: Leases,
     next_token: u64,
     pub(super) next_number: u64,
     /// Counts changes of what is known of members; sessions remember how far they have told.
@@ -140,7 +136,7 @@ impl Engine {
             applies: VecDeque::new(),
             outbox: Outbox::default(),
             dice,
-            started: now.wall,
+            leases: Leases::new(now),
             next_token: 0,
             next_number: 0,
             revision: 0,
@@ -445,11 +441,8 @@ impl Engine {
         if store.tombstones() == 0 || store.staged_len() > 0 || self.turns.is_taken() {
             return None;
         }
-        let since = lease_start(now.wall, self.settings.member_lease);
-        let graced = lease_start(now.wall, LEASE_GRACE) < self.started;
-        let since = if graced { WallTime(0) } else { since };
-        let since = if planted!("collected_though_a_member_lacks_it") { WallTime(u64::MAX) } else { since };
-        let stable = self.state.members.stable(self.me.replica, &self.claims, since);
+        let holds = |replica, member: &_| self.leases.holds(now, &self.settings, replica, member);
+        let stable = self.state.members.stable(self.me.replica, &self.claims, holds);
         // A tombstone from the future would lift every later write above itself.
         collect::plan(store, &stable, Stamp::from_wall(now.wall))
     }

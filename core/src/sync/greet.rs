@@ -105,6 +105,7 @@ impl Engine {
             session.phase = Phase::Resuming;
         }
         self.outbox.requeue();
+        self.leases.note(now, replica);
         self.report(now, replica, &report, out);
         self.wake(peer, out);
     }

@@ -5,7 +5,6 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use super::record::{take_node_id, take_wall};
 use crate::codec::{DecodeError, Fault, Reader, put_blob, put_varint};
@@ -142,13 +141,17 @@ impl Members {
         required.checked_sub(1).and_then(|index| held.get(index)).copied().unwrap_or(0)
     }
 
-    /// What every member holds, this replica with `own_vector` included. Members that nobody heard since `since` do not
-    /// hold it back.
-    pub(super) fn stable(&self, own: ReplicaId, own_vector: &VersionVector, since: WallTime) -> VersionVector {
+    /// What every member holds, this replica with `own_vector` included, as far as it holds back what others have seen.
+    pub(super) fn stable(
+        &self,
+        own: ReplicaId,
+        own_vector: &VersionVector,
+        holds: impl Fn(ReplicaId, &Member) -> bool,
+    ) -> VersionVector {
         let counted = self
             .0
             .iter()
-            .filter(|(replica, member)| **replica != own && !member.is_forgotten() && member.heard >= since)
+            .filter(|(replica, member)| **replica != own && !member.is_forgotten() && holds(**replica, member))
             .map(|(_, member)| &member.vector);
         counted.fold(own_vector.clone(), |stable, vector| stable.meet(vector))
     }
@@ -173,9 +176,4 @@ impl Members {
         }
         Ok(members)
     }
-}
-
-/// The wall time `lease` before `now`.
-pub(super) fn lease_start(now: WallTime, lease: Duration) -> WallTime {
-    WallTime(now.0.saturating_sub(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX)))
 }

@@ -32,6 +32,7 @@ mod full;
 pub mod fuzz;
 mod greet;
 mod intake;
+mod lease;
 mod members;
 pub mod message;
 mod outbox;
@@ -104,6 +105,16 @@ pub enum ClockPolicy {
     Refuse,
 }
 
+/// What tells that a member was not heard for its lease.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LeaseClock {
+    /// The wall clock, and the time that this node was up: leaps age nobody.
+    #[default]
+    Steady,
+    /// The wall clock alone. For simulators, which have members taken for gone by letting it leap.
+    Wall,
+}
+
 /// Settings of sync. The defaults suit a fleet of some dozen nodes on links of any quality.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -136,6 +147,8 @@ pub struct Settings {
     pub full_timeout: Duration,
     /// A replica that nobody heard for so long no longer holds back the collection of tombstones. Default 30 days.
     pub member_lease: Duration,
+    /// What tells that. Default [`LeaseClock::Steady`].
+    pub lease_clock: LeaseClock,
     /// How often tombstones are collected. Default 10 minutes.
     pub collect_every: Duration,
     /// A peer whose clock is off by more is said to be skewed. Default 5 minutes.
@@ -163,6 +176,7 @@ impl Default for Settings {
             stall_after: Duration::from_secs(5),
             full_timeout: Duration::from_secs(30),
             member_lease: Duration::from_secs(30 * 24 * 3600),
+            lease_clock: LeaseClock::Steady,
             collect_every: Duration::from_secs(600),
             max_clock_skew: Duration::from_secs(300),
             clock_policy: ClockPolicy::Warn,

@@ -77,8 +77,13 @@ impl Engine {
         if replica == self.me.replica {
             return;
         }
-        let is_new = self.state.members.get(replica).is_none();
-        if !self.state.members.join(replica, report) {
+        let known = self.state.members.get(replica).map(|member| member.heard);
+        let is_new = known.is_none();
+        let is_news = self.state.members.join(replica, report);
+        if is_news || known < Some(report.heard) {
+            self.leases.note(now, replica);
+        }
+        if !is_news {
             return;
         }
         self.member_changed(replica);

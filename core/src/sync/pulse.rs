@@ -54,6 +54,9 @@ impl Engine {
         session.acked_lsn = session.acked_lsn.max(pulse.feed);
         session.note_waits(now.mono, pulse.waits);
         let replica = session.replica();
+        if let Some(replica) = replica {
+            self.leases.note(now, replica);
+        }
         let (exact, vector) = self.comparable(self.sessions.get(&peer), store);
         let comparable = pulse.exact && exact && pulse.vector == vector;
         if comparable && pulse.digest != store.live_digest().0 {

@@ -172,6 +172,7 @@ impl Exchange {
             ping_every: Duration::from_millis(self.ping_ms),
             collect_every: Duration::from_millis(self.collect_ms),
             member_lease: Duration::from_secs(3600 * self.lease_hours),
+            lease_clock: sync::LeaseClock::Wall,
             conflict_policy: match self.policy {
                 Policy::Last => sync::Policy::LastWriteWins,
                 Policy::Local => sync::Policy::KeepLocal,

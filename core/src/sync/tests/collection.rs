@@ -241,6 +241,54 @@ fn a_member_that_has_nothing_to_say_is_heard() {
     }
 }
 
+/// One of three has deleted a key, and another has not heard of it.
+fn one_lacks_a_deletion() -> World {
+    let mut world = World::new(3, 8, &settings());
+    world.put(0, "k", "v");
+    world.connect_all();
+    world.settle();
+    world.cut_all(2);
+    world.delete(0, "k");
+    world.settle();
+    world
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+#[test]
+fn a_leap_of_the_wall_clock_ages_nobody() {
+    let mut world = one_lacks_a_deletion();
+    for leap in [60, -60] {
+        world.replicas[0].skew_ms = leap * 24 * 3_600_000;
+        for _ in 0..3 {
+            world.advance(DAY);
+            world.settle();
+        }
+        assert_eq!(world.replicas[0].store.tombstones(), 1, "{leap} days");
+    }
+    world.replicas[0].skew_ms = 0;
+    world.advance(DAY * 30);
+    world.settle();
+    assert_eq!(world.replicas[0].store.tombstones(), 0, "its lease has run out");
+}
+
+/// The clock is wrong when the node starts. If it is set right, the member still counts.
+#[test]
+fn a_leap_between_two_starts_ages_nobody_once_it_is_mended() {
+    for mended in [false, true] {
+        let mut world = one_lacks_a_deletion();
+        world.replicas[0].skew_ms = 60 * 24 * 3_600_000;
+        world.crash(0);
+        world.advance(DAY - DAY / 24);
+        world.settle();
+        assert_eq!(world.replicas[0].store.tombstones(), 1, "nobody had a day to be heard");
+        world.replicas[0].skew_ms = if mended { 0 } else { world.replicas[0].skew_ms };
+        world.advance(DAY / 8);
+        world.settle();
+        assert_eq!(world.replicas[0].store.tombstones() == 1, mended);
+    }
+}
+
 /// C and E hold the same until C learns from A what is deleted. Until A's cut C claims no more than E, and shows less.
 #[test]
 fn what_a_full_exchange_drops_is_no_divergence_before_its_cut() {
