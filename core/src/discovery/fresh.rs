@@ -197,6 +197,57 @@ mod tests {
         assert_eq!(difference(WallTime(u64::MAX), WallTime(0)), i64::MAX);
     }
 
+    #[test]
+    fn whoever_does_not_answer_is_asked_again_after_a_while_and_is_overdue_since_the_first_time() {
+        let at = |seconds: u64| Instant(seconds * 1_000_000);
+        let mut asked = Asked::default();
+        let key = NodeKey([1; 32]);
+        assert!(asked.may_ask(at(0), &key) && !asked.is_overdue(at(100), &key), "nobody asked it");
+        asked.insert(at(0), key);
+        assert!(!asked.may_ask(at(9), &key) && asked.may_ask(at(10), &key));
+        assert!(!asked.is_overdue(at(9), &key) && asked.is_overdue(at(10), &key));
+        asked.insert(at(12), key);
+        assert!(!asked.may_ask(at(21), &key) && asked.may_ask(at(22), &key));
+        assert!(asked.is_overdue(at(13), &key));
+        asked.remove(&key);
+        assert!(asked.may_ask(at(13), &key) && !asked.is_overdue(at(100), &key), "it has answered");
+    }
+
+    #[test]
+    fn of_too_many_who_were_asked_the_one_asked_longest_ago_is_forgotten() {
+        let key = |number: usize| NodeKey([number as u8; 32]);
+        let mut asked = Asked::default();
+        for number in 0..MAX_ASKED {
+            asked.insert(Instant(number as u64), key(number));
+        }
+        asked.insert(Instant(1000), key(0));
+        assert_eq!(asked.len(), MAX_ASKED, "it was among them");
+        asked.insert(Instant(1001), NodeKey(core::array::from_fn(|at| at as u8)));
+        assert_eq!(asked.len(), MAX_ASKED);
+        assert!(asked.may_ask(Instant(1001), &key(1)) && !asked.may_ask(Instant(1001), &key(0)));
+        assert!(!asked.may_ask(Instant(1001), &key(2)));
+    }
+
+    #[test]
+    fn a_count_far_ahead_leaves_nothing_of_the_window_but_what_it_still_spans() {
+        for step in [1, 127, 128, 129, 1 << 40] {
+            let mut window = Window::starting_with(1000);
+            window.insert(1000 + step);
+            assert!(window.holds(1000) && window.holds(1000 + step), "{step} ahead");
+            let between = (1000 + step.saturating_sub(127).max(1)..1000 + step).find(|count| window.holds(*count));
+            assert_eq!(between, None, "{step} ahead");
+        }
+    }
+
+    #[test]
+    fn the_latest_time_that_a_peer_said_stays_the_latest() {
+        let now = Now { mono: Instant(0), wall: WallTime(0) };
+        let mut clock = PeerClock::learnt(now, WallTime(500));
+        clock.hear(WallTime(900));
+        clock.hear(WallTime(700));
+        assert_eq!(clock.latest(), WallTime(900));
+    }
+
     proptest! {
         #[test]
         fn the_window_remembers_what_a_set_remembers(steps in proptest::collection::vec((0_u64..400, any::<bool>()), 1..200)) {

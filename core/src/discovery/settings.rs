@@ -115,4 +115,62 @@ mod tests {
             assert!(error.what().contains(name), "{error}");
         }
     }
+
+    #[test]
+    fn the_ends_of_every_range_are_taken_and_what_lies_beyond_is_not() {
+        let (milli, second, year) = (Duration::from_millis(1), Duration::from_secs(1), Duration::from_secs(31_536_000));
+        let with = |set: &dyn Fn(&mut Settings)| {
+            let mut settings = Settings::default();
+            set(&mut settings);
+            settings.validate().is_ok()
+        };
+        let wide = |settings: &mut Settings| {
+            (settings.stale_after, settings.expire_after, settings.prune_after) = (year, year, year);
+        };
+        for (length, good) in [(second, true), (second - milli, false), (3600 * second, true), (3601 * second, false)] {
+            assert_eq!(
+                with(&|s| {
+                    wide(s);
+                    (s.first_interval, s.interval) = (100 * milli, length)
+                }),
+                good,
+                "{length:?}"
+            );
+            assert_eq!(with(&|s| s.freshness = length), good, "{length:?}");
+        }
+        for (length, good) in [(99 * milli, false), (100 * milli, true), (30 * second, true)] {
+            assert_eq!(with(&|s| s.first_interval = length), good, "{length:?}");
+        }
+        for (length, good) in [(year, true), (year + milli, false)] {
+            assert_eq!(with(&|s| s.prune_after = length), good);
+            assert_eq!(
+                with(&|s| {
+                    wide(s);
+                    s.expire_after = length
+                }),
+                good
+            );
+            assert_eq!(
+                with(&|s| {
+                    wide(s);
+                    s.stale_after = length
+                }),
+                good
+            );
+        }
+        for (count, good) in [(0, false), (1, true), (65_536, true), (65_537, false)] {
+            assert_eq!(with(&|s| s.max_nodes = count), good, "{count}");
+        }
+        for (count, replies, checks) in [
+            (0, false, false),
+            (1, true, true),
+            (10_000, true, true),
+            (10_001, false, true),
+            (100_000, false, true),
+            (100_001, false, false),
+        ] {
+            assert_eq!(with(&|s| s.replies_per_second = count), replies, "{count}");
+            assert_eq!(with(&|s| s.checks_per_second = count), checks, "{count}");
+        }
+    }
 }

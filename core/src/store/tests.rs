@@ -1,4 +1,5 @@
 mod accounts;
+mod blocks;
 mod collection;
 mod convergence;
 mod model;

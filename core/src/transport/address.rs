@@ -82,12 +82,17 @@ impl core::error::Error for InvalidAddress {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::ToString;
 
     #[test]
     fn addresses_are_parsed_strictly() {
         for good in ["10.0.0.7:4444", "till-3.local:1", "[::1]:65535", "[fe80::1%eth0]:9", "a_b:80"] {
-            assert_eq!(good.parse::<Address>().unwrap().as_str(), good);
+            let address = good.parse::<Address>().unwrap();
+            assert_eq!((address.as_str(), &*address.to_string()), (good, good));
         }
+        assert!(InvalidAddress.to_string().contains("HOST:PORT"));
+        let longest = "x".repeat(Address::MAX_LEN - 2) + ":1";
+        assert!(longest.parse::<Address>().is_ok() && ("x".to_string() + &longest).parse::<Address>().is_err());
         let long = "x".repeat(Address::MAX_LEN) + ":1";
         for bad in
             ["", ":1", "host", "host:", "host:0", "host:65536", "host:+1", "::1:80", "[::1]", "[x]:1", "a b:1", &long]

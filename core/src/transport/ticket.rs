@@ -231,6 +231,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_with_a_ticket_is_said() {
+        let of_length =
+            |len: usize| (PREFIX.to_string() + &"a".repeat(len - PREFIX.len())).parse::<Ticket>().unwrap_err();
+        assert_eq!(of_length(Ticket::MAX_LEN), InvalidTicket::Mistyped);
+        assert_eq!(of_length(Ticket::MAX_LEN + 1), InvalidTicket::TooLong);
+        let content = DecodeError { field: "ticket version", fault: Fault::FromTheFuture };
+        for (error, says) in [
+            (InvalidTicket::NotATicket, "begins with sadticket"),
+            (InvalidTicket::Mistyped, "copy it again"),
+            (InvalidTicket::TooLong, "at most 8192 characters"),
+            (InvalidTicket::Content(content), &format!("cannot be read: {content}")),
+        ] {
+            assert!(format!("{error}").contains(says), "{error}");
+        }
+    }
+
+    #[test]
     fn a_newer_ticket_is_named_as_such() {
         let mut payload = vec![2];
         payload.extend(checksum(&payload));

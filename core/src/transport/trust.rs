@@ -253,6 +253,37 @@ mod tests {
     }
 
     #[test]
+    fn names_are_stable_and_every_refusal_says_what_is_wrong() {
+        let modes = [TrustMode::Network, TrustMode::Pinned, TrustMode::Open].map(TrustMode::as_str);
+        assert_eq!(modes, ["network", "pinned", "open"]);
+        for (distrust, name, says) in [
+            (Distrust::Unlisted, "untrusted_key", "not in the list"),
+            (Distrust::KeyChanged { pinned: A }, "peer_key_changed", &*format!("belongs to the key {A}")),
+            (Distrust::PinsFull, "pins_full", "16384 names"),
+            (Distrust::Forgotten, "forgotten", "forgotten by hand"),
+        ] {
+            assert_eq!(distrust.as_str(), name);
+            assert!(format!("{distrust}").contains(says), "{distrust}");
+        }
+    }
+
+    #[test]
+    fn of_a_key_that_is_both_listed_and_forgotten_nothing_is_left_in_the_list() {
+        let trust = Trust::new(TrustMode::Network, [A, B], []).without([B]);
+        assert!(trust.listed().eq([&A]));
+    }
+
+    #[test]
+    fn forgetting_says_whether_there_was_a_listed_key_or_a_pinned_name() {
+        let forget = |listed: &[NodeKey], pins: &[(NodeId, NodeKey)]| {
+            Trust::new(TrustMode::Network, listed.iter().copied(), pins.iter().cloned()).forget(&A)
+        };
+        let pin = |key| [(name("till"), key)];
+        assert!(forget(&[A], &[]) && forget(&[], &pin(A)) && forget(&[A], &pin(A)));
+        assert!(!forget(&[], &[]) && !forget(&[B], &pin(B)));
+    }
+
+    #[test]
     fn pinned_lets_in_the_list_and_open_lets_in_all() {
         let pinned = Trust::new(TrustMode::Pinned, [A], [(name("till"), B)]);
         assert_eq!(pinned.judge(&name("till"), &A), Verdict::Admit { pin: true });

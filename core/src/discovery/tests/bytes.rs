@@ -205,3 +205,33 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_a_datagram_says_is_bounded_to_the_byte() {
+    let reads = |about: About| Message::decode(&message(Body::Announce(about)).encode().into()).is_ok();
+    let words =
+        |words: &[&str]| reads(About { capabilities: words.iter().map(ToString::to_string).collect(), ..about() });
+    let (longest, longer) = ("x".repeat(32), "x".repeat(33));
+    assert!(words(&[]) && words(&["a"]) && words(&["a", "b"]) && words(&[&longest]) && words(&["a.b_c-0"]));
+    for bad in [&[""][..], &["A"], &["a b"], &[&longer], &["b", "a"], &["a", "a"]] {
+        assert!(!words(bad), "{bad:?}");
+    }
+    let many: Vec<_> = (0..17).map(|number| format!("{number:02}")).collect();
+    for (count, good) in [(16, true), (17, false)] {
+        assert_eq!(reads(About { capabilities: many[..count].to_vec(), ..about() }), good);
+        assert_eq!(reads(About { ways: vec![Way::AtSource { v6: false, port: 1 }; count], ..about() }), good);
+    }
+    for (millis, good) in [(3_600_000, true), (3_600_001, false)] {
+        assert_eq!(reads(About { interval: Duration::from_millis(millis), ..about() }), good);
+    }
+    for (wall, good) in [(0, true), (1 << 48, true), ((1 << 48) + 1, false), (u64::MAX, false)] {
+        let mut bytes = message(Body::Announce(about())).encode();
+        bytes[56..64].copy_from_slice(&u64::to_le_bytes(wall));
+        assert_eq!(Message::decode(&bytes.into()).is_ok(), good, "{wall}");
+    }
+    for (millis, good) in [(0, true), (10_000, true), (10_001, false), (u16::MAX, false)] {
+        let mut bytes = message(Body::Probe { question: [1; 16], spread: Duration::ZERO, about: about() }).encode();
+        bytes[80..82].copy_from_slice(&millis.to_le_bytes());
+        assert_eq!(Message::decode(&bytes.into()).is_ok(), good, "{millis}");
+    }
+}

@@ -246,6 +246,10 @@ fn a_sieve_keeps_away_what_the_machine_would_drop_unread_and_it_is_counted_all_t
     assert_eq!(sieve.check(&other_version), Err(Ignored::OtherVersion));
     assert_eq!(sieve.check(&stranger), Err(Ignored::Unauthenticated));
     assert_eq!(sieve.check(b"hello"), Err(Ignored::NotDiscovery));
+    let long = [&good[..], &[0; message::MAX_LEN]].concat();
+    for odd in [&good[..message::MIN_LEN - 1], &long[..message::MAX_LEN + 1]] {
+        assert_eq!(sieve.check(odd), Err(Ignored::NotDiscovery), "{} bytes cost no hash", odd.len());
+    }
 
     let before = world.nodes[0].discovery.status(world.now).counters;
     world.act(0, |discovery, now, out| {
@@ -255,4 +259,54 @@ fn a_sieve_keeps_away_what_the_machine_would_drop_unread_and_it_is_counted_all_t
     assert_eq!(after.received - before.received, 1_000_000);
     assert_eq!(world.nodes[0].ignored(Ignored::Unauthenticated), 1_000_000);
     assert_eq!(world.nodes[0].notices(), [&Notice::Ignored { why: Ignored::Unauthenticated, from: address(7) }]);
+}
+
+#[test]
+fn answers_that_wait_for_their_moment_are_bounded_and_the_others_counted() {
+    let many = |settings: &mut Settings| (settings.replies_per_second, settings.checks_per_second) = (10_000, 10_000);
+    let mut world = World::of(vec![discovery_with(0, 0, Some(SECRET), many)]);
+    world.start_all();
+    world.deliver();
+    for member in 100..400 {
+        let body = Body::Probe { question: [5; 16], spread: Duration::from_millis(500), about: about(member) };
+        let bytes = network(SECRET).seal(&identity(member), &said(member, world.now, 1, body));
+        world.inject(0, address(9), &bytes);
+    }
+    let node = &world.nodes[0].discovery;
+    assert_eq!((node.replies.len(), node.counters.unanswered), (256, 44));
+}
+
+#[test]
+fn nodes_of_another_time_are_asked_seldom() {
+    let mut world = World::of(vec![discovery(0, 0)]);
+    world.start_all();
+    world.deliver();
+    let asked = |world: &World| world.sent.iter().filter(|(_, _, to, _)| *to != group()).count();
+    let announce = |world: &mut World, member: usize, count: u64| {
+        let mut message = said(member, world.now, count, Body::Announce(about(member)));
+        message.wall.0 += 10_000_000;
+        let bytes = network(SECRET).seal(&identity(member), &message);
+        world.inject(0, address(9), &bytes);
+    };
+    for count in 1..=20 {
+        announce(&mut world, 5, count);
+    }
+    assert_eq!(asked(&world), 1, "each once until it had time to answer");
+    for member in 30..60 {
+        announce(&mut world, member, 1);
+    }
+    assert_eq!(asked(&world), 8, "and all of them no more often than a few times a second");
+}
+
+#[test]
+fn the_same_reason_is_told_again_after_a_minute() {
+    let mut world = World::of(vec![discovery(0, 0)]);
+    world.start_all();
+    for (passed, told) in [(0, 1), (59_999, 1), (1, 2), (1, 2)] {
+        world.run(Duration::from_millis(passed));
+        world.act(0, |discovery, now, out| {
+            discovery.handle_dropped(now, address(7), Ignored::Unauthenticated, 1, out);
+        });
+        assert_eq!(world.nodes[0].notices().len(), told);
+    }
 }

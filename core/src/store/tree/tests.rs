@@ -97,6 +97,45 @@ fn keys_that_differ_only_behind_their_heads_are_told_apart() {
     model.check(&[alloc::vec![0; 30]]);
 }
 
+#[test]
+fn branches_split_in_the_middle_and_stay_full_where_keys_come_in_order() {
+    let children = |model: &Model| -> Vec<usize> { model.tree.branches.iter().map(|it| it.children.len()).collect() };
+    let mut rising = Model::default();
+    for number in 0..FANOUT as u32 * FANOUT as u32 + 1 {
+        rising.insert(number.to_be_bytes().to_vec());
+    }
+    rising.check(&[]);
+    assert_eq!(children(&rising), [FANOUT, 1, 2], "a full branch, the next one, and the root");
+    let mut falling = Model::default();
+    for number in (0..FANOUT as u32 * FANOUT as u32).rev() {
+        falling.insert(number.to_be_bytes().to_vec());
+    }
+    falling.check(&[]);
+    let (root, below) = (falling.tree.root as usize, children(&falling));
+    assert!(falling.tree.height == 2 && below.len() > 3, "{below:?}");
+    assert!(below.iter().enumerate().all(|(at, len)| at == root || *len >= FANOUT / 2), "{below:?}");
+}
+
+#[test]
+fn a_leaf_that_others_follow_stays_nearly_full_when_keys_come_in_order() {
+    let mut model = Model::default();
+    for number in 0..1000 {
+        for tenant in [1, 2] {
+            model.insert(format!("{tenant}/{number:06}").into_bytes());
+        }
+    }
+    assert!(model.fill() > 0.85, "{}", model.fill());
+}
+
+#[test]
+fn heads_order_as_their_bytes_do() {
+    let keys: [&[u8]; 6] = [b"", b"\0", b"a", b"ab\0\0", b"ab\0\x01", b"b"];
+    for skip in [0, 3] {
+        let heads = keys.map(|key| item_of(&[&b"xyz"[..usize::from(skip)], key].concat(), skip, 9) >> 32);
+        assert_eq!(heads, [0, 0, 0x6100_0000, 0x6162_0000, 0x6162_0001, 0x6200_0000]);
+    }
+}
+
 fn keys() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         proptest::collection::vec(prop_oneof![Just(0u8), Just(1), Just(255)], 1..12),

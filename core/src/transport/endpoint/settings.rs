@@ -117,4 +117,34 @@ mod tests {
             assert!(settings.validate().unwrap_err().what().contains(name));
         }
     }
+
+    #[test]
+    fn the_ends_of_every_range_are_taken_and_what_lies_beyond_is_not() {
+        let with = |set: &dyn Fn(&mut Settings)| {
+            let mut settings = Settings::default();
+            set(&mut settings);
+            settings.validate().is_ok()
+        };
+        let counts = |set: fn(&mut Settings, usize), least: usize, most: usize| {
+            let good = |count| with(&|settings| set(settings, count));
+            assert!(good(least) && good(most) && !good(least - 1) && !good(most + 1), "{least} to {most}");
+        };
+        counts(|s, count| s.max_links = count, 1, 65_536);
+        counts(|s, count| s.max_half_open = count, 4, 16_384);
+        counts(|s, count| s.max_links_per_address = count, 1, 65_536);
+        counts(|s, count| s.max_dials = count, 1, 1_024);
+        counts(|s, count| s.max_peers = count, 1, 65_536);
+        let times = |set: fn(&mut Settings, Duration), least: u64, most: u64| {
+            let good = |millis| with(&|settings| set(settings, Duration::from_millis(millis)));
+            assert!(good(least) && good(most) && !good(most + 1), "{least} to {most} ms");
+            assert!(least == 0 || !good(least - 1), "{least} to {most} ms");
+        };
+        const DAY: u64 = 86_400_000;
+        times(|s, time| s.dial_timeout = time, 100, 3_600_000);
+        times(|s, time| (s.first_pause, s.longest_pause) = (time, Duration::from_millis(DAY)), 10, DAY);
+        times(|s, time| (s.first_pause, s.longest_pause) = (Duration::from_millis(10), time), 10, DAY);
+        times(|s, time| s.steady_after = time, 0, DAY);
+        times(|s, time| (s.stale_after, s.expire_after) = (time, Duration::from_millis(365 * DAY)), 1000, 30 * DAY);
+        times(|s, time| (s.stale_after, s.expire_after) = (Duration::from_millis(1000), time), 1000, 31_536_000_000);
+    }
 }

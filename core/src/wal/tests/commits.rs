@@ -76,6 +76,28 @@ fn too_much_is_refused_whole_and_leaves_no_trace() {
 }
 
 #[test]
+fn as_much_as_may_gather_is_taken_to_the_byte() {
+    let sizes = |lens: &[usize]| -> usize {
+        let mut bytes = Vec::new();
+        lens.iter().zip(1..).for_each(|(len, seq)| record(seq, *len).encode(&mut bytes));
+        bytes.len()
+    };
+    let gather_limit = sizes(&[10, 20]);
+    for (second, expected) in [(20, Ok(Lsn(2))), (21, Err(AppendError::Full))] {
+        let mut bench = Bench::new(Settings { gather_limit, ..settings() });
+        bench.put(10).unwrap();
+        assert_eq!(bench.put(second), expected);
+    }
+    let around = sizes(&[1 << 24]) - (1 << 24);
+    let mut bench = Bench::new(settings());
+    bench.put(1).unwrap();
+    assert_eq!(bench.put(MAX_FRAME_BODY - around), Err(AppendError::Full), "it would fit in a frame of its own");
+    bench.submit();
+    bench.done("write");
+    bench.put(MAX_FRAME_BODY - around).unwrap();
+}
+
+#[test]
 fn a_group_larger_than_any_frame_is_refused() {
     let mut bench = Bench::new(settings());
     let group: Vec<Record> = (1..=3).map(|seq| record(seq, MAX_FRAME_BODY / 3)).collect();

@@ -252,3 +252,40 @@ fn a_spare_that_cannot_be_removed_stops_the_log() {
         bench.says(&format!("poisoned: {doing} 0000000000000002.seg.new: Io; doubtful none; unwritten none"));
     }
 }
+
+#[test]
+fn a_directory_that_was_taken_away_stops_the_log_once() {
+    let lose = |bench: &mut Bench| {
+        let error = DiskError { kind: DiskErrorKind::Io, message: "gone".to_string() };
+        bench.call(|wal, _, out| wal.lose(error, out));
+    };
+    let mut bench = Bench::new(settings());
+    bench.put(10).unwrap();
+    lose(&mut bench);
+    bench.says("poisoned: keeping the log in its place: gone; doubtful none; unwritten 1..");
+    assert_eq!((bench.put(10), bench.wal.status().state), (Err(AppendError::Poisoned), State::Poisoned));
+    lose(&mut bench);
+    bench.says("");
+
+    let mut closing = Bench::new(settings());
+    closing.call(|wal, now, out| wal.close(now, out));
+    closing.heard();
+    lose(&mut closing);
+    closing.says("");
+    assert!(closing.wal.poison().is_none(), "it leaves its place anyway");
+}
+
+#[test]
+fn a_log_that_failed_is_closed_when_nothing_is_on_its_way_any_more() {
+    let mut bench = Bench::new(settings());
+    bench.write(2000);
+    bench.done("write");
+    bench.write(10);
+    assert!(bench.asked.len() > 1, "a frame, and the spare");
+    bench.fail("write", DiskErrorKind::Io);
+    bench.heard();
+    bench.call(|wal, now, out| wal.close(now, out));
+    bench.says("");
+    bench.done("create");
+    bench.says("closed");
+}

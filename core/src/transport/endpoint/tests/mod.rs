@@ -1,8 +1,10 @@
 //! Endpoints joined by a network that delivers in any order the seed says; time jumps to the next deadline.
 
 mod dialling;
+mod found;
 mod pairs;
 mod strangers;
+mod wanted;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;

@@ -212,3 +212,32 @@ fn a_damaged_log_was_not_closed_cleanly() {
     disk.flip(&name(1), bad.start + 50, 0);
     assert!(!scan(&mut disk, Purpose::Salvage).0.closed_cleanly);
 }
+
+#[test]
+fn damage_is_told_with_what_may_be_lost() {
+    for (first, last, lost) in [
+        (5, Some(4), "no stored data lost"),
+        (5, Some(5), "LSN 5"),
+        (5, Some(9), "LSN 5 to 9"),
+        (5, None, "LSN 5 and after"),
+    ] {
+        let what = String::from("it is bad");
+        let damage = Damage { file: name(1), offset: 64, first_lsn: Lsn(first), last_lsn: last.map(Lsn), what };
+        assert_eq!(format!("{damage}"), format!("{} at offset 64, {lost}: it is bad", name(1)));
+    }
+}
+
+#[test]
+fn a_report_counts_the_bytes_of_the_files_in_force() {
+    let mut log = Log::new();
+    log.frame(&[b"a"]);
+    log.roll();
+    log.frame(&[b"b"]);
+    log.roll();
+    log.snapshot(Lsn(1), Lsn(1));
+    log.snapshot(Lsn(2), Lsn(2));
+    let mut disk = log.finish();
+    let (report, _) = scan(&mut disk, Purpose::Open);
+    let files = [name(2), name(3), FileName::Snapshot(Lsn(2)).to_name()];
+    assert_eq!(report.bytes(), files.iter().map(|file| disk.bytes(file).len() as u64).sum::<u64>());
+}

@@ -1,0 +1,139 @@
+//! Who is dialled and who is not, who is remembered, and what of it is told.
+
+use super::*;
+
+fn dials(out: &mut Vec<Effect>) -> usize {
+    let count = out.iter().filter(|effect| matches!(effect, Effect::Dial { .. })).count();
+    out.clear();
+    count
+}
+
+#[test]
+fn only_who_is_wanted_and_has_neither_a_link_nor_a_dial_is_dialled() {
+    let (mut stopped, mut out) = (endpoint(0, 1, |_| {}), Vec::new());
+    let now = Instant(0);
+    let wanted = stopped.add_peer(now, None, vec![address(1)], &mut out);
+    stopped.learn_peer(now, None, None, vec![address(2)]);
+    stopped.hold_peer(now, None, vec![address(3)], &mut out);
+    stopped.add_peer(now, Some(NodeKey([4; 32])), vec![], &mut out);
+    assert_eq!(dials(&mut out), 0, "it does not run");
+    let mut running = stopped;
+    running.start(now, &mut out);
+    assert!(matches!(&out[..], [Effect::Dial { peer, .. }] if *peer == wanted));
+    out.clear();
+    assert!(running.connect(now, wanted, &mut out));
+    assert_eq!(dials(&mut out), 0, "a dial is under way");
+
+    let mut world = World::new(2, 1);
+    let peer = world.add(0, 1);
+    world.run();
+    world.act(0, |endpoint, now, out| endpoint.connect(now, peer, out));
+    assert_eq!(world.nodes[0].dialled.len(), 1, "a link stands");
+}
+
+#[test]
+fn nothing_is_waited_for_where_nothing_can_be_dialled() {
+    let (mut endpoint, mut out) = (endpoint(0, 1, |_| {}), Vec::new());
+    endpoint.add_peer(Instant(0), None, vec![address(1)], &mut out);
+    assert_eq!(endpoint.poll_timeout(), None, "it does not run");
+    endpoint.stop(Instant(0), &mut out);
+    let peers: Vec<_> = endpoint.peers(Instant(0)).map(|peer| peer.id).collect();
+    endpoint.remove_peer(Instant(0), peers[0], &mut out);
+    endpoint.start(Instant(0), &mut out);
+    let without_address = endpoint.add_peer(Instant(0), Some(NodeKey([4; 32])), vec![], &mut out);
+    assert_eq!(endpoint.poll_timeout(), None, "nobody knows where");
+    endpoint.learn_peer(Instant(0), Some(NodeKey([4; 32])), None, vec![address(4)]);
+    let at = endpoint.poll_timeout().unwrap();
+    endpoint.handle_timeout(at, &mut out);
+    assert!(matches!(&out[..], [Effect::Dial { peer, .. }] if *peer == without_address));
+}
+
+#[test]
+fn pauses_grow_however_many_addresses_fail() {
+    let mut world = World::new(1, 1);
+    let ways: Vec<Address> = ["nowhere:1", "nowhere:2"].iter().map(|text| text.parse().unwrap()).collect();
+    world.act(0, |endpoint, now, out| endpoint.add_peer(now, None, ways, out));
+    world.live(Duration::from_secs(3600));
+    let count = world.nodes[0].dialled.len();
+    assert!((50..200).contains(&count), "{count} dials in an hour");
+}
+
+#[test]
+fn only_who_is_idle_gives_way_and_whoever_was_silent_for_longest_first() {
+    let mut endpoints = vec![endpoint(0, 1, |settings| settings.max_peers = 5)];
+    endpoints.extend((1..3).map(|number| endpoint(number, 1, |_| {})));
+    let mut world = World::of(endpoints, 1);
+    // Linked, but not wanted: it came in by itself.
+    world.add(1, 0);
+    world.run();
+    let held = NodeKey([3; 32]);
+    world.act(0, |endpoint, now, out| endpoint.hold_peer(now, Some(held), vec![], out));
+    world.act(0, |endpoint, now, out| endpoint.add_peer(now, None, vec!["nowhere:1".parse().unwrap()], out));
+    let learn = |world: &mut World, number: u8| {
+        world.now = world.now + Duration::from_millis(1);
+        world.act(0, |endpoint, now, _| endpoint.learn_peer(now, Some(NodeKey([number; 32])), None, vec![]));
+    };
+    let known = |world: &World, number: u8| world.nodes[0].endpoint.peers.of_key(&NodeKey([number; 32])).is_some();
+    for number in 10..20 {
+        learn(&mut world, number);
+        let idle: Vec<_> = (10..20).filter(|number| known(&world, *number)).collect();
+        assert_eq!(idle, (10.max(number - 1)..=number).collect::<Vec<_>>());
+    }
+    assert!(known(&world, 3), "held by hand");
+    let wanted = world.nodes[0].endpoint.peers(world.now).filter(|peer| peer.wanted).count();
+    assert_eq!((wanted, world.nodes[0].up.len()), (1, 1));
+}
+
+#[test]
+fn a_failure_is_told_of_links_that_never_stood_and_of_no_others() {
+    let mut world = World::new(3, 1);
+    world.add(0, 1);
+    world.live(Duration::from_secs(20));
+    world.assert_linked(0, 1);
+    world.act(1, |endpoint, now, out| endpoint.stop(now, out));
+    world.nodes[1].reachable = false;
+    assert_eq!((&world.nodes[0].notices, &world.nodes[1].notices), (&vec![], &vec![]), "it stood");
+    world.add(2, 1);
+    world.run();
+    let notices = &world.nodes[2].notices;
+    assert!(
+        matches!(&notices[..], [Notice::Failed { peer: Some(_), reason: CloseReason::NotReached { .. }, .. }]),
+        "{notices:?}"
+    );
+    for seed in 0..20 {
+        let mut world = World::new(2, seed);
+        world.add(0, 1);
+        world.add(1, 0);
+        world.run();
+        let closed = world.nodes.iter().flat_map(Node::why).filter(|why| *why == "duplicate").count();
+        let told = world.nodes.iter().flat_map(|node| &node.notices).any(|notice| {
+            let duplicate = CloseReason::Local(Farewell::Duplicate);
+            matches!(notice, Notice::Failed { reason, .. } if *reason == duplicate)
+        });
+        assert!(!told, "one of two, {closed} times, is no failure");
+    }
+}
+
+#[test]
+fn a_peer_with_a_link_waits_for_no_dial() {
+    let mut world = World::new(2, 1);
+    world.add(0, 1);
+    world.run();
+    let key = world.key(1);
+    world.act(0, |endpoint, now, _| endpoint.learn_peer(now, Some(key), None, vec!["elsewhere:1".parse().unwrap()]));
+    let peer = world.nodes[0].endpoint.peers(world.now).next().unwrap();
+    assert_eq!((peer.state, peer.next_dial_in), (PeerState::Connected, None));
+}
+
+#[test]
+fn links_of_a_new_start_have_names_of_their_own() {
+    let from = "10.0.0.9:1".parse().unwrap();
+    let (mut before, mut out) = (endpoint(0, 1, |_| {}), Vec::new());
+    before.start(Instant(0), &mut out);
+    let named: Vec<_> = (0..3).map(|_| before.incoming(Instant(0), from, &mut out).unwrap()).collect();
+    let mut after = endpoint(0, 2, |_| {});
+    after.follow(&before);
+    after.start(Instant(0), &mut out);
+    let next = after.incoming(Instant(0), from, &mut out).unwrap();
+    assert!(named.iter().all(|link| *link < next), "{named:?}, then {next:?}");
+}
