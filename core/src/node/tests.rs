@@ -21,6 +21,8 @@ use crate::testing::{Failure, MemDisk};
 use crate::time::WallTime;
 use crate::wal::format::{FileName, FrameKind, SEGMENT_HEADER_LEN, SegmentHeader, decode_frame};
 
+mod births;
+mod limits;
 mod network;
 mod room;
 

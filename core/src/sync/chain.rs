@@ -118,12 +118,6 @@ impl Ladder {
 pub struct Pairs(Vec<(Seq, Chain)>);
 
 impl Pairs {
-    /// Whether nothing was said.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Takes in what the same replica says later. What it had said of the same seqs or of later ones gives way.
     pub fn absorb(&mut self, told: &Self) {
         let mut told = told.0.clone();
@@ -260,5 +254,32 @@ mod tests {
         assert_eq!(Ladder::decode(&mut reader).unwrap(), ladder);
         assert_eq!(Pairs::decode(&mut reader).unwrap(), ladder.pairs(39_999));
         reader.finish("ladder").unwrap();
+    }
+
+    #[test]
+    fn of_each_level_the_last_sixteen_pairs_are_remembered() {
+        let (mut told, mut ladder) = (Pairs::default(), Ladder::default());
+        for seq in 1..=1000 {
+            ladder.push(seq, chain(seq, 0));
+            told.absorb(&ladder.pairs(seq));
+        }
+        let seqs: Vec<Seq> = told.iter().map(|(seq, _)| seq).collect();
+        let last = (1..=1000).filter(|seq| *seq > 984 || seq % 16 == 0 && *seq > 736 || seq % 256 == 0);
+        assert_eq!(seqs, last.collect::<Vec<_>>());
+        assert_eq!(ladder.shared_with(&told), 1000);
+        let parted = history(&history(&Ladder::default(), 1..=990, 0), 991..=1100, 1);
+        assert_eq!((parted.shared_with(&told), parted.contradicted_by(&told)), (990, Some(991)));
+        assert_eq!(Ladder::default().shared_with(&told), 0);
+    }
+
+    #[test]
+    fn as_many_pairs_as_are_remembered_are_read_and_no_more() {
+        for (count, is_read) in [(LEVELS * TOLD, true), (LEVELS * TOLD + 1, false)] {
+            let told = Pairs((1..=count as Seq).map(|seq| (seq, chain(seq, 0))).collect());
+            let mut out = Vec::new();
+            told.encode(&mut out);
+            let bytes = out.into();
+            assert_eq!(Pairs::decode(&mut Reader::new(&bytes)).ok(), is_read.then_some(told));
+        }
     }
 }

@@ -124,4 +124,15 @@ mod tests {
         outbox.requeue();
         assert_eq!((outbox.status((1, 2), 0, 10).queued, outbox.tries_of(peer)), (8, 0));
     }
+
+    #[test]
+    fn a_reason_is_shown_as_long_as_something_is_failed() {
+        let peer = ReplicaId([1; 16]);
+        let mut outbox = Outbox::default();
+        outbox.broke(peer, 7, "silent", 3);
+        assert_eq!((outbox.tries_of(peer), outbox.tries_of(ReplicaId([2; 16]))), (1, 0));
+        outbox.broke(peer, 7, "silent", 2);
+        assert_eq!(outbox.status((0, 6), 0, 10).reason.as_deref(), Some("silent"));
+        assert_eq!(outbox.status((0, 7), 0, 10).reason, None, "delivered all the same");
+    }
 }

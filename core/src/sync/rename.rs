@@ -35,14 +35,9 @@ impl Renaming {
     }
 
     fn vector(&self, vector: &mut VersionVector) {
-        let seq = vector.get(self.from);
-        if seq > self.above {
-            vector.remove(self.from);
-            if self.above > 0 {
-                vector.include(Dot { replica: self.from, seq: self.above });
-            }
-            vector.include(Dot { replica: self.to, seq: seq - self.above });
-        }
+        let seq = vector.remove(self.from);
+        vector.include(Dot { replica: self.from, seq: seq.min(self.above) });
+        vector.include(Dot { replica: self.to, seq: seq.saturating_sub(self.above) });
     }
 
     /// Renames what the store holds. Doing it again changes nothing.
@@ -75,9 +70,7 @@ impl Renaming {
         let mut state = state.reborn(self.from, self.above);
         // Claims of the old name above that came from others who know another history under it.
         state.vector.remove(self.from);
-        if self.above > 0 {
-            state.vector.include(Dot { replica: self.from, seq: self.above });
-        }
+        state.vector.include(Dot { replica: self.from, seq: self.above });
         self.vector(&mut state.met);
         let shared = |dot: Dot| dot.replica != self.from || dot.seq <= self.above;
         state.conflicts.retain(|met| shared(met.local.dot) && shared(met.remote.dot));
@@ -95,6 +88,7 @@ mod tests {
     use crate::clock::Stamp;
     use crate::ids::Lsn;
     use crate::op::{Body, Marks, Operation};
+    use crate::sync::{Met, Policy, Version};
     use bytes::Bytes;
 
     /// What a peer wrote on top of an own operation has seen it under the old name, for ever.
@@ -124,5 +118,49 @@ mod tests {
         let mut block = Vec::new();
         let walk = store.walk(None, 1000, &mut block);
         assert_eq!(Store::new().load(walk.items, block.into()), Ok(()), "a snapshot of it is read");
+    }
+
+    #[test]
+    fn only_what_lies_above_the_common_part_gets_the_new_name() {
+        let [own, other, new] = [1, 2, 3].map(|id| ReplicaId([id; 16]));
+        let mut store = Store::new();
+        for (lsn, (key, dot)) in [("shared", (own, 5)), ("mine", (own, 6)), ("theirs", (other, 9))].into_iter().enumerate() {
+            let op = Operation {
+                dot: Dot { replica: dot.0, seq: dot.1 },
+                stamp: Stamp(dot.1),
+                context: VersionVector::EMPTY,
+                key: Bytes::from_static(key.as_bytes()),
+                body: Body::Delete,
+                marks: Marks::default(),
+            };
+            store.apply(Lsn(lsn as u64 + 1), &op);
+        }
+        Renaming { from: own, above: 5, to: new, at: WallTime(0) }.rename(&mut store);
+        let name = |key: &str| store.entry(key.as_bytes()).map(|entry| (entry.dot().replica, entry.dot().seq));
+        assert_eq!(["shared", "mine", "theirs"].map(name), [Some((own, 5)), Some((new, 1)), Some((other, 9))]);
+    }
+
+    /// A conflict names versions; those with a new name are not found under the old one any more.
+    #[test]
+    fn conflicts_in_which_nothing_got_another_name_stay_on_record() {
+        let [own, other, new] = [1, 2, 3].map(|id| ReplicaId([id; 16]));
+        let version = |replica, seq| Version {
+            dot: Dot { replica, seq },
+            stamp: Stamp(seq),
+            context: VersionVector::EMPTY,
+            body: Body::Delete,
+            resolution: false,
+        };
+        let mut state = State::default();
+        let sides = [(own, 5, other, 9), (own, 6, other, 9), (other, 9, own, 5), (other, 9, own, 6)];
+        for (key, (local, local_seq, remote, remote_seq)) in ["a", "b", "c", "d"].into_iter().zip(sides) {
+            let (local, remote) = (version(local, local_seq), version(remote, remote_seq));
+            let met = Met { key: Bytes::from_static(key.as_bytes()), local, remote };
+            state.conflicts.note(&met, Policy::KeepBoth).unwrap();
+        }
+        let renaming = Renaming { from: own, above: 5, to: new, at: WallTime(0) };
+        let state = renaming.rename_state(NodeId::new("n").unwrap(), state);
+        let kept: Vec<&[u8]> = state.conflicts.iter().map(|conflict| &conflict.met.key[..]).collect();
+        assert_eq!(kept, [b"a", b"c"]);
     }
 }

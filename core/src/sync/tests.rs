@@ -7,6 +7,7 @@ mod full;
 mod harness;
 mod hostile;
 mod identity;
+mod members;
 mod orders;
 mod replica;
 mod sessions;

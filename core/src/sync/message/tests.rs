@@ -199,3 +199,39 @@ proptest! {
         drop(read(&bytes.into()));
     }
 }
+
+#[test]
+fn counts_and_lengths_are_taken_up_to_their_limits() {
+    let fault = |kind: u8, body: &[u8]| {
+        let mut bytes = vec![kind];
+        bytes.extend_from_slice(&(body.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(body);
+        Message::take(&mut bytes.into(), &mut Origins::default()).unwrap_err().fault
+    };
+    for (kind, most) in [(8, MAX_MEMBERS), (9, MAX_MEMBERS), (11, MAX_RANGES)] {
+        let count = |count: usize| {
+            let mut body = Vec::new();
+            put_varint(&mut body, count as u64);
+            body
+        };
+        assert_eq!(fault(kind, &count(most)), Fault::Short, "kind {kind}: the rest is missing");
+        assert_eq!(fault(kind, &count(most + 1)), Fault::Invalid, "kind {kind}");
+    }
+    for (len, fault) in [(MAX_FRAME_BODY, Fault::Short), (MAX_FRAME_BODY + 1, Fault::Invalid)] {
+        let mut bytes = vec![8];
+        bytes.extend_from_slice(&(len as u32).to_le_bytes());
+        assert_eq!(Message::take(&mut bytes.into(), &mut Origins::default()).unwrap_err().fault, fault);
+    }
+}
+
+#[test]
+fn every_farewell_has_its_byte_and_its_words() {
+    let byes: Vec<Bye> = (0..=255).map(Bye::from_code).collect();
+    assert!(byes.iter().map(|bye| bye.code()).eq(0..=255));
+    let mut words: Vec<String> = byes.iter().map(|bye| format!("{bye}")).collect();
+    assert_eq!(words.first().map(String::as_str), Some("it is leaving"));
+    assert_eq!(words.last().map(String::as_str), Some("reason 255"));
+    words.sort_unstable();
+    words.dedup();
+    assert_eq!(words.len(), 256, "no two sound alike");
+}

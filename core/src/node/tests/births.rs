@@ -1,0 +1,78 @@
+//! Openings that are watched at every step, or that the power leaves half done.
+
+use super::*;
+
+/// Opens with one disk operation at a time, until the node is ready or so many were carried out.
+fn open_slowly(disk: &mut MemDisk, config: Config, seed: u64, most: usize) -> Option<(Box<Node>, RecoveryReport)> {
+    let mut opening = Opening::new(config, Seed::from_number(seed), at(0), Start::OpenOrCreate).unwrap();
+    let mut asked = VecDeque::new();
+    let mut done = 0;
+    loop {
+        opening = match opening.advance(at(0)) {
+            OpeningState::Working(next) => next,
+            OpeningState::Ready(node, report) => return Some((node, report)),
+            OpeningState::Failed(error) => panic!("{error}"),
+        };
+        asked.extend(core::iter::from_fn(|| opening.poll_output(at(0))));
+        if done == most {
+            return None;
+        }
+        let Some(DiskRequest { token, op, .. }) = asked.pop_front() else { continue };
+        let result = disk.run(&op);
+        opening.handle(at(0), token, result);
+        done += 1;
+    }
+}
+
+#[test]
+fn a_node_that_is_ready_has_its_birth_behind_it_whatever_its_durability() {
+    for durability in [Durability::Always, Durability::Every(Duration::from_secs(3600))] {
+        let config = Config { durability, ..Config::default() };
+        let mut disk = MemDisk::new();
+        let (node, report) = open_slowly(&mut disk, config.clone(), 1, usize::MAX).unwrap();
+        assert!(report.created);
+        disk.crash();
+        let (again, report) = open_slowly(&mut disk, config, 2, usize::MAX).unwrap();
+        assert_eq!(again.status().replica, node.status().replica, "{durability:?}");
+        assert!(!report.created, "it was there: {durability:?}");
+        assert_eq!(again.status().published, Lsn(1), "nobody is born twice: {durability:?}");
+    }
+}
+
+#[test]
+fn a_node_whose_first_opening_was_cut_short_is_born_by_the_next() {
+    for operations in 0.. {
+        let mut disk = MemDisk::new();
+        if open_slowly(&mut disk, Config::default(), 1, operations).is_some() {
+            assert!(operations > 5, "there was something to cut short");
+            return;
+        }
+        disk.crash();
+        let (node, _) = open(&mut disk, Config::default(), 2, Start::OpenOrCreate).unwrap();
+        disk.crash();
+        let (again, _) = open(&mut disk, Config::default(), 3, Start::OpenOrCreate).unwrap();
+        assert_eq!(again.status().replica, node.status().replica, "after {operations} disk operations");
+        assert_eq!(again.status().published, Lsn(1));
+    }
+}
+
+#[test]
+fn a_torn_write_gives_back_its_seq_and_no_other() {
+    let mut bench = Bench::new();
+    bench.put("a", "1");
+    bench.run();
+    bench.put("b", "1");
+    bench.run();
+    bench.disk.fail(bench.disk.journal().len(), Failure::Half(DiskErrorKind::Io));
+    bench.put("torn", &"v".repeat(5000));
+    bench.run();
+    let mut copy = bench.disk.clone();
+    copy.stop();
+    let (_, report) = open(&mut copy, Config::default(), 2, Start::OpenExisting).unwrap();
+    assert!(report.torn.is_some(), "{report:?}");
+    let mut bench = bench.reopen(3);
+    bench.put("c", "1");
+    bench.run();
+    let seqs = ["a", "b", "c"].map(|key| bench.node.store().get(key.as_bytes()).unwrap().dot().seq);
+    assert_eq!(seqs, [1, 2, 3]);
+}

@@ -1,0 +1,152 @@
+//! Every limit is the last value that is allowed, and what was refused leaves nothing behind.
+
+use super::*;
+use crate::limits::{MAX_BATCH_OPS, MAX_KEY_LEN};
+
+/// A log of small segments on a disk that has no room for another.
+fn cramped() -> Bench {
+    let mut config = Config { max_pending_bytes: 1 << 20, ..Config::default() };
+    (config.log.first_segment, config.log.max_segment) = (64 << 10, 64 << 10);
+    let mut bench = Bench::on(MemDisk::new(), config, 1);
+    bench.full = true;
+    bench
+}
+
+fn seq(bench: &Bench, key: &str) -> u64 {
+    bench.node.store().get(key.as_bytes()).unwrap().dot().seq
+}
+
+#[test]
+fn the_longest_key_the_longest_value_and_the_largest_batch_are_taken() {
+    let config = Config { max_value_len: 1000, max_pending_bytes: 64 << 20, ..Config::default() };
+    let mut bench = Bench::on(MemDisk::new(), config, 1);
+    let key = "k".repeat(MAX_KEY_LEN);
+    let longest = bench.put(&key, &"v".repeat(1000));
+    let largest: Vec<Write> = (0..MAX_BATCH_OPS).map(|_| delete("nothing")).collect();
+    let largest = bench.node.write(bench.now, largest).unwrap();
+    bench.run();
+    assert_eq!(bench.written(longest).outcome, Outcome::Created);
+    assert_eq!(bench.written(largest).outcome, Outcome::Absent);
+    let one_more: Vec<Write> = (0..=MAX_BATCH_OPS).map(|_| delete("nothing")).collect();
+    let refused = bench.node.write(bench.now, one_more).unwrap_err();
+    assert!(refused.what().contains("65537 writes, more than 65536"), "{refused}");
+}
+
+#[test]
+fn the_pending_bound_may_be_reached_and_what_is_larger_goes_alone() {
+    let config = Config { max_value_len: 100, max_pending_bytes: 100, ..Config::default() };
+    let mut bench = Bench::on(MemDisk::new(), config, 1);
+    let key = "k".repeat(60);
+    for round in 0..3 {
+        let large = bench.put(&key, &format!("{round}{}", "v".repeat(99)));
+        assert_eq!(bench.node.write(bench.now, vec![put("a", "")]).unwrap_err().code(), Code::Overloaded);
+        bench.run();
+        assert!(bench.answer(large).unwrap().is_ok());
+    }
+    bench.put("a", &"v".repeat(49));
+    bench.put("b", &"v".repeat(49));
+    assert_eq!(bench.node.write(bench.now, vec![put("c", "")]).unwrap_err().code(), Code::Overloaded);
+    bench.run();
+    assert!(bench.value("a").is_some() && bench.value("b").is_some());
+}
+
+#[test]
+fn what_there_was_no_room_for_leaves_no_gap_and_no_debt() {
+    let mut bench = cramped();
+    bench.put("before", "1");
+    bench.run();
+    let large = || vec![put("large", &"v".repeat(600_000)), put("larger", &"v".repeat(600_000))];
+    for _ in 0..3 {
+        let refused = bench.node.write(bench.now, large()).expect("nothing waits any more");
+        bench.run();
+        assert_eq!(bench.answer(refused).unwrap().as_ref().unwrap_err().code(), Code::DiskFull);
+    }
+    assert_eq!(bench.node.store().len(), 1);
+    bench.full = false;
+    let taken = bench.node.write(bench.now, large()).unwrap();
+    bench.run();
+    assert!(bench.answer(taken).unwrap().is_ok());
+    assert_eq!(["before", "large", "larger"].map(|key| seq(&bench, key)), [1, 2, 3], "the refused ones used up nothing");
+    assert_eq!(bench.node.sync_status().outbox.last, 3);
+}
+
+#[test]
+fn a_run_whose_first_write_found_no_room_is_announced_with_the_next() {
+    let mut bench = cramped();
+    let first = bench.node.write(bench.now, vec![put("k", &"v".repeat(100_000))]).unwrap();
+    bench.run();
+    assert!(bench.answer(first).unwrap().is_err());
+    bench.full = false;
+    bench.put("k", "v");
+    bench.run();
+    assert_eq!(bench.node.status().published, Lsn(3), "a birth, a run and the write");
+}
+
+#[test]
+fn a_degraded_node_says_why_it_refuses_even_what_would_change_nothing() {
+    let mut bench = Bench::new();
+    bench.put("k", "v");
+    bench.run();
+    bench.disk.fail(bench.disk.journal().len(), Failure::Clean(DiskErrorKind::Io));
+    bench.put("other", "v");
+    bench.run();
+    let refused = bench.node.write(bench.now, vec![put("k", "v")]).unwrap_err();
+    assert_eq!(refused.code(), Code::Degraded);
+    assert!(refused.what().contains("writes are refused since"), "{refused}");
+    assert!(refused.what().contains("planned failure"), "{refused}");
+}
+
+#[test]
+fn what_stands_above_the_clocks_can_be_overwritten_as_long_as_its_context_explains_it() {
+    let mut bench = Bench::new();
+    let seen = VersionVector::from_iter([Dot { replica: ReplicaId([8; 16]), seq: 5 }]);
+    let high = |key: &'static str, over: u64, seq: u64| Operation {
+        dot: Dot { replica: ReplicaId([9; 16]), seq },
+        stamp: Stamp(Stamp::HORIZON.0 + over),
+        context: seen.clone(),
+        key: key.into(),
+        body: Body::Put("high".into()),
+        marks: Marks::default(),
+    };
+    bench.node.store.apply(Lsn(1), &high("explained", 5, 1));
+    bench.node.store.apply(Lsn(1), &high("not", 5 + 2, 2));
+    bench.put("explained", "mine");
+    bench.run();
+    assert_eq!(bench.value("explained"), Some(&b"mine"[..]));
+    assert_eq!(bench.node.write(bench.now, vec![put("not", "mine")]).unwrap_err().code(), Code::StoreError);
+}
+
+#[test]
+fn all_but_the_last_write_of_a_batch_say_that_it_goes_on() {
+    let mut bench = Bench::new();
+    bench.node.write(bench.now, vec![put("a", "1"), put("b", "1"), put("c", "1"), delete("absent")]).unwrap();
+    bench.put("alone", "1");
+    bench.run();
+    let goes_on = |key: &str| bench.node.store().get(key.as_bytes()).unwrap().operation().marks.batch_continues;
+    assert_eq!(["a", "b", "c", "alone"].map(goes_on), [true, true, false, false]);
+}
+
+#[test]
+fn what_is_published_is_said_once() {
+    let mut bench = Bench::new();
+    let mut published = Vec::new();
+    let mut asked = VecDeque::new();
+    for round in 0..5 {
+        bench.put("k", &format!("{round}"));
+        bench.node.flush(bench.now).unwrap();
+        loop {
+            while let Some(output) = bench.node.poll_output(bench.now) {
+                match output {
+                    Output::Disk(request) => asked.push_back(request),
+                    Output::Published(lsn) => published.push(lsn),
+                    _ => {}
+                }
+            }
+            let Some(DiskRequest { token, op, .. }) = asked.pop_front() else { break };
+            let result = bench.disk.run(&op);
+            bench.node.handle(bench.now, Input::Disk { token, result });
+        }
+    }
+    assert!(published.is_sorted_by(|a, b| a < b), "{published:?}");
+    assert_eq!(published.last(), Some(&Lsn(7)), "a birth, a run and five writes");
+}
