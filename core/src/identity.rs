@@ -284,9 +284,10 @@ mod tests {
         let identity = Identity::generate(&mut secrets);
         let text = identity.key().to_string();
         assert_eq!(text.len(), 52);
-        assert!(text.starts_with(&identity.key().short()));
+        assert_eq!(identity.key().short(), text[..10]);
         assert_eq!(text.parse(), Ok(identity.key()));
         assert_eq!(text[1..].parse::<NodeKey>(), Err(InvalidNodeKey));
+        assert_eq!(InvalidNodeKey.to_string(), "a public key is 52 characters of a-z and 2-7");
         assert_eq!(Identity::from_seed(&identity.seed()).key(), identity.key());
 
         let secret = NetworkSecret::generate(&mut secrets);

@@ -274,7 +274,7 @@ impl Node {
 
     /// Writes the present values of some keys again, and deletes others, as own operations. Doing it twice costs another
     /// version of each.
-    fn write_again(&mut self, now: Now, apply: &Apply) -> Result<(), AppendError> {
+    pub(super) fn write_again(&mut self, now: Now, apply: &Apply) -> Result<(), AppendError> {
         let again = apply.reissue.iter().map(|key| (key, None));
         let mut keys = again.chain(apply.bury.iter().map(|(dot, key)| (key, Some(*dot))));
         loop {

@@ -55,7 +55,7 @@ pub struct Engine {
     /// Counts changes of what is known of members; sessions remember how far they have told.
     pub(super) revision: u64,
     pub(super) revisions: BTreeMap<ReplicaId, u64>,
-    pub(super) acknowledged_logged: (Seq, Instant),
+    pub(super) acknowledged_logged: Instant,
     pub(super) acknowledged_due: Option<Instant>,
     collect_at: Instant,
     /// Runs in which peers were met, the latest last.
@@ -121,7 +121,7 @@ impl Engine {
         let boot = SyncRecord::Boot { boot: me.boot, after: durable };
         let mut engine = Self {
             collect_at: now.mono + settings.collect_every,
-            acknowledged_logged: (state.acknowledged, now.mono),
+            acknowledged_logged: now.mono,
             floor_stamp: state.floor_stamp,
             named: Named::of([&claims, &state.met, &state.floor]),
             settings,

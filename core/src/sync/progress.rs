@@ -102,20 +102,17 @@ impl Engine {
             return;
         }
         self.state.acknowledged = held;
-        let (_, logged_at) = self.acknowledged_logged;
-        if held == self.own_seq || now.mono >= logged_at + ACKNOWLEDGED_EVERY {
+        let soon = self.acknowledged_logged + ACKNOWLEDGED_EVERY;
+        if held == self.own_seq || now.mono >= soon {
             self.log_acknowledged(now, out);
         } else {
-            self.acknowledged_due.get_or_insert(logged_at + ACKNOWLEDGED_EVERY);
+            self.acknowledged_due = Some(soon);
         }
     }
 
     pub(super) fn log_acknowledged(&mut self, now: Now, out: &mut dyn Sink<Effect>) {
         self.acknowledged_due = None;
-        let seq = self.state.acknowledged;
-        if seq > self.acknowledged_logged.0 {
-            self.acknowledged_logged = (seq, now.mono);
-            out.push(Effect::Persist(SyncRecord::Acknowledged(seq)));
-        }
+        self.acknowledged_logged = now.mono;
+        out.push(Effect::Persist(SyncRecord::Acknowledged(self.state.acknowledged)));
     }
 }

@@ -124,7 +124,9 @@ mod tests {
     fn only_what_lies_above_the_common_part_gets_the_new_name() {
         let [own, other, new] = [1, 2, 3].map(|id| ReplicaId([id; 16]));
         let mut store = Store::new();
-        for (lsn, (key, dot)) in [("shared", (own, 5)), ("mine", (own, 6)), ("theirs", (other, 9))].into_iter().enumerate() {
+        for (lsn, (key, dot)) in
+            [("shared", (own, 5)), ("mine", (own, 6)), ("theirs", (other, 9))].into_iter().enumerate()
+        {
             let op = Operation {
                 dot: Dot { replica: dot.0, seq: dot.1 },
                 stamp: Stamp(dot.1),

@@ -66,7 +66,11 @@ fn what_there_was_no_room_for_leaves_no_gap_and_no_debt() {
     let taken = bench.node.write(bench.now, large()).unwrap();
     bench.run();
     assert!(bench.answer(taken).unwrap().is_ok());
-    assert_eq!(["before", "large", "larger"].map(|key| seq(&bench, key)), [1, 2, 3], "the refused ones used up nothing");
+    assert_eq!(
+        ["before", "large", "larger"].map(|key| seq(&bench, key)),
+        [1, 2, 3],
+        "the refused ones used up nothing"
+    );
     assert_eq!(bench.node.sync_status().outbox.last, 3);
 }
 
@@ -114,6 +118,55 @@ fn what_stands_above_the_clocks_can_be_overwritten_as_long_as_its_context_explai
     bench.run();
     assert_eq!(bench.value("explained"), Some(&b"mine"[..]));
     assert_eq!(bench.node.write(bench.now, vec![put("not", "mine")]).unwrap_err().code(), Code::StoreError);
+}
+
+#[test]
+fn a_policy_writes_nothing_that_peers_would_refuse() {
+    let mut bench = Bench::new();
+    let hostile = Operation {
+        dot: Dot { replica: ReplicaId([9; 16]), seq: 1 },
+        stamp: Stamp(u64::MAX),
+        context: VersionVector::EMPTY,
+        key: "stuck".into(),
+        body: Body::Put("hostile".into()),
+        marks: Marks::default(),
+    };
+    bench.node.store.apply(Lsn(1), &hostile);
+    let (key, body) = ("stuck".into(), Body::Put("merged".into()));
+    let resolution = crate::sync::Resolution { conflict: 1, key, winner: hostile.dot, body };
+    bench.node.sync_effect(bench.now, crate::sync::Effect::Resolve(resolution));
+    bench.run();
+    assert_eq!(bench.value("stuck"), Some(&b"hostile"[..]));
+}
+
+#[test]
+fn values_are_written_again_and_versions_buried_under_own_names() {
+    let mut bench = Bench::new();
+    for key in ["a", "b", "c", "d"] {
+        bench.put(key, key);
+    }
+    bench.run();
+    let dot = |bench: &Bench, key: &str| bench.node.store().entry(key.as_bytes()).unwrap().dot();
+    let (c, d) = (dot(&bench, "c"), dot(&bench, "d"));
+    bench.put("d", "newer");
+    bench.run();
+    let apply = crate::sync::Apply {
+        token: crate::sync::Token(1),
+        peer: crate::sync::PeerId(1),
+        items: vec![],
+        drops: vec![],
+        reissue: vec!["a".into(), "nowhere".into(), "b".into()],
+        bury: vec![(c, "c".into()), (d, "d".into())],
+        records: vec![],
+    };
+    bench.node.write_again(bench.now, &apply).unwrap();
+    bench.run();
+    assert_eq!(["a", "b", "c", "d"].map(|key| dot(&bench, key).seq), [6, 7, 8, 5]);
+    assert_eq!(["a", "b", "c", "d"].map(|key| bench.value(key)), [Some(&b"a"[..]), Some(b"b"), None, Some(b"newer"),]);
+    assert_eq!(bench.node.sync_status().outbox.last, 8);
+    let seq = dot(&bench, "a").seq;
+    let bench = bench.reopen(2);
+    assert_eq!(dot(&bench, "a").seq, seq);
 }
 
 #[test]

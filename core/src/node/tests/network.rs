@@ -13,6 +13,7 @@ use core::net::SocketAddr;
 
 mod clocks;
 mod conflicts;
+mod exchange;
 mod finding;
 mod rebirth;
 

@@ -1,10 +1,15 @@
 //! Delivered there, or not yet: the outbox tells the truth.
 
 use alloc::format;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::harness::World;
-use crate::sync::{CloseReason, Event, Settings};
+use super::replica::Logs;
+use super::stranger::Stranger;
+use crate::ids::{Dot, Lsn};
+use crate::sync::message::Message;
+use crate::sync::{CloseReason, Event, Settings, SyncRecord};
 
 #[test]
 fn acknowledged_only_when_enough_replicas_have_it_durable() {
@@ -221,4 +226,58 @@ fn a_replica_that_was_given_up_counts_again_when_it_is_heard_whatever_the_clock_
         world.settle();
         assert_eq!(world.replicas[0].engine.outbox_status().size(), 0, "meets again: {meets_again}");
     }
+}
+
+#[test]
+fn what_is_acknowledged_altogether_is_remembered_at_once() {
+    let mut world = World::new(2, 21, &Settings::default());
+    world.connect(0, 1);
+    world.settle();
+    world.put(0, "k", "v");
+    world.settle_for(Duration::from_millis(100));
+    world.put(0, "l", "v");
+    world.settle_for(Duration::from_millis(100));
+    world.crash(0);
+    assert_eq!(world.replicas[0].engine.outbox_status().size(), 0);
+}
+
+#[test]
+fn a_stream_of_acknowledgements_is_logged_once_a_second() {
+    let mut world = World::new(1, 22, &Settings::default());
+    for number in 0..100 {
+        world.put(0, &format!("k{number}"), "v");
+    }
+    let mut stranger = Stranger::new(9);
+    stranger.greet(&mut world, 0);
+    world.settle_for(Duration::from_secs(2));
+    let logged = |world: &World| -> Vec<u64> {
+        let seq = |record: &Logs| match record {
+            Logs::Sync(SyncRecord::Acknowledged(seq)) => Some(*seq),
+            _ => None,
+        };
+        world.replicas[0].log.iter().filter_map(seq).collect()
+    };
+    let replica = world.replicas[0].identity.replica;
+    for seq in 1..=90 {
+        let vector = [Dot { replica, seq }].into_iter().collect();
+        stranger.say(&mut world, 0, &[Message::Ack { lsn: Lsn::ZERO, bytes: 0, vector }]);
+        world.advance(Duration::from_millis(5));
+    }
+    assert_eq!(logged(&world), [1], "the first after a while, and none within a second");
+    world.advance(Duration::from_millis(600));
+    assert_eq!(logged(&world), [1, 90]);
+    world.advance(Duration::from_secs(2));
+    assert_eq!(logged(&world), [1, 90]);
+}
+
+#[test]
+fn word_of_what_a_third_replica_holds_is_passed_on_within_seconds() {
+    let settings = Settings { required_acks: 2, ..Settings::default() };
+    let mut world = World::new(3, 23, &settings);
+    world.connect(0, 1);
+    world.connect(1, 2);
+    world.settle();
+    world.put(0, "k", "v");
+    world.settle_for(Duration::from_secs(2));
+    assert_eq!(world.replicas[0].engine.outbox_status().size(), 0);
 }
