@@ -139,6 +139,37 @@ mod tests {
         assert_eq!(clock.last().wall(), WallTime(1000));
     }
 
+    #[test]
+    fn what_stands_where_the_clock_stands_is_overwritten_above_it() {
+        let now = Stamp::from_wall(WallTime(1000));
+        for (overwritten, stamp, lifted) in
+            [(now.0 - 1, now.0, false), (now.0, now.0 + 1, true), (now.0 + 1, now.0 + 2, true)]
+        {
+            let issued = Hlc::default().issue(WallTime(1000), Some(Stamp(overwritten)));
+            assert_eq!(issued, Issued { stamp: Stamp(stamp), lifted }, "over {overwritten}");
+        }
+    }
+
+    #[test]
+    fn a_clock_adopts_what_it_hears_within_the_drift_and_goes_on_from_its_own_stamps() {
+        let at = |ms| Stamp::from_wall(WallTime(ms));
+        let mut clock = Hlc::default();
+        clock.adopt(at(1050), WallTime(1000), Duration::from_millis(100));
+        assert_eq!(clock.last(), at(1050));
+        clock.adopt(at(9999), WallTime(1000), Duration::from_millis(100));
+        assert_eq!(clock.last(), at(1100), "no further");
+        clock.restore(Stamp(at(2000).0 + 3));
+        assert_eq!(clock.issue(WallTime(1000), None).stamp, Stamp(at(2000).0 + 4));
+    }
+
+    #[test]
+    fn no_clock_comes_to_the_horizon() {
+        let last = Stamp::from_wall(WallTime(u64::MAX));
+        assert!(last < Stamp::HORIZON && Stamp::HORIZON.0 - last.0 == 1 << 40);
+        assert!(last.0 > u64::MAX / 2 - (1 << 16), "half of what a stamp can say");
+        assert_eq!(alloc::format!("{} {last:?}", Stamp(5 << 16 | 3)), alloc::format!("0.005+3 {last}"));
+    }
+
     proptest! {
         #[test]
         fn the_clock_never_goes_back(steps in proptest::collection::vec((0u64..5000, 0u64..10_000, 0u8..3), 1..200)) {

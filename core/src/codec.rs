@@ -204,6 +204,29 @@ mod tests {
     }
 
     #[test]
+    fn an_error_names_the_field_and_what_is_wrong_with_it() {
+        let words = |fault| alloc::format!("{}", DecodeError { field: "seq", fault });
+        let faults = [Fault::Short, Fault::Invalid, Fault::Trailing, Fault::FromTheFuture].map(words);
+        let wanted =
+            ["ends early", "has an invalid value", "is followed by stray bytes", "was written by a newer version"];
+        assert_eq!(faults, wanted.map(|words| alloc::format!("seq {words}")));
+    }
+
+    #[test]
+    fn a_blob_may_be_as_long_as_its_bound() {
+        let mut out = Vec::new();
+        put_blob(&mut out, b"four");
+        let bytes = Bytes::from(out);
+        assert_eq!(Reader::new(&bytes).blob(4, "b").unwrap(), "four");
+        assert_eq!(Reader::new(&bytes).blob(3, "b").unwrap_err().fault, Fault::Invalid);
+        let mut reader = Reader::new(&bytes);
+        assert_eq!((reader.position(), reader.remaining()), (0, 5));
+        reader.u8("length").unwrap();
+        assert_eq!((reader.position(), reader.remaining()), (1, 4));
+        assert_eq!(reader.finish("blob").unwrap_err().fault, Fault::Trailing);
+    }
+
+    #[test]
     fn a_blob_beyond_its_bound_is_refused_before_it_is_taken() {
         let mut out = Vec::new();
         put_varint(&mut out, u64::MAX);

@@ -102,14 +102,41 @@ mod tests {
     }
 
     #[test]
+    fn the_limits_themselves_are_in_range() {
+        type Change = fn(&mut Config);
+        let cases: [Change; 6] = [
+            |c| c.max_value_len = 1,
+            |c| (c.max_value_len, c.max_pending_bytes) = (MAX_VALUE_LEN, MAX_VALUE_LEN),
+            |c| c.durability = Durability::Every(Duration::from_millis(1)),
+            |c| c.durability = Durability::Every(Duration::from_secs(3600)),
+            |c| c.max_clock_drift = Duration::from_secs(24 * 3600),
+            |c| (c.log.first_segment, c.log.max_segment) = (64 << 10, 64 << 10),
+        ];
+        for (case, change) in cases.into_iter().enumerate() {
+            let mut config = Config::default();
+            change(&mut config);
+            assert_eq!(config.validate(), Ok(()), "case {case}");
+        }
+        let mut config = Config::default();
+        (config.log.first_segment, config.log.max_segment) = (1 << 30, 1 << 30);
+        assert_eq!(config.validate(), Ok(()));
+    }
+
+    #[test]
     fn values_out_of_range_are_refused_by_name() {
         type Spoil = fn(&mut Config);
-        let cases: [(&str, Spoil); 5] = [
+        let cases: &[(&str, Spoil)] = &[
             ("max_value_len", |c| c.max_value_len = 0),
             ("max_value_len", |c| c.max_value_len = MAX_VALUE_LEN + 1),
             ("max_pending_bytes", |c| c.max_pending_bytes = 1),
             ("sync interval", |c| c.durability = Durability::Every(Duration::ZERO)),
-            ("segments", |c| c.log.first_segment = 1),
+            ("segments", |c| c.log.first_segment = (64 << 10) - 1),
+            ("segments", |c| c.log.max_segment = c.log.first_segment - 1),
+            ("segments", |c| c.log.max_segment = (1 << 30) + 1),
+            ("max_pending_bytes", |c| c.max_pending_bytes = c.max_value_len - 1),
+            ("sync interval", |c| c.durability = Durability::Every(Duration::from_secs(3601))),
+            ("max_clock_drift", |c| c.max_clock_drift = Duration::from_secs(24 * 3600 + 1)),
+            ("required_acks", |c| c.sync.required_acks = 0),
         ];
         for (name, spoil) in cases {
             let mut config = Config::default();

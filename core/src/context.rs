@@ -233,6 +233,7 @@ mod tests {
         let vector: VersionVector = [dot(1, 5)].into_iter().collect();
         assert!(vector.covers(dot(1, 5)) && vector.covers(dot(1, 1)));
         assert!(!vector.covers(dot(1, 6)) && !vector.covers(dot(2, 1)));
+        assert_eq!([dot(1, 0)].into_iter().collect::<VersionVector>(), VersionVector::EMPTY, "nothing of it");
     }
 
     #[test]

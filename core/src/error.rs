@@ -216,6 +216,9 @@ mod tests {
             assert_eq!(Code::from_name(code.as_str()), Some(*code));
         }
         assert_eq!(Code::from_name("no_such_code"), None);
+        assert_eq!((Code::DiskFull.as_str(), Code::DiskFull.to_string()), ("disk_full", "disk_full".into()));
+        let states = [LocalState::Valid, LocalState::Unknown, LocalState::Damaged].map(LocalState::as_str);
+        assert_eq!(states, ["valid", "unknown", "damaged"]);
     }
 
     #[test]
@@ -227,5 +230,9 @@ mod tests {
             "sync of wal-1 failed; whether this write is kept is known only after reopening; reopen the node"
         );
         assert_eq!(alloc::format!("{error:?}"), alloc::format!("{error} [unknown]"));
+        assert_eq!(error.next(), "reopen the node");
+        let silent = Error::new(Code::WalCorrupt, "x", "").with_local(LocalState::Damaged);
+        assert_eq!(silent.to_string(), "x; acknowledged data on disk is damaged, nothing was changed");
+        assert_eq!(Error::new(Code::NotFound, "y", "").to_string(), "y");
     }
 }

@@ -149,12 +149,17 @@ mod tests {
             assert_eq!(NodeId::new(good).unwrap().as_str(), good);
         }
         for bad in ["", " ", "a b", "ä", "a/b", &"x".repeat(65)] {
-            assert!(NodeId::new(bad).is_err(), "{bad:?} must be refused");
+            let refused = NodeId::new(bad).expect_err("it is no node id").to_string();
+            assert_eq!(refused, alloc::format!("node id {bad:?} is not 1 to 64 characters of [A-Za-z0-9._-]"));
         }
+        assert_eq!(NodeId::new("till-3").unwrap().to_string(), "till-3");
     }
 
     #[test]
     fn ids_print_as_hex() {
         assert_eq!(ReplicaId([0xab; 16]).to_string(), "ab".repeat(16));
+        assert_eq!(alloc::format!("{:?}", LogId([0xab; 16])), "ab".repeat(16), "also in what developers read");
+        let dot = Dot { replica: ReplicaId([1; 16]), seq: 7 };
+        assert_eq!((dot.to_string(), Lsn(9).to_string()), (alloc::format!("{}:7", "01".repeat(16)), "9".into()));
     }
 }

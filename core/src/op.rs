@@ -263,6 +263,51 @@ mod tests {
         insta::assert_snapshot!(hex, @"060807060504030201ac0201010202020202020202020202020202020205016b027676");
     }
 
+    fn written(change: impl FnOnce(&mut Vec<u8>)) -> Result<Operation, DecodeError> {
+        let op = Operation {
+            dot: Dot { replica: replica(1), seq: 3 },
+            stamp: Stamp(1),
+            context: [Dot { replica: replica(1), seq: 2 }].into_iter().collect(),
+            key: Bytes::from_static(b"k"),
+            body: Body::Delete,
+            marks: Marks::default(),
+        };
+        let mut out = Vec::new();
+        op.encode(&mut out);
+        assert_eq!((out[9], out[10]), (3, 1), "seq, and how far back its issuer had seen");
+        change(&mut out);
+        Operation::decode(&mut Reader::new(&out.into()), replica(1))
+    }
+
+    #[test]
+    fn an_operation_that_no_encoder_writes_is_refused() {
+        assert!(written(|_| {}).is_ok());
+        let refused = |change: fn(&mut Vec<u8>)| written(change).unwrap_err().field;
+        assert_eq!(refused(|out| out[9] = 0), "operation seq");
+        assert_eq!(refused(|out| out[10] = 0), "operation own context", "it has seen itself");
+        assert_eq!(refused(|out| out[10] = 3), "operation own context", "it has seen nothing");
+        assert_eq!(refused(|out| out[10] = 4), "operation own context", "less than nothing");
+        assert_eq!(refused(|out| drop(out.splice(11.., [0]))), "operation key");
+        assert_eq!(refused(|out| out[0] |= 0x80), "operation flags");
+    }
+
+    #[test]
+    fn what_an_honest_node_issues_is_in_range_up_to_the_last() {
+        let op = |seq, seen, stamp| Operation {
+            dot: Dot { replica: replica(1), seq },
+            stamp: Stamp(stamp),
+            context: [Dot { replica: replica(2), seq: seen }].into_iter().collect(),
+            key: Bytes::from_static(b"k"),
+            body: Body::Delete,
+            marks: Marks::default(),
+        };
+        let limit = Stamp::HORIZON.0 + 5;
+        assert!(op(MAX_SEQ, 5, limit).is_in_range() && op(1, MAX_SEQ, 0).is_in_range());
+        for op in [op(MAX_SEQ + 1, 5, 0), op(1, MAX_SEQ + 1, 0), op(1, 5, limit + 1)] {
+            assert!(!op.is_in_range(), "{op:?}");
+        }
+    }
+
     #[test]
     fn a_chain_depends_on_every_operation() {
         let op = |seq, key: &'static str| Operation {

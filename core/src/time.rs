@@ -44,3 +44,21 @@ pub struct Now {
     /// The wall clock.
     pub wall: WallTime,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn times_are_added_and_told_apart_and_never_wrap() {
+        let at = Instant(2_000_000);
+        assert_eq!(at + Duration::from_millis(5), Instant(2_005_000));
+        assert_eq!(
+            (at + Duration::MAX, Instant(u64::MAX).since(Instant(0))),
+            (Instant(u64::MAX), Duration::from_micros(u64::MAX))
+        );
+        assert_eq!((at.since(Instant(500_000)), Instant(0).since(at)), (Duration::from_millis(1500), Duration::ZERO));
+        assert_eq!(WallTime(1_700_000_000_042).to_string(), "1700000000.042");
+    }
+}

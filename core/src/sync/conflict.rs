@@ -246,3 +246,123 @@ pub(super) fn take_version(reader: &mut Reader<'_>) -> Result<Version, DecodeErr
     };
     Ok(Version { dot: Dot { replica, seq }, stamp, context, body, resolution: flags & 2 != 0 })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Lsn;
+    use crate::store::Store;
+    use alloc::vec;
+
+    const LOCAL: ReplicaId = ReplicaId([1; 16]);
+    const REMOTE: ReplicaId = ReplicaId([2; 16]);
+
+    fn version(replica: ReplicaId, stamp: u64, value: Option<&'static str>, resolution: bool) -> Version {
+        let body = value.map_or(Body::Delete, |value| Body::Put(Bytes::from_static(value.as_bytes())));
+        let dot = Dot { replica, seq: 1 };
+        Version { dot, stamp: Stamp(stamp), context: VersionVector::EMPTY, body, resolution }
+    }
+
+    fn key() -> Bytes {
+        Bytes::from_static(b"k")
+    }
+
+    fn meet(local: &Version, remote: &Version) -> Option<Met> {
+        let mut store = Store::new();
+        store.apply(Lsn(1), &local.operation(&key()));
+        Met::before(store.latest(b"k"), &remote.operation(&key()))
+    }
+
+    fn met(local: Version, remote: Version) -> Met {
+        Met { key: key(), local, remote }
+    }
+
+    #[test]
+    fn only_equal_resolutions_and_one_write_under_two_names_collapse() {
+        for (resolutions, stamps, values, is_conflict) in [
+            ((false, false), (5, 6), ("a", "a"), true),
+            ((true, false), (5, 6), ("a", "a"), true),
+            ((false, true), (5, 6), ("a", "a"), true),
+            ((true, true), (5, 6), ("a", "a"), false),
+            ((true, true), (5, 6), ("a", "b"), true),
+            ((false, false), (5, 5), ("a", "a"), false),
+            ((false, false), (5, 5), ("a", "b"), true),
+        ] {
+            let local = version(LOCAL, stamps.0, Some(values.0), resolutions.0);
+            let remote = version(REMOTE, stamps.1, Some(values.1), resolutions.1);
+            let found = meet(&local, &remote);
+            assert_eq!(found, is_conflict.then(|| met(local, remote)), "{resolutions:?} {stamps:?} {values:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_has_seen_one_side_only_has_not_seen_the_conflict() {
+        let met = met(version(LOCAL, 5, None, false), version(REMOTE, 6, None, false));
+        let seen = |replicas: &[ReplicaId]| {
+            let dots = replicas.iter().map(|replica| Dot { replica: *replica, seq: 1 });
+            met.is_seen_by(&dots.collect())
+        };
+        assert_eq!([seen(&[]), seen(&[LOCAL]), seen(&[REMOTE]), seen(&[LOCAL, REMOTE])], [false, false, false, true]);
+    }
+
+    #[test]
+    fn the_greater_stamp_wins_then_the_greater_replica_and_the_later_is_when_it_was() {
+        let stamp = |ms| Stamp::from_wall(WallTime(ms)).0;
+        for (local, remote, wins, at) in [(5, 6, true, 6), (6, 5, false, 6), (5, 5, true, 5)] {
+            let met = met(version(LOCAL, stamp(local), None, false), version(REMOTE, stamp(remote), None, false));
+            assert_eq!((met.remote_wins(), met.at()), (wins, WallTime(at)), "{local} {remote}");
+        }
+        let higher = met(version(REMOTE, 5, None, false), version(LOCAL, 5, None, false));
+        assert!(!higher.remote_wins());
+    }
+
+    #[test]
+    fn a_policy_answers_a_resolution_but_two_resolutions_are_left_to_the_merge() {
+        for (local, remote, wanted) in
+            [(false, false, true), (true, false, true), (false, true, true), (true, true, false)]
+        {
+            let met = met(version(LOCAL, 5, Some("a"), local), version(REMOTE, 6, Some("b"), remote));
+            assert_eq!(met.resolution(Policy::KeepLocal).is_some(), wanted, "{local} {remote}");
+            assert_eq!(met.resolution(Policy::ApplyRemote), None, "it has won");
+        }
+    }
+
+    #[test]
+    fn a_version_is_read_back_and_stays_within_its_bound() {
+        let wide: VersionVector =
+            (0..300u128).map(|n| Dot { replica: ReplicaId((n << 64).to_be_bytes()), seq: u64::MAX >> 1 }).collect();
+        for (value, resolution) in [(None, false), (None, true), (Some("v"), false), (Some("v"), true)] {
+            for context in [VersionVector::EMPTY, wide.clone()] {
+                let dot = Dot { replica: LOCAL, seq: u64::MAX };
+                let version = Version { dot, context, ..version(LOCAL, u64::MAX, value, resolution) };
+                let mut out = Vec::new();
+                put_version(&mut out, &version);
+                assert!(out.len() <= encoded_bound(&version) + value.map_or(0, str::len));
+                assert_eq!(take_version(&mut Reader::new(&out.into())), Ok(version));
+            }
+        }
+    }
+
+    #[test]
+    fn a_version_that_has_seen_itself_or_has_no_number_is_not_read() {
+        for (seq, seen) in [(0, 0), (3, 3), (3, 4)] {
+            let context = [Dot { replica: LOCAL, seq: seen }].into_iter().collect();
+            let version = Version { dot: Dot { replica: LOCAL, seq }, context, ..version(LOCAL, 1, None, false) };
+            let mut out = vec![];
+            put_version(&mut out, &version);
+            assert!(take_version(&mut Reader::new(&out.into())).is_err(), "{seq} has seen {seen}");
+        }
+    }
+
+    #[test]
+    fn policies_and_outcomes_have_stable_names() {
+        let policies =
+            [Policy::LastWriteWins, Policy::KeepLocal, Policy::ApplyRemote, Policy::KeepBoth, Policy::Custom(|_| None)];
+        assert_eq!(
+            policies.map(|policy| policy.as_str()),
+            ["last_write_wins", "keep_local", "apply_remote", "keep_both", "custom",]
+        );
+        let outcomes = [Outcome::Merged, Outcome::Resolved, Outcome::Open].map(Outcome::as_str);
+        assert_eq!(outcomes, ["merged", "resolved", "open"]);
+    }
+}

@@ -202,7 +202,7 @@ impl Engine {
         let raises = !self.claims.covers_all(&sorted.cut);
         let ends_naming = is_full && matches!(session.full_in, Some(FullIn::Closing { .. }));
         let ends_full = session.ends_full(is_full, &sorted.cut);
-        if !is_full && through > session.taken_lsn {
+        if through > session.taken_lsn {
             let at = Checkpoint { log: them.log, boot: them.boot, lsn: through };
             records.push(SyncRecord::Checkpoint { replica, at });
         }

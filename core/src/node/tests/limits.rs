@@ -98,6 +98,8 @@ fn a_degraded_node_says_why_it_refuses_even_what_would_change_nothing() {
     assert_eq!(refused.code(), Code::Degraded);
     assert!(refused.what().contains("writes are refused since"), "{refused}");
     assert!(refused.what().contains("planned failure"), "{refused}");
+    let names = [Health::Ready, Health::DiskFull, bench.node.status().health, Health::Closing].map(|it| it.as_str());
+    assert_eq!(names, ["ready", "disk_full", "degraded", "closing"]);
 }
 
 #[test]

@@ -2,14 +2,13 @@
 
 use alloc::format;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use crate::codec::Reader;
 use crate::context::VersionVector;
 use crate::ids::{Dot, NodeId, ReplicaId, Seq};
 use crate::limits::MAX_MEMBERS;
 use crate::sync::Member;
-use crate::sync::members::{Members, lease_start};
+use crate::sync::members::Members;
 use crate::time::WallTime;
 
 const MINUTE: u64 = 60_000;
@@ -122,10 +121,4 @@ fn only_others_who_count_acknowledge() {
         members.join(id(number), &holding(1, seq, forgotten));
     }
     assert_eq!([1, 2, 3, 0].map(|required| members.acknowledged(id(1), required)), [7, 5, 0, 0]);
-}
-
-#[test]
-fn a_lease_begins_so_long_ago() {
-    assert_eq!(lease_start(WallTime(10_000), Duration::from_secs(3)), WallTime(7000));
-    assert_eq!(lease_start(WallTime(10_000), Duration::MAX), WallTime(0));
 }

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::harness::World;
+use super::replica::Replica;
 use crate::clock::Stamp;
 use crate::context::VersionVector;
 use crate::ids::{LogId, Lsn, NodeId, ReplicaId};
@@ -49,6 +50,21 @@ impl Stranger {
         let pairs = Ladder::default().pairs(0);
         let resume = Message::Resume { lsn: Lsn::ZERO, boot: 0, pairs, direct: BTreeSet::new() };
         self.say(world, index, &[Message::Hello(self.hello.clone()), resume]);
+    }
+
+    /// Listens to all that a replica has to say to it at present. Without, it hears one message at a time.
+    pub(super) fn hear(&self, world: &mut World, index: usize) {
+        let now = world.now(index);
+        let Replica { engine, store, .. } = &mut world.replicas[index];
+        while engine.write_batch(now, self.peer, 1 << 20, store, &mut Vec::new()).is_some() {}
+    }
+
+    /// Its link breaks.
+    pub(super) fn leave(&mut self, world: &mut World, index: usize) {
+        let now = world.now(index);
+        let replica = &mut world.replicas[index];
+        replica.engine.peer_down(now, self.peer, &replica.store, &mut replica.effects);
+        world.route(index);
     }
 
     pub(super) fn say(&mut self, world: &mut World, index: usize, messages: &[Message]) {
