@@ -192,10 +192,6 @@ impl Spare {
                 let token = asker.ask(self.lane, DiskOp::Create { file, name: self.name() }, out);
                 self.stage = Stage::Creating { token, file };
             }
-            Stage::Filling { file, step: None, .. } if self.starved => {
-                let file = *file;
-                self.close(file, asker, out);
-            }
             Stage::Filling { file, zeroed, unsynced, step: step @ None } if *zeroed < self.goal => {
                 let urgent = self.lane == Lane::Commit;
                 let end = if urgent { self.goal } else { self.target };

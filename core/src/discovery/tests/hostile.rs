@@ -310,3 +310,39 @@ fn the_same_reason_is_told_again_after_a_minute() {
         assert_eq!(world.nodes[0].notices().len(), told);
     }
 }
+
+#[test]
+fn answers_that_wait_are_given_in_turn_and_forgotten_when_discovery_stops() {
+    let mut replies = send::Replies::default();
+    for number in 1..=3 {
+        let reply = send::Reply { to: address(number), answer: [0; 16], doubt: false };
+        assert!(replies.push(Instant(5), reply));
+    }
+    assert!(replies.pop(Instant(4)).is_none());
+    let given: Vec<_> = core::iter::from_fn(|| replies.pop(Instant(5))).map(|reply| reply.to).collect();
+    assert_eq!(given, [address(1), address(2), address(3)], "of one moment, in the order of the questions");
+
+    let mut world = World::running(1);
+    let body = Body::Probe { question: [5; 16], spread: Duration::from_millis(500), about: about(5) };
+    let bytes = network(SECRET).seal(&identity(5), &said(5, world.now, 1, body));
+    world.inject(0, address(5), &bytes);
+    assert_eq!(world.nodes[0].discovery.replies.len(), 1);
+    world.act(0, |discovery, now, out| discovery.stop(now, out));
+    world.start(0);
+    world.run(seconds(2));
+    assert!(!world.sent.iter().any(|(_, _, to, _)| *to == Target::Unicast(address(5))), "the former start was asked");
+}
+
+#[test]
+fn every_datagram_is_counted() {
+    let mut world = World::of(vec![discovery(0, 0), discovery(1, 0)]);
+    world.start_all();
+    world.run(seconds(100));
+    for node in 0..2 {
+        let sent = world.sent.iter().filter(|(_, by, ..)| *by == node).count() as u64;
+        let counters = world.nodes[node].discovery.status(world.now).counters;
+        assert_eq!(counters.sent, sent);
+        let ignored: u64 = counters.ignored.values().sum();
+        assert_eq!(counters.received, counters.believed + ignored);
+    }
+}

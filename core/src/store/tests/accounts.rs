@@ -93,3 +93,13 @@ fn a_range_counts_and_sums_its_live_entries_alone() {
         assert_eq!((part.0, part.1 == Digest::default()), (count, count == 0), "behind {after:?} up to {end:?}");
     }
 }
+
+#[test]
+fn a_digest_is_shown_as_32_hexadecimal_digits() {
+    let mut store = Store::new();
+    assert_eq!(alloc::format!("{}", store.digest()), "0".repeat(32));
+    let op = put(&store, 1, "k", "v");
+    store.apply(Lsn(1), &op);
+    let shown = alloc::format!("{}", store.digest());
+    assert_eq!((shown.len(), u128::from_str_radix(&shown, 16)), (32, Ok(store.digest().0)));
+}

@@ -191,6 +191,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn packing_must_save_an_eighth() {
+        let mut dice = crate::dice::Seed::from_number(1).stream("parts");
+        let noise: Vec<u8> = (0..1000).map(|_| dice.next_u64() as u8).collect();
+        for (zeros, packed) in [(0, false), (100, false), (300, true), (1000, true)] {
+            let parts = [&noise[..], &vec![0; zeros]].concat();
+            let content = wrap(&parts, Some(&mut Packer::new()));
+            assert_eq!(content[0] == LZ4, packed, "{zeros} zeros");
+            assert_eq!(unwrap(content, true), Ok(parts.into()));
+        }
+    }
+
     fn parts(content: &Bytes) -> Result<Vec<Part>, CloseReason> {
         let mut reader = Reader::new(content);
         let mut parts = Vec::new();

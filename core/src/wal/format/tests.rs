@@ -158,3 +158,49 @@ fn the_bytes_of_a_frame_are_pinned() {
     0060  68 65 6c 6c 6f 00 00 00                          hello...
     ");
 }
+
+/// A frame whose header is changed by hand, with the checksum that goes with it.
+fn resealed(change: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let salt = header().frame_salt();
+    let mut bytes = frame();
+    change(&mut bytes);
+    let body_len = u32::from_le_bytes(bytes[4..8].try_into().unwrap()) as usize;
+    let mut hasher = crc32fast::Hasher::new_with_initial(salt.0);
+    hasher.update(&bytes[..36]);
+    hasher.update(bytes.get(40..40 + body_len).unwrap_or_default());
+    bytes[36..40].copy_from_slice(&hasher.finalize().to_le_bytes());
+    bytes.into()
+}
+
+#[test]
+fn a_frame_of_an_impossible_length_is_refused_for_its_length() {
+    let salt = header().frame_salt();
+    let read = |len: usize| {
+        let bytes = resealed(|bytes| bytes[4..8].copy_from_slice(&(len as u32).to_le_bytes()));
+        decode_frame(&bytes, 0, salt).map(|frame| frame.encoded_len).map_err(|error| (error.field, error.fault))
+    };
+    assert_eq!(read(64), Ok(104));
+    assert_eq!(read(60), Err(("frame length", Fault::Invalid)), "frames begin at multiples of eight");
+    assert_eq!(read(MAX_FRAME_BODY), Err(("frame", Fault::Short)), "it may be that long");
+    assert_eq!(read(MAX_FRAME_BODY + 8), Err(("frame length", Fault::Invalid)));
+}
+
+#[test]
+fn the_greatest_positions_are_still_positions() {
+    let greatest = SegmentHeader { number: MAX_POSITION, first_lsn: Lsn(MAX_POSITION), ..header() };
+    assert_eq!(SegmentHeader::decode(&Bytes::copy_from_slice(&greatest.encode())), Ok(greatest));
+    let salt = header().frame_salt();
+    let bytes = Bytes::from(FrameBuilder::default().seal(FrameKind::Mark, Lsn(MAX_POSITION), Lsn(1), salt));
+    assert_eq!(decode_frame(&bytes, 0, salt).unwrap().first_lsn, Lsn(MAX_POSITION));
+}
+
+#[test]
+fn records_are_left_out_up_to_an_lsn_and_none_beyond_the_last() {
+    let frame = decode_frame(&Bytes::from(frame()), 0, header().frame_salt()).unwrap();
+    for (through, next) in [(0, Some(Lsn(41))), (40, Some(Lsn(41))), (41, Some(Lsn(42))), (42, None), (99, None)] {
+        let mut records = Records::of(&frame);
+        records.skip_through(Lsn(through)).unwrap();
+        let found = records.next(Some(ReplicaId([1; 16]))).unwrap();
+        assert_eq!(found.map(|(lsn, _)| lsn), next, "through {through}");
+    }
+}

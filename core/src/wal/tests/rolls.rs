@@ -165,3 +165,29 @@ fn with_a_timer_a_seal_makes_all_before_it_durable() {
     assert_eq!(bench.wal.progress().written, Lsn(2));
     assert_eq!(bench.wal.progress().durable, Lsn(1));
 }
+
+#[test]
+fn a_large_spare_is_synced_in_portions() {
+    let size = 10 << 20;
+    let mut bench = Bench::new(Settings { first_segment: size, max_segment: size, ..settings() });
+    for _ in 0..6 {
+        bench.write(1 << 20);
+        bench.settle();
+    }
+    let lines = bench.heard();
+    let zeros: Vec<_> = lines.iter().filter(|line| line.starts_with("zero")).collect();
+    assert_eq!(zeros.len(), 40);
+    let synced: Vec<_> = (1..).zip(&zeros).filter(|(_, line)| line.contains("sync")).map(|(at, _)| at).collect();
+    assert_eq!(synced, [16, 32, 40], "every 4 MiB, and at the end");
+}
+
+#[test]
+fn a_spare_gets_the_length_of_its_segment_and_not_a_step_more() {
+    let size = 300 << 10;
+    let mut bench = Bench::new(Settings { first_segment: size, max_segment: size, ..settings() });
+    for _ in 0..4 {
+        bench.write(60_000);
+        bench.settle();
+    }
+    assert_eq!(bench.disk.bytes("0000000000000002.seg.new").len() as u64, size);
+}

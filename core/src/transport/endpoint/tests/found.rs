@@ -125,3 +125,44 @@ fn who_was_forgotten_while_it_waited_is_not_dialled_and_keeps_nobody() {
     endpoint.handle_dial_failed(Instant(0), link, "refused".into(), &mut out);
     assert_eq!(addresses(&mut out), [far(2)]);
 }
+
+#[test]
+fn who_is_gone_again_is_dialled_no_more_and_keeps_nobody() {
+    for (burst, dials_at_once) in [(32, 100), (1, 1)] {
+        let (mut endpoint, mut out) = started(|settings| settings.max_dials = dials_at_once);
+        for number in 0..burst + 3 {
+            find(&mut endpoint, Instant(0), number, &mut out);
+        }
+        let begun = dials(&mut out);
+        assert_eq!(begun.len(), usize::from(burst));
+        endpoint.release_found(Instant(0), &key(burst + 1));
+        if dials_at_once == 1 {
+            endpoint.handle_dial_failed(Instant(0), begun[0].0, "refused".into(), &mut out);
+            let next = dials(&mut out).remove(0);
+            endpoint.handle_dial_failed(Instant(0), next.0, "refused".into(), &mut out);
+            assert_eq!((next.1, addresses(&mut out)), (far(burst), vec![far(burst + 2)]));
+        } else {
+            while let Some(at) = endpoint.poll_timeout().filter(|at| *at < Instant(2_000_000)) {
+                endpoint.handle_timeout(at, &mut out);
+            }
+            assert_eq!(addresses(&mut out), [far(burst), far(burst + 2)]);
+        }
+    }
+}
+
+#[test]
+fn who_is_found_is_wanted_only_if_there_is_a_place_and_an_address() {
+    let (mut endpoint, mut out) = started(|settings| settings.max_peers = 2);
+    let name = NodeId::new("found").unwrap();
+    let now = Instant(0);
+    assert!(!endpoint.want_found(now, key(1), &name, vec![], &mut out));
+    assert!(endpoint.peers.of_key(&key(1)).is_none(), "nobody knows where");
+    for number in 1..=3 {
+        let wanted = endpoint.want_found(now, key(number), &name, vec![far(number)], &mut out);
+        assert_eq!(wanted, number <= 2, "both places are taken by who is wanted");
+    }
+    assert_eq!(endpoint.peers.len(), 2);
+    assert!(!endpoint.want_found(now, key(1), &name, vec![far(9)], &mut out), "not because of this call");
+    endpoint.release_found(now, &key(1));
+    assert!(endpoint.want_found(now, key(1), &name, vec![far(1)], &mut out), "known already");
+}

@@ -137,3 +137,87 @@ fn links_of_a_new_start_have_names_of_their_own() {
     let next = after.incoming(Instant(0), from, &mut out).unwrap();
     assert!(named.iter().all(|link| *link < next), "{named:?}, then {next:?}");
 }
+
+#[test]
+fn a_refused_key_is_pardoned_once() {
+    let (mut endpoint, mut out) = (endpoint(0, 1, |_| {}), Vec::new());
+    let key = NodeKey([4; 32]);
+    assert!(!endpoint.pardon_key(&key));
+    endpoint.refuse_key(Instant(0), key, &mut out);
+    assert!(endpoint.pardon_key(&key) && !endpoint.pardon_key(&key));
+}
+
+#[test]
+fn all_who_dial_each_other_at_once_are_linked_before_time_passes() {
+    for seed in 0..6 {
+        let mut world = World::new(3, seed);
+        for (a, b) in [(0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1)] {
+            world.add(a, b);
+        }
+        world.run();
+        for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+            world.assert_linked(a, b);
+        }
+        for node in 0..3 {
+            assert_eq!(world.nodes[node].endpoint.count_links(), (2, 0), "seed {seed}");
+            assert_eq!(world.states(node), [PeerState::Connected; 2], "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn who_lost_a_link_alone_gets_another_at_once() {
+    for (loser, seed) in [(0, 1), (1, 2)] {
+        let mut world = World::new(2, seed);
+        world.add(0, 1);
+        world.add(1, 0);
+        world.live(Duration::from_secs(60));
+        world.break_links_of(loser);
+        world.live(Duration::from_secs(1));
+        world.assert_linked(0, 1);
+    }
+}
+
+#[test]
+fn a_full_list_of_peers_keeps_out_strangers_alone() {
+    let full = |change: &dyn Fn(&mut World)| {
+        let mut endpoints = vec![endpoint(0, 1, |settings| settings.max_peers = 1)];
+        endpoints.extend((1..3).map(|number| endpoint(number, 1, |_| {})));
+        let mut world = World::of(endpoints, 1);
+        change(&mut world);
+        world.add(1, 0);
+        world.run();
+        let key = world.key(1);
+        let comes_in = world.nodes[0].up.contains_key(&key);
+        assert!(comes_in != world.nodes[1].why().contains(&"busy"));
+        comes_in
+    };
+    let key = |number| endpoint(number, 1, |_| {}).key();
+    let add = |world: &mut World, key, ways: &[&str]| {
+        let ways: Vec<Address> = ways.iter().map(|way| way.parse().unwrap()).collect();
+        world.act(0, |endpoint, now, out| endpoint.add_peer(now, key, ways, out));
+    };
+    assert!(full(&|_| {}), "there is a place");
+    assert!(!full(&|world| add(world, None, &["nowhere:1"])), "the place is of one who is wanted");
+    assert!(!full(&|world| {
+        world.act(0, |endpoint, now, out| endpoint.hold_peer(now, Some(key(2)), vec![], out));
+    }));
+    assert!(!full(&|world| {
+        world.add(2, 0);
+        world.run();
+    }));
+    assert!(full(&|world| {
+        world.act(0, |endpoint, now, _| endpoint.learn_peer(now, Some(key(2)), None, vec![]));
+    }));
+    assert!(full(&|world| add(world, Some(key(1)), &["nowhere:1"])), "it is the one who is wanted");
+    assert!(full(&|world| {
+        add(world, None, &["node-1:7"]);
+        world.run();
+    }));
+}
+
+#[test]
+fn who_is_turned_away_is_told_why_in_the_log() {
+    let texts = [TurnedAway::Stopped, TurnedAway::Full, TurnedAway::TooManyFromAddress].map(|why| why.to_string());
+    assert_eq!(texts, ["the transport is stopped", "too many links", "too many links from that address"]);
+}
