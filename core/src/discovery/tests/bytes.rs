@@ -235,3 +235,34 @@ fn what_a_datagram_says_is_bounded_to_the_byte() {
         assert_eq!(Message::decode(&bytes.into()).is_ok(), good, "{millis}");
     }
 }
+
+#[test]
+fn words_for_targets_and_reasons_are_stable() {
+    let multicast = |on| Target::Multicast { group: GROUP, on };
+    let loopback: SocketAddr = "127.0.0.1:7".parse().unwrap();
+    for (target, stays_here, text) in [
+        (multicast(Interface::Any), false, format!("multicast {GROUP}")),
+        (multicast(Interface::Index(3)), false, format!("multicast {GROUP} on interface 3")),
+        (multicast(Interface::Loopback), true, format!("multicast {GROUP} on loopback")),
+        (Target::Broadcast("255.255.255.255:7".parse().unwrap()), false, "broadcast 255.255.255.255:7".into()),
+        (Target::Unicast(address(1)), false, format!("{}", address(1))),
+        (Target::Unicast(loopback), true, "127.0.0.1:7".into()),
+        (Target::Unicast("[::1]:7".parse().unwrap()), true, "[::1]:7".into()),
+    ] {
+        assert_eq!((target.stays_here(), target.to_string()), (stays_here, text));
+    }
+    for (why, name, says) in [
+        (Ignored::NotDiscovery, "not_discovery", "not a datagram of discovery"),
+        (Ignored::OtherVersion, "other_version", "another version"),
+        (Ignored::Unauthenticated, "unauthenticated", "another network secret, or none"),
+        (Ignored::Malformed, "malformed", "makes no sense"),
+        (Ignored::Forged, "forged", "in the name of another node"),
+        (Ignored::Own, "own", "our own"),
+        (Ignored::Replayed, "replayed", "heard before"),
+        (Ignored::Unproven, "unproven", "clock is off"),
+        (Ignored::Overload, "overload", "too many"),
+        (Ignored::Full, "registry_full", "registry is full"),
+    ] {
+        assert!(why.as_str() == name && why.to_string().contains(says), "{why:?}");
+    }
+}

@@ -103,3 +103,40 @@ fn a_digest_is_shown_as_32_hexadecimal_digits() {
     let shown = alloc::format!("{}", store.digest());
     assert_eq!((shown.len(), u128::from_str_radix(&shown, 16)), (32, Ok(store.digest().0)));
 }
+
+#[test]
+fn what_is_known_is_not_taken_for_news_when_it_is_heard_again() {
+    let mut store = Store::new();
+    let first = put(&store, 1, "k", "first");
+    store.apply(Lsn(1), &first);
+    let second = put(&store, 2, "k", "second");
+    store.apply(Lsn(2), &second);
+    for (lsn, op) in (3..).zip([&first, &second, &first]) {
+        assert_eq!(store.apply(Lsn(lsn), op), Merge::Duplicate);
+    }
+    // An earlier write of the same writer with the same stamp is no rival either, whatever its content.
+    for value in ["a", "b", "c", "d"] {
+        let body = Body::Put(Bytes::from_static(value.as_bytes()));
+        assert_eq!(store.apply(Lsn(9), &Operation { stamp: second.stamp, body, ..first.clone() }), Merge::Duplicate);
+    }
+    let entry = store.get(b"k").unwrap();
+    assert_eq!((entry.value(), entry.version(), entry.changed()), (Some(&b"second"[..]), 2, Lsn(2)));
+}
+
+#[test]
+fn of_two_contents_under_one_dot_the_one_with_the_greater_hash_is_kept() {
+    let op = put(&Store::new(), 1, "k", "one");
+    let other = Operation { body: Body::Put(Bytes::from_static(b"other")), ..op.clone() };
+    let greater = if op.body.content_hash() > other.body.content_hash() { &op } else { &other };
+    for (a, b) in [(&op, &other), (&other, &op)] {
+        let mut store = Store::new();
+        store.apply(Lsn(1), a);
+        let expected = if core::ptr::eq(b, greater) {
+            Merge::Applied { created: false, version: 2, concurrent: false }
+        } else {
+            Merge::Duplicate
+        };
+        assert_eq!(store.apply(Lsn(2), b), expected);
+        assert_eq!(store.get(b"k").unwrap().body(), greater.body);
+    }
+}

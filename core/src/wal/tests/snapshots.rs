@@ -447,3 +447,27 @@ fn a_snapshot_is_wanted_when_the_tail_outgrows_the_data() {
     bench.settle();
     assert!(bench.wal.wants_snapshot(0));
 }
+
+#[test]
+fn a_copy_leaves_out_just_the_segments_that_the_snapshot_holds_whole() {
+    let mut bench = Bench::new(settings());
+    bench.write_up_to_segment(3);
+    let third = bench.wal.files.active.header.first_lsn.0;
+    bench.wal.pin();
+    for (at, segments) in [(third - 2, &["2.seg", "3.seg"][..]), (third - 1, &["3.seg"])] {
+        bench.snapshot(at);
+        let names: Vec<String> = bench.wal.pin().files.iter().map(|file| short(&file.name)).collect();
+        assert_eq!(names[1..], *segments, "snapshot at {at}");
+    }
+}
+
+#[test]
+fn a_copy_begins_with_the_first_segment_even_if_that_is_empty() {
+    let mut bench = Bench::new(settings());
+    bench.write(6000);
+    bench.settle();
+    let (first, second) = (bench.wal.files.older[0].first_lsn, bench.wal.files.active.header.first_lsn);
+    assert_eq!((first, second), (Lsn(1), Lsn(1)), "the record did not fit");
+    let names: Vec<String> = bench.wal.pin().files.iter().map(|file| short(&file.name)).collect();
+    assert_eq!(names, ["1.seg", "2.seg"]);
+}

@@ -221,3 +221,61 @@ fn who_is_turned_away_is_told_why_in_the_log() {
     let texts = [TurnedAway::Stopped, TurnedAway::Full, TurnedAway::TooManyFromAddress].map(|why| why.to_string());
     assert_eq!(texts, ["the transport is stopped", "too many links", "too many links from that address"]);
 }
+
+#[test]
+fn of_two_entries_that_are_one_node_nothing_is_lost() {
+    use super::super::peers::Peer;
+    let entry = |wanted: bool, found: bool| {
+        let mut peer = Peer::new(None, Instant(0));
+        (peer.wanted, peer.found) = (wanted, found);
+        peer
+    };
+    let (known, by_hand, found) = ((false, false), (true, false), (true, true));
+    for (one, other, both) in [
+        (known, known, known),
+        (known, by_hand, by_hand),
+        (known, found, found),
+        (found, found, found),
+        (found, by_hand, by_hand),
+        (by_hand, by_hand, by_hand),
+    ] {
+        for (a, b) in [(one, other), (other, one)] {
+            let mut peer = entry(a.0, a.1);
+            peer.merge(entry(b.0, b.1));
+            assert_eq!((peer.wanted, peer.found), both, "{a:?} and {b:?}");
+        }
+    }
+    for (a, b) in [(false, true), (true, false), (false, false)] {
+        let (mut one, mut other) = (entry(false, false), entry(false, false));
+        (one.held, other.held, one.seen, other.seen) = (a, b, Instant(5), Instant(if a { 3 } else { 9 }));
+        one.learn([address(1)]);
+        other.learn([address(2)]);
+        one.merge(other);
+        assert_eq!((one.held, one.seen), (a || b, Instant(if a { 5 } else { 9 })));
+        assert!([address(1), address(2)].iter().all(|address| one.addresses.contains(address)));
+    }
+}
+
+#[test]
+fn four_former_starts_of_a_peer_are_remembered() {
+    let mut peer = super::super::peers::Peer::new(None, Instant(0));
+    for boot in 1..=6 {
+        peer.note_boot(boot);
+    }
+    let former: Vec<u64> = (1..=6).filter(|boot| peer.is_former_boot(*boot)).collect();
+    assert_eq!(former, [2, 3, 4, 5]);
+}
+
+#[test]
+fn one_address_makes_one_peer() {
+    let (mut endpoint, mut out) = (endpoint(0, 1, |_| {}), Vec::new());
+    let ids = [1, 2, 1].map(|number| endpoint.add_peer(Instant(0), None, vec![address(number)], &mut out));
+    assert!(ids[0] == ids[2] && ids[0] != ids[1]);
+}
+
+#[test]
+fn the_names_of_states_are_stable() {
+    use PeerState::{Available, Connected, Connecting, Expired, Faulted, Stale};
+    let names = [Available, Connecting, Connected, Stale, Expired, Faulted].map(PeerState::as_str);
+    assert_eq!(names, ["available", "connecting", "connected", "stale", "expired", "faulted"]);
+}

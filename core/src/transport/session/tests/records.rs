@@ -360,3 +360,46 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn room_is_told_when_the_bulk_queue_was_more_than_half_full_and_is_not_any_more() {
+    const HALF: usize = 200_000;
+    for (len, rooms) in [(1, 0), (HALF, 0), (HALF + 1, 1)] {
+        let mut pair = Pair::up_with(|settings| settings.bulk_queue = 2 * HALF);
+        pair.send(Side::A, Lane::Bulk, vec![1; len]);
+        assert_eq!(pair.a.rooms, rooms, "{len} bytes");
+    }
+    // Only what does not fit into the window waits, and it need not all be gone.
+    let mut pair = Pair::up_with(|settings| settings.bulk_queue = 2 * HALF);
+    pair.a.writable = false;
+    pair.send(Side::A, Lane::Bulk, vec![1; 2 * HALF]);
+    assert_eq!(pair.a.rooms, 0, "more than half still waits");
+    let now = pair.now;
+    let taken = pair.a.session.in_flight;
+    pair.a.act(now, |session, out| session.handle_written(now, taken, out));
+    assert!(pair.a.session.room() < 2 * HALF && pair.a.rooms == 1);
+}
+
+#[test]
+fn a_full_control_queue_changes_nothing_about_the_room_for_bulk() {
+    for bulk in [0, 300_000] {
+        let mut pair = Pair::up_with(|settings| (settings.control_queue, settings.bulk_queue) = (100, 400_000));
+        let now = pair.now;
+        if bulk > 0 {
+            pair.a.session.send(Lane::Bulk, vec![1; bulk].into()).unwrap();
+        }
+        pair.a.session.send(Lane::Control, vec![1; 100].into()).unwrap();
+        assert_eq!(pair.a.session.send(Lane::Control, Bytes::new()), Err(SendRefused::Full));
+        pair.a.act(now, |session, out| session.flush(now, out));
+        assert_eq!(pair.a.rooms, usize::from(bulk > 0));
+    }
+}
+
+#[test]
+fn why_a_message_was_not_taken_is_said() {
+    use alloc::string::ToString;
+    let refused =
+        [SendRefused::NotUp, SendRefused::Full, SendRefused::TooLarge { limit: 7 }].map(|why| why.to_string());
+    let says = ["no link to the peer", "queue to the peer is full", "messages of up to 7 bytes"];
+    assert!(refused.iter().zip(says).all(|(text, part)| text.contains(part)), "{refused:?}");
+}

@@ -125,3 +125,79 @@ fn a_full_window_does_not_spin() {
     let next = pair.a.session.poll_timeout().unwrap();
     assert!(next > now && next.since(before) == Settings::default().idle_timeout, "{next:?}");
 }
+
+/// A pair whose pings are far apart, quiet for a while.
+fn quiet(write_timeout: Duration) -> Pair {
+    let mut pair = Pair::up_with(|settings| {
+        settings.idle_timeout = Duration::from_secs(3000);
+        settings.keep_alive = Duration::from_secs(900);
+        settings.write_timeout = write_timeout;
+    });
+    pair.jump();
+    pair.run();
+    pair.now = pair.now + Duration::from_secs(100);
+    pair
+}
+
+fn time_passes(pair: &mut Pair, seconds: u64) {
+    pair.now = pair.now + Duration::from_secs(seconds);
+    let now = pair.now;
+    pair.a.act(now, |session, out| session.handle_timeout(now, out));
+}
+
+#[test]
+fn only_bytes_on_their_way_are_waited_for_since_the_connection_took_some_or_had_none() {
+    let mut pair = quiet(Duration::from_secs(30));
+    assert!(pair.a.session.poll_timeout().unwrap().since(pair.now) > Duration::from_secs(500), "nothing is on its way");
+    time_passes(&mut pair, 1);
+    assert_eq!(pair.a.why(), "open");
+    pair.a.writable = false;
+    let start = pair.now;
+    pair.send(Side::A, Lane::Control, "first");
+    assert_eq!(pair.a.session.poll_timeout(), Some(start + Duration::from_secs(30)));
+    for _ in 0..5 {
+        time_passes(&mut pair, 5);
+        assert_eq!(pair.a.why(), "open");
+        pair.send(Side::A, Lane::Control, "more of it");
+    }
+    time_passes(&mut pair, 5);
+    assert_eq!(pair.a.why(), "write_timeout");
+}
+
+#[test]
+fn nothing_is_sent_before_it_is_due() {
+    let mut pair = quiet(Duration::from_secs(30));
+    let before = pair.a.cuts.len();
+    time_passes(&mut pair, 1);
+    assert_eq!(pair.a.cuts.len(), before);
+}
+
+#[test]
+fn when_a_link_was_heard_is_known() {
+    let mut pair = quiet(Duration::from_secs(30));
+    pair.send(Side::A, Lane::Control, "hello");
+    pair.run();
+    let at = pair.now;
+    time_passes(&mut pair, 7);
+    assert_eq!((pair.b.session.heard(), pair.now.since(at)), (at, Duration::from_secs(7)));
+}
+
+#[test]
+fn a_late_answer_to_an_earlier_ping_is_no_round_trip_of_the_latest() {
+    let mut pair = Pair::up();
+    pair.jump();
+    let answer = |pair: &mut Pair| {
+        let ping: Vec<u8> = pair.a.wire.drain(..).collect();
+        let now = pair.now;
+        pair.b.hear(now, &ping);
+        pair.b.wire.drain(..).collect::<Vec<u8>>()
+    };
+    let late = answer(&mut pair);
+    while pair.a.wire.is_empty() {
+        pair.jump();
+    }
+    pair.b.wire.clear();
+    let now = pair.now + Duration::from_millis(20);
+    pair.a.hear(now, &late);
+    assert_eq!((pair.a.why(), pair.a.session.round_trip()), ("open", None));
+}
