@@ -41,6 +41,10 @@ use crate::{backup, events, off_thread};
 /// Reads answer from memory at once. Writes answer when they are as durable as the options ask for; a future that is
 /// dropped before that leaves its write to be carried out, or not, like one whose answer was lost.
 ///
+/// A write that finds no other on its way goes to the disk in the thread that polls it, which stands still for as long: for
+/// a write without a sync always; for one with a sync only in a runtime of several threads, and while syncs take less than
+/// 2 ms or so. Everything else waits without holding a thread.
+///
 /// [`Client::close`] ends the node in order. When the last clone is dropped without it, the node finishes what it has
 /// accepted and closes in the background, as long as the runtime lives. Nothing that was answered is lost either way.
 #[derive(Clone)]
