@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use crate::engine::Fault;
 use crate::net::nodes::{batches, close, delivered, equal, join, key_of, listen, open, puts, runtime, until, windowed};
-use crate::net::plain::{self, Answer};
+use crate::net::pair::{self, Answer};
+use crate::net::plain::{self, Records};
 use crate::net::proxy::Wire;
-use crate::net::{nats, noise, redis};
+use crate::net::{automerge, document, nats, noise, redis, yrs};
 use crate::plan::{Cell, Figure, Group, NODE};
 
 /// The row of the baseline.
@@ -18,6 +19,11 @@ pub(crate) const REDIS: &str = "Redis replica, appendfsync always";
 
 /// The row of NATS.
 pub(crate) const NATS: &str = "NATS JetStream leaf (not synced)";
+
+/// The row of Automerge.
+const AUTOMERGE: &str = "Automerge 0.12 + log over TCP";
+/// The row of yrs.
+const YRS: &str = "yrs 0.28 + log over TCP";
 
 /// Writes a second while at most 64 are not yet durable on both sides.
 pub(crate) const WINDOW: &str = "64 in flight until durable on both sides, per second";
@@ -44,7 +50,7 @@ pub(crate) fn cells(cells: &mut Vec<Cell>) {
     let group = Group::Replication;
     for (column, answer) in [(WINDOW, Answer::There), (STREAM, Answer::Here)] {
         cells.push(Cell::scene(group, PLAIN, column, move |dir| {
-            let run = plain::stream(dir, STREAMED, 64, answer)?;
+            let run = pair::stream(dir, Records::default, STREAMED, 64, answer)?;
             let mut figures = vec![Figure::of(PLAIN, column, per_second(STREAMED, run.took))];
             if answer == Answer::Here {
                 figures.push(Figure::of(PLAIN, LIVE_BYTES, run.bytes as f64 / STREAMED as f64));
@@ -63,6 +69,8 @@ pub(crate) fn cells(cells: &mut Vec<Cell>) {
     cells.push(Cell::scene(group, NODE, CATCH_UP, |dir| runtime()?.block_on(catch_up(dir))));
     cells.push(Cell::scene(group, NODE, "bytes on the wire", |dir| runtime()?.block_on(on_the_wire(dir))).at_most(3));
     cells.push(Cell::scene(group, NODE, FIRST, |dir| runtime()?.block_on(link_returns(dir))).at_most(3));
+    cells.push(Cell::scene(group, AUTOMERGE, "a map", |dir| document::measure::<automerge::Replica>(AUTOMERGE, dir)));
+    cells.push(Cell::scene(group, YRS, "a map", |dir| document::measure::<yrs::Replica>(YRS, dir)));
     match redis::find() {
         Ok(()) => cells.push(Cell::scene(group, REDIS, "a replica", |dir| runtime()?.block_on(redis::measure(dir)))),
         Err(why) => eprintln!("Redis is left out: {why}"),
