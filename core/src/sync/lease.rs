@@ -68,3 +68,88 @@ fn ago(wall: WallTime, time: Duration) -> WallTime {
 fn later(wall: WallTime, time: Duration) -> WallTime {
     WallTime(wall.0.saturating_add(millis(time)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::VersionVector;
+    use crate::ids::NodeId;
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    const STEP: Duration = Duration::from_millis(1);
+    const START: u64 = 1_700_000_000_000;
+
+    fn heard(at: WallTime) -> Member {
+        let (node, forgotten) = (NodeId::new("n").unwrap(), WallTime(0));
+        Member { node, heard: at, forgotten, vector: VersionVector::EMPTY }
+    }
+
+    /// So long after the start, by either clock.
+    fn after(mono: Duration, wall: Duration) -> Now {
+        Now { mono: Instant(7) + mono, wall: later(WallTime(START), wall) }
+    }
+
+    fn leases() -> Leases {
+        Leases::new(after(Duration::ZERO, Duration::ZERO))
+    }
+
+    fn settings(lease_clock: LeaseClock) -> Settings {
+        Settings { member_lease: 10 * DAY, lease_clock, ..Settings::default() }
+    }
+
+    #[test]
+    fn whoever_was_heard_in_this_run_counts_until_both_clocks_say_otherwise() {
+        let (id, member) = (ReplicaId([1; 16]), heard(WallTime(START)));
+        let mut leases = leases();
+        leases.note(after(Duration::ZERO, Duration::ZERO), id);
+        let lease = 10 * DAY;
+        for (mono, wall, holds) in [
+            (lease, lease + STEP, false),
+            (lease - STEP, lease + STEP, true),
+            (lease, lease, true),
+            (lease - STEP, 1000 * lease, true),
+            (1000 * lease, lease, true),
+        ] {
+            assert_eq!(
+                leases.holds(after(mono, wall), &settings(LeaseClock::Steady), id, &member),
+                holds,
+                "{mono:?} {wall:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn whoever_was_not_heard_since_the_start_counts_for_a_day_and_by_the_clock_of_the_start() {
+        let id = ReplicaId([1; 16]);
+        let (long_ago, lately) = (heard(ago(WallTime(START), 10 * DAY)), heard(ago(WallTime(START), 5 * DAY)));
+        let leases = leases();
+        let holds = |mono, wall, member| leases.holds(after(mono, wall), &settings(LeaseClock::Steady), id, member);
+        assert!(holds(DAY - STEP, DAY, &long_ago) && !holds(DAY, DAY, &long_ago));
+        assert!(holds(DAY, 1000 * DAY, &lately), "the wall clock has leapt");
+        assert!(holds(5 * DAY, 5 * DAY + STEP, &lately) && !holds(5 * DAY + STEP, 5 * DAY + STEP, &lately));
+        assert!(holds(6 * DAY, DAY, &lately), "the wall clock stands");
+    }
+
+    #[test]
+    fn by_the_wall_clock_alone_everybody_counts_for_a_day_and_then_by_what_it_shows() {
+        let id = ReplicaId([1; 16]);
+        let long_ago = heard(ago(WallTime(START), 10 * DAY));
+        let holds = |wall| leases().holds(after(Duration::ZERO, wall), &settings(LeaseClock::Wall), id, &long_ago);
+        assert!(holds(DAY - STEP) && !holds(DAY));
+        let lately = heard(ago(WallTime(START), 5 * DAY));
+        let holds = |wall| leases().holds(after(Duration::ZERO, wall), &settings(LeaseClock::Wall), id, &lately);
+        assert!(holds(5 * DAY) && !holds(5 * DAY + STEP));
+    }
+
+    #[test]
+    fn signs_of_life_are_kept_of_as_many_as_can_be_members() {
+        let id = |number: usize| ReplicaId((number as u128).to_be_bytes());
+        let mut leases = leases();
+        for number in 0..=MAX_MEMBERS {
+            leases.note(after(Duration::ZERO, Duration::ZERO), id(number));
+        }
+        assert_eq!(leases.heard.len(), MAX_MEMBERS);
+        leases.note(after(DAY, DAY), id(0));
+        assert_eq!(leases.heard.get(&id(0)), Some(&after(DAY, DAY).mono), "who is known is heard again");
+    }
+}

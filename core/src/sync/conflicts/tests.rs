@@ -151,3 +151,19 @@ fn encoding_takes_its_room_at_once_and_checking_copies_nothing() {
         assert!(!values(&kept).iter().any(within) && !kept.iter().any(|conflict| within(&conflict.met.key)));
     }
 }
+
+#[test]
+fn only_the_loser_that_a_peer_lacks_goes_ahead_of_the_winner() {
+    let mut record = Conflicts::default();
+    let meeting = met(1, 10);
+    record.note(&meeting, Policy::KeepBoth).unwrap();
+    let (local, remote) = (meeting.local.dot, meeting.remote.dot);
+    let losers = |winner: Dot, covered: Option<Dot>| -> Vec<Dot> {
+        record.losers(b"k1", winner, |dot| Some(dot) == covered).iter().map(|op| op.dot).collect()
+    };
+    assert_eq!(losers(remote, None), [local]);
+    assert_eq!(losers(local, None), [remote]);
+    assert_eq!(losers(remote, Some(local)), []);
+    assert_eq!(losers(Dot { replica: ReplicaId([7; 16]), seq: 1 }, None), []);
+    assert_eq!(record.losers(b"other", remote, |_| false), []);
+}

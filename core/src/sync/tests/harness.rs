@@ -34,6 +34,8 @@ pub(super) struct World {
     next_boot: u64,
     pub(super) dice: Dice,
     pub(super) room: usize,
+    /// What was said to strangers.
+    pub(super) strays: Vec<Vec<u8>>,
 }
 
 pub(super) const START: u64 = 1_700_000_000_000;
@@ -56,6 +58,7 @@ impl World {
             next_boot: 100,
             dice,
             room: 1000,
+            strays: Vec::new(),
         };
         for number in 0..count {
             world.add(number as u64, settings);
@@ -339,7 +342,10 @@ impl World {
                 return;
             }
             assert!(!bytes.is_empty(), "something to say, and no bytes");
-            let Some((_, link)) = self.links.iter_mut().find(|(_, link)| link.ends.contains(&peer.0)) else { return };
+            let Some((_, link)) = self.links.iter_mut().find(|(_, link)| link.ends.contains(&peer.0)) else {
+                self.strays.push(bytes);
+                return;
+            };
             let end = usize::from(link.ends[0] == peer.0);
             link.to[end].push_back(bytes.into());
         }

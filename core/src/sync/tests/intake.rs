@@ -45,9 +45,9 @@ fn met(settings: Settings) -> (World, Stranger) {
     let mut world = World::new(1, 1, &settings);
     let mut stranger = Stranger::new(9);
     stranger.greet(&mut world, 0);
-    stranger.hear(&mut world, 0);
+    drop(stranger.hear(&mut world, 0));
     world.settle_for(Duration::from_secs(1));
-    stranger.hear(&mut world, 0);
+    drop(stranger.hear(&mut world, 0));
     (world, stranger)
 }
 
@@ -189,7 +189,7 @@ fn an_operation_stamped_too_far_ahead_is_told_of_once() {
 fn an_acknowledgement_of_what_was_never_sent_ends_the_link() {
     let (mut world, mut stranger) = met(Settings::default());
     world.put(0, "k", "v");
-    stranger.hear(&mut world, 0);
+    drop(stranger.hear(&mut world, 0));
     let sent = in_flight(&world);
     assert!(sent > 0);
     let own = world.replicas[0].identity.replica;
@@ -198,7 +198,7 @@ fn an_acknowledgement_of_what_was_never_sent_ends_the_link() {
     for (bytes, seq) in [(sent + 1, 1), (sent - 1, 1), (sent, 2)] {
         let (mut world, mut stranger) = met(Settings::default());
         world.put(0, "k", "v");
-        stranger.hear(&mut world, 0);
+        drop(stranger.hear(&mut world, 0));
         stranger.say(&mut world, 0, &ack(sent, &[]));
         assert!(stranger.is_heard(&world, 0));
         let own = world.replicas[0].identity.replica;
@@ -212,7 +212,7 @@ fn only_an_acknowledgement_of_more_than_before_breaks_the_silence() {
     for first in [0, 1] {
         let (mut world, mut stranger) = met(Settings::default());
         world.put(0, "k", &"v".repeat(500));
-        stranger.hear(&mut world, 0);
+        drop(stranger.hear(&mut world, 0));
         stranger.say(&mut world, 0, &ack(first, &[]));
         for _ in 0..8 {
             world.advance(Duration::from_secs(2));
@@ -222,7 +222,7 @@ fn only_an_acknowledgement_of_more_than_before_breaks_the_silence() {
     }
     let (mut world, mut stranger) = met(Settings::default());
     world.put(0, "k", &"v".repeat(500));
-    stranger.hear(&mut world, 0);
+    drop(stranger.hear(&mut world, 0));
     for bytes in 1..50 {
         world.advance(Duration::from_secs(2));
         stranger.say(&mut world, 0, &ack(bytes, &[]));
@@ -253,7 +253,7 @@ fn links_that_break_are_failed_tries_unless_own_operations_arrived() {
         for try_ in 1..=4 {
             stranger.leave(&mut world, 0);
             stranger.greet(&mut world, 0);
-            stranger.hear(&mut world, 0);
+            drop(stranger.hear(&mut world, 0));
             let dots = if arrives { vec![Dot { replica, seq: try_ }] } else { vec![] };
             stranger.say(&mut world, 0, &ack(0, &dots));
         }

@@ -53,10 +53,22 @@ impl Stranger {
     }
 
     /// Listens to all that a replica has to say to it at present. Without, it hears one message at a time.
-    pub(super) fn hear(&self, world: &mut World, index: usize) {
+    pub(super) fn hear(&self, world: &mut World, index: usize) -> Vec<Vec<u8>> {
+        self.hear_by(world, index, 1 << 20, 0)
+    }
+
+    /// The same, with this room for bulk, behind so many bytes that wait for the link already.
+    pub(super) fn hear_by(&self, world: &mut World, index: usize, room: usize, ahead: usize) -> Vec<Vec<u8>> {
         let now = world.now(index);
+        let mut heard = core::mem::take(&mut world.strays);
         let Replica { engine, store, .. } = &mut world.replicas[index];
-        while engine.write_batch(now, self.peer, 1 << 20, store, &mut Vec::new()).is_some() {}
+        loop {
+            let mut bytes = alloc::vec![0; ahead];
+            if engine.write_batch(now, self.peer, room, store, &mut bytes).is_none() {
+                return heard;
+            }
+            heard.push(bytes.split_off(ahead));
+        }
     }
 
     /// Its link breaks.

@@ -1,0 +1,121 @@
+//! What is kept across a restart: cursors only rise, lists have an end, and nothing is lost in the encoding.
+
+use alloc::vec::Vec;
+
+use crate::clock::Stamp;
+use crate::codec::Fault;
+use crate::context::VersionVector;
+use crate::ids::{Dot, LogId, Lsn, ReplicaId};
+use crate::limits::MAX_MEMBERS;
+use crate::op::Chain;
+use crate::sync::chain::{Ladder, Pairs};
+use crate::sync::state::Judged;
+use crate::sync::{Checkpoint, State, SyncRecord};
+
+fn id(number: usize) -> ReplicaId {
+    ReplicaId((number as u128).to_be_bytes())
+}
+
+fn at(log: u8, lsn: u64) -> Checkpoint {
+    Checkpoint { log: LogId([log; 16]), boot: 1, lsn: Lsn(lsn) }
+}
+
+fn with(records: &[SyncRecord]) -> State {
+    let mut state = State::default();
+    records.iter().for_each(|record| state.apply(record));
+    state
+}
+
+fn boot(boot: u64, after: u64) -> SyncRecord {
+    SyncRecord::Boot { boot, after: Lsn(after) }
+}
+
+fn pairs() -> Pairs {
+    let mut ladder = Ladder::default();
+    ladder.push(1, Chain(7));
+    ladder.pairs(1)
+}
+
+#[test]
+fn a_peer_goes_on_where_it_was_unless_this_log_never_came_so_far_in_that_run() {
+    let state = with(&[boot(1, 0), boot(2, 10), boot(1, 99)]);
+    for (lsn, boot, judged) in [
+        (0, 7, Judged::From(Lsn::ZERO)),
+        (10, 1, Judged::From(Lsn(10))),
+        (11, 1, Judged::Impossible),
+        (11, 2, Judged::From(Lsn(11))),
+        (25, 2, Judged::From(Lsn(25))),
+        (26, 2, Judged::Impossible),
+        (25, 7, Judged::From(Lsn::ZERO)),
+        (26, 7, Judged::Impossible),
+    ] {
+        assert_eq!(state.judge_checkpoint(Lsn(lsn), boot, Lsn(25)), judged, "{lsn} in run {boot}");
+    }
+}
+
+#[test]
+fn runs_of_long_ago_are_forgotten_and_walked_from_the_beginning() {
+    let runs: Vec<SyncRecord> = (1..=1024).map(|run| boot(run, run)).collect();
+    let mut state = with(&runs);
+    assert_eq!(state.judge_checkpoint(Lsn(2), 1, Lsn(5000)), Judged::From(Lsn(2)));
+    state.apply(&boot(1025, 1025));
+    assert_eq!(state.judge_checkpoint(Lsn(2), 1, Lsn(5000)), Judged::From(Lsn::ZERO));
+    assert_eq!(state.judge_checkpoint(Lsn(3), 2, Lsn(5000)), Judged::From(Lsn(3)));
+}
+
+#[test]
+fn a_checkpoint_rises_within_a_log_and_begins_anew_with_another() {
+    let mut state = State::default();
+    for (to, stands) in [(at(1, 5), 5), (at(1, 4), 5), (at(1, 6), 6), (at(2, 1), 1)] {
+        state.advance_checkpoint(id(1), to);
+        assert_eq!(state.checkpoint(id(1), to.log), (Lsn(stands), 1), "{to:?}");
+    }
+    assert_eq!(state.checkpoint(id(1), LogId([1; 16])), (Lsn::ZERO, 0), "that log is gone");
+    assert_eq!(state.checkpoint(id(2), LogId([1; 16])), (Lsn::ZERO, 0));
+}
+
+#[test]
+fn as_many_peers_are_remembered_as_there_can_be_members() {
+    let mut state = State::default();
+    for number in 0..=MAX_MEMBERS {
+        state.advance_checkpoint(id(number), at(1, 5));
+        state.apply(&SyncRecord::Pairs { replica: id(number), pairs: pairs() });
+    }
+    let log = LogId([1; 16]);
+    assert_eq!(state.checkpoint(id(MAX_MEMBERS - 1), log).0, Lsn(5));
+    assert_eq!(state.checkpoint(id(MAX_MEMBERS), log).0, Lsn::ZERO);
+    assert_eq!(state.pairs.len(), MAX_MEMBERS);
+    state.advance_checkpoint(id(0), at(1, 9));
+    assert_eq!(state.checkpoint(id(0), log).0, Lsn(9), "who is known goes on");
+    let mut bytes = Vec::new();
+    state.encode(&mut bytes);
+    assert_eq!(State::decode(&bytes.into()), Ok(state));
+}
+
+#[test]
+fn cursors_and_floors_only_rise_and_what_is_pruned_was_acknowledged() {
+    let dots: VersionVector = [Dot { replica: id(1), seq: 4 }].into_iter().collect();
+    let floor = |seq, stamp| SyncRecord::Floor {
+        dots: [Dot { replica: id(1), seq }].into_iter().collect(),
+        stamp: Stamp(stamp),
+    };
+    let state = with(&[SyncRecord::Acknowledged(7), SyncRecord::Acknowledged(5), floor(4, 9), floor(3, 8)]);
+    assert_eq!((state.acknowledged, state.pruned), (7, 0));
+    assert_eq!((&state.floor, state.floor_stamp), (&dots, Stamp(9)));
+    let state = with(&[SyncRecord::Acknowledged(5), SyncRecord::Pruned(8), SyncRecord::Pruned(6)]);
+    assert_eq!((state.acknowledged, state.pruned), (8, 8));
+}
+
+#[test]
+fn a_state_of_a_newer_version_or_with_something_behind_it_is_refused() {
+    let mut bytes = Vec::new();
+    with(&[boot(1, 0)]).encode(&mut bytes);
+    let mut newer = bytes.clone();
+    newer[0] = 77;
+    assert_eq!(State::decode(&newer.into()).unwrap_err().fault, Fault::FromTheFuture);
+    for cut in 0..bytes.len() {
+        assert!(State::decode(&bytes[..cut].to_vec().into()).is_err(), "cut at {cut}");
+    }
+    bytes.push(0);
+    assert_eq!(State::decode(&bytes.into()).unwrap_err().fault, Fault::Trailing);
+}
