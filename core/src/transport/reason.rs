@@ -327,6 +327,71 @@ impl fmt::Display for CloseReason {
 mod tests {
     use super::*;
 
+    const FAREWELLS: [(Farewell, &str); 16] = [
+        (Farewell::Bye, "bye"),
+        (Farewell::VersionMismatch, "version_mismatch"),
+        (Farewell::SecretMissing, "secret_missing"),
+        (Farewell::SecretUnexpected, "secret_unexpected"),
+        (Farewell::WrongSecret, "wrong_secret"),
+        (Farewell::Untrusted, "untrusted_key"),
+        (Farewell::KeyChanged, "peer_key_changed"),
+        (Farewell::Duplicate, "duplicate_link"),
+        (Farewell::Replaced, "replaced"),
+        (Farewell::SelfLink, "self_link"),
+        (Farewell::IdentityClone, "identity_clone"),
+        (Farewell::Busy, "busy"),
+        (Farewell::Protocol, "protocol_error"),
+        (Farewell::Idle, "idle_timeout"),
+        (Farewell::Disconnected, "disconnected"),
+        (Farewell::Forgotten, "forgotten"),
+    ];
+
+    #[test]
+    fn bytes_and_names_of_farewells_never_change() {
+        for (byte, (farewell, name)) in (0..).zip(FAREWELLS) {
+            assert_eq!((farewell.to_byte(), Farewell::from_byte(byte), farewell.as_str()), (byte, farewell, name));
+        }
+        assert_eq!((Farewell::Above(1).to_byte(), Farewell::from_byte(0x81)), (0x81, Farewell::Above(0x81)));
+        assert_eq!((Farewell::Above(1).as_str(), Farewell::from_byte(16).as_str()), ("upper_layer", "other"));
+    }
+
+    #[test]
+    fn the_other_side_is_told_what_it_can_mend_and_else_that_something_broke() {
+        for (reason, told) in [
+            (CloseReason::Local(Farewell::Replaced), Farewell::Replaced),
+            (CloseReason::VersionMismatch { lowest: 2, highest: 3 }, Farewell::VersionMismatch),
+            (CloseReason::SecretMissing, Farewell::SecretMissing),
+            (CloseReason::SecretUnexpected, Farewell::SecretUnexpected),
+            (CloseReason::WrongSecret, Farewell::WrongSecret),
+            (CloseReason::IdleTimeout, Farewell::Idle),
+            (CloseReason::HandshakeTimeout, Farewell::Idle),
+            (CloseReason::HalfOpenShed, Farewell::Busy),
+            (CloseReason::WriteTimeout, Farewell::Protocol),
+            (CloseReason::RecordForged, Farewell::Protocol),
+            (CloseReason::OutOfTurn, Farewell::Protocol),
+        ] {
+            assert_eq!(reason.farewell(), told, "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn every_reason_is_put_into_words() {
+        let error = || String::from("it broke");
+        for (reason, says) in [
+            (CloseReason::Local(Farewell::Bye), "ended here: bye"),
+            (CloseReason::Peer(Farewell::Busy), "ended by the peer: busy"),
+            (CloseReason::Refused(Farewell::WrongSecret), "refused by the peer: wrong_secret"),
+            (CloseReason::NotReached { error: error() }, "not reached: it broke"),
+            (CloseReason::Lost { error: error() }, "connection lost: it broke"),
+            (CloseReason::VersionMismatch { lowest: 2, highest: 3 }, "the peer speaks link versions 2 to 3"),
+            (CloseReason::BadHello { field: "node id" }, "bad hello: node id"),
+            (CloseReason::BadRecord { what: "length" }, "bad record: length"),
+            (CloseReason::WrongPeer, "wrong_peer"),
+        ] {
+            assert_eq!(alloc::format!("{reason}"), says);
+        }
+    }
+
     #[test]
     fn every_byte_has_one_farewell() {
         for byte in 0..=255 {

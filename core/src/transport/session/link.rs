@@ -143,6 +143,12 @@ impl Link {
         self.opening.records = records;
     }
 
+    /// Compresses although that was not agreed.
+    #[cfg(test)]
+    pub(super) fn pretend_packing(&mut self) {
+        self.packer = Some(Packer::new());
+    }
+
     /// A record of any parts, as only a hostile peer would make it.
     #[cfg(test)]
     pub(super) fn seal_raw(&mut self, parts: &[u8]) -> Bytes {

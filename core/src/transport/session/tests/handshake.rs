@@ -379,3 +379,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_handshake_may_be_so_long_and_no_longer() {
+    use super::super::handshake::MAX_HANDSHAKE_INPUT;
+    let most = MAX_HANDSHAKE_INPUT - PREAMBLE_LEN - HEAD_LEN;
+    for (len, why) in [(most, "open"), (most + 1, "handshake_too_long")] {
+        let mut pair = Pair::of(local(1, None), local(2, None));
+        let preamble: Vec<u8> = pair.a.wire.drain(..PREAMBLE_LEN).collect();
+        let now = pair.now;
+        pair.b.hear(now, &preamble);
+        pair.b.hear(now, &(len as u16).to_le_bytes());
+        assert_eq!(pair.b.why(), why, "{len} bytes");
+    }
+}

@@ -403,3 +403,22 @@ fn why_a_message_was_not_taken_is_said() {
     let says = ["no link to the peer", "queue to the peer is full", "messages of up to 7 bytes"];
     assert!(refused.iter().zip(says).all(|(text, part)| text.contains(part)), "{refused:?}");
 }
+
+#[test]
+fn compressed_records_are_refused_where_compression_was_not_agreed() {
+    let mut pair = Pair::up();
+    let Phase::Up(link) = &mut pair.a.session.phase else { panic!() };
+    link.pretend_packing();
+    pair.send(Side::A, Lane::Bulk, vec![0; 10_000]);
+    pair.run();
+    assert_eq!(pair.b.closed, [CloseReason::BadRecord { what: "packing that was not agreed" }]);
+    assert!(pair.b.messages.is_empty());
+}
+
+#[test]
+fn records_are_filled_to_their_size() {
+    let mut pair = Pair::up_with(|settings| settings.record_size = 10_000);
+    let before = pair.a.cuts.len();
+    pair.send(Side::A, Lane::Bulk, vec![1; 95_000]);
+    assert_eq!(pair.a.cuts.len() - before, 10);
+}
