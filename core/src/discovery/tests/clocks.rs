@@ -43,6 +43,7 @@ fn a_clock_that_steps_is_proven_anew() {
     assert_eq!(skews(&world.nodes[0]), [Some(-HOUR)]);
     world.run(seconds(300));
     assert_eq!((world.state(1, 0), world.state(0, 1)), ("available", "available"));
+    assert!(world.nodes[0].ignored(Ignored::Unproven) <= 3, "once proven, it is believed");
     assert!(world.nodes.iter().all(|node| node.news().is_empty()), "nobody was lost");
     world.nodes[1].ahead = 0;
     world.run(seconds(60));
@@ -129,9 +130,11 @@ fn datagrams_of_an_earlier_start_do_not_displace_the_present_one() {
     }
     let present = world.sighting(1, 0).unwrap();
     assert_eq!(present.boot, world.nodes[1].discovery.boot);
+    let unproven = world.nodes[0].ignored(Ignored::Unproven);
     for (.., bytes) in &old {
         world.inject(0, address(66), bytes);
     }
+    assert_eq!(world.nodes[0].ignored(Ignored::Unproven), unproven, "nobody is asked about them");
     assert_eq!(world.sighting(1, 0).unwrap().boot, present.boot);
     assert!(!world.nodes[0].notices().iter().any(|notice| matches!(notice, Notice::IdentityClone { .. })));
 }

@@ -346,3 +346,20 @@ fn every_datagram_is_counted() {
         assert_eq!(counters.received, counters.believed + ignored);
     }
 }
+
+#[test]
+fn a_new_start_is_believed_only_in_time_and_not_before_what_the_former_one_said() {
+    let mut world = World::of(vec![discovery(0, 0)]);
+    world.start_all();
+    let announce = |world: &mut World, boot: u64, later: i64| {
+        let mut message = Message { boot, ..said(5, world.now, 1, Body::Announce(about(5))) };
+        message.wall.0 = message.wall.0.saturating_add_signed(later);
+        let bytes = network(SECRET).seal(&identity(5), &message);
+        world.inject(0, address(5), &bytes);
+        world.nodes[0].discovery.sighting(world.now, &key(5)).map(|sighting| sighting.boot)
+    };
+    assert_eq!(announce(&mut world, 7, 0), Some(7));
+    assert_eq!(announce(&mut world, 8, 10_000_000), Some(7), "far in the future");
+    assert_eq!(announce(&mut world, 8, -1), Some(7), "earlier than the present start");
+    assert_eq!(announce(&mut world, 8, 0), Some(8));
+}

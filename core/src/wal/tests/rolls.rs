@@ -191,3 +191,13 @@ fn a_spare_gets_the_length_of_its_segment_and_not_a_step_more() {
     }
     assert_eq!(bench.disk.bytes("0000000000000002.seg.new").len() as u64, size);
 }
+
+#[test]
+fn the_frame_that_a_roll_was_made_for_fits_into_the_new_segment() {
+    for len in (7800..8300).step_by(20) {
+        let mut bench = Bench::new(Settings { first_segment: 4096, max_segment: 4096, ..settings() });
+        bench.write(len);
+        bench.settle();
+        assert_eq!((bench.wal.files.active.header.number, bench.wal.progress().durable), (2, Lsn(1)), "{len} bytes");
+    }
+}

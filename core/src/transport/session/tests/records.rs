@@ -422,3 +422,14 @@ fn records_are_filled_to_their_size() {
     pair.send(Side::A, Lane::Bulk, vec![1; 95_000]);
     assert_eq!(pair.a.cuts.len() - before, 10);
 }
+
+#[test]
+fn a_key_is_kept_until_it_is_used_up() {
+    let mut pair = Pair::up();
+    for _ in 0..10 {
+        pair.send(Side::A, Lane::Bulk, vec![1; 100_000]);
+        pair.run();
+    }
+    let Phase::Up(link) = &pair.a.session.phase else { panic!() };
+    assert!(link.sealed_with_this_key() >= 30);
+}
