@@ -1,4 +1,5 @@
 mod acknowledgement;
+mod batches;
 mod collection;
 mod conflicts;
 mod convergence;
