@@ -125,4 +125,29 @@ mod tests {
             assert!(settings.validate().unwrap_err().what().contains(name));
         }
     }
+
+    #[test]
+    fn the_ends_of_every_range_are_taken_and_what_lies_beyond_is_not() {
+        let good = |set: &dyn Fn(&mut Settings)| {
+            let mut settings = Settings::default();
+            set(&mut settings);
+            settings.validate().is_ok()
+        };
+        let counts = |set: fn(&mut Settings, u64), least: u64, most: u64| {
+            let good = |count| good(&|settings| set(settings, count));
+            assert!(good(least) && good(most) && !good(least - 1) && !good(most + 1), "{least} to {most}");
+        };
+        counts(|s, count| s.max_message = count as usize, 1024, MAX_FRAME_BODY as u64);
+        counts(|s, count| s.record_size = count as usize, 1024, MAX_PARTS as u64);
+        counts(|s, count| s.send_window = count as usize, 1024, 64 << 20);
+        counts(|s, count| s.control_queue = count as usize, 1024, 1 << 30);
+        counts(|s, count| s.bulk_queue = count as usize, 1024, 1 << 30);
+        counts(|s, count| s.rekey_records = count, 1, 65_536);
+        counts(|s, count| s.rekey_bytes = count, 1024, 1 << 30);
+        counts(|s, millis| s.handshake_timeout = Duration::from_millis(millis), 100, 3_600_000);
+        counts(|s, millis| s.idle_timeout = Duration::from_millis(millis), 300, 3_600_000);
+        counts(|s, millis| s.keep_alive = Duration::from_millis(millis), 100, 3_600_000);
+        counts(|s, millis| s.write_timeout = Duration::from_millis(millis), 100, 3_600_000);
+        counts(|s, millis| s.rekey_after = Duration::from_millis(millis), 1000, 86_400_000);
+    }
 }

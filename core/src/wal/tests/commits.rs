@@ -236,3 +236,12 @@ fn buffers_of_written_frames_are_used_again() {
     seen.dedup();
     assert!(seen.len() <= 3, "{} buffers for 16 frames", seen.len());
 }
+
+#[test]
+fn why_a_group_was_not_accepted_is_said() {
+    let refused = [AppendError::Poisoned, AppendError::Full, AppendError::TooLarge { bytes: 7 }, AppendError::Closing];
+    let says = ["disk failure has stopped", "waiting for the disk", "7 bytes in one group exceed", "is closing"];
+    for (error, part) in refused.iter().zip(says) {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+}

@@ -201,3 +201,18 @@ fn a_late_answer_to_an_earlier_ping_is_no_round_trip_of_the_latest() {
     pair.a.hear(now, &late);
     assert_eq!((pair.a.why(), pair.a.session.round_trip()), ("open", None));
 }
+
+#[test]
+fn a_window_that_is_full_to_the_byte_is_full() {
+    let mut pair = Pair::up();
+    pair.run();
+    let full = Settings::default().send_window;
+    pair.a.session.in_flight = full;
+    pair.now = pair.now + Settings::default().keep_alive + Duration::from_secs(1);
+    let now = pair.now;
+    assert!(pair.a.session.poll_timeout().unwrap() > now);
+    let before = pair.a.cuts.len();
+    pair.a.act(now, |session, out| session.handle_timeout(now, out));
+    pair.send(Side::A, Lane::Control, "waits");
+    assert_eq!((pair.a.session.in_flight, pair.a.cuts.len()), (full, before));
+}
