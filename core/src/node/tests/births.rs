@@ -76,3 +76,36 @@ fn a_torn_write_gives_back_its_seq_and_no_other() {
     let seqs = ["a", "b", "c"].map(|key| bench.node.store().get(key.as_bytes()).unwrap().dot().seq);
     assert_eq!(seqs, [1, 2, 3]);
 }
+
+fn inspected(mut disk: MemDisk) -> Box<Rebuilt> {
+    disk.stop();
+    let mut inspection = Inspection::new();
+    while let Some(request) = inspection.poll_output() {
+        let result = disk.run(&request.op);
+        inspection.handle(request.token, result);
+    }
+    Box::new(inspection.take_outcome().unwrap().unwrap().content.unwrap())
+}
+
+#[test]
+fn content_has_one_hash_under_whatever_history_and_another_after_any_change() {
+    let mut bench = Bench::new();
+    bench.put("k", "v");
+    bench.put("gone", "v");
+    bench.node.write(bench.now, vec![delete("gone")]).unwrap();
+    bench.run();
+    let content = inspected(bench.disk.clone());
+    let (hash, last) = (content.content_hash(), content.last_lsn());
+    assert_eq!(last, bench.node.status().published);
+    let mut copy = MemDisk::new();
+    open(&mut copy, Config::default(), 5, Start::Found(content)).unwrap();
+    assert_eq!(inspected(copy).content_hash(), hash);
+    for change in [put("k", "w"), put("l", "v"), delete("k")] {
+        let mut disk = bench.disk.clone();
+        disk.stop();
+        let mut changed = Bench::on(disk, Config::default(), 6);
+        changed.node.write(changed.now, vec![change]).unwrap();
+        changed.run();
+        assert_ne!(inspected(changed.disk).content_hash(), hash);
+    }
+}

@@ -112,3 +112,21 @@ fn of_two_conflicts_of_one_key_the_error_names_the_one_that_stands() {
     network.settle();
     assert_eq!([open(&network, 0), open(&network, 1), open(&network, 2)], [0; 3], "it settles the other, too");
 }
+
+#[test]
+fn what_keep_both_found_after_a_snapshot_stays_open_across_a_restart() {
+    let mut network = apart(2, sync::Policy::KeepBoth);
+    network.put(0, "other", "v");
+    network.live(20);
+    let now = network.now(0);
+    network.hosts[0].node.snapshot(now).unwrap();
+    network.live(100);
+    network.put(0, "k", "zero");
+    network.live(20);
+    network.put(1, "k", "one");
+    network.join(1, 0);
+    network.settle();
+    assert_eq!(open(&network, 0), 1);
+    network.crash(0);
+    assert_eq!(open(&network, 0), 1);
+}
