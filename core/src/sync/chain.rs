@@ -11,8 +11,9 @@
 //! rewritten from some point is noticed if at least one pair told beyond that point is still on both ladders: always,
 //! except when fewer than 16 operations were lost *and* more than 1024 were written since, and so on at each level.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use crate::codec::{DecodeError, Fault, Reader, put_varint};
 use crate::ids::Seq;
@@ -57,18 +58,11 @@ impl Ladder {
         })
     }
 
-    /// What to tell a peer that holds everything up to `seq`: the latest pair of each level up to there.
+    /// What to tell a peer that holds everything up to `seq`, and was told up to `told`: the pairs of each level in between,
+    /// the latest sixteen at most, and the latest one in any case.
     #[must_use]
-    pub fn pairs(&self, seq: Seq) -> Pairs {
-        let mut pairs = Pairs::default();
-        for kept in &self.levels {
-            let below = kept.partition_point(|(at, _)| *at <= seq);
-            if let Some(pair) = below.checked_sub(1).and_then(|index| kept.get(index)) {
-                pairs.0.push(*pair);
-            }
-        }
-        pairs.0.dedup();
-        pairs
+    pub fn pairs(&self, told: Seq, seq: Seq) -> Pairs {
+        latest(self.levels.iter().map(|kept| kept.iter().copied()), told, seq)
     }
 
     /// Whether what a peer was told contradicts this history; the first seq at which it does.
@@ -113,11 +107,32 @@ impl Ladder {
     }
 }
 
+/// Of each level, the latest pairs above `told` and up to `seq`, or else the latest one.
+fn latest<I>(levels: impl Iterator<Item = I>, told: Seq, seq: Seq) -> Pairs
+where
+    I: DoubleEndedIterator<Item = (Seq, Chain)>,
+{
+    let mut pairs = Vec::with_capacity(TOLD + LEVELS);
+    for level in levels {
+        let below = level.rev().skip_while(|(at, _)| *at > seq).take(TOLD).enumerate();
+        pairs.extend(below.take_while(|(count, (at, _))| *count == 0 || *at > told).map(|(_, pair)| pair));
+    }
+    pairs.sort_unstable_by_key(|(seq, _)| Reverse(*seq));
+    pairs.dedup();
+    Pairs(pairs)
+}
+
 /// What a replica said of its own history: its chain at a few seqs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pairs(Vec<(Seq, Chain)>);
 
 impl Pairs {
+    /// Whether nothing was said.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Takes in what the same replica says later. What it had said of the same seqs or of later ones gives way.
     pub fn absorb(&mut self, told: &Self) {
         let mut told = told.0.clone();
@@ -144,12 +159,44 @@ impl Pairs {
         }
     }
 
+    /// What to pass on of it to a peer that holds everything up to `seq`, and claimed it up to `told`.
+    #[must_use]
+    pub fn part(&self, told: Seq, seq: Seq) -> Self {
+        let ordered: BTreeMap<Seq, Chain> = self.iter().collect();
+        let whole = || ordered.iter().map(|(at, chain)| (*at, *chain));
+        let on = |level| whole().filter(move |(at, _)| on_level(*at, level));
+        latest((0..LEVELS as u32).map(on), told, seq)
+    }
+
+    /// If these are of two histories under one name: up to where it is certain that they are one.
+    #[must_use]
+    pub fn part_from(&self, other: &Self) -> Option<Seq> {
+        let others: BTreeMap<Seq, Chain> = other.iter().collect();
+        let both = self.iter().filter_map(|(seq, chain)| Some((seq, chain == *others.get(&seq)?)));
+        let both: BTreeMap<Seq, bool> = both.collect();
+        let parted = both.iter().find_map(|(seq, same)| (!same).then_some(*seq))?;
+        Some(both.range(..parted).next_back().map_or(0, |(seq, _)| *seq))
+    }
+
+    /// What is known of one history from two sides, if that is more than these.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> Option<Self> {
+        let latest = |pairs: &Self| pairs.iter().map(|(seq, _)| seq).max();
+        (latest(other) > latest(self)).then(|| {
+            let both: BTreeMap<Seq, Chain> = other.iter().chain(self.iter()).collect();
+            let mut whole = Self::default();
+            whole.absorb(&Self(both.into_iter().collect()));
+            whole
+        })
+    }
+
     /// Pairs in the order they were told.
     pub fn iter(&self) -> impl Iterator<Item = (Seq, Chain)> + '_ {
         self.0.iter().copied()
     }
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        out.reserve(1 + self.0.len() * 14);
         out.push(self.0.len() as u8);
         for (seq, chain) in &self.0 {
             put_varint(out, *seq);
@@ -162,7 +209,7 @@ impl Pairs {
         if usize::from(count) > LEVELS * TOLD {
             return Err(DecodeError { field: "chain pairs", fault: Fault::Invalid });
         }
-        let mut pairs = Self::default();
+        let mut pairs = Self(Vec::with_capacity(usize::from(count)));
         for _ in 0..count {
             pairs.0.push((reader.varint("chain pair seq")?, Chain(reader.u64("chain pair")?)));
         }
@@ -191,7 +238,7 @@ mod tests {
         let young = history(&Ladder::default(), 1..=5_000, 0);
         let old = history(&young, 5_001..=300_000, 0);
         for seq in [1, 17, 4_000, 5_000] {
-            assert_eq!(old.contradicted_by(&young.pairs(seq)), None);
+            assert_eq!(old.contradicted_by(&young.pairs(0, seq)), None);
         }
         assert_eq!(old.get(300_000), Some(chain(300_000, 0)));
         assert_eq!(old.get(65_536), Some(chain(65_536, 0)));
@@ -202,7 +249,7 @@ mod tests {
     fn a_rolled_back_history_that_wrote_on_is_found_out() {
         let shared = history(&Ladder::default(), 1..=1_000, 0);
         for (lost, written) in [(1, 1), (5, 900), (20, 9_000), (300, 200_000)] {
-            let told = history(&shared, 1_001..=1_000 + lost, 1).pairs(1_000 + lost);
+            let told = history(&shared, 1_001..=1_000 + lost, 1).pairs(0, 1_000 + lost);
             let rewritten = history(&shared, 1_001..=1_000 + written, 2);
             if written >= lost {
                 assert!(
@@ -222,11 +269,11 @@ mod tests {
                 let mut told = Pairs::default();
                 let mut ladder = before.clone();
                 for seq in (1..=shared).filter(|seq| shared - seq < 300 || seq.is_multiple_of(16)) {
-                    told.absorb(&before.pairs(seq));
+                    told.absorb(&before.pairs(0, seq));
                 }
                 for seq in shared + 1..=shared + lost {
                     ladder.push(seq, chain(seq, 1));
-                    told.absorb(&ladder.pairs(seq));
+                    told.absorb(&ladder.pairs(0, seq));
                 }
                 let rewritten = history(&before, shared + 1..=shared + 10, 2);
                 let common = rewritten.shared_with(&told);
@@ -244,15 +291,39 @@ mod tests {
     }
 
     #[test]
+    fn whoever_knows_parts_of_two_histories_sees_where_they_part() {
+        let shared = history(&Ladder::default(), 1..=100, 0);
+        let [one, other] = [1, 2].map(|salt| history(&shared, 101..=140, salt));
+        assert_eq!(one.pairs(0, 140).part_from(&one.pairs(0, 130)), None);
+        assert_eq!(one.pairs(0, 120).part_from(&other.pairs(0, 140)), Some(96), "both know 16, 32, 48 … 112");
+        assert_eq!(one.pairs(0, 104).part_from(&other.pairs(0, 104)), Some(100));
+        assert_eq!(one.pairs(0, 100).part_from(&other.pairs(0, 140)), None, "nothing is known of where it parts");
+    }
+
+    #[test]
+    fn what_is_passed_on_of_a_history_adds_up_to_what_is_known() {
+        let ladder = history(&Ladder::default(), 1..=40, 0);
+        let whole = ladder.pairs(0, 40);
+        let mut known = Pairs::default();
+        for (told, seq) in [(0, 7), (7, 33), (33, 40)] {
+            known = known.with(&whole.part(told, seq)).unwrap_or(known);
+        }
+        assert_eq!(known.part_from(&whole), None);
+        assert_eq!(known.iter().map(|(seq, _)| seq).max(), Some(40));
+        assert_eq!(known.with(&whole), None, "nothing that is later");
+        assert!(whole.part(0, 24).iter().all(|(seq, _)| seq <= 24) && whole.part(40, 40).iter().count() == 2);
+    }
+
+    #[test]
     fn a_ladder_round_trips() {
         let ladder = history(&Ladder::default(), 1..=40_000, 3);
         let mut out = Vec::new();
         ladder.encode(&mut out);
-        ladder.pairs(39_999).encode(&mut out);
+        ladder.pairs(0, 39_999).encode(&mut out);
         let bytes = out.into();
         let mut reader = Reader::new(&bytes);
         assert_eq!(Ladder::decode(&mut reader).unwrap(), ladder);
-        assert_eq!(Pairs::decode(&mut reader).unwrap(), ladder.pairs(39_999));
+        assert_eq!(Pairs::decode(&mut reader).unwrap(), ladder.pairs(0, 39_999));
         reader.finish("ladder").unwrap();
     }
 
@@ -261,7 +332,7 @@ mod tests {
         let (mut told, mut ladder) = (Pairs::default(), Ladder::default());
         for seq in 1..=1000 {
             ladder.push(seq, chain(seq, 0));
-            told.absorb(&ladder.pairs(seq));
+            told.absorb(&ladder.pairs(seq, seq));
         }
         let seqs: Vec<Seq> = told.iter().map(|(seq, _)| seq).collect();
         let last = (1..=1000).filter(|seq| *seq > 984 || seq % 16 == 0 && *seq > 736 || seq % 256 == 0);

@@ -225,7 +225,8 @@ impl Engine {
                 Some(Some((tombstone, known))) => {
                     // It claims what stands here, and does not know it: it has forgotten a tombstone, and merged an older
                     // one since. What stands there alive is newer than all that it has forgotten, and wins here as well.
-                    let forgotten = them.vector.covers(entry.dot()) && !known.covers(entry.dot());
+                    let claimed = them.vector.covers(entry.dot()) && !session.is_parted(entry.dot());
+                    let forgotten = claimed && !known.covers(entry.dot());
                     if !entry.is_tombstone() && forgotten {
                         let is_merged = entry.known().covers(*tombstone);
                         let list = if is_merged { &mut compared.bury } else { &mut compared.drops };
@@ -238,13 +239,17 @@ impl Engine {
             }
             // A greater stamp wins against any tombstone that the peer has collected; and what others have brought since the
             // exchange began was merged with those tombstones where it comes from.
+            let claims = them.vector.covers(entry.dot());
+            // It claims another operation of that name. Under a name of its own everybody takes in what stands here.
+            let ambiguous = claims && session.is_parted(entry.dot());
             let in_doubt = entry.stamp() <= them.floor_stamp
                 && (entry.dot().replica == me || entry.changed() <= session.full_from);
+            let in_doubt = in_doubt || ambiguous;
             // A tombstone that has merged what the peer lacks is no news there but for that.
             if entry.is_tombstone() && !them.vector.covers_all(&entry.known()) {
                 continue;
             }
-            if them.vector.covers(entry.dot()) && !planted!("full_exchange_resurrects") {
+            if claims && !ambiguous && !planted!("full_exchange_resurrects") {
                 covered!("full_exchange_drops");
                 compared.drops.push((entry.dot(), key));
             } else if !entry.is_tombstone() && in_doubt {

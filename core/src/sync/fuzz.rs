@@ -99,7 +99,7 @@ impl Talker {
         let hello = Hello { protocols: (PROTOCOL, PROTOCOL), network: [0; 16], ..words.hello() };
         let hello = Hello { replica: self.replica, ..hello };
         let resume =
-            Message::Resume { lsn: Lsn::ZERO, boot: 0, pairs: Ladder::default().pairs(0), direct: BTreeSet::new() };
+            Message::Resume { lsn: Lsn::ZERO, boot: 0, pairs: Ladder::default().pairs(0, 0), direct: BTreeSet::new() };
         self.write(&[Message::Hello(hello), resume])
     }
 
@@ -240,7 +240,7 @@ impl Words<'_> {
             }
         }
         let seq = self.seq();
-        ladder.pairs(seq)
+        ladder.pairs(0, seq)
     }
 
     fn part(&mut self) -> Part {
@@ -254,7 +254,8 @@ impl Words<'_> {
             }
             6 | 7 => Part::End,
             8 | 9 => Part::Cut(self.vector()),
-            10 => Part::Pairs(self.pairs()),
+            10 if self.byte().is_multiple_of(2) => Part::Pairs(self.pairs()),
+            10 => Part::History { replica: self.replica(), pairs: self.pairs() },
             _ if self.byte().is_multiple_of(2) => Part::Upto(None),
             _ => Part::Upto(Some(self.key())),
         }

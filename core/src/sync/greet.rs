@@ -11,7 +11,7 @@ use alloc::string::ToString;
 use super::chain::Pairs;
 use super::engine::Engine;
 use super::members::Member;
-use super::message::{Hello, Message, PROTOCOL};
+use super::message::{Hello, Message, OLDEST_PROTOCOL, PROTOCOL};
 use super::session::{FullIn, FullOut, Phase};
 use super::state::Judged;
 use super::{ClockPolicy, CloseReason, Effect, Event, Finding, PeerId};
@@ -29,7 +29,7 @@ impl Engine {
     pub(super) fn hello(&self, now: Now, peer: PeerId) -> Option<Message> {
         let session = self.sessions.get(&peer)?;
         Some(Message::Hello(Hello {
-            protocols: (PROTOCOL, PROTOCOL),
+            protocols: (OLDEST_PROTOCOL, PROTOCOL),
             network: self.me.network,
             replica: self.me.replica,
             log: self.me.log,
@@ -115,7 +115,7 @@ impl Engine {
             return Some(CloseReason::WrongNetwork);
         }
         let (oldest, newest) = hello.protocols;
-        (oldest > PROTOCOL || newest < PROTOCOL).then_some(CloseReason::NoCommonProtocol)
+        (oldest > PROTOCOL || newest < OLDEST_PROTOCOL).then_some(CloseReason::NoCommonProtocol)
     }
 
     /// A node restarts and its run changes; a run that comes back after another was seen means that there are two
@@ -186,6 +186,9 @@ impl Engine {
         let below_ours = !them.vector.covers_all(&session.said_floor) && !planted!("floor_ignored");
         let below_theirs = !session.said.covers_all(&them.floor) && !planted!("floor_ignored");
         session.full_out = below_ours.then_some(FullOut::Naming { after: None });
+        if below_ours && session.tells_histories() {
+            session.histories_due = self.state.pairs.keys().copied().collect();
+        }
         session.full_in = below_theirs.then_some(FullIn::Named { after: None });
         if below_theirs {
             self.floor_stamp = self.floor_stamp.max(them.floor_stamp);

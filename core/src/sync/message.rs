@@ -28,6 +28,7 @@
 //!   7 upto     key: a full exchange has named every key up to here
 //!   8 all      a full exchange has named every key
 //!   9 buried   origin number varint | seq varint | key | known vector: a tombstone, named in a full exchange
+//!  10 history  origin number varint | pairs: of another replica, as far as the sender claims it; from protocol 2 on
 //! ```
 //!
 //! Kinds, parts and flags are only ever added, and only sent to peers whose protocol range has them.
@@ -54,8 +55,14 @@ pub use self::part::Part;
 pub(super) use self::part::{MAX_PARTS, Origins};
 use self::part::{take_key, take_parts};
 
-/// The only protocol so far.
-pub const PROTOCOL: u8 = 1;
+/// The newest protocol that is spoken.
+pub const PROTOCOL: u8 = 2;
+
+/// The oldest one.
+pub(super) const OLDEST_PROTOCOL: u8 = 1;
+
+/// From this protocol on, claims of others' operations say which history they are of.
+pub(super) const TELLS_HISTORIES: u8 = 2;
 
 /// Bytes before the body of a message.
 pub const HEADER_LEN: usize = 5;

@@ -31,6 +31,7 @@ mod full;
 #[doc(hidden)]
 pub mod fuzz;
 mod greet;
+mod histories;
 mod intake;
 mod lease;
 mod members;

@@ -15,7 +15,7 @@ use super::session::{FullIn, Phase};
 use super::{Apply, CloseReason, Effect, Event, Finding, Item, PeerId};
 use crate::clock::Stamp;
 use crate::context::VersionVector;
-use crate::ids::{Dot, Lsn};
+use crate::ids::{Dot, Lsn, ReplicaId};
 use crate::limits::MAX_REPLICAS;
 use crate::op::Operation;
 use crate::sink::Sink;
@@ -30,6 +30,8 @@ struct Sorted {
     present: BTreeMap<Bytes, Option<(Dot, VersionVector)>>,
     cut: VersionVector,
     pairs: Option<super::Pairs>,
+    /// Which histories of others the peer claims.
+    histories: Vec<(ReplicaId, super::Pairs)>,
     end: bool,
     upto: Option<Option<Bytes>>,
 }
@@ -165,7 +167,10 @@ impl Engine {
         out: &mut dyn Sink<Effect>,
     ) {
         let Some(sorted) = self.sort(now, peer, parts, store, out) else { return };
-        let compared = if is_full { self.compare(peer, &sorted.present, sorted.upto, store) } else { Ok(None) };
+        let names = sorted.upto.is_some() || sorted.histories.is_empty();
+        let learnt = self.take_histories(peer, &sorted.histories, &sorted.cut);
+        let compared =
+            if is_full && names { self.compare(peer, &sorted.present, sorted.upto, store) } else { Ok(None) };
         let compared = match compared {
             Ok(compared) => compared,
             Err(reason) => return self.close(peer, reason, out),
@@ -240,6 +245,7 @@ impl Engine {
         if let Some(pairs) = sorted.pairs {
             records.push(SyncRecord::Pairs { replica, pairs });
         }
+        records.extend(learnt);
         session.applying += 1;
         let token = self.new_token();
         self.applies.push_back(Applying {
@@ -285,7 +291,8 @@ impl Engine {
                     self.traffic.received += 1;
                     self.watch_stamp(now, peer, op.stamp, out);
                     self.watch_twin(&op, store, out);
-                    if !self.has(&op, &known, store) {
+                    let parted = self.sessions.get(&peer).is_some_and(|session| session.is_parted(op.dot));
+                    if parted || !self.has(&op, &known, store) {
                         self.traffic.taken += 1;
                         sorted.items.push(Item { op, known });
                     }
@@ -301,6 +308,16 @@ impl Engine {
                     sorted.cut.join(&cut);
                 }
                 Part::Pairs(pairs) => sorted.pairs = Some(pairs),
+                Part::History { replica, pairs } => {
+                    if replica == self.me.replica
+                        && let Some(told) = self.state.ladder.contradicted_by(&pairs)
+                    {
+                        let common = self.state.ladder.shared_with(&pairs).min(self.own_written);
+                        self.halt(Finding::Rollback { own: self.own_written, told, common }, out);
+                        return None;
+                    }
+                    sorted.histories.push((replica, pairs));
+                }
                 Part::Upto(upto) => sorted.upto = Some(upto),
             }
         }

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::engine::Engine;
+use super::histories::write_histories;
 use super::message::{BATCH, FULL, MAX_PARTS, Message, Part, begin, finish};
 use super::session::{FullIn, FullOut, Phase, Session};
 use super::{Member, PeerId as Peer, Urgency};
@@ -148,10 +149,22 @@ impl Engine {
         let Some(FullOut::Naming { after }) = session.full_out.clone() else { return false };
         let start = begin(out, FULL);
         out.extend_from_slice(&[0; 8]);
-        let mut last = None;
+        let (mut parts, mut last) = (0, None);
+        let full = |len: usize, parts: usize| len - start >= room || parts >= MAX_PARTS / 2;
+        while !full(out.len(), parts)
+            && let Some(replica) = session.histories_due.pop_first()
+        {
+            let pairs = self.state.pairs.get(&replica).cloned().unwrap_or_default();
+            Part::History { replica, pairs }.encode(&mut session.origins_out, out);
+            parts += 1;
+        }
+        if parts > 0 && full(out.len(), parts) {
+            finish(out, start);
+            return true;
+        }
         let mut more = false;
         for (count, entry) in store.entries(after.as_deref()).enumerate() {
-            if count >= MAX_PARTS - 2 || out.len() - start >= room && last.is_some() {
+            if count + parts >= MAX_PARTS - 2 || out.len() - start >= room && last.is_some() {
                 more = true;
                 break;
             }
@@ -231,14 +244,18 @@ impl Engine {
             let closes_full = matches!(session.full_out, Some(FullOut::Closing));
             let complete = store.last_changed() <= durable && session.settled == session.scout;
             if closes_full && complete && may_cut {
+                write_histories(&self.state.pairs, session, &self.claims, out);
                 Part::Cut(self.claims.clone()).encode(&mut session.origins_out, out);
                 session.cut.join(&self.claims);
                 session.full_out = None;
                 due = true;
             } else if !closes_full && !cut.is_empty() {
                 if cut.get(me) == self.own_seq {
-                    Part::Pairs(self.state.ladder.pairs(self.own_seq)).encode(&mut session.origins_out, out);
+                    let told = core::mem::replace(&mut session.chain_told, self.own_seq);
+                    let pairs = self.state.ladder.pairs(told, self.own_seq);
+                    Part::Pairs(pairs).encode(&mut session.origins_out, out);
                 }
+                write_histories(&self.state.pairs, session, &cut, out);
                 session.cut.join(&cut);
                 Part::Cut(cut).encode(&mut session.origins_out, out);
                 due = true;
@@ -302,8 +319,12 @@ impl Engine {
 fn classify(session: &Session, me: ReplicaId, entry: &Entry<'_>, may_put_off: bool) -> Class {
     let mut class = Class::Covered;
     for dot in entry.known_dots() {
-        if session.vector.covers(dot) || (planted!("skipped_by_winner_alone") && dot != entry.dot()) {
+        if session.claims(dot) || (planted!("skipped_by_winner_alone") && dot != entry.dot()) {
             continue;
+        }
+        if session.vector.covers(dot) {
+            // It claims another operation of that name, and will never claim this one.
+            return Class::Send;
         }
         // Its own operations the peer is sure to claim in a moment.
         let first_hand = session.direct.contains(&dot.replica) || session.replica() == Some(dot.replica);

@@ -1,13 +1,13 @@
 //! One link's worth of state: what the peer said, how far the walk over the own feed has come, what is under way.
 
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::message::{Bye, Hello, Message, Origins, Range};
+use super::message::{Bye, Hello, Message, Origins, Range, TELLS_HISTORIES};
 use crate::context::VersionVector;
-use crate::ids::{Lsn, ReplicaId, Seq};
+use crate::ids::{Dot, Lsn, ReplicaId, Seq};
 use crate::time::Instant;
 
 /// How far a session has come.
@@ -83,6 +83,10 @@ pub(super) struct Session {
     /// What cuts of this session have said.
     pub(super) cut: VersionVector,
     pub(super) end_told: bool,
+    /// The peer was told the own chain up to here.
+    pub(super) chain_told: Seq,
+    /// Whose histories are still to be told before keys are named.
+    pub(super) histories_due: BTreeSet<ReplicaId>,
     /// Own operations up to here were sent.
     pub(super) sent_seq: Seq,
     pub(super) sent_bytes: u64,
@@ -111,6 +115,8 @@ pub(super) struct Session {
     pub(super) full_compared: bool,
     /// The store had changed up to here when that began.
     pub(super) full_from: Lsn,
+    /// Of these names the peer knows another history, from behind the seq on.
+    pub(super) parted: BTreeMap<ReplicaId, Seq>,
     /// What was compared is no longer so.
     pub(super) full_spoiled: bool,
     /// Batches that wait until a full exchange with another peer is done.
@@ -167,6 +173,8 @@ impl Session {
             told: Lsn::ZERO,
             cut: VersionVector::EMPTY,
             end_told: false,
+            chain_told: 0,
+            histories_due: BTreeSet::new(),
             sent_seq: 0,
             sent_bytes: 0,
             acked_bytes: 0,
@@ -184,6 +192,7 @@ impl Session {
             full_in: None,
             full_compared: false,
             full_from: Lsn::ZERO,
+            parted: BTreeMap::new(),
             full_spoiled: false,
             held: VecDeque::new(),
             mid_walk: true,
@@ -246,6 +255,21 @@ impl Session {
     pub(super) fn is_quiet(&self, last: Lsn) -> bool {
         let taken = self.is_open() && self.is_idle() && !self.mid_walk;
         taken && self.settled >= last && self.in_flight() == 0
+    }
+
+    /// Whether claims are to say which histories they are of.
+    pub(super) fn tells_histories(&self) -> bool {
+        self.them.as_ref().is_some_and(|them| them.protocols.1 >= TELLS_HISTORIES)
+    }
+
+    /// Whether the peer claims this very operation, or what superseded it: not another one of that name.
+    pub(super) fn claims(&self, dot: Dot) -> bool {
+        self.vector.covers(dot) && !self.is_parted(dot)
+    }
+
+    /// Whether the peer knows another operation of that name.
+    pub(super) fn is_parted(&self, dot: Dot) -> bool {
+        self.parted.get(&dot.replica).is_some_and(|shared| dot.seq > *shared)
     }
 
     pub(super) fn replica(&self) -> Option<ReplicaId> {

@@ -234,15 +234,20 @@ impl State {
 
     /// What a new history begins with that was born from this one: it holds what this one held, `own` up to `seq`
     /// included, and nothing of it is acknowledged, told or remembered.
+    ///
+    /// Of the old history, as of those of others, it remembers the chain: others may know another one under that name.
     #[must_use]
     pub fn reborn(mut self, own: ReplicaId, seq: Seq) -> Self {
+        let own_pairs = self.ladder.pairs(0, seq);
+        if !own_pairs.is_empty() {
+            self.apply(&SyncRecord::Pairs { replica: own, pairs: own_pairs });
+        }
         self.vector.include(Dot { replica: own, seq });
         Self {
             acknowledged: 0,
             pruned: 0,
             checkpoints: BTreeMap::new(),
             boots: VecDeque::new(),
-            pairs: BTreeMap::new(),
             ladder: Ladder::default(),
             ..self
         }

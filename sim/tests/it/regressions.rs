@@ -10,6 +10,8 @@ stories![
     what_was_pruned_stays_acknowledged,
     a_peer_that_has_to_wait_for_a_full_exchange_does_not_make_the_node_spin,
     one_pong_answers_all_pings_that_arrive_together,
+    a_backup_of_a_directory_that_was_copied_back_takes_nothing_from_others,
+    what_two_directories_copied_back_told_each_other_is_not_taken_for_deleted,
 ];
 
 /// Seed 648: a first segment for which there was no room is born without room for a record, and was left out of
@@ -74,4 +76,39 @@ fn one_pong_answers_all_pings_that_arrive_together() {
     let story = story.connect("A", "B").run_for(500_000).put("B", "k", "1").wait_for("A", "k", "1");
     let links = |world: &mut sim::world::World| world.tally().marks.get(&Mark::LinkUp) == Some(&2);
     story.run_for(6_000_000).until("each has had one link", links).expect_links("A", 1).end();
+}
+
+/// Seed 50068 of five nodes: a directory was copied back, named two operations a second time, collected a deletion, and was
+/// lost before anybody told it. The history that was restored from its backup claimed what the first of those names had meant,
+/// and a peer took that for deleted.
+#[test]
+fn a_backup_of_a_directory_that_was_copied_back_takes_nothing_from_others() {
+    let exchange = Exchange { collect_ms: 1_000, lease_hours: 1, ..Exchange::DEFAULT };
+    let fleet = Fleet { rollbacks: true, ..Fleet::of(2, Knobs { exchange, ..Knobs::SMALL }) };
+    let story = Several::apart_with("backup of a rollback", &fleet).put("A", "gone", "1").happens("A", What::Copy);
+    let story = story.put("A", "k100", "2").connect("A", "B").wait_for("B", "k100", "2").settle().part("A", "B");
+    let story = story.happens("A", What::CopyBack { down: 1_000 }).settle().expect_absent("A", "k100");
+    let story = story.put("A", "k101", "3").delete("A", "gone").run_for(5_000_000).expect_tombstones("A", 0);
+    let story = story.happens("A", What::Backup).settle().happens("A", What::Restore { down: 1_000 }).settle();
+    let story = story.expect_mark(Mark::Restored).connect("A", "B").converge();
+    story.expect("B", "k100", "2").expect("B", "k101", "3").expect_absent("B", "gone").end();
+}
+
+/// Formerly seed 5485 of five nodes: a directory that was copied back named an operation a second time and told it to another
+/// such. A third node knew the first operation of that name, had since collected a deletion, and the second operation was
+/// taken for deleted.
+#[test]
+fn what_two_directories_copied_back_told_each_other_is_not_taken_for_deleted() {
+    let exchange = Exchange { collect_ms: 1_000, lease_hours: 1, ..Exchange::DEFAULT };
+    let fleet = Fleet { rollbacks: true, ..Fleet::of(3, Knobs { exchange, ..Knobs::SMALL }) };
+    let story = Several::of("two rollbacks", &fleet).settle().put("C", "gone", "1").put("A", "k100", "1").converge();
+    let story = story.happens("A", What::Copy).happens("B", What::Copy).put("A", "k101", "2").converge();
+    let story = story.part("A", "B").part("A", "C").part("B", "C");
+    let story =
+        story.happens("A", What::CopyBack { down: 1_000 }).happens("B", What::CopyBack { down: 1_000 }).settle();
+    let story = story.put("A", "k102", "3").connect("A", "B").wait_for("B", "k102", "3").settle().part("A", "B");
+    let story = story.happens("A", What::Replace { down: 1_000 }).settle();
+    let story = story.happens("C", What::Clock(48 * 3_600_000)).delete("C", "gone").run_for(10_000_000);
+    let story = story.expect_tombstones("C", 0).connect("B", "C").wait_for("C", "k102", "3").connect("A", "B");
+    story.connect("A", "C").converge().expect("A", "k101", "2").expect_absent("A", "gone").end();
 }

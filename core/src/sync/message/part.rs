@@ -44,6 +44,13 @@ pub enum Part {
     Pairs(Pairs),
     /// Every key up to here was named.
     Upto(Option<Bytes>),
+    /// Which history of another replica it is that the sender claims.
+    History {
+        /// Whose.
+        replica: ReplicaId,
+        /// What it said of it.
+        pairs: Pairs,
+    },
 }
 
 /// Replica ids by number, for one direction of one session.
@@ -111,6 +118,12 @@ impl Part {
                 put_blob(out, key);
             }
             Self::Upto(None) => out.push(8),
+            Self::History { replica, pairs } => {
+                let number = origins.number(*replica, out);
+                out.push(10);
+                put_varint(out, number);
+                pairs.encode(out);
+            }
         }
     }
 
@@ -142,6 +155,7 @@ impl Part {
                 let dot = Dot { replica, seq: reader.varint("seq")? };
                 Self::Buried { dot, key: take_key(reader)?, known: VersionVector::decode(reader, "known")? }
             }
+            10 => Self::History { replica: origins.take(reader)?, pairs: Pairs::decode(reader)? },
             _ => return Err(DecodeError { field: "part", fault: Fault::FromTheFuture }),
         };
         Ok(Some(part))

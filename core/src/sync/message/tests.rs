@@ -34,7 +34,7 @@ fn pairs() -> Pairs {
     for seq in 1..=17 {
         ladder.push(seq, Chain(seq));
     }
-    ladder.pairs(17)
+    ladder.pairs(17, 17)
 }
 
 fn one_of_each() -> Vec<Message> {
@@ -97,6 +97,7 @@ fn one_of_each() -> Vec<Message> {
             Range { after: key("m"), end: None, entries: Range::ASK, digest: 2 },
         ]),
         Message::Repair(vec![entry]),
+        Message::Batch(Lsn(302), vec![Part::History { replica: replica(1), pairs: pairs() }]),
     ]
 }
 
@@ -134,6 +135,7 @@ fn the_layouts_are_pinned() {
     0a0100000001
     0b320000000202016d090100000000000000000000000000000001016dffffffffffffffffff0102000000000000000000000000000000
     0c10000000010000080706050403020107016b0176
+    031d0000002e010000000000000a0002111100000000000000101000000000000000
     ");
 }
 

@@ -9,9 +9,10 @@ use super::stranger::Stranger;
 use crate::clock::Stamp;
 use crate::context::VersionVector;
 use crate::ids::{Dot, Lsn, ReplicaId};
-use crate::op::{Body, Marks, Operation};
+use crate::op::{Body, Chain, Marks, Operation};
 use crate::sync::message::{Message, Part};
-use crate::sync::{CloseReason, Settings, State};
+use crate::sync::session::Session;
+use crate::sync::{CloseReason, Ladder, Pairs, Settings, State};
 use crate::time::WallTime;
 
 /// Strangers answer no pings: the first replica asks for none.
@@ -333,4 +334,73 @@ fn a_tombstone_that_has_merged_news_is_not_dropped() {
     forgetful.name(&mut world, 0, &[], None);
     let tombstone = world.replicas[0].store.entry(b"x").expect("the tombstone stays");
     assert!(tombstone.is_tombstone() && tombstone.known().covers(news));
+}
+
+fn chain_of(number: u64) -> Pairs {
+    let mut ladder = Ladder::default();
+    ladder.push(1, Chain(number));
+    ladder.pairs(0, 1)
+}
+
+/// Somebody claims an operation and does not have its key: it was deleted, if that is the operation that stands here. One
+/// that claims another history under the same name says nothing about it.
+#[test]
+fn a_claim_of_another_history_deletes_nothing() {
+    for (claimed, kept) in [(7, false), (8, true)] {
+        let mut world = world(1, 7);
+        let mut writer = Stranger::new(0xcc);
+        writer.greet(&mut world, 0);
+        let parts =
+            vec![entry(dot(0xcc, 1), "x"), Part::Pairs(chain_of(7)), Part::End, Part::Cut(vector(&[dot(0xcc, 1)]))];
+        writer.batch(&mut world, 0, parts);
+        let mut other = from_above(0xaa);
+        other.hello.vector.include(dot(0xcc, 1));
+        other.greet(&mut world, 0);
+        let history = Part::History { replica: ReplicaId([0xcc; 16]), pairs: chain_of(claimed) };
+        other.say(&mut world, 0, &[Message::Full(Lsn::ZERO, vec![history])]);
+        other.name(&mut world, 0, &[], None);
+        let cut = other.hello.vector.clone();
+        other.batch(&mut world, 0, vec![Part::End, Part::Cut(cut)]);
+        assert!(other.is_heard(&world, 0), "{:?}", world.replicas[0].closes);
+        assert_eq!(world.replicas[0].get("x").is_some(), kept, "history {claimed}");
+        let own = world.replicas[0].identity.replica;
+        assert_eq!(
+            world.replicas[0].engine.vector().get(own),
+            u64::from(kept),
+            "written again under a name of its own"
+        );
+    }
+}
+
+#[test]
+fn what_a_writer_says_of_its_history_goes_from_hand_to_hand() {
+    let mut world = world(3, 8);
+    for (key, replica) in [("a", 0), ("b", 0), ("c", 1)] {
+        world.put(replica, key, "v");
+    }
+    world.connect(0, 1);
+    world.settle();
+    world.cut(0, 1);
+    world.connect(1, 2);
+    world.settle();
+    let writer = world.replicas[0].identity.replica;
+    let told = |index: usize| world.replicas[index].engine.state.pairs.get(&writer).cloned();
+    assert!(told(1).is_some_and(|pairs| pairs.iter().count() == 2));
+    assert_eq!(told(1), told(2));
+}
+
+/// Whoever does not know what histories are is not told of them.
+#[test]
+fn an_older_protocol_is_spoken_with_those_who_know_no_newer() {
+    let mut world = world(1, 9);
+    let mut old = Stranger::new(0xaa);
+    old.hello.protocols = (1, 1);
+    old.greet(&mut world, 0);
+    assert!(old.is_heard(&world, 0));
+    assert!(!world.replicas[0].engine.sessions.values().any(Session::tells_histories));
+    let mut newer = Stranger::new(0xbb);
+    newer.hello.protocols = (2, 9);
+    newer.greet(&mut world, 0);
+    assert!(newer.is_heard(&world, 0));
+    assert!(world.replicas[0].engine.sessions.values().any(Session::tells_histories));
 }

@@ -33,7 +33,7 @@ fn boot(boot: u64, after: u64) -> SyncRecord {
 fn pairs() -> Pairs {
     let mut ladder = Ladder::default();
     ladder.push(1, Chain(7));
-    ladder.pairs(1)
+    ladder.pairs(1, 1)
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl Stranger {
         let now = world.now(index);
         let replica = &mut world.replicas[index];
         replica.engine.peer_up(now, self.peer, &mut replica.effects);
-        let pairs = Ladder::default().pairs(0);
+        let pairs = Ladder::default().pairs(0, 0);
         let resume = Message::Resume { lsn: Lsn::ZERO, boot: 0, pairs, direct: BTreeSet::new() };
         self.say(world, index, &[Message::Hello(self.hello.clone()), resume]);
     }

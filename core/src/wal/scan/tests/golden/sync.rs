@@ -35,7 +35,7 @@ fn sync_records() -> [SyncRecord; 13] {
             member: Member { node, heard, forgotten: WallTime(0), vector: vector(&[(REPLICA, 1), (OTHER, 7)]) },
         },
         SyncRecord::Acknowledged(1),
-        SyncRecord::Pairs { replica: OTHER, pairs: told.pairs(17) },
+        SyncRecord::Pairs { replica: OTHER, pairs: told.pairs(17, 17) },
         SyncRecord::Pruned(1),
         // Here the snapshot was taken. The next one meets an own write that its writer had not seen.
         SyncRecord::Entry { op: op(THIRD, 2, b"pear", Some(b"blue"), &[]), known: vector(&[]) },
