@@ -68,6 +68,7 @@ impl Mount {
             return Err(error);
         }
         let ScanReport { segments, snapshot, torn, unproven, leftovers, next_lsn, .. } = report;
+        let snapshot = snapshot.map(|snapshot| SnapshotFile { at: snapshot.at, bytes: snapshot.bytes });
         let mut steps: VecDeque<Step> = VecDeque::new();
         let last = segments.last();
         let file = report.next_file;
@@ -100,7 +101,7 @@ impl Mount {
             if last.is_some() {
                 steps.push_back(Step::Do(DiskOp::Close { file }));
             }
-            let header = new_segment(last, next_lsn, &settings, founding, &mut dice);
+            let header = new_segment(last, snapshot, next_lsn, &settings, founding, &mut dice);
             let file = next_file;
             next_file = FileId(file.0 + 1);
             steps.extend(creation(file, header.number));
@@ -116,7 +117,7 @@ impl Mount {
             next_lsn: if segments.is_empty() { founding.first_lsn } else { next_lsn },
             stated_durable: report.durable_seen,
             older,
-            snapshot: snapshot.map(|snapshot| SnapshotFile { at: snapshot.at, bytes: snapshot.bytes }),
+            snapshot,
             tail_bytes,
             dice,
             next_token: report.next_token,
@@ -190,6 +191,7 @@ impl Mount {
 /// The header of the first segment of a log, or of the one after a sealed `last`.
 fn new_segment(
     last: Option<&SegmentReport>,
+    snapshot: Option<SnapshotFile>,
     next_lsn: Lsn,
     settings: &Settings,
     founding: Founding,
@@ -202,7 +204,7 @@ fn new_segment(
             log: header.log,
             number: last.number.saturating_add(1),
             first_lsn: next_lsn,
-            capacity: next_capacity(settings, header.capacity).max(least),
+            capacity: next_capacity(settings, header.capacity, snapshot).max(least),
             salt,
         },
         None => SegmentHeader {

@@ -90,7 +90,8 @@ impl Wal {
         assert!(firsts.clone().zip(firsts.skip(1)).all(|(a, b)| a <= b), "segments are in order");
 
         let active = Active { header: from.active, file: from.file, end: from.end, durable_end: from.end };
-        let spare = Spare::new(active.header.number + 1, next_capacity(&from.settings, active.header.capacity));
+        let capacity = next_capacity(&from.settings, active.header.capacity, from.snapshot);
+        let spare = Spare::new(active.header.number + 1, capacity);
         let snapshot_base = 0;
         Self {
             now: Instant::default(),

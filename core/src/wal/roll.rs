@@ -13,8 +13,8 @@ use super::commit::Step;
 use super::files::{Active, RESERVE};
 use super::format::{FileName, FrameBuilder, FrameKind, SEGMENT_HEADER_LEN, SegmentHeader};
 use super::running::{Life, Wal};
-use super::spare::{Spare, SpareNews};
-use super::{Effect, Progress, Settings};
+use super::spare::{BLOCK, Spare, SpareNews};
+use super::{Effect, Progress, Settings, SnapshotFile};
 
 const HEADER: u64 = SEGMENT_HEADER_LEN as u64;
 
@@ -25,9 +25,12 @@ pub(super) struct Incoming {
     file: FileId,
 }
 
-/// Bytes of the segment after one of `present` bytes.
-pub(super) fn next_capacity(settings: &Settings, present: u64) -> u64 {
-    present.saturating_mul(2).max(settings.first_segment).min(settings.max_segment)
+/// Bytes of the segment after one of `present` bytes: twice as many, but no more than a quarter of `snapshot` or the least
+/// tail, whichever is greater. Beside a small snapshot, the room in a large segment would be most of what the log takes.
+pub(super) fn next_capacity(settings: &Settings, present: u64, snapshot: Option<SnapshotFile>) -> u64 {
+    let of_use =
+        snapshot.map_or(u64::MAX, |snapshot| settings.snapshot_min.max((snapshot.bytes / 4).next_multiple_of(BLOCK)));
+    present.saturating_mul(2).min(of_use).max(settings.first_segment).min(settings.max_segment)
 }
 
 impl Wal {
@@ -70,7 +73,8 @@ impl Wal {
         let Incoming { header, file } = self.incoming();
         self.incoming = None;
         let old = self.files.roll(Active { header, file, end: HEADER, durable_end: HEADER });
-        self.spare = Spare::new(header.number + 1, next_capacity(&self.settings, header.capacity));
+        let capacity = next_capacity(&self.settings, header.capacity, self.files.snapshot);
+        self.spare = Spare::new(header.number + 1, capacity);
         let token = self.asker.ask(Lane::Background, DiskOp::Close { file: old.file }, out);
         self.closing.push((token, old.name()));
     }

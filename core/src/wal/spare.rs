@@ -29,7 +29,7 @@ const SYNC_EVERY: u64 = 4 << 20;
 /// A roll takes a spare that has at least this much rather than wait for the rest.
 const ENOUGH: u64 = 1 << 20;
 /// Files grow in whole blocks.
-const BLOCK: u64 = 4096;
+pub(super) const BLOCK: u64 = 4096;
 
 /// The segment being prepared.
 #[derive(Debug)]

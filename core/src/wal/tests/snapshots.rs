@@ -471,3 +471,27 @@ fn a_copy_begins_with_the_first_segment_even_if_that_is_empty() {
     let names: Vec<String> = bench.wal.pin().files.iter().map(|file| short(&file.name)).collect();
     assert_eq!(names, ["1.seg", "2.seg"]);
 }
+
+#[test]
+fn beside_a_small_snapshot_the_next_segment_is_no_larger_than_the_least_tail() {
+    let settings = Settings { snapshot_min: 8192, ..settings() };
+    let mut bench = Bench::new(settings);
+    bench.write_up_to_segment(3);
+    assert_eq!(bench.wal.files.active.header.capacity, 16_384, "without a snapshot they double");
+    bench.snapshot(bench.wal.progress().written.0);
+    bench.write_up_to_segment(5);
+    assert_eq!(bench.wal.files.active.header.capacity, 8192);
+    assert_eq!(bench.wal.files.older.len(), 2, "what was before the snapshot is gone");
+
+    let mut large =
+        Bench::new(Settings { first_segment: 4096, max_segment: 32_768, snapshot_min: 2000, ..Settings::default() });
+    large.write(10);
+    large.settle();
+    large.begin(1).unwrap();
+    large.done("create");
+    large.done("write");
+    large.block(&[7; 60_000], true, 1);
+    large.settle();
+    large.write_up_to_segment(4);
+    assert_eq!(large.wal.files.active.header.capacity, 16_384, "a quarter of a large one");
+}
