@@ -13,6 +13,7 @@ use super::ending::refusal;
 use super::full::Turns;
 use super::intake::Named;
 use super::lease::Leases;
+use super::members::Ahead;
 use super::outbox::Outbox;
 use super::record::SyncRecord;
 use super::session::{FullIn, Phase, Session};
@@ -55,6 +56,7 @@ pub struct Engine {
     /// Counts changes of what is known of members; sessions remember how far they have told.
     pub(super) revision: u64,
     pub(super) revisions: BTreeMap<ReplicaId, u64>,
+    pub(super) ahead: Ahead,
     pub(super) acknowledged_logged: Instant,
     pub(super) acknowledged_due: Option<Instant>,
     collect_at: Instant,
@@ -121,6 +123,7 @@ impl Engine {
         let boot = SyncRecord::Boot { boot: me.boot, after: durable };
         let mut engine = Self {
             collect_at: now.mono + settings.collect_every,
+            ahead: Ahead::of(&state.members, me.replica, state.acknowledged),
             acknowledged_logged: now.mono,
             floor_stamp: state.floor_stamp,
             named: Named::of([&claims, &state.met, &state.floor]),

@@ -3,13 +3,13 @@
 //! A member's vector is its own durable word, heard from itself or passed on. It decides which own operations are
 //! acknowledged and which tombstones everybody has seen.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::record::{take_node_id, take_wall};
 use crate::codec::{DecodeError, Fault, Reader, put_blob, put_varint};
 use crate::context::VersionVector;
-use crate::ids::{NodeId, ReplicaId, Seq};
+use crate::ids::{Dot, NodeId, ReplicaId, Seq};
 use crate::limits::MAX_MEMBERS;
 use crate::time::WallTime;
 
@@ -80,8 +80,8 @@ impl Member {
     }
 }
 
-/// Entries of all vectors together: some megabytes. A fleet of 300 nodes that have all written needs 90,000. Rumours beyond
-/// that are left aside, or a member that invents replicas could fill memory, log and links of all others.
+/// Entries of all vectors together: some megabytes. A fleet of 300 nodes that have all written needs 90,000. What goes beyond
+/// that is kept in part, or a member that invents replicas could fill memory, log and links of all others.
 const MAX_ENTRIES: usize = 1 << 17;
 
 /// Every other replica known.
@@ -108,12 +108,19 @@ impl Members {
     }
 
     /// Joins a report. Says whether it told anything new. Reports of more members than fit are left aside: a member
-    /// that is not counted is met, when it comes, by the floor.
-    pub(super) fn join(&mut self, replica: ReplicaId, report: &Member) -> bool {
-        let known = self.0.get(&replica).map_or(0, |member| member.vector.len());
-        if report.vector.len() > known && self.entries() + report.vector.len() > MAX_ENTRIES {
-            return false;
-        }
+    /// that is not counted is met, when it comes, by the floor. Of a vector that does not fit, what is kept of the member
+    /// already goes on, and so does what it holds of its own operations and of `own`: what it acknowledges counts, whatever
+    /// the number of replicas, and a vector that says too little holds back collections at most.
+    pub(super) fn join(&mut self, replica: ReplicaId, report: &Member, own: Option<ReplicaId>) -> bool {
+        let fits;
+        let report = if self.has_room_for(replica, &report.vector) {
+            report
+        } else {
+            let known = |dot: &Dot| self.0.get(&replica).is_some_and(|member| member.vector.get(dot.replica) > 0);
+            let kept = |dot: &Dot| dot.replica == replica || Some(dot.replica) == own || known(dot);
+            fits = Member { vector: report.vector.iter().filter(kept).collect(), ..report.clone() };
+            &fits
+        };
         let has_room = self.0.len() < MAX_MEMBERS;
         match self.0.get_mut(&replica) {
             Some(member) => member.join(report),
@@ -125,20 +132,22 @@ impl Members {
         }
     }
 
+    /// Whether what a report adds to the vectors fits.
+    fn has_room_for(&self, replica: ReplicaId, vector: &VersionVector) -> bool {
+        let known = self.0.get(&replica);
+        let new = vector.iter().filter(|dot| known.is_none_or(|member| member.vector.get(dot.replica) == 0)).count();
+        new == 0 || self.entries() + new <= MAX_ENTRIES
+    }
+
     /// Entries of all vectors together.
     fn entries(&self) -> usize {
         self.0.values().map(|member| member.vector.len()).sum()
     }
 
-    /// The greatest own seq that at least `required` members hold.
-    pub(super) fn acknowledged(&self, own: ReplicaId, required: usize) -> Seq {
-        let counted = self.0.iter().filter(|(replica, member)| **replica != own && !member.is_forgotten());
-        let mut held: Vec<Seq> = counted.map(|(_, member)| member.vector.get(own)).collect();
-        if planted!("acknowledgement_counted_twice") {
-            held.extend_from_within(..);
-        }
-        held.sort_unstable_by(|a, b| b.cmp(a));
-        required.checked_sub(1).and_then(|index| held.get(index)).copied().unwrap_or(0)
+    /// The own seq that a member holds, if it counts.
+    fn held(&self, own: ReplicaId, replica: ReplicaId) -> Option<Seq> {
+        let member = self.0.get(&replica).filter(|member| replica != own && !member.is_forgotten())?;
+        Some(member.vector.get(own))
     }
 
     /// What every member holds, this replica with `own_vector` included, as far as it holds back what others have seen.
@@ -175,5 +184,105 @@ impl Members {
             members.0.insert(replica, Member::decode(reader)?);
         }
         Ok(members)
+    }
+}
+
+/// The members that hold more own operations than are acknowledged: fewer than are required for that, however many members
+/// there are. So a report is judged without a look at all of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ahead(BTreeSet<ReplicaId>);
+
+impl Ahead {
+    /// Those of `members` that are ahead of what is acknowledged.
+    pub(super) fn of(members: &Members, own: ReplicaId, acknowledged: Seq) -> Self {
+        let ahead = |replica: &ReplicaId| members.held(own, *replica).is_some_and(|held| held > acknowledged);
+        Self(members.0.keys().copied().filter(ahead).collect())
+    }
+
+    /// Something new is known of a member: the greatest own seq that at least `required` members hold, `acknowledged` if that
+    /// is greater. `last` is the last own operation.
+    pub(super) fn acknowledged(
+        &mut self,
+        members: &Members,
+        own: ReplicaId,
+        reported: ReplicaId,
+        (required, acknowledged, last): (usize, Seq, Seq),
+    ) -> Seq {
+        if members.held(own, reported).is_some_and(|held| held > acknowledged) {
+            self.0.insert(reported);
+        }
+        self.0.retain(|replica| members.held(own, *replica).is_some_and(|held| held > acknowledged));
+        let mut held: Vec<Seq> = self.0.iter().filter_map(|replica| members.held(own, *replica)).collect();
+        if planted!("acknowledgement_counted_twice") {
+            held.extend_from_within(..);
+        }
+        held.sort_unstable_by(|a, b| b.cmp(a));
+        let raised = required.checked_sub(1).and_then(|index| held.get(index)).copied().unwrap_or(0).min(last);
+        let raised = raised.max(acknowledged);
+        self.0.retain(|replica| members.held(own, *replica).is_some_and(|held| held > raised));
+        raised
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn id(number: u32) -> ReplicaId {
+        let mut id = [0; 16];
+        id[..4].copy_from_slice(&number.to_be_bytes());
+        ReplicaId(id)
+    }
+
+    fn heard(at: u64, dots: impl IntoIterator<Item = (u32, Seq)>) -> Member {
+        let vector = dots.into_iter().map(|(replica, seq)| Dot { replica: id(replica), seq }).collect();
+        Member { node: NodeId::new("n").unwrap(), heard: WallTime(at), forgotten: WallTime(0), vector }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_acknowledged_follows_from_the_members_as_they_stand(
+            required in 1usize..4,
+            steps in proptest::collection::vec((1u32..6, 0u64..20, any::<bool>()), 1..60),
+        ) {
+            const LAST: Seq = 15;
+            let own = id(0);
+            let (mut members, mut acknowledged) = (Members::default(), 0);
+            let mut ahead = Ahead::of(&members, own, acknowledged);
+            for (at, (member, seq, forget)) in (1u64..).zip(steps) {
+                let member = id(member);
+                members.join(member, &heard(at, [(0, seq)]), None);
+                if forget && let Some(member) = members.get_mut(member) {
+                    member.forgotten = WallTime(at);
+                }
+                let counting = members.iter().filter(|(_, member)| !member.is_forgotten());
+                let mut held: Vec<Seq> = counting.map(|(_, member)| member.vector.get(own)).collect();
+                held.sort_unstable();
+                let plainly = held.iter().rev().nth(required - 1).copied().unwrap_or(0).min(LAST).max(acknowledged);
+                acknowledged = ahead.acknowledged(&members, own, member, (required, acknowledged, LAST));
+                prop_assert_eq!(acknowledged, plainly);
+                prop_assert!(acknowledged == LAST || ahead.0.len() < required);
+            }
+        }
+    }
+
+    #[test]
+    fn of_more_replicas_than_fit_every_member_is_still_known_by_what_it_acknowledges() {
+        const FLEET: u32 = 1000;
+        let own = Some(id(0));
+        let mut members = Members::default();
+        for at in 1..=2 {
+            for member in 1..FLEET {
+                members.join(id(member), &heard(at, (0..FLEET).map(|other| (other, at))), own);
+            }
+        }
+        assert_eq!(members.0.len(), FLEET as usize - 1);
+        assert!(members.entries() <= MAX_ENTRIES + 2 * FLEET as usize, "{}", members.entries());
+        for member in 1..FLEET {
+            assert_eq!(members.held(id(0), id(member)), Some(2), "{member}");
+        }
+        let stable = members.stable(id(0), &heard(1, (0..FLEET).map(|other| (other, 9))).vector, |_, _| true);
+        assert_eq!(stable.iter().map(|dot| dot.replica).collect::<Vec<_>>(), [id(0)], "the rest is not known of all");
     }
 }

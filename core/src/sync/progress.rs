@@ -8,7 +8,7 @@ use super::members::Member;
 use super::record::SyncRecord;
 use crate::context::VersionVector;
 use crate::error::{Code, Error};
-use crate::ids::{Dot, ReplicaId};
+use crate::ids::{Dot, ReplicaId, Seq};
 use crate::sink::Sink;
 use crate::store::Store;
 use crate::time::{Now, WallTime};
@@ -30,7 +30,7 @@ impl Engine {
         self.member_changed(replica);
         self.persist(SyncRecord::Member { replica, member }, out);
         self.spread_members(now);
-        self.update_acknowledged(now, out);
+        self.update_acknowledged(now, replica, out);
         Ok(())
     }
 
@@ -79,7 +79,7 @@ impl Engine {
         }
         let known = self.state.members.get(replica).map(|member| member.heard);
         let is_new = known.is_none();
-        let is_news = self.state.members.join(replica, report);
+        let is_news = self.state.members.join(replica, report, Some(self.me.replica));
         if is_news || known < Some(report.heard) {
             self.leases.note(now, replica);
         }
@@ -91,13 +91,16 @@ impl Engine {
         if is_new {
             self.persist(SyncRecord::Member { replica, member: report.clone() }, out);
         }
-        self.update_acknowledged(now, out);
+        self.update_acknowledged(now, replica, out);
     }
 
-    pub(super) fn update_acknowledged(&mut self, now: Now, out: &mut dyn Sink<Effect>) {
-        let held = self.state.members.acknowledged(self.me.replica, self.settings.required_acks).min(self.own_seq);
-        let sent = self.sessions.values().map(|session| session.sent_seq).max().unwrap_or(0);
-        let held = if planted!("next_hop_acknowledges") { held.max(sent) } else { held };
+    /// Something new is known of a member, `replica`.
+    pub(super) fn update_acknowledged(&mut self, now: Now, replica: ReplicaId, out: &mut dyn Sink<Effect>) {
+        let bounds = (self.settings.required_acks, self.state.acknowledged, self.own_seq);
+        let mut held = self.ahead.acknowledged(&self.state.members, self.me.replica, replica, bounds);
+        if planted!("next_hop_acknowledges") {
+            held = self.sessions.values().map(|session| session.sent_seq).fold(held, Seq::max);
+        }
         if held <= self.state.acknowledged {
             return;
         }

@@ -202,6 +202,7 @@ impl Engine {
         session.mid_walk = !sorted.end;
         // Nobody tells others to claim what it does not claim itself.
         session.vector.join(&sorted.cut);
+        session.unreported.join(&sorted.cut);
         let replica = them.replica;
 
         let raises = !self.claims.covers_all(&sorted.cut);
@@ -408,6 +409,7 @@ impl Engine {
         }
         session.acked_lsn = session.acked_lsn.max(lsn);
         session.vector.join(vector);
+        session.unreported.join(vector);
         if session.vector.len() > MAX_REPLICAS {
             return self.close(peer, CloseReason::TooManyReplicas, out);
         }
@@ -417,13 +419,13 @@ impl Engine {
             self.outbox.tries.remove(&replica);
             self.note_advance(peer, out);
         }
-        let Some(session) = self.sessions.get(&peer) else { return };
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
         if let Some(member) = self.state.members.get(replica) {
             let report = super::Member {
                 node: member.node.clone(),
                 heard: self.state.members.heard_at(now.wall, replica),
                 forgotten: WallTime(0),
-                vector: session.vector.clone(),
+                vector: core::mem::take(&mut session.unreported),
             };
             self.report(now, replica, &report, out);
         }

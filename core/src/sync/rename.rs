@@ -77,7 +77,7 @@ impl Renaming {
         // The old name has no owner any more. Should it be heard all the same, it counts again.
         let vector = state.vector.clone();
         let retired = Member { node, heard: WallTime(0), forgotten: self.at, vector };
-        state.members.join(self.from, &retired);
+        state.members.join(self.from, &retired, None);
         state
     }
 }

@@ -71,6 +71,8 @@ pub(super) struct Session {
     // Sending.
     /// The peer's claims, as last heard in this session.
     pub(super) vector: VersionVector,
+    /// What came to `vector` since the member was last reported.
+    pub(super) unreported: VersionVector,
     /// What the peer hears at first hand.
     pub(super) direct: BTreeSet<ReplicaId>,
     pub(super) origins_out: Origins,
@@ -166,6 +168,7 @@ impl Session {
             ahead_ms: 0,
             skew_reported: false,
             vector: VersionVector::EMPTY,
+            unreported: VersionVector::EMPTY,
             direct: BTreeSet::new(),
             origins_out: Origins::default(),
             scout: Lsn::ZERO,

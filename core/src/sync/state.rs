@@ -145,7 +145,7 @@ impl State {
             }
             SyncRecord::Checkpoint { replica, at } => self.advance_checkpoint(*replica, *at),
             SyncRecord::Member { replica, member } => {
-                self.members.join(*replica, member);
+                self.members.join(*replica, member, None);
             }
             SyncRecord::Acknowledged(seq) => self.acknowledged = self.acknowledged.max(*seq),
             // Only what is acknowledged is pruned, and word of that may not have been logged.

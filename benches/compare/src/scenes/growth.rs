@@ -10,8 +10,7 @@ use crate::work::Keys;
 /// The columns: a step for each decade.
 const THOUSANDS: [(u64, &str); 4] =
     [(1000, "1,000"), (10_000, "10,000"), (100_000, "100,000"), (1_000_000, "1,000,000")];
-/// Of replicas and peers the last step is half a decade: progress is kept of some 700 replicas that all write, because each of
-/// them has a vector over all of them.
+/// Of replicas and peers the last step is half a decade: a thousand of them take minutes to meet.
 const ONES: [(u64, &str); 4] = [(1, "1"), (10, "10"), (100, "100"), (500, "500")];
 /// So many nodes dial at once.
 const AT_ONCE: u64 = 16;

@@ -8,7 +8,7 @@ use crate::context::VersionVector;
 use crate::ids::{Dot, NodeId, ReplicaId, Seq};
 use crate::limits::MAX_MEMBERS;
 use crate::sync::Member;
-use crate::sync::members::Members;
+use crate::sync::members::{Ahead, Members};
 use crate::time::WallTime;
 
 const MINUTE: u64 = 60_000;
@@ -36,7 +36,7 @@ fn wide(entries: u64) -> Member {
 fn members(count: u64, report: &Member) -> Members {
     let mut members = Members::default();
     for number in 0..count {
-        assert!(members.join(id(number), report));
+        assert!(members.join(id(number), report, None));
     }
     members
 }
@@ -90,19 +90,21 @@ fn what_is_said_of_times_to_come_is_taken_for_now_and_changes_no_verdict() {
 #[test]
 fn rumours_beyond_the_room_for_them_are_left_aside() {
     let mut members = members(128, &wide(1024));
-    assert!(!members.join(id(500), &wide(1)), "there is room for 131,072 entries");
-    assert!(!members.join(id(0), &wide(1025)), "also of somebody who is known");
-    assert!(members.join(id(501), &wide(0)), "who names nobody takes no room");
+    assert!(members.join(id(500), &wide(1), None));
+    assert!(members.get(id(500)).unwrap().vector.is_empty(), "there is room for 131,072 entries");
+    assert!(!members.join(id(0), &wide(1025), None), "also of somebody who is known");
+    assert!(members.join(id(0), &wide(1025), Some(id(1024))), "but for what it holds of the own operations");
+    assert!(members.join(id(501), &wide(0), None), "who names nobody takes no room");
     let newer = Member { heard: WallTime(99 * MINUTE), ..wide(1024) };
-    assert!(members.join(id(0), &newer), "no more than it took before");
+    assert!(members.join(id(0), &newer, None), "no more than it took before");
 }
 
 #[test]
 fn no_more_members_are_kept_than_can_be_read_again() {
     let mut members = members(MAX_MEMBERS as u64, &member("n", 5, 0));
-    assert!(!members.join(id(1 << 40), &member("one-too-many", 5, 0)));
+    assert!(!members.join(id(1 << 40), &member("one-too-many", 5, 0), None));
     assert!(members.get(id(1 << 40)).is_none());
-    assert!(members.join(id(0), &member("renamed", 6, 0)), "who is known is still heard");
+    assert!(members.join(id(0), &member("renamed", 6, 0), None), "who is known is still heard");
     let mut out = Vec::new();
     members.encode(&mut out);
     let bytes = out.into();
@@ -118,7 +120,9 @@ fn no_more_members_are_kept_than_can_be_read_again() {
 fn only_others_who_count_acknowledge() {
     let mut members = Members::default();
     for (number, seq, forgotten) in [(1, 9, 0), (2, 7, 0), (3, 8, 6), (4, 5, 0)] {
-        members.join(id(number), &holding(1, seq, forgotten));
+        members.join(id(number), &holding(1, seq, forgotten), None);
     }
-    assert_eq!([1, 2, 3, 0].map(|required| members.acknowledged(id(1), required)), [7, 5, 0, 0]);
+    let acknowledged =
+        |required| Ahead::of(&members, id(1), 0).acknowledged(&members, id(1), id(2), (required, 0, 100));
+    assert_eq!([1, 2, 3, 0].map(acknowledged), [7, 5, 0, 0]);
 }
