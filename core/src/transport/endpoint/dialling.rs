@@ -119,7 +119,7 @@ impl Endpoint {
         let at = if !peer.wanted {
             peer.seen + self.settings.expire_after
         } else if self.running && !peer.addresses.is_empty() {
-            (now + peer.pause(&self.settings, &mut self.dice)).max(peer.not_before)
+            (now + peer.pause(now, &self.settings, &mut self.dice)).max(peer.not_before)
         } else {
             return;
         };

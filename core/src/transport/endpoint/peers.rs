@@ -15,6 +15,10 @@ use crate::time::Instant;
 
 /// The most addresses kept for one peer.
 pub(super) const MAX_ADDRESSES: usize = 16;
+/// For so long after a link that was of use has ended, pauses do not grow beyond [`EAGER_PAUSE`]: most cuts are short, and
+/// somebody is waiting.
+const EAGER_FOR: Duration = Duration::from_secs(60);
+const EAGER_PAUSE: Duration = Duration::from_secs(1);
 /// Earlier starts of a peer that are remembered, to tell a restart from a clone.
 const MAX_FORMER_BOOTS: usize = 4;
 
@@ -71,6 +75,8 @@ pub(super) struct Peer {
     /// The dial under way.
     pub(super) dial: Option<LinkId>,
     pub(super) up_since: Option<Instant>,
+    /// When the last link that was of use ended.
+    lost_at: Option<Instant>,
     /// Something has come over the link for good.
     pub(super) progressed: bool,
     /// Last heard of, in any way.
@@ -99,6 +105,7 @@ impl Peer {
             link: None,
             dial: None,
             up_since: None,
+            lost_at: None,
             progressed: false,
             seen: now,
             last_end: None,
@@ -167,6 +174,7 @@ impl Peer {
         let stood = self.up_since.take().map_or(Duration::ZERO, |since| now.since(since));
         let worth = core::mem::take(&mut self.progressed) || stood >= settings.steady_after;
         self.failures = if worth { 0 } else { self.failures.saturating_add(1) };
+        self.lost_at = if worth { Some(now) } else { self.lost_at };
         self.untried = self.addresses.len();
     }
 
@@ -181,8 +189,11 @@ impl Peer {
     }
 
     /// The pause before the next dial: doubled with each failure up to the longest, then cut by up to a half at random,
-    /// so that nodes that lost each other together do not all come back together.
-    pub(super) fn pause(&self, settings: &Settings, dice: &mut Dice) -> Duration {
+    /// so that nodes that lost each other together do not all come back together. It stays short while the link was there
+    /// just before.
+    pub(super) fn pause(&self, now: Instant, settings: &Settings, dice: &mut Dice) -> Duration {
+        let eager = self.lost_at.is_some_and(|at| now.since(at) < EAGER_FOR);
+        let longest = if eager { EAGER_PAUSE.max(settings.first_pause) } else { settings.longest_pause };
         let whole = if self.last_end.as_ref().is_some_and(CloseReason::needs_operator) {
             settings.longest_pause
         } else {
@@ -190,7 +201,7 @@ impl Peer {
                 return settings.longest_pause.saturating_mul(1000);
             }
             let doublings = self.failures.saturating_sub(1).min(20);
-            settings.first_pause.saturating_mul(1 << doublings).min(settings.longest_pause)
+            settings.first_pause.saturating_mul(1 << doublings).min(longest.min(settings.longest_pause))
         };
         let micros = u64::try_from(whole.as_micros()).unwrap_or(u64::MAX);
         Duration::from_micros(micros - dice.below(micros / 2 + 1))

@@ -25,7 +25,8 @@ pub struct Settings {
     pub dial_timeout: Duration,
     /// The first pause after a failed dial; doubled with each further failure. Default 500 ms.
     pub first_pause: Duration,
-    /// The longest pause. Default 60 s: dialling goes on for ever, and a site that comes back is found in a minute.
+    /// The longest pause. Default 60 s: dialling goes on for ever, and a site that comes back is found in a minute. In the
+    /// minute after a link that was of use has ended, no pause is longer than a second, or than the first.
     pub longest_pause: Duration,
     /// A link that stood this long counts as a success, and so does one that brought something; others make the pause grow.
     /// Default 10 s.

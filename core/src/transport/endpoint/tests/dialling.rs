@@ -35,6 +35,23 @@ fn after_a_steady_link_the_first_dial_comes_soon() {
 }
 
 #[test]
+fn a_minute_long_after_a_cut_no_pause_is_longer_than_a_second() {
+    let mut world = World::new(2, 1);
+    world.add(0, 1);
+    world.live(Duration::from_secs(60));
+    world.nodes[1].reachable = false;
+    world.break_links_of(0);
+    let cut = world.now;
+    world.live(Duration::from_secs(600));
+    let times: Vec<Duration> =
+        world.nodes[0].dialled.iter().filter(|(at, _)| *at > cut).map(|(at, _)| at.since(cut)).collect();
+    let (soon, later): (Vec<_>, Vec<_>) =
+        times.windows(2).map(|pair| (pair[0], pair[1] - pair[0])).partition(|(at, _)| *at < Duration::from_secs(60));
+    assert!(soon.len() >= 60 && soon.iter().all(|(_, pause)| *pause <= Duration::from_secs(1)), "{soon:?}");
+    assert!(later.len() < 30 && later.iter().any(|(_, pause)| *pause >= Duration::from_secs(30)), "{later:?}");
+}
+
+#[test]
 fn a_link_that_never_lasts_is_dialled_less_and_less() {
     let mut world = World::new(2, 1);
     world.add(0, 1);
