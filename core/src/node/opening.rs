@@ -106,7 +106,10 @@ impl Opening {
             scan.start(&mut out);
             Stage::Scanning {
                 scan: Box::new(scan),
-                rebuild: Rebuild::keeping_both(matches!(config.sync.conflict_policy, Policy::KeepBoth)),
+                rebuild: Rebuild::keeping_both(
+                    matches!(config.sync.conflict_policy, Policy::KeepBoth),
+                    seed.stream("replay").next_u64(),
+                ),
             }
         };
         let created = config.durability == Durability::Memory;

@@ -6,6 +6,7 @@ use super::history::{History, Reach};
 use crate::clock::Hlc;
 use crate::codec::{DecodeError, Fault};
 use crate::config::Config;
+use crate::context::VersionVector;
 use crate::ids::{Lsn, ReplicaId, Seq};
 use crate::op::Chain;
 use crate::store::Store;
@@ -95,6 +96,8 @@ pub(super) struct Rebuild {
     /// Damage was skipped, so own operations may be missing, come again, or lack their birth.
     gaps_allowed: bool,
     keeps_both: bool,
+    /// Guards the replay against keys that were chosen to be slow.
+    seed: u64,
     pub(super) snapshot_at: Option<Lsn>,
     pub(super) snapshot_entries: u64,
     pub(super) records: u64,
@@ -106,8 +109,8 @@ impl Rebuild {
     }
 
     /// Conflicts of the log stay open under the policy that keeps both versions.
-    pub(super) fn keeping_both(keeps_both: bool) -> Self {
-        Self { keeps_both, state: State::default().keeping_both(keeps_both), ..Self::default() }
+    pub(super) fn keeping_both(keeps_both: bool, seed: u64) -> Self {
+        Self { keeps_both, seed, state: State::default().keeping_both(keeps_both), ..Self::default() }
     }
 
     /// Ends the replay. `None` when the log held no history.
@@ -124,6 +127,7 @@ impl Rebuild {
 
 impl Rebuild {
     fn rename(&mut self, renaming: Renaming) {
+        self.store.finish_load();
         let Some(history) = self.history.as_mut().filter(|history| history.replica == renaming.from) else { return };
         renaming.rename(&mut self.store);
         self.state = renaming.rename_state(history.node.clone(), core::mem::take(&mut self.state));
@@ -150,6 +154,9 @@ impl Replay for Rebuild {
     }
 
     fn record(&mut self, lsn: Lsn, record: Record) -> Result<(), DecodeError> {
+        if self.records == 0 {
+            self.store.begin_replay(self.seed);
+        }
         self.records += 1;
         let seq = self.history.as_ref().map_or(0, |history| history.reach.seq);
         if self.gaps_allowed && lsn != self.last_lsn.next() {
@@ -180,14 +187,15 @@ impl Replay for Rebuild {
                 if !follows && !self.gaps_allowed {
                     return Err(fault);
                 }
+                let hash = op.body.content_hash();
                 if op.dot.seq > seq {
-                    history.reach = Reach { seq: op.dot.seq, chain: chain.extend(&op, op.body.content_hash()) };
+                    history.reach = Reach { seq: op.dot.seq, chain: chain.extend(&op, hash) };
                     self.state.replay_own(&op, history.reach.chain);
                 }
                 if !op.marks.lifted && !planted!("stamp_not_restored") {
                     history.clock.restore(op.stamp);
                 }
-                self.store.apply(lsn, &op);
+                self.store.apply_hashed(lsn, &op, hash, &VersionVector::EMPTY);
             }
             Record::Foreign(op) => self.state.replay_operation(&mut self.store, lsn, &op),
             Record::Sync(bytes) => match SyncRecord::decode(&bytes)? {
@@ -203,7 +211,6 @@ impl Replay for Rebuild {
 mod tests {
     use super::*;
     use crate::clock::Stamp;
-    use crate::context::VersionVector;
     use crate::ids::Dot;
     use crate::op::{Body, Marks, Operation};
     use alloc::vec;

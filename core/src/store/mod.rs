@@ -16,6 +16,7 @@
 mod digest;
 mod entry;
 mod feed;
+mod index;
 mod merge;
 mod scan;
 mod slot;
@@ -174,19 +175,35 @@ impl Store {
     /// # Panics
     /// When something is staged: it would be overtaken.
     pub fn apply_entry(&mut self, lsn: Lsn, op: &Operation, also_known: &VersionVector) -> Merge {
+        self.apply_hashed(lsn, op, op.body.content_hash(), also_known)
+    }
+
+    /// As [`Self::apply_entry`], where the [content hash](crate::op::Body::content_hash) is known.
+    ///
+    /// # Panics
+    /// When something is staged.
+    pub fn apply_hashed(&mut self, lsn: Lsn, op: &Operation, hash: u64, also_known: &VersionVector) -> Merge {
         assert!(self.staging.len() == 0, "what is staged comes first");
         self.intern(op, also_known);
         let (at, old) = self.published(&op.key);
-        let (merge, slot) = merge::merge(&self.replicas, old, lsn, op, op.body.content_hash(), also_known);
+        let (merge, slot) = merge::merge(&self.replicas, old, lsn, op, hash, also_known);
         if let Some(slot) = slot {
             self.install(at, slot);
         }
         merge
     }
 
-    /// Ends the loading of snapshot blocks. The feed of a loaded store is right without it, and slow until it is
+    /// Many operations are about to be applied to an empty store, as when a log is replayed: until [`Self::finish_load`] the
+    /// order of keys is left aside, and must not be asked for. `seed` guards against keys that were chosen to be slow. A store
+    /// that holds something goes on as it is.
+    pub fn begin_replay(&mut self, seed: u64) {
+        self.table.gather(seed);
+    }
+
+    /// Ends a replay, and the loading of snapshot blocks. The feed of a loaded store is right without it, and slow until it is
     /// called or something is applied.
     pub fn finish_load(&mut self) {
+        self.table.settle();
         self.feed.settle();
     }
 

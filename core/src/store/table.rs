@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::ops::Bound;
 
+use super::index::Index;
 use super::slot::Slot;
 use super::tree::{Keys, Ordered, Place, Tree};
 
@@ -19,6 +20,8 @@ pub(super) struct Table {
     tree: Tree,
     /// Places whose entries were taken out.
     vacant: Vec<Handle>,
+    /// Finds entries while many come in and `tree` is empty.
+    index: Option<Index>,
 }
 
 #[derive(Debug, Default)]
@@ -62,9 +65,27 @@ impl Table {
         self.slots.len - self.vacant.len()
     }
 
+    /// Many entries are about to come in one by one, in no order: they are found without one until [`Self::settle`]. Does
+    /// nothing unless the table is empty.
+    pub(super) fn gather(&mut self, seed: u64) {
+        if self.slots.len == 0 && self.index.is_none() {
+            self.index = Some(Index::new(seed));
+        }
+    }
+
+    /// Brings what was gathered into order.
+    pub(super) fn settle(&mut self) {
+        if self.index.take().is_some() {
+            self.tree = Tree::build(&self.slots, self.slots.len as Handle);
+        }
+    }
+
     /// The handle of `key`, or the place where it belongs.
     pub(super) fn find(&self, key: &[u8]) -> Result<Handle, Place> {
-        self.tree.find(&self.slots, key)
+        match &self.index {
+            None => self.tree.find(&self.slots, key),
+            Some(index) => index.find(&self.slots, key).ok_or(Place::default()),
+        }
     }
 
     /// As [`Self::find`], for a key that was found to belong to `place` at an earlier time.
@@ -91,7 +112,10 @@ impl Table {
             }
             None => self.slots.push(slot),
         };
-        self.tree.insert(&self.slots, place, handle);
+        match &mut self.index {
+            None => self.tree.insert(&self.slots, place, handle),
+            Some(index) => index.insert(self.slots.key(handle), handle),
+        }
         handle
     }
 
@@ -104,6 +128,7 @@ impl Table {
 
     /// Takes an entry out.
     pub(super) fn remove(&mut self, handle: Handle) -> Slot {
+        self.settle();
         self.tree.remove(&self.slots, self.slots.key(handle));
         self.vacant.push(handle);
         core::mem::replace(self.place(handle), Slot::vacant())
@@ -126,7 +151,11 @@ impl Table {
     }
 
     /// Slots in key order.
+    ///
+    /// # Panics
+    /// When what was gathered is not in order yet.
     pub(super) fn slots_from(&self, start: Bound<&[u8]>) -> Ahead<'_> {
+        assert!(self.index.is_none(), "what was gathered is settled before anybody asks for its order");
         Ahead { slots: &self.slots, handles: self.tree.from(&self.slots, start), batch: [0; AHEAD], at: 0, len: 0 }
     }
 }

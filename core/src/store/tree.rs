@@ -17,6 +17,8 @@ use core::ops::Bound;
 
 use super::table::Handle;
 
+mod bulk;
+
 /// Keys of a full leaf, and children of a full branch.
 const FANOUT: usize = 64;
 
@@ -200,7 +202,7 @@ impl Branch {
 }
 
 /// Where a key that is not there belongs. Good until the tree changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
     leaf: u32,
     at: u32,

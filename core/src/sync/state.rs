@@ -102,6 +102,7 @@ impl State {
         match record {
             SyncRecord::Entry { op, known } => self.replay_entry(store, lsn, op, known),
             SyncRecord::Collected { stable, before, .. } => {
+                store.finish_load();
                 collect::sweep(store, stable, *before);
                 self.apply(record);
             }

@@ -90,6 +90,39 @@ proptest! {
     }
 
     #[test]
+    fn a_log_replayed_without_order_until_its_end_is_the_whole_log(
+        writes in writes(),
+        seed: u64,
+        removed: Option<prop::sample::Index>,
+        settled: prop::sample::Index,
+    ) {
+        let log = log(&writes);
+        let settled = settled.index(log.len() + 1);
+        let mut plain = Store::new();
+        let mut gathered = Store::new();
+        gathered.begin_replay(seed);
+        for (store, is_gathered) in [(&mut plain, false), (&mut gathered, true)] {
+            apply(store, &log, 0..settled);
+            if let Some(at) = removed.filter(|_| settled > 0) {
+                assert!(store.remove(&log[at.index(settled)].key));
+            }
+            if is_gathered && settled % 2 == 0 {
+                store.finish_load();
+            }
+            apply(store, &log, settled..log.len());
+            store.finish_load();
+        }
+        assert_same(&plain, &gathered);
+        // What was taken out may have been the latest change.
+        if removed.is_none() {
+            check_derived(&gathered);
+        }
+        for write in &log {
+            prop_assert_eq!(gathered.entry(&write.key).map(|entry| entry.dot()), plain.entry(&write.key).map(|entry| entry.dot()));
+        }
+    }
+
+    #[test]
     fn a_fuzzy_snapshot_and_the_log_from_its_beginning_are_the_whole_log(
         writes in writes(),
         begin: prop::sample::Index,

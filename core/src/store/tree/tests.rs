@@ -159,3 +159,42 @@ proptest! {
         model.check(&probes);
     }
 }
+
+proptest! {
+    #[test]
+    fn a_tree_made_at_once_is_as_one_that_grew(
+        prefix in "[ab]{0,12}",
+        keys in proptest::collection::btree_set(proptest::collection::vec(0u8..3, 0..14), 0..400),
+        more in proptest::collection::vec(proptest::collection::vec(0u8..3, 1..14), 0..80),
+        sorted: bool,
+    ) {
+        let mut keys: Vec<Vec<u8>> = keys.into_iter().map(|key| [prefix.as_bytes(), &key].concat()).collect();
+        if !sorted {
+            keys.reverse();
+            let half = keys.len() / 2;
+            keys.rotate_left(half);
+        }
+        let order = keys.iter().cloned().zip(0..).collect();
+        let tree = Tree::build(&keys, keys.len() as Handle);
+        let mut model = Model { keys, order, tree, places: Vec::new() };
+        model.check(&more);
+        for key in more.iter().filter(|key| !key.is_empty()) {
+            model.insert([prefix.as_bytes(), key].concat());
+        }
+        model.check(&more);
+    }
+}
+
+#[test]
+fn a_large_tree_made_at_once_is_full_and_goes_on_growing() {
+    let keys: Vec<Vec<u8>> =
+        (0..20_000_u64).map(|number| format!("{:08}", number * 7919 % 20_011).into_bytes()).collect();
+    let order = keys.iter().cloned().zip(0..).collect();
+    let tree = Tree::build(&keys, keys.len() as Handle);
+    let mut model = Model { keys, order, tree, places: Vec::new() };
+    assert!(model.fill() > 0.99, "{}", model.fill());
+    for number in 0..1000_u64 {
+        model.insert(format!("{:08}-more", number * 7919 % 20_011).into_bytes());
+    }
+    model.check(&[b"0".to_vec(), b"00010000".to_vec(), b"9".to_vec()]);
+}
