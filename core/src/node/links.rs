@@ -76,6 +76,8 @@ pub(super) struct Links {
     causes: BTreeMap<NodeKey, sync::CloseReason>,
     /// Sync has something to say to them, or their link has room again.
     ready: BTreeSet<sync::PeerId>,
+    /// Operations for them wait for a tick, perhaps.
+    held_back: BTreeSet<sync::PeerId>,
     last_session: u64,
     /// Sessions that ended last: an event may speak of one that is over when it is told.
     parted: VecDeque<(sync::PeerId, NodeKey)>,
@@ -90,6 +92,7 @@ impl Links {
             keys: BTreeMap::new(),
             causes: BTreeMap::new(),
             ready: BTreeSet::new(),
+            held_back: BTreeSet::new(),
             last_session: 0,
             parted: VecDeque::new(),
         }
@@ -387,6 +390,7 @@ impl Node {
                 self.links.parted.truncate(MOST_PARTED - 1);
                 self.links.parted.push_front((session, peer));
                 self.links.ready.remove(&session);
+                self.links.held_back.remove(&session);
                 // The name of the handshake: sync may not have come to names yet.
                 let endpoint = self.links.endpoint.as_ref();
                 let status = endpoint.and_then(|it| it.peers(now.mono).find(|status| status.key == Some(peer)));
@@ -445,6 +449,9 @@ impl Node {
         let bulk = self.config.sync.auto_tick;
         for session in core::mem::take(&mut self.links.ready) {
             self.write_to(now, session, if bulk { MESSAGE } else { 0 });
+            if !bulk {
+                self.links.held_back.insert(session);
+            }
         }
         if let Some(endpoint) = &mut self.links.endpoint {
             endpoint.flush(now.mono, &mut self.steps);
@@ -480,9 +487,10 @@ impl Node {
         self.route_steps(now);
     }
 
-    /// Lets sync write whatever it has to every peer, once.
+    /// Lets sync write whatever it has to every peer, once: to those that were not written to by themselves.
     pub(super) fn push_all(&mut self, now: Now) {
-        for session in self.links.keys.keys().copied().collect::<Vec<_>>() {
+        self.pump(now);
+        for session in core::mem::take(&mut self.links.held_back) {
             self.write_to(now, session, MESSAGE);
         }
         self.pump(now);

@@ -9,6 +9,7 @@ use core::time::Duration;
 
 use super::conflict::{Met, Outcome};
 use super::conflicts::Noted;
+use super::direct::Hearing;
 use super::ending::refusal;
 use super::full::Turns;
 use super::intake::Named;
@@ -56,6 +57,10 @@ pub struct Engine {
     /// Counts changes of what is known of members; sessions remember how far they have told.
     pub(super) revision: u64,
     pub(super) revisions: BTreeMap<ReplicaId, u64>,
+    /// Every open session is to tell of members already.
+    pub(super) all_hear_of_members: bool,
+    /// What each session said of whom it is heard by when last told: nothing to tell anew where this has not changed.
+    pub(super) direct_as_told: Vec<Hearing>,
     pub(super) ahead: Ahead,
     pub(super) acknowledged_logged: Instant,
     pub(super) acknowledged_due: Option<Instant>,
@@ -144,6 +149,8 @@ impl Engine {
             next_number: 0,
             revision: 0,
             revisions: BTreeMap::new(),
+            all_hear_of_members: false,
+            direct_as_told: Vec::new(),
             acknowledged_due: None,
             runs: BTreeMap::new(),
             turns: Turns::default(),
@@ -556,40 +563,6 @@ impl Engine {
         let at = now.mono + self.settings.announce_delay;
         for session in self.sessions.values_mut().filter(|session| session.is_open()) {
             session.ack_at = Some(session.ack_at.map_or(at, |earlier| earlier.min(at)));
-        }
-    }
-
-    /// Whether a peer is relied on to send its own operations itself.
-    fn is_relied_on(&self, session: &Session) -> bool {
-        session.is_open() && session.full_in.is_none() && !session.stalled
-    }
-
-    /// Tells every peer whom else this replica hears at first hand, where that has changed.
-    pub(super) fn refresh_direct(&mut self, now: Now, out: &mut dyn Sink<Effect>) {
-        for session in self.sessions.values_mut() {
-            session.stalled =
-                session.mid_walk && session.is_idle() && now.mono >= session.last_batch + self.settings.stall_after;
-        }
-        let relied: Vec<(PeerId, ReplicaId)> = self
-            .sessions
-            .iter()
-            .filter(|(_, session)| self.is_relied_on(session))
-            .filter_map(|(peer, session)| Some((*peer, session.replica()?)))
-            .collect();
-        for (peer, session) in &mut self.sessions {
-            if !session.is_open() {
-                continue;
-            }
-            let others = relied.iter().filter(|(other, _)| other != peer && session.full_in.is_none());
-            let direct = others.map(|(_, replica)| *replica).collect();
-            if direct != session.direct_told {
-                session.direct_told = direct;
-                session.direct_due = true;
-                if !session.announced {
-                    session.announced = true;
-                    out.push(Effect::PeerReady(*peer));
-                }
-            }
         }
     }
 }

@@ -25,6 +25,7 @@ mod chain;
 mod collect;
 mod conflict;
 mod conflicts;
+mod direct;
 mod ending;
 mod engine;
 mod full;

@@ -66,6 +66,9 @@ impl Engine {
     }
 
     pub(super) fn spread_members(&mut self, now: Now) {
+        if core::mem::replace(&mut self.all_hear_of_members, true) {
+            return;
+        }
         let at = now.mono + self.settings.gossip_delay;
         for session in self.sessions.values_mut().filter(|session| session.is_open()) {
             session.members_at.get_or_insert(at);

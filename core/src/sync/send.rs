@@ -293,6 +293,7 @@ impl Engine {
         let mut members: Vec<(ReplicaId, Member)> = Vec::new();
         let mut size = 0;
         session.members_at = None;
+        self.all_hear_of_members = false;
         for (revision, replica) in news {
             if size >= GOSSIP {
                 session.members_at = Some(now.mono);

@@ -498,6 +498,14 @@ fn by_hand_nothing_is_sent_before_a_tick() {
     let now = network.now(0);
     assert_eq!(network.hosts[0].node.tick(now, true).pruned, 1);
     assert_eq!(network.hosts[0].node.status().outbox.pruned, 1);
+    network.put(0, "again", "v");
+    network.settle();
+    assert_eq!(network.value(1, "again"), None);
+    let now = network.now(0);
+    assert_eq!(network.hosts[0].node.tick(now, false).sent, 1, "the one that was held back");
+    assert_eq!(network.hosts[0].node.tick(now, false).sent, 0);
+    network.settle();
+    assert_eq!(network.value(1, "again").as_deref(), Some("v"));
 }
 
 /// 0 gets a part of what 1 has, and 1 is gone for good: nobody can ever say what is missing.
