@@ -19,6 +19,7 @@ mod links;
 mod opening;
 mod operators;
 mod perform;
+mod twins;
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
@@ -143,6 +144,8 @@ struct Stage {
     lives: Vec<u32>,
     /// Whose clock was ever set back: datagrams of an earlier start may then look later than those of the present one.
     set_back: BTreeSet<HostId>,
+    /// Who runs as whom, where machines were copied.
+    twins: twins::Twins,
     /// Histories that were lost with their machines.
     lost: BTreeSet<ReplicaId>,
     /// What clients were told is done, of keys that were written once and that must be there in the end; `None` for all
@@ -249,6 +252,7 @@ impl World {
             witness: (fleet.size() > 1).then(|| Witness::new(fleet.size())),
             lives: vec![0; fleet.size()],
             set_back: BTreeSet::new(),
+            twins: twins::Twins::default(),
             lost: BTreeSet::new(),
             keepsakes: BTreeMap::new(),
             clocks: fleet.seats.iter().map(hands::WallClock::of).collect(),

@@ -180,6 +180,27 @@ impl Several {
         self.happens(at, What::Crash { crash, after: 0, down: 1_000 })
     }
 
+    /// A copy of one machine, with its directory, its name and its key, starts in the place of another.
+    #[must_use]
+    pub fn copy_machine(mut self, from: &str, to: &str) -> Self {
+        let result = self.world.copy_machine(host(from), host(to));
+        self.check(result).settle()
+    }
+
+    /// The copy is stopped, and an empty node with a name and a key of its own takes its place.
+    #[must_use]
+    pub fn found_anew(mut self, copy: &str) -> Self {
+        self.world.part_twins(host(copy));
+        self.happens(copy, What::Replace { down: 1_000 }).settle()
+    }
+
+    /// Demands that the operator of a node was told that two run as one.
+    #[must_use]
+    pub fn expect_told_of_twins(self, at: &str) -> Self {
+        assert!(self.world.told_of_twins(host(at)), "{}: {at} does not tell that two run as one", self.name);
+        self
+    }
+
     /// The power goes when so many more effects were carried out, and comes back at once.
     #[must_use]
     pub fn power_loss_after(self, at: &str, after: u16) -> Self {

@@ -52,7 +52,7 @@ pub(super) fn secret() -> NetworkSecret {
 impl Stage {
     /// Who a host is, in the cryptography of this run.
     pub(super) fn identity(&self, host: HostId) -> Identity {
-        let identity = identity(host).clone();
+        let identity = identity(self.face(host)).clone();
         if self.climate.pretends { identity.pretending() } else { identity }
     }
 
@@ -97,7 +97,8 @@ impl Host {
             return Ok(());
         }
         let mut started = node.start_transport(now, network);
-        for to in &self.roads {
+        let others = self.roads.iter().filter(|to| **to != stage.face(self.id));
+        for to in others {
             let address = format!("10.0.0.{}:4000", to.0 + 1).parse();
             if let (Ok(()), Ok(address)) = (&started, address) {
                 started = node.add_peer(now, Some(key(*to)), vec![address]).map(drop);
@@ -362,6 +363,9 @@ impl Host {
         }
         if let Some(wrong) = self.misjudged_clock(stage, event) {
             return stage.see(self.id, &Moment::Untrue(wrong));
+        }
+        if stage.tells_of_twins(self.id, event) {
+            return Ok(());
         }
         let what = match event {
             Event::LinkUp { .. } => {

@@ -33,7 +33,7 @@ impl Host {
         let seed = Seed::from_number(chance::mix(stage.seed, u64::from(self.id.0), u64::from(self.life)));
         let mut config = self.knobs.config();
         if stage.witness.is_some() {
-            config.node_id = NodeId::new(format!("n{}", self.id.0)).ok();
+            config.node_id = NodeId::new(format!("n{}", stage.face(self.id).0)).ok();
         }
         let start = match self.start_of() {
             Ok(start) => start,

@@ -45,7 +45,7 @@ impl Host {
         Ok(())
     }
 
-    fn set_directory(&mut self, stage: &mut Stage, directory: SimDisk, down: u64) -> Result<(), Failure> {
+    pub(super) fn set_directory(&mut self, stage: &mut Stage, directory: SimDisk, down: u64) -> Result<(), Failure> {
         let due = stage.network.host_ended(self.id, true);
         stage.expect(due);
         self.go_down(stage, down);

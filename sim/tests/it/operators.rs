@@ -12,6 +12,8 @@ stories![
     a_history_that_ended_in_the_middle_of_a_transfer_is_given_up,
     a_restored_backup_goes_on_as_a_new_history,
     a_directory_that_was_copied_back_takes_another_name,
+    a_copy_that_runs_beside_its_original_is_named_and_loses_nothing,
+    two_that_run_as_one_on_two_sides_of_a_partition_lose_nothing,
     a_directory_of_an_older_version_opens_and_goes_on,
 ];
 
@@ -81,6 +83,43 @@ fn a_directory_that_was_copied_back_takes_another_name() {
     let story = story.happens("A", What::CopyBack { down: 1_000 }).settle().expect_absent("A", "k101");
     let story = story.put("A", "k102", "3").connect("A", "C").wait_for("A", "k101", "2").connect("A", "B");
     story.expect_mark(Mark::Reborn).wait_for("B", "k102", "3").converge().expect("C", "k102", "3").end();
+}
+
+/// A, B and C are linked, and D is to be a copy of A: whoever of the two comes, B and C dial or are dialled by both.
+fn before_the_copy(name: &'static str) -> Several {
+    let roads = [("A", "B"), ("A", "C"), ("B", "C"), ("C", "B"), ("D", "B"), ("D", "C")];
+    let roads = roads.map(|(from, to)| (host(from), host(to))).to_vec();
+    let fleet = Fleet { rollbacks: true, roads, ..Fleet::of(4, Knobs::SMALL) };
+    let story = Several::of(name, &fleet).settle().put("A", "k100", "1").converge();
+    story.part("D", "A").part("D", "B").part("D", "C")
+}
+
+/// Both have written when the second one comes: it takes another name for what it has written, and others say that two have one
+/// key. One at a time is let in.
+#[test]
+fn a_copy_that_runs_beside_its_original_is_named_and_loses_nothing() {
+    let story = before_the_copy("copy").copy_machine("A", "D").expect("D", "k100", "1");
+    let story = story.put("A", "k101", "2").wait_for("C", "k101", "2").put("D", "k102", "3");
+    let story = story.connect("D", "B").connect("D", "C").wait_for("B", "k102", "3").wait_for("C", "k102", "3");
+    let story = story.run_for(60_000_000).expect_mark(Mark::Reborn);
+    let either = |world: &mut sim::world::World| world.told_of_twins(host("B")) || world.told_of_twins(host("C"));
+    let story =
+        story.until("somebody tells of two with one key", either).put("A", "k103", "4").expect("A", "k103", "4");
+    let story = story.found_anew("D").expect_told_of_twins("D");
+    story.wait_for("A", "k102", "3").wait_for("B", "k103", "4").converge().expect("D", "k101", "2").end();
+}
+
+/// Each has given the same name to another write, and each write is acknowledged on its side, before the sides meet.
+#[test]
+fn two_that_run_as_one_on_two_sides_of_a_partition_lose_nothing() {
+    let story = before_the_copy("two sides").copy_machine("A", "D").part("A", "C").part("B", "C").connect("D", "C");
+    let story = story.put("A", "k101", "2").wait_for("B", "k101", "2").put("D", "k102", "3").wait_for("C", "k102", "3");
+    let story = story.put("A", "k103", "4").wait_for("B", "k103", "4").connect("B", "C");
+    let story = story.wait_for("B", "k102", "3").wait_for("C", "k101", "2").wait_for("C", "k103", "4");
+    let story = story.connect("A", "C").connect("D", "B").run_for(60_000_000).found_anew("D");
+    let told = |world: &mut sim::world::World| ["A", "B", "C", "D"].iter().any(|at| world.told_of_twins(host(at)));
+    let story = story.until("somebody is told", told).wait_for("A", "k102", "3").converge();
+    story.expect("D", "k101", "2").expect("D", "k102", "3").expect("D", "k103", "4").end();
 }
 
 #[test]
