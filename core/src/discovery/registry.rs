@@ -77,6 +77,8 @@ struct Entry {
     boot: u64,
     /// When the first datagram of this boot was heard.
     boot_since: Instant,
+    /// It has answered what was asked after another boot was heard: it ran then.
+    ran: bool,
     /// The boots before this one, the latest last.
     past: VecDeque<u64>,
     heard: Window,
@@ -96,6 +98,11 @@ struct Entry {
 }
 
 impl Entry {
+    /// Whether an answer is one to what was asked after the present boot was heard.
+    fn may_prove(&self, now: Now) -> bool {
+        now.mono.since(self.boot_since) >= fresh::ANSWERABLE
+    }
+
     /// What the times of the settings are put off by, for a node that is seldom heard.
     fn grace(&self, settings: &Settings) -> Duration {
         (self.interval * 3).saturating_sub(settings.stale_after)
@@ -178,10 +185,12 @@ impl Registry {
         let latest = entry.clock.latest();
         // Whatever an earlier start has said may come late, an answer too. Only one to a question of later proves that its
         // start goes on beside the present one, or has followed it.
-        let proven = answered && now.mono.since(entry.boot_since) >= fresh::ANSWERABLE;
+        let proven = answered && entry.may_prove(now);
         if entry.past.contains(&message.boot) {
             return match (answered, in_time) {
-                (true, _) if proven => Standing::Clone,
+                (true, _) if proven && entry.ran => Standing::Clone,
+                // What followed was a late announcement of an even earlier start, as far as anybody knows.
+                (true, _) if proven => Standing::Fresh,
                 (true, _) => Standing::Replayed,
                 (false, true) if message.wall <= latest => Standing::Replayed,
                 (false, _) => Standing::Unproven,
@@ -206,6 +215,7 @@ impl Registry {
             addresses: Vec::new(),
             boot: message.boot,
             boot_since: now.mono,
+            ran: true,
             past: VecDeque::new(),
             heard: Window::starting_with(message.count),
             clock: PeerClock::learnt(now, message.wall),
@@ -227,6 +237,7 @@ impl Registry {
             if entry.past.len() > MAX_PAST {
                 entry.past.pop_front();
             }
+            entry.ran = answered && entry.may_prove(now);
             entry.boot = message.boot;
             entry.boot_since = now.mono;
             entry.heard = Window::starting_with(message.count);

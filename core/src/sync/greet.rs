@@ -12,9 +12,10 @@ use super::chain::Pairs;
 use super::engine::Engine;
 use super::members::Member;
 use super::message::{Hello, Message, OLDEST_PROTOCOL, PROTOCOL};
+use super::pulse::ahead;
 use super::session::{FullIn, FullOut, Phase};
 use super::state::Judged;
-use super::{ClockPolicy, CloseReason, Effect, Event, Finding, PeerId};
+use super::{CloseReason, Effect, Event, Finding, PeerId};
 use crate::context::VersionVector;
 use crate::ids::{Lsn, ReplicaId};
 use crate::limits::MAX_MEMBERS;
@@ -83,22 +84,14 @@ impl Engine {
         self.watch_runs(&hello, out);
         self.replace_older(peer, hello.replica, out);
 
-        let ahead = i128::from(hello.wall.0) - i128::from(now.wall.0);
-        let ahead_ms = ahead.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
-        let limit = u64::try_from(self.settings.max_clock_skew.as_millis()).unwrap_or(u64::MAX);
-        let limit = if planted!("clock_judged_twice") { limit / 2 } else { limit };
-        if ahead_ms.unsigned_abs() > limit {
-            out.push(Effect::Event(Event::ClockSkew { peer, ahead_ms }));
-            if self.settings.clock_policy == ClockPolicy::Refuse && !planted!("skewed_clock_let_in") {
-                return self.close(peer, CloseReason::ClockSkew, out);
-            }
+        if !self.bears_clock(peer, ahead(hello.wall, now.wall), out) {
+            return;
         }
 
         let replica = hello.replica;
         let heard = self.state.members.heard_at(now.wall, replica);
         let report = Member { node: hello.node.clone(), heard, forgotten: WallTime(0), vector: hello.vector.clone() };
         if let Some(session) = self.sessions.get_mut(&peer) {
-            session.ahead_ms = ahead_ms;
             session.vector = hello.vector.clone();
             session.them = Some(hello);
             session.resume_due = true;

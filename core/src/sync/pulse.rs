@@ -1,13 +1,15 @@
 //! Pulses: is the peer there, and does it agree?
 
+use core::time::Duration;
+
 use super::engine::Engine;
 use super::message::{Message, Pulse};
 use super::session::Session;
-use super::{Effect, Event, PeerId};
+use super::{ClockPolicy, CloseReason, Effect, Event, PeerId};
 use crate::context::VersionVector;
 use crate::sink::Sink;
 use crate::store::Store;
-use crate::time::Now;
+use crate::time::{Now, WallTime};
 
 impl Engine {
     pub(super) fn pulse(&self, now: Now, peer: PeerId, number: u64, store: &Store) -> Pulse {
@@ -41,15 +43,50 @@ impl Engine {
         Some(Message::Ping(pulse))
     }
 
+    /// Whether a link may stand, the peer's clock being so far ahead, in milliseconds. When that becomes too far, it is told.
+    pub(super) fn bears_clock(&mut self, peer: PeerId, ahead_ms: i64, out: &mut dyn Sink<Effect>) -> bool {
+        let limit = u64::try_from(self.settings.max_clock_skew.as_millis()).unwrap_or(u64::MAX);
+        let limit = if planted!("clock_judged_twice") { limit / 2 } else { limit };
+        let Some(session) = self.sessions.get_mut(&peer) else { return false };
+        session.ahead_ms = ahead_ms;
+        let was_off = core::mem::replace(&mut session.clock_off, ahead_ms.unsigned_abs() > limit);
+        if !session.clock_off {
+            return true;
+        }
+        if !was_off {
+            out.push(Effect::Event(Event::ClockSkew { peer, ahead_ms }));
+        }
+        let refused = self.settings.clock_policy == ClockPolicy::Refuse && !planted!("skewed_clock_let_in");
+        if refused {
+            self.close(peer, CloseReason::ClockSkew, out);
+        }
+        !refused
+    }
+
+    /// What a pulse tells of the peer's clock. Nobody knows how long it was under way, but at least its clock stands no
+    /// later than it says. One that answers was under way no longer than the answer took.
+    fn told_ahead(now: Now, said: WallTime, asked: Option<Duration>) -> Option<i64> {
+        let least = ahead(said, now.wall);
+        let Some(asked) = asked else { return (least > 0).then_some(least) };
+        let most = least.saturating_add(i64::try_from(asked.as_millis()).unwrap_or(i64::MAX));
+        Some(if least > 0 { least } else { most.min(0) })
+    }
+
     /// Two replicas that claim the same and hold nothing beyond it must hold the same.
     pub(super) fn take_pulse(
         &mut self,
         now: Now,
         peer: PeerId,
         pulse: Pulse,
+        asked: Option<Duration>,
         store: &Store,
         out: &mut dyn Sink<Effect>,
     ) {
+        if let Some(ahead_ms) = Self::told_ahead(now, pulse.wall, asked)
+            && !self.bears_clock(peer, ahead_ms, out)
+        {
+            return;
+        }
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         session.acked_lsn = session.acked_lsn.max(pulse.feed);
         session.note_waits(now.mono, pulse.waits);
@@ -76,4 +113,10 @@ impl Engine {
         }
         self.wake(peer, out);
     }
+}
+
+/// Milliseconds by which one clock is ahead of another.
+pub(super) fn ahead(clock: WallTime, of: WallTime) -> i64 {
+    let ahead = i128::from(clock.0) - i128::from(of.0);
+    ahead.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
 }

@@ -90,15 +90,17 @@ impl Engine {
             (Phase::Open, Message::Ack { lsn, bytes, vector }) => self.take_ack(now, peer, lsn, bytes, &vector, out),
             (Phase::Open, Message::Ping(pulse)) => {
                 session.pong_due = Some(pulse.number);
-                self.take_pulse(now, peer, pulse, store, out);
+                self.take_pulse(now, peer, pulse, None, store, out);
             }
             (Phase::Open, Message::Pong(pulse)) => {
                 // Pings that arrive together are answered by one pong, to the last.
-                if let Some((_, at)) = session.ping.take_if(|(number, _)| *number <= pulse.number) {
-                    session.round_trip = Some(now.mono.since(at));
+                let asked =
+                    session.ping.take_if(|(number, _)| *number <= pulse.number).map(|(_, at)| now.mono.since(at));
+                if asked.is_some() {
+                    session.round_trip = asked;
                     session.ahead_of_answer = 0;
                 }
-                self.take_pulse(now, peer, pulse, store, out);
+                self.take_pulse(now, peer, pulse, asked, store, out);
             }
             (Phase::Open, Message::Direct(direct)) => {
                 if !direct.is_superset(&session.direct) {

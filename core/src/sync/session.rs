@@ -65,6 +65,8 @@ pub(super) struct Session {
     pub(super) ahead_of_answer: u64,
     /// How far the peer's wall clock is ahead, in milliseconds.
     pub(super) ahead_ms: i64,
+    /// That is too far, and was told.
+    pub(super) clock_off: bool,
     /// An operation stamped too far ahead was reported.
     pub(super) skew_reported: bool,
 
@@ -166,6 +168,7 @@ impl Session {
             since: now,
             ahead_of_answer: 0,
             ahead_ms: 0,
+            clock_off: false,
             skew_reported: false,
             vector: VersionVector::EMPTY,
             unreported: VersionVector::EMPTY,

@@ -193,6 +193,30 @@ fn an_answer_of_the_start_before_the_last_does_not_displace_the_present_one() {
     assert!(!world.nodes[0].notices().iter().any(|notice| matches!(notice, Notice::IdentityClone { .. })));
 }
 
+/// An announcement of a start that was never heard comes late, and says a later time than the start that followed, whose
+/// clock was set back. It passes for the newer one until the present one has answered; that is one node all the time.
+#[test]
+fn a_late_announcement_of_an_unheard_start_with_a_later_clock_proves_no_second_node() {
+    let mut world = World::of(vec![discovery(0, 0), discovery(1, 0)]);
+    world.nodes[1].ahead = 60_000;
+    world.cut.insert(0);
+    world.start_all();
+    world.run(seconds(20));
+    let late = world.sent.iter().rfind(|(_, by, ..)| *by == 1).unwrap().3.clone();
+    world.nodes[1].discovery = discovery(1, 1);
+    world.nodes[1].ahead = 0;
+    world.cut.clear();
+    world.start(1);
+    world.run(seconds(30));
+    let present = world.nodes[1].discovery.boot;
+    assert_eq!(world.sighting(1, 0).unwrap().boot, present);
+    world.inject(0, address(1), &late);
+    assert_ne!(world.sighting(1, 0).unwrap().boot, present, "nobody can tell yet");
+    world.run(seconds(120));
+    assert!(!world.nodes[0].notices().iter().any(|notice| matches!(notice, Notice::IdentityClone { .. })));
+    assert_eq!(world.sighting(1, 0).unwrap().boot, present);
+}
+
 #[test]
 fn two_nodes_with_one_key_are_named() {
     // Node 3 is a copy of node 1.

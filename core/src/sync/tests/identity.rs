@@ -14,7 +14,7 @@ use crate::clock::Stamp;
 use crate::ids::{Dot, Lsn};
 use crate::op::{Body, Marks, Operation};
 use crate::sync::message::{Message, Origins, Part};
-use crate::sync::{CloseReason, Event, Finding, Settings};
+use crate::sync::{ClockPolicy, CloseReason, Event, Finding, Settings};
 
 const YEAR_MS: i64 = 365 * 24 * 3600 * 1000;
 
@@ -200,13 +200,56 @@ fn one_clock_a_year_ahead_stops_nobody() {
 
 #[test]
 fn a_skewed_peer_is_refused_if_that_is_the_policy() {
-    let settings = Settings { clock_policy: crate::sync::ClockPolicy::Refuse, ..Settings::default() };
+    let settings = Settings { clock_policy: ClockPolicy::Refuse, ..Settings::default() };
     let mut world = World::new(2, 8, &settings);
     world.replicas[0].skew_ms = YEAR_MS;
     world.connect(0, 1);
     world.settle();
     assert!(!world.is_connected(0, 1));
     assert!(world.replicas.iter().any(|replica| replica.closes.contains(&CloseReason::ClockSkew)));
+}
+
+#[test]
+fn a_clock_that_goes_wrong_while_a_link_stands_is_noticed() {
+    for policy in [ClockPolicy::Warn, ClockPolicy::Refuse] {
+        for leap in [YEAR_MS, -YEAR_MS] {
+            let mut world = World::new(2, 8, &Settings { clock_policy: policy, ..Settings::default() });
+            world.connect(0, 1);
+            world.settle_for(Duration::from_secs(30));
+            for skew_ms in [leap, 0, leap] {
+                world.replicas[0].skew_ms = skew_ms;
+                world.settle_for(Duration::from_secs(40));
+            }
+            let told = |index: usize| {
+                let told = |event: &&Event| matches!(event, Event::ClockSkew { .. });
+                world.replicas[index].events.iter().filter(told).count()
+            };
+            if policy == ClockPolicy::Warn {
+                assert_eq!((told(0), told(1)), (2, 2), "once each time");
+                assert!(world.is_connected(0, 1));
+            } else {
+                assert!(!world.is_connected(0, 1) && told(0) + told(1) > 0);
+                assert!(world.replicas.iter().any(|replica| replica.closes.contains(&CloseReason::ClockSkew)));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_pulse_that_comes_late_speaks_against_no_clock() {
+    let max_clock_skew = Duration::from_secs(2);
+    let mut world =
+        World::new(2, 8, &Settings { clock_policy: ClockPolicy::Refuse, max_clock_skew, ..Settings::default() });
+    world.connect(0, 1);
+    world.settle();
+    for _ in 0..20 {
+        world.advance(Duration::from_secs(5));
+        while world.deliver(0, 1) {}
+        world.advance(Duration::from_secs(5));
+        while world.deliver(1, 0) {}
+    }
+    assert!(world.is_connected(0, 1));
+    assert!(world.replicas.iter().all(|replica| replica.closes.is_empty()));
 }
 
 #[test]
