@@ -118,7 +118,6 @@ fn random_runs_keep_every_promise_and_reach_what_they_should() {
         "degraded",
         "disk full",
         "frame carried",
-        "frame carried and failed",
         "link down: idle_timeout",
         "snapshot",
         "torn tail cut",
