@@ -40,6 +40,7 @@ pub const RARE: &[(&str, How)] = &[
     ("loser_of_a_conflict_passed_on", How::Often),
     ("node_of_another_time_is_asked_back", How::Often),
     ("owed_floor_settled", How::Seldom),
+    ("peer_forgot_its_own_operations", How::Seldom),
     ("peer_lacks_nothing", How::Often),
     ("peer_takes_nothing_for_too_long", How::Seldom),
     ("put_off_and_no_longer_heard_first_hand", How::Often),

@@ -38,7 +38,10 @@ impl Engine {
         let number = self.next_number;
         let pulse = self.pulse(now, peer, number, store);
         let session = self.sessions.get_mut(&peer)?;
-        session.ping.get_or_insert((number, now.mono));
+        if session.ping.is_none() {
+            session.ping = Some((number, now.mono));
+            session.met_at_ping = session.replica().map_or(0, |replica| self.state.met.get(replica));
+        }
         session.ping_at = now.mono + self.settings.ping_every;
         Some(Message::Ping(pulse))
     }

@@ -99,6 +99,7 @@ impl Engine {
                 if asked.is_some() {
                     session.round_trip = asked;
                     session.ahead_of_answer = 0;
+                    session.remind(&pulse.vector);
                 }
                 self.take_pulse(now, peer, pulse, asked, store, out);
             }

@@ -327,8 +327,7 @@ fn classify(session: &Session, me: ReplicaId, entry: &Entry<'_>, may_put_off: bo
             // It claims another operation of that name, and will never claim this one.
             return Class::Send;
         }
-        // Its own operations the peer is sure to claim in a moment.
-        let first_hand = session.direct.contains(&dot.replica) || session.replica() == Some(dot.replica);
+        let first_hand = session.direct.contains(&dot.replica) || session.will_claim(dot);
         if !may_put_off || dot.replica == me || !first_hand {
             return Class::Send;
         }

@@ -82,6 +82,8 @@ pub(super) struct Session {
     pub(super) scout: Lsn,
     /// Everything up to here was sent or skipped.
     pub(super) settled: Lsn,
+    /// Of its own operations up to here the peer does not know all, though they had come here before it spoke.
+    pub(super) forgotten_by_itself: Seq,
     /// `settled`, as last told.
     pub(super) told: Lsn,
     /// What cuts of this session have said.
@@ -141,6 +143,8 @@ pub(super) struct Session {
     pub(super) members_told: u64,
     pub(super) ping_at: Instant,
     pub(super) ping: Option<(u64, Instant)>,
+    /// Of the peer's own operations, what was here when that ping went out.
+    pub(super) met_at_ping: Seq,
     pub(super) pong_due: Option<u64>,
     pub(super) round_trip: Option<Duration>,
     pub(super) ranges_out: VecDeque<Range>,
@@ -176,6 +180,7 @@ impl Session {
             origins_out: Origins::default(),
             scout: Lsn::ZERO,
             settled: Lsn::ZERO,
+            forgotten_by_itself: 0,
             told: Lsn::ZERO,
             cut: VersionVector::EMPTY,
             end_told: false,
@@ -213,6 +218,7 @@ impl Session {
             members_told: 0,
             ping_at,
             ping: None,
+            met_at_ping: 0,
             pong_due: None,
             round_trip: None,
             ranges_out: VecDeque::new(),
@@ -276,6 +282,22 @@ impl Session {
     /// Whether the peer knows another operation of that name.
     pub(super) fn is_parted(&self, dot: Dot) -> bool {
         self.parted.get(&dot.replica).is_some_and(|shared| dot.seq > *shared)
+    }
+
+    /// Whether the peer itself is sure to claim an operation in a moment: one of its own, unless it has forgotten it.
+    pub(super) fn will_claim(&self, dot: Dot) -> bool {
+        self.replica() == Some(dot.replica) && dot.seq > self.forgotten_by_itself
+    }
+
+    /// The peer answers a ping, and claims this. What had come here of its own operations before the ping was durable there,
+    /// so it claims them, unless its directory was copied back since. Then it is sent them, and learns of that.
+    pub(super) fn remind(&mut self, claims: &VersionVector) {
+        let claimed = self.replica().map_or(0, |replica| claims.get(replica));
+        if claimed < self.met_at_ping && self.forgotten_by_itself < self.met_at_ping {
+            covered!("peer_forgot_its_own_operations");
+            self.forgotten_by_itself = self.met_at_ping;
+            self.scout = self.settled;
+        }
     }
 
     pub(super) fn replica(&self) -> Option<ReplicaId> {

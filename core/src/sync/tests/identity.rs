@@ -103,6 +103,34 @@ fn a_rolled_back_log_is_found_out_even_if_only_foreign_operations_were_lost() {
     assert!(matches!(world.replicas[0].rebirth, Some(Finding::LogRollback { .. })), "{:?}", world.replicas[0].rebirth);
 }
 
+/// A wrote, and C heard a part of it, no cut, and told B. A is copied back to before that, and C is gone: nobody claims what
+/// B holds of A, so nothing that B claims tells A. B leaves it to A to send its own operations, until A turns out not to know
+/// of them.
+#[test]
+fn a_directory_copied_back_is_found_out_by_operations_that_nobody_claims() {
+    let mut world = World::new(3, 5, &Settings::default());
+    world.room = 40;
+    let old = world.replicas[0].directory();
+    for seq in 1..=6 {
+        world.put(0, &format!("a{seq}"), "1");
+    }
+    world.connect(0, 2);
+    while world.replicas[2].get("a2").is_none() {
+        assert!(world.deliver_some(), "A sends what it wrote");
+    }
+    world.cut_all(0);
+    world.restart_from(0, old);
+    world.connect(1, 2);
+    world.settle();
+    world.cut_all(2);
+    assert_eq!(world.replicas[1].get("a2").as_deref(), Some("1"));
+    assert_eq!(world.replicas[1].claims_of(&world.replicas[0]), 0, "B holds it, and claims nothing of it");
+    world.connect(0, 1);
+    world.settle_for(Settings::default().ping_every * 3);
+    let found = world.replicas[0].rebirth;
+    assert!(matches!(found, Some(Finding::Rollback { own: 0, told: 1.., .. })), "{found:?}");
+}
+
 /// What somebody has seen of this history counts like what he holds of it: an own write on top of it would otherwise
 /// have seen itself.
 #[test]
