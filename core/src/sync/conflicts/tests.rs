@@ -129,10 +129,13 @@ fn the_same_meeting_is_recorded_once_and_the_record_survives_its_encoding() {
 /// A snapshot begins with the record, and is encoded and read again while all else goes on.
 #[test]
 fn encoding_takes_its_room_at_once_and_checking_copies_nothing() {
-    for count in [1, 30, 33, 66] {
+    let counts = [1, 30, 33, 66];
+    for (count, policy) in
+        counts.into_iter().flat_map(|count| [(count, Policy::LastWriteWins), (count, Policy::KeepBoth)])
+    {
         let mut record = Conflicts::default();
         for seq in 1..=count {
-            record.note(&met(seq, 20_000), Policy::LastWriteWins).unwrap();
+            record.note(&met(seq, 20_000), policy).unwrap();
         }
         let mut encoded = Vec::new();
         record.encode(&mut encoded);
@@ -166,4 +169,69 @@ fn only_the_loser_that_a_peer_lacks_goes_ahead_of_the_winner() {
     assert_eq!(losers(remote, Some(local)), []);
     assert_eq!(losers(Dot { replica: ReplicaId([7; 16]), seq: 1 }, None), []);
     assert_eq!(record.losers(b"other", remote, |_| false), []);
+}
+
+/// Three versions of one key make three meetings: only the very two that met before are no news.
+#[test]
+fn a_meeting_is_on_record_only_if_both_its_versions_have_met() {
+    let [a, b, c] = [1, 2, 3].map(|replica| version(replica, 1, 10));
+    let meeting =
+        |local: &Version, remote: &Version| Met { key: Bytes::from("k"), local: local.clone(), remote: remote.clone() };
+    for (local, remote, is_news) in
+        [(&a, &b, false), (&b, &a, false), (&a, &c, true), (&c, &a, true), (&b, &c, true), (&c, &b, true)]
+    {
+        let mut record = Conflicts::default();
+        record.note(&meeting(&a, &b), Policy::KeepBoth).unwrap();
+        let noted = record.note(&meeting(local, remote), Policy::KeepBoth);
+        assert_eq!(noted.is_some(), is_news, "{:?} meets {:?}", local.dot, remote.dot);
+    }
+}
+
+/// What is counted of a record is what is on it, in the order of the numbers, however it came there.
+#[test]
+fn a_record_that_has_changed_is_the_record_that_is_read() {
+    let mut record = Conflicts::default();
+    let meetings = [1, 2, 3, 4].map(|seq| Met { key: Bytes::from("k"), ..met(seq, 10 * seq as usize) });
+    for meeting in &meetings[..3] {
+        record.note(meeting, Policy::KeepBoth).unwrap();
+    }
+    record.note(&meetings[3], Policy::LastWriteWins).unwrap();
+    let as_read = |record: &Conflicts| {
+        let mut bytes = Vec::new();
+        record.encode(&mut bytes);
+        Conflicts::decode(&mut Reader::new(&bytes.into())).unwrap()
+    };
+    let of_key = |record: &Conflicts| record.of_key(b"k").map(|conflict| conflict.id).collect::<Vec<_>>();
+    assert_eq!(of_key(&record), [1, 2, 3, 4]);
+    let context = [meetings[1].local.dot, meetings[1].remote.dot].into_iter().collect();
+    record.settle(&Operation { context, ..seen(&meetings[1], false) }, false);
+    let outcomes: Vec<_> = record.iter().map(|conflict| conflict.outcome).collect();
+    assert_eq!(outcomes[2..], [Outcome::Open, Outcome::Merged]);
+    assert_eq!(of_key(&record), [1, 2, 3, 4], "what is settled keeps its place");
+    assert_eq!(as_read(&record), record);
+    record.retain(|met| met.local.dot.seq != 3);
+    assert_eq!(of_key(&record), [1, 2, 4]);
+    assert_eq!(as_read(&record), record);
+}
+
+#[test]
+fn a_record_of_more_conflicts_than_are_kept_is_no_record() {
+    let too_many = DecodeError { field: "conflicts", fault: Fault::Invalid };
+    let most = (MAX_CONFLICTS + MAX_OPEN_CONFLICTS) as u64;
+    for (count, is_refused) in [(most - 1, false), (most, false), (most + 1, true), (most + 2, true), (u64::MAX, true)]
+    {
+        let mut bytes = Vec::new();
+        put_varint(&mut bytes, u64::MAX);
+        put_varint(&mut bytes, count);
+        let read = Conflicts::decode(&mut Reader::new(&bytes.into())).unwrap_err();
+        assert_eq!(read == too_many, is_refused, "{count}: {read:?}");
+    }
+}
+
+#[test]
+fn what_is_kept_may_be_as_much_as_its_bounds_say() {
+    let kept = Kept { ids: [4, 7].into(), bytes: 10 };
+    for (most, most_bytes, oldest) in [(2, 10, None), (3, 11, None), (1, 10, Some(4)), (2, 9, Some(4))] {
+        assert_eq!(kept.beyond(most, most_bytes), oldest, "of {most} with {most_bytes} bytes");
+    }
 }

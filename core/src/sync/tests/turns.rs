@@ -1,0 +1,301 @@
+//! Who has the turn of a full exchange, for how long, and what others hear meanwhile.
+
+use alloc::collections::BTreeSet;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::harness::World;
+use super::stranger::Stranger;
+use crate::context::VersionVector;
+use crate::ids::{Dot, ReplicaId};
+use crate::sync::message::{Bye, Message};
+use crate::sync::session::{FullIn, FullOut, Phase, Session};
+use crate::sync::{CloseReason, Effect, Engine, PeerId, Settings, SyncRecord};
+use crate::time::{Instant, Now};
+
+const A: PeerId = PeerId(1);
+const B: PeerId = PeerId(2);
+const C: PeerId = PeerId(3);
+
+fn dot(replica: u8, seq: u64) -> Dot {
+    Dot { replica: ReplicaId([replica; 16]), seq }
+}
+
+fn vector(dots: &[Dot]) -> VersionVector {
+    dots.iter().copied().collect()
+}
+
+fn open(now: Now, peer: PeerId) -> Session {
+    let mut session = Session::new(now.mono, VersionVector::EMPTY, VersionVector::EMPTY, now.mono);
+    session.phase = Phase::Open;
+    session.mid_walk = false;
+    session.them = Some(Stranger::new(peer.0 as u8).hello);
+    session
+}
+
+fn naming(now: Now, peer: PeerId) -> Session {
+    let mut session = open(now, peer);
+    session.full_in = Some(FullIn::Named { after: None });
+    session
+}
+
+fn waiting(now: Now, peer: PeerId) -> Session {
+    let mut session = open(now, peer);
+    session.held.push_back((Message::Bye(Bye::Leaving), 1));
+    session
+}
+
+fn world() -> (World, Now) {
+    let world = World::new(1, 1, &Settings { full_timeout: Duration::from_secs(30), ..Settings::default() });
+    let now = world.now(0);
+    (world, now)
+}
+
+/// The first names its keys and has the turn; the second waits with what it has sent.
+fn with_turn() -> (World, Now) {
+    let (mut world, now) = world();
+    let replica = &mut world.replicas[0];
+    replica.engine.sessions.extend([(A, naming(now, A)), (B, waiting(now, B))]);
+    replica.engine.give_turn(now, &mut replica.effects);
+    assert!(replica.engine.turns.is_taken() && replica.effects.iter().all(|e| !matches!(e, Effect::Close { .. })));
+    (world, now)
+}
+
+fn after(now: Now, seconds: u64) -> Instant {
+    now.mono + Duration::from_secs(seconds)
+}
+
+#[test]
+fn without_a_turn_only_an_open_full_exchange_is_waited_for() {
+    let (mut world, now) = world();
+    let engine = &mut world.replicas[0].engine;
+    assert_eq!(engine.turn_deadline(), None);
+    engine.sessions.insert(B, waiting(now, B));
+    assert_eq!(engine.turn_deadline(), None, "no full exchange");
+    let mut early = naming(now, A);
+    early.phase = Phase::Resuming;
+    engine.sessions.insert(A, early);
+    assert_eq!(engine.turn_deadline(), None, "not open");
+    engine.sessions.insert(A, naming(now, A));
+    assert!(engine.turn_deadline().is_some_and(|at| at <= now.mono), "it may begin at once");
+    assert!(!engine.turns.is_taken());
+}
+
+/// A turn ends after 30 seconds in which the peer did not go on though it could have, and after 600 whatever it did.
+#[test]
+fn a_turn_is_lost_early_only_by_whoever_could_go_on() {
+    type Change = fn(&mut Engine);
+    fn first(engine: &mut Engine) -> &mut Session {
+        engine.sessions.get_mut(&A).unwrap()
+    }
+    let cases: [(&str, Option<u64>, Change); 9] = [
+        ("it could go on", Some(30), |_| {}),
+        ("nobody waits", None, |engine| engine.sessions.get_mut(&B).unwrap().held.clear()),
+        ("only it waits itself", None, |engine| {
+            let held = core::mem::take(&mut engine.sessions.get_mut(&B).unwrap().held);
+            first(engine).held = held;
+        }),
+        ("what it sent is being taken in", Some(600), |engine| first(engine).applying = 1),
+        ("this side names its keys", Some(600), |engine| {
+            first(engine).full_out = Some(FullOut::Naming { after: None });
+        }),
+        ("this side has named its keys", Some(30), |engine| first(engine).full_out = Some(FullOut::Closing)),
+        ("names are on their way to it", Some(600), |engine| first(engine).sent_bytes = 1),
+        ("they are, but none that it needs", Some(30), |engine| {
+            first(engine).sent_bytes = 1;
+            first(engine).full_in = Some(FullIn::Closing { durable: true });
+        }),
+        ("a message is coming in slowly", Some(34), |engine| engine.turns.note_bytes(A, 4 * 8192, 1 << 20)),
+    ];
+    for (what, seconds, change) in cases {
+        let (mut world, now) = with_turn();
+        let engine = &mut world.replicas[0].engine;
+        change(engine);
+        assert_eq!(engine.turn_deadline(), seconds.map(|seconds| after(now, seconds)), "{what}");
+    }
+}
+
+/// Whoever is slow and honest comes to an end some time.
+#[test]
+fn a_turn_lasts_twice_as_long_after_each_that_was_lost_until_one_is_brought_to_its_end() {
+    let (mut world, mut now) = with_turn();
+    let engine = &mut world.replicas[0].engine;
+    for seconds in [600, 1200, 2400] {
+        engine.sessions.get_mut(&A).unwrap().applying = 1;
+        let end = after(now, seconds);
+        assert_eq!(engine.turn_deadline(), Some(end));
+        let mut effects = Vec::new();
+        let before = Now { mono: Instant(end.0 - 1), ..now };
+        engine.check_turn(before, &mut effects);
+        assert!(effects.is_empty() && engine.turns.is_taken(), "not before");
+        now.mono = end;
+        engine.check_turn(now, &mut effects);
+        let rest = Duration::from_secs(seconds);
+        match &effects[..] {
+            [Effect::Close { peer: A, reason: CloseReason::FullStalled, retry_after }] => {
+                assert!(*retry_after >= rest, "others have as much time as it had: {retry_after:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+        engine.sessions.insert(A, naming(now, A));
+        now.mono = now.mono + (rest - Duration::from_micros(1));
+        engine.give_turn(now, &mut effects);
+        assert!(!engine.turns.is_taken(), "nobody has the turn for as long again");
+        now.mono = now.mono + Duration::from_micros(1);
+        engine.give_turn(now, &mut effects);
+        assert!(engine.turns.is_taken());
+    }
+    engine.turns.completed(A, Some(ReplicaId([1; 16])));
+    engine.sessions.get_mut(&A).unwrap().applying = 1;
+    engine.give_turn(now, &mut Vec::new());
+    assert_eq!(engine.turn_deadline(), Some(after(now, 600)));
+}
+
+/// It would take away what the exchange is about to ask for.
+#[test]
+fn no_tombstone_goes_during_a_full_exchange() {
+    let (mut world, _) = world();
+    world.put(0, "k", "v");
+    world.delete(0, "k");
+    world.advance(Duration::from_secs(1));
+    let now = world.now(0);
+    let replica = &mut world.replicas[0];
+    let is_planned = |engine: &Engine, store: &crate::store::Store| engine.plan_collection(now, store).is_some();
+    assert!(is_planned(&replica.engine, &replica.store));
+    replica.engine.sessions.insert(A, naming(now, A));
+    replica.engine.give_turn(now, &mut replica.effects);
+    assert!(!is_planned(&replica.engine, &replica.store));
+    replica.engine.turns.end(A);
+    assert!(is_planned(&replica.engine, &replica.store));
+}
+
+#[test]
+fn an_exchange_is_spoiled_by_whoever_has_not_seen_its_floor() {
+    let floor = vector(&[dot(9, 1)]);
+    for (compared, seen, spoiled) in [(true, false, true), (true, true, false), (false, false, false)] {
+        let (mut world, now) = world();
+        let engine = &mut world.replicas[0].engine;
+        for peer in [A, B] {
+            let mut session = naming(now, peer);
+            session.full_compared = compared;
+            session.them.as_mut().unwrap().floor = floor.clone();
+            engine.sessions.insert(peer, session);
+        }
+        if seen {
+            engine.sessions.get_mut(&B).unwrap().them.as_mut().unwrap().vector = floor.clone();
+        }
+        engine.spoil_others(B);
+        let is_spoiled = [A, B].map(|peer| engine.sessions[&peer].full_spoiled);
+        assert_eq!(is_spoiled, [spoiled, false], "compared {compared}, seen {seen}");
+    }
+}
+
+#[test]
+fn what_is_owed_is_claimed_only_by_those_who_claim_the_deletions() {
+    let (deleted, other) = (dot(9, 1), dot(8, 1));
+    for (owed, claimed, may) in [
+        (vec![], vec![], true),
+        (vec![deleted], vec![], false),
+        (vec![deleted], vec![other], false),
+        (vec![deleted], vec![deleted, other], true),
+        (vec![deleted, other], vec![deleted], false),
+    ] {
+        let (mut world, now) = world();
+        let engine = &mut world.replicas[0].engine;
+        engine.state.owed = vector(&owed);
+        let mut session = open(now, A);
+        session.vector = vector(&claimed);
+        assert_eq!(engine.may_cut(&session), may, "{owed:?} owed, {claimed:?} claimed");
+    }
+}
+
+#[test]
+fn a_floor_that_is_owed_becomes_the_own_one_with_the_last_claim() {
+    let owed = [dot(8, 1), dot(9, 1)];
+    for (claims, settled) in [(vec![], false), (vec![owed[0]], false), (owed.to_vec(), true)] {
+        let (mut world, _) = world();
+        let engine = &mut world.replicas[0].engine;
+        engine.state.owed = vector(&owed);
+        engine.claims.join(&vector(&claims));
+        let mut effects = Vec::new();
+        engine.settle_owed(&mut effects);
+        let floors = effects.iter().filter(|effect| matches!(effect, Effect::Persist(SyncRecord::Floor { .. })));
+        assert_eq!(floors.count(), usize::from(settled), "{claims:?} claimed");
+        assert_eq!(engine.state.floor.covers_all(&vector(&owed)), settled);
+        assert_eq!(engine.state.owed.is_empty(), settled);
+    }
+}
+
+#[test]
+fn only_open_sessions_below_the_floor_are_parted_from() {
+    let floor = vector(&[dot(9, 1)]);
+    let (mut world, now) = world();
+    let engine = &mut world.replicas[0].engine;
+    engine.state.floor = floor.clone();
+    engine.sessions.extend([(A, open(now, A)), (B, open(now, B)), (C, open(now, C))]);
+    engine.sessions.get_mut(&C).unwrap().vector = floor;
+    let mut greeting = open(now, PeerId(4));
+    greeting.phase = Phase::Greeting;
+    engine.sessions.insert(PeerId(4), greeting);
+    let mut effects = Vec::new();
+    engine.part_from_those_below(A, &mut effects);
+    assert!(
+        matches!(effects[..], [Effect::Close { peer: B, reason: CloseReason::FloorRose, .. }]),
+        "whose exchange it is, who has seen it, and who is only greeting, stay: {effects:?}"
+    );
+}
+
+#[test]
+fn a_peer_is_relied_on_if_it_is_open_in_no_full_exchange_and_goes_on() {
+    let (mut world, now) = world();
+    let engine = &mut world.replicas[0].engine;
+    assert!(engine.is_relied_on(&open(now, A)));
+    assert!(!engine.is_relied_on(&naming(now, A)));
+    assert!(!engine.is_relied_on(&Session { stalled: true, ..open(now, A) }));
+    assert!(!engine.is_relied_on(&Session { phase: Phase::Resuming, ..open(now, A) }));
+}
+
+#[test]
+fn a_feed_stalls_when_what_came_last_is_taken_in_and_old() {
+    for (mid_walk, applying, micros, stalled) in [
+        (true, 0, 0, true),
+        (true, 0, -1, false),
+        (true, 0, 1, true),
+        (false, 0, 0, false),
+        (true, 1, 0, false),
+        (false, 1, 0, false),
+    ] {
+        let (mut world, now) = world();
+        let replica = &mut world.replicas[0];
+        let session = Session { mid_walk, applying, ..open(now, A) };
+        replica.engine.sessions.insert(A, session);
+        let at = now.mono.0 + replica.settings.stall_after.as_micros() as u64;
+        let now = Now { mono: Instant(at.saturating_add_signed(micros)), ..now };
+        replica.engine.refresh_direct(now, &mut replica.effects);
+        let case = (mid_walk, applying, micros);
+        assert_eq!(replica.engine.sessions[&A].stalled, stalled, "mid-walk, applying, microseconds past: {case:?}");
+    }
+}
+
+/// Whoever is told of too many is not sent what nobody sends it; whoever is told of too few hears everything twice.
+#[test]
+fn each_peer_is_told_of_the_others_that_are_heard_and_woken_once() {
+    let (mut world, now) = world();
+    let engine = &mut world.replicas[0].engine;
+    engine.sessions.extend([(A, open(now, A)), (B, open(now, B)), (C, open(now, C))]);
+    engine.sessions.get_mut(&C).unwrap().announced = true;
+    let told = |engine: &Engine| -> Vec<Vec<u8>> {
+        let numbers = |set: &BTreeSet<ReplicaId>| set.iter().map(|replica| replica.0[0]).collect();
+        engine.sessions.values().map(|session| numbers(&session.direct_told)).collect()
+    };
+    let mut effects = Vec::new();
+    engine.refresh_direct(now, &mut effects);
+    assert_eq!(told(engine), [[2, 3], [1, 3], [1, 2]]);
+    assert!(matches!(effects[..], [Effect::PeerReady(A), Effect::PeerReady(B)]), "{effects:?}");
+    engine.refresh_direct(now, &mut effects);
+    assert_eq!(effects.len(), 2, "nothing has changed");
+    engine.sessions.get_mut(&A).unwrap().full_in = Some(FullIn::Named { after: None });
+    engine.refresh_direct(now, &mut effects);
+    assert_eq!(told(engine), [vec![], vec![3], vec![2]], "nor does it hear of any in a full exchange");
+}
