@@ -102,3 +102,6 @@ const fn fold(a: u64, b: u64) -> u64 {
     let product = a as u128 * b as u128;
     product as u64 ^ (product >> 64) as u64
 }
+
+#[cfg(test)]
+mod tests;
