@@ -25,6 +25,7 @@ mod births;
 mod limits;
 mod network;
 mod room;
+mod snapshots;
 
 /// A node on a directory in memory, stepped by hand. Disk operations wait until the test lets them be carried out.
 struct Bench {

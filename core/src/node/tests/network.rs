@@ -15,6 +15,7 @@ mod clocks;
 mod conflicts;
 mod exchange;
 mod finding;
+mod operators;
 mod rebirth;
 
 /// A connection end: which host, and by which name its node knows it.

@@ -144,6 +144,7 @@ fn what_the_operator_says_of_a_peer_outweighs_that_it_was_found() {
 
     let now = network.now(0);
     network.hosts[0].node.connect(now, peer).unwrap();
+    assert!(!network.hosts[0].node.peers(now)[0].found, "no longer for the one reason that it was found");
     let now = network.now(1);
     network.hosts[1].node.stop_discovery(now);
     network.settle();
@@ -216,4 +217,29 @@ fn a_silent_node_hears_everybody_and_says_nothing() {
     assert_eq!((counters.sent, counters.believed > 3), (0, true), "{counters:?}");
     assert!(network.found(1).is_empty());
     assert_eq!(network.found(0), ["n1"]);
+}
+
+#[test]
+fn who_was_added_by_hand_or_is_found_by_nobody_any_more_is_dialled_for_no_such_reason() {
+    let mut network = Network::of(3);
+    for host in 0..3 {
+        network.start(host);
+        network.discover(host, 9, host == 0);
+    }
+    network.settle();
+    assert_eq!((network.connected(0), network.dialled(0)), (2, 2));
+    network.join(0, 1);
+    assert_eq!(network.dialled(0), 1, "the other one alone");
+    let now = network.now(0);
+    network.hosts[0].node.stop_discovery(now);
+    assert_eq!((network.connected(0), network.dialled(0)), (2, 0), "links stay");
+    assert!(network.hosts[0].node.peers(now).iter().all(|peer| !peer.found));
+    for other in [1, 2] {
+        network.part(0, other);
+        network.mend(0, other);
+    }
+    network.live(60_000);
+    let linked = network.hosts[0].node.peers(network.now(0));
+    let up: Vec<_> = linked.iter().filter(|peer| peer.sync.is_some()).map(|peer| peer.link.key.unwrap()).collect();
+    assert_eq!(up, [Network::identity(1).key()]);
 }

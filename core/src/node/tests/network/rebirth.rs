@@ -178,6 +178,7 @@ fn a_write_that_waits_for_a_rebirth_that_cannot_be_is_answered_at_once() {
     let finding = sync::Finding::Clone(network.replica(0));
     network.hosts[0].node.begin_rebirth(finding);
     let parked = network.put(0, "c", "3");
+    assert_eq!(network.hosts[0].node.status().waiting, 2, "one at the disk, one for the new name");
     let host = &mut network.hosts[0];
     host.disk.fail(host.disk.journal().len(), Failure::Clean(DiskErrorKind::Io));
     while network.poll(0) {
@@ -193,4 +194,38 @@ fn a_write_that_waits_for_a_rebirth_that_cannot_be_is_answered_at_once() {
     for request in [failing, parked] {
         assert!(matches!(network.hosts[0].replies.get(&request), Some(Err(_))), "{request:?}");
     }
+}
+
+#[test]
+fn after_a_rebirth_nothing_waits_and_every_link_begins_anew() {
+    let mut network = Network::mesh(2);
+    network.put(0, "a", "1");
+    network.settle();
+    network.hosts[0].prompt = false;
+    let writing = network.put(0, "b", "2");
+    let finding = sync::Finding::Clone(network.replica(0));
+    network.hosts[0].node.begin_rebirth(finding);
+    let parked = network.put(0, "c", "3");
+    network.step();
+    let status = network.hosts[0].node.status();
+    assert_eq!((status.waiting, status.halted), (2, Some(finding)));
+    assert!(network.hosts[0].node.waiting_bytes > 0);
+    network.hosts[0].prompt = true;
+    network.live(20_000);
+    for request in [writing, parked] {
+        assert!(matches!(network.hosts[0].replies.get(&request), Some(Ok(Reply::Written(_)))), "{request:?}");
+    }
+    assert_eq!((network.hosts[0].node.status().waiting, network.hosts[0].node.waiting_bytes), (0, 0));
+    let events = &network.hosts[0].events;
+    let reborn = events.iter().position(|event| matches!(event, Event::Reborn { .. })).unwrap();
+    let links: Vec<bool> = events[reborn..]
+        .iter()
+        .filter_map(|event| match event {
+            Event::LinkDown { .. } => Some(false),
+            Event::LinkUp { .. } => Some(true),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(links, [false, true]);
+    network.assert_converged();
 }
