@@ -34,10 +34,21 @@ pub(crate) struct Ledger {
     put: Vec<f64>,
     /// A message to a peer with what is new.
     delta: Vec<f64>,
-    /// A message from a peer that says what it has.
+    /// A message from a peer that says what it has; without what is sent to it because of that, which is a delta.
     ack: Vec<f64>,
     /// A round of delivery by hand that finds nothing to do.
     tick: Vec<f64>,
+}
+
+/// What it took a node to say everything that it wanted, in nanoseconds.
+#[derive(Default)]
+struct Drained {
+    /// For messages to peers.
+    sending: f64,
+    /// For all the rest.
+    quiet: f64,
+    /// How many messages to peers there were.
+    sent: usize,
 }
 
 /// Some nodes, and the connections between them.
@@ -175,17 +186,25 @@ impl Rig {
         }
     }
 
-    /// Everything that a node wants; gives the nanoseconds it took to say, and how many messages it sent.
-    fn drain(&mut self, index: usize) -> Result<(f64, usize), Fault> {
-        let (mut took, mut sent) = (0.0, 0);
+    /// Everything that a node wants; gives what it took to say.
+    fn drain(&mut self, index: usize) -> Result<Drained, Fault> {
+        let mut drained = Drained::default();
         loop {
             let now = self.now();
             let node = self.node(index)?;
             let began = Clock::now();
             let output = node.poll_output(now);
-            took += nanoseconds(began.elapsed());
-            let Some(output) = output else { return Ok((took, sent)) };
-            sent += usize::from(matches!(output, Output::Link { act: LinkAct::Send(_), .. }));
+            let took = nanoseconds(began.elapsed());
+            let Some(output) = output else {
+                drained.quiet += took;
+                return Ok(drained);
+            };
+            if matches!(output, Output::Link { act: LinkAct::Send(_), .. }) {
+                drained.sending += took;
+                drained.sent += 1;
+            } else {
+                drained.quiet += took;
+            }
             self.carry_out(index, output)?;
         }
     }
@@ -200,8 +219,8 @@ impl Rig {
         let began = Clock::now();
         node.handle(now, Input::Link { link: end.1, fact: LinkFact::Bytes(bytes) });
         let handled = nanoseconds(began.elapsed());
-        let (answered, _) = self.drain(end.0)?;
-        Ok(Some((end.0 == HUB).then_some(handled + answered)))
+        let drained = self.drain(end.0)?;
+        Ok(Some((end.0 == HUB).then_some(handled + drained.quiet)))
     }
 
     /// As [`Self::settle`]; gives what each message to the measured node took.
@@ -281,9 +300,9 @@ impl Rig {
         if let Some(output) = first {
             self.carry_out(HUB, output)?;
         }
-        let (told, sent) = self.drain(HUB)?;
-        if sent > 0 {
-            ledger.delta.push(told / sent as f64);
+        let drained = self.drain(HUB)?;
+        if drained.sent > 0 {
+            ledger.delta.push((drained.quiet + drained.sending) / drained.sent as f64);
         }
         while let Some(answer) = self.deliver()? {
             ledger.ack.extend(answer);
@@ -301,8 +320,8 @@ impl Rig {
         let began = Clock::now();
         node.tick(now, false);
         let ticked = nanoseconds(began.elapsed());
-        let (drained, _) = self.drain(HUB)?;
-        ledger.tick.push(ticked + drained);
+        let drained = self.drain(HUB)?;
+        ledger.tick.push(ticked + drained.quiet + drained.sending);
         while self.deliver()?.is_some() {}
         Ok(())
     }
