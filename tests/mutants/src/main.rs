@@ -92,26 +92,41 @@ fn run(args: &Args) -> Result<usize, Failure> {
     if args.seeds > 0 {
         court.simulate(tree.simulator()?, args.seeds);
     }
-    let fates = try_all(&court, &all, &planted.keys().copied().collect::<Vec<_>>(), args.jobs)?;
+    let say = |fates: &BTreeMap<Id, Fate>| -> Result<Vec<(Id, usize)>, Failure> {
+        let report = Report { all: &all, fates, explanations: &explanations };
+        let text = report.text();
+        println!("{text}");
+        if let Some(path) = &args.report {
+            std::fs::write(path, &text)?;
+        }
+        Ok(report.open().into_iter().map(|(id, _, tests)| (id, tests)).collect())
+    };
 
-    let report = Report { all: &all, fates: &fates, explanations: &explanations };
-    let text = report.text();
-    println!("{text}");
-    if let Some(path) = &args.report {
-        std::fs::write(path, &text)?;
+    let planted: Vec<_> = planted.keys().map(|id| (*id, 0)).collect();
+    let mut fates = try_all(&planted, &all, args.jobs, |id, _| court.try_by_tests(id))?;
+    let mut open = say(&fates)?;
+    if args.seeds > 0 && !open.is_empty() {
+        fates.extend(try_all(&open, &all, args.jobs, |id, tests| court.try_by_simulator(id, tests))?);
+        open = say(&fates)?;
     }
-    Ok(report.open().len())
+    Ok(open.len())
 }
 
-fn try_all(court: &Court, all: &BTreeMap<Id, Mutant>, ids: &[Id], jobs: usize) -> Result<BTreeMap<Id, Fate>, Failure> {
-    let bar = ProgressBar::new(ids.len() as u64);
+/// Gives each of `mutants` its fate; the numbers beside them are for `judge`.
+fn try_all(
+    mutants: &[(Id, usize)],
+    all: &BTreeMap<Id, Mutant>,
+    jobs: usize,
+    judge: impl Fn(Id, usize) -> Result<Fate, Failure> + Sync,
+) -> Result<BTreeMap<Id, Fate>, Failure> {
+    let bar = ProgressBar::new(mutants.len() as u64);
     bar.set_style(ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg} {eta}")?);
     let next = AtomicUsize::new(0);
     let fates = Mutex::new(BTreeMap::new());
     std::thread::scope(|scope| {
         let work = || -> Result<(), Failure> {
-            while let Some(id) = ids.get(next.fetch_add(1, Relaxed)) {
-                let fate = court.try_one(*id)?;
+            while let Some((id, tests)) = mutants.get(next.fetch_add(1, Relaxed)) {
+                let fate = judge(*id, *tests)?;
                 if let (Fate::Survived(tests), Some(mutant)) = (&fate, all.get(id)) {
                     bar.suspend(|| println!("unnoticed, reached by {tests} tests: {}", mutant.name));
                 }

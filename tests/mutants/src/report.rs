@@ -57,17 +57,35 @@ struct Count {
     listed: usize,
     tried: usize,
     killed: usize,
+    simulated: usize,
     explained: usize,
 }
 
+impl Count {
+    fn add(&mut self, other: &Self) {
+        self.listed += other.listed;
+        self.tried += other.tried;
+        self.killed += other.killed;
+        self.simulated += other.simulated;
+        self.explained += other.explained;
+    }
+
+    fn write(&self, name: &str, text: &mut String) {
+        let Self { listed, tried, killed, simulated, explained } = self;
+        let open = tried - killed - simulated - explained;
+        writeln!(text, "| {name} | {listed} | {tried} | {killed} | {simulated} | {explained} | {open} |")
+            .expect("a string takes all");
+    }
+}
+
 impl Report<'_> {
-    /// Those that nobody noticed and nobody has explained.
-    pub(crate) fn open(&self) -> Vec<(&Mutant, usize)> {
+    /// Those that nobody noticed and nobody has explained, with how many tests reach them.
+    pub(crate) fn open(&self) -> Vec<(Id, &Mutant, usize)> {
         let survivors = self.fates.iter().filter_map(|(id, fate)| match fate {
-            Fate::Survived(tests) => self.all.get(id).map(|mutant| (mutant, *tests)),
-            Fate::Killed(_) => None,
+            Fate::Survived(tests) => self.all.get(id).map(|mutant| (*id, mutant, *tests)),
+            Fate::Killed(_) | Fate::Simulated => None,
         });
-        survivors.filter(|(mutant, _)| self.explanations.of(mutant).is_none()).collect()
+        survivors.filter(|(_, mutant, _)| self.explanations.of(mutant).is_none()).collect()
     }
 
     /// As Markdown.
@@ -80,18 +98,20 @@ impl Report<'_> {
             count.tried += 1;
             match fate {
                 Fate::Killed(_) => count.killed += 1,
+                Fate::Simulated => count.simulated += 1,
                 Fate::Survived(_) => count.explained += usize::from(self.explanations.of(mutant).is_some()),
             }
         }
         let mut text = String::from(
-            "| module | listed | tried | killed | explained | open |\n| --- | --- | --- | --- | --- | --- |\n",
+            "| module | listed | tried | by tests | by the simulator | explained | open |\n| --- | --- | --- | --- | --- | --- | --- |\n",
         );
-        for (module, Count { listed, tried, killed, explained }) in modules {
-            let open = tried - killed - explained;
-            writeln!(text, "| {module} | {listed} | {tried} | {killed} | {explained} | {open} |")
-                .expect("a string takes all");
+        let mut total = Count::default();
+        for (module, count) in &modules {
+            count.write(module, &mut text);
+            total.add(count);
         }
-        for (mutant, tests) in self.open() {
+        total.write("all", &mut text);
+        for (_, mutant, tests) in self.open() {
             write!(text, "\n- `{}` ({tests} tests reach it)", mutant.name).expect("a string takes all");
         }
         text

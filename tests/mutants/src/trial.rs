@@ -28,8 +28,10 @@ struct Test {
 /// What became of a mutant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// By this test, or by the simulator.
+    /// By this test.
     Killed(String),
+    /// By no test, but by the simulator.
+    Simulated,
     /// This many tests reach it.
     Survived(usize),
 }
@@ -105,8 +107,8 @@ impl Court {
         command
     }
 
-    /// Wakes a mutant.
-    pub(crate) fn try_one(&self, id: Id) -> Result<Fate, Failure> {
+    /// Wakes a mutant, and runs the tests that reach it.
+    pub(crate) fn try_by_tests(&self, id: Id) -> Result<Fate, Failure> {
         let reached_by = self.reached_by.get(&id).map(Vec::as_slice).unwrap_or_default();
         let (mut rest, mut count) = (reached_by, FIRST_RUN);
         while !rest.is_empty() {
@@ -121,15 +123,17 @@ impl Court {
             }
             (rest, count) = (later, (count * 2).min(LARGEST_RUN));
         }
-        if let Some((simulator, seeds)) = &self.simulator {
-            let patience = Duration::from_secs(30) + Duration::from_secs(1) * *seeds;
-            let mut run = self.command(simulator, patience);
-            run.args(["swarm", "--threads", "1", "--from", "1", "--seeds", &seeds.to_string()]);
-            if !run.env("MUTANT", id.to_string()).status()?.success() {
-                return Ok(Fate::Killed("the simulator".into()));
-            }
-        }
         Ok(Fate::Survived(reached_by.len()))
+    }
+
+    /// Wakes a mutant that `tests` have not noticed, and runs the seeds of the simulator.
+    pub(crate) fn try_by_simulator(&self, id: Id, tests: usize) -> Result<Fate, Failure> {
+        let Some((simulator, seeds)) = &self.simulator else { return Ok(Fate::Survived(tests)) };
+        let patience = Duration::from_secs(30) + Duration::from_secs(1) * *seeds;
+        let mut run = self.command(simulator, patience);
+        run.args(["swarm", "--threads", "1", "--from", "1", "--seeds", &seeds.to_string()]);
+        let good = run.env("MUTANT", id.to_string()).status()?.success();
+        Ok(if good { Fate::Survived(tests) } else { Fate::Simulated })
     }
 }
 

@@ -70,6 +70,68 @@ fn dead_items_do_not_outnumber_live_ones_by_much() {
     assert!(store.feed.chunks.len() <= 4 * (store.feed.len / CHUNK + 1), "{}", store.feed.chunks.len());
 }
 
+fn lens(feed: &Feed) -> Vec<usize> {
+    feed.chunks.values().map(Vec::len).collect()
+}
+
+#[test]
+fn nothing_is_swept_before_the_dead_are_half_as_many_as_the_living_and_a_chunk() {
+    let live = 1000;
+    let mut store = Store::new();
+    let mut lsn = 0;
+    let mut change = |store: &mut Store, key| {
+        lsn += 1;
+        touch(store, lsn, key);
+    };
+    (0..live).for_each(|key| change(&mut store, key));
+    // So many wait without a sweep, and then as many more as pay for one chunk.
+    let patience = live as usize + live as usize / 2 + CHUNK + CHUNK / PACE;
+    while store.feed.len + 1 < patience {
+        let before = store.feed.len;
+        change(&mut store, 0);
+        assert_eq!(store.feed.len, before + 1, "swept too early");
+    }
+    change(&mut store, 0);
+    assert!(store.feed.len < patience, "{} items are not swept", store.feed.len);
+    assert_eq!(lens(&store.feed).iter().sum::<usize>(), store.feed.len);
+    assert_eq!(fed(&store, Lsn::ZERO), naive(&store, Lsn::ZERO));
+}
+
+#[test]
+fn what_a_sweep_leaves_of_two_chunks_is_joined_if_it_is_one_chunk_and_near() {
+    let chunk = CHUNK as u64;
+    // Where the second chunk begins, how many entries of the first and of the second change again, and what is left then.
+    let cases = [
+        (chunk + 1, 700, 700, &[648, 1024, 376][..], "small enough together"),
+        (chunk + 1, 0, 1000, &[1024, 24, 1000], "a full chunk takes no more"),
+        (1 << 33, 700, 700, &[324, 324, 1024, 376], "LSNs too far from each other for one chunk"),
+        (1 << 33, 700, 1023, &[324, 1, 1024, 699], "the first of the second chunk is left"),
+    ];
+    for (second, changed_of_first, changed_of_second, left, case) in cases {
+        let mut store = Store::new();
+        (0..chunk).for_each(|key| touch(&mut store, 1 + key, key));
+        (0..chunk).for_each(|key| touch(&mut store, second + key, chunk + key));
+        let changed = (0..changed_of_first).chain((2 * chunk - changed_of_second)..2 * chunk);
+        for (lsn, key) in (second + chunk..).zip(changed) {
+            touch(&mut store, lsn, key);
+        }
+        (0..2).for_each(|_| store.feed.sweep(&store.table));
+        assert_eq!(lens(&store.feed), left, "{case}");
+        assert_eq!(lens(&store.feed).iter().sum::<usize>(), store.feed.len, "{case}");
+        assert_eq!(fed(&store, Lsn::ZERO), naive(&store, Lsn::ZERO), "{case}");
+    }
+}
+
+#[test]
+fn a_chunk_that_outgrows_itself_is_halved() {
+    let mut feed = Feed::default();
+    (1..=CHUNK as u64 / 2).for_each(|lsn| feed.put(Lsn(lsn), 0));
+    let top = 10_000;
+    // Falling LSNs go in the middle.
+    (top - 5 * CHUNK as u64..=top).rev().for_each(|lsn| feed.put(Lsn(lsn), 0));
+    assert!(lens(&feed).iter().all(|len| (CHUNK / 2..2 * CHUNK).contains(len)), "{:?}", lens(&feed));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 

@@ -136,6 +136,20 @@ fn heads_order_as_their_bytes_do() {
     }
 }
 
+#[test]
+fn a_key_that_only_looks_as_if_it_belonged_to_the_last_leaf_is_put_in_the_first() {
+    let mut model = Model::default();
+    // All separators begin with "b/". The last leaf holds a key that does not.
+    for number in 0..FANOUT * 3 + 8 {
+        model.insert(format!("b/{number:03}").into_bytes());
+    }
+    model.insert(b"c".to_vec());
+    for lower in [&b"a/999"[..], b"a/500", b"b/9"] {
+        model.insert(lower.to_vec());
+        model.check(&[]);
+    }
+}
+
 fn keys() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         proptest::collection::vec(prop_oneof![Just(0u8), Just(1), Just(255)], 1..12),
@@ -182,6 +196,32 @@ proptest! {
             model.insert([prefix.as_bytes(), key].concat());
         }
         model.check(&more);
+    }
+}
+
+#[test]
+fn a_tree_made_at_once_has_the_leaves_and_branches_of_one_that_grew_in_order() {
+    let count = FANOUT * FANOUT + 1;
+    let families: [fn(usize) -> Vec<u8>; 3] = [
+        |number| (number as u32).to_be_bytes().to_vec(),
+        |number| format!("shared/{number:06}").into_bytes(),
+        |number| format!("{}-of-many-families/{number:06}", if number < 2000 { 'a' } else { 'b' }).into_bytes(),
+    ];
+    for key in families {
+        let keys: Vec<Vec<u8>> = (0..count).map(key).collect();
+        let tree = Tree::build(&keys, count as Handle);
+        let mut grown = Tree::default();
+        (0..count).for_each(|handle| grown.push_last(&keys, handle as Handle));
+        assert_eq!(tree.height, grown.height);
+        for (handle, key) in keys.iter().enumerate() {
+            assert_eq!(tree.find_carefully(&keys, key), Ok(handle as Handle));
+            assert_eq!(tree.leaf_of(key), grown.leaf_of(key));
+        }
+        for leaf in &tree.leaves {
+            let of_handles = leaf.keys.items().iter().map(|item| *item as Handle).collect::<Vec<_>>();
+            let careful = Heads::build(of_handles.into_iter(), |handle| keys.key(handle));
+            assert_eq!((leaf.keys.items(), leaf.keys.skip), (careful.items(), careful.skip));
+        }
     }
 }
 
