@@ -89,9 +89,6 @@ fn run(args: &Args) -> Result<usize, Failure> {
     let mut planted = all.clone();
     tree.plant(&mut planted, |left| println!("building with {left} of them"))?;
     let mut court = Court::assemble(tree.tests()?, tree.package(), &work, Duration::try_from_secs_f64(args.longest)?)?;
-    if args.seeds > 0 {
-        court.simulate(tree.simulator()?, args.seeds);
-    }
     let say = |fates: &BTreeMap<Id, Fate>| -> Result<Vec<(Id, usize)>, Failure> {
         let report = Report { all: &all, fates, explanations: &explanations };
         let text = report.text();
@@ -106,6 +103,7 @@ fn run(args: &Args) -> Result<usize, Failure> {
     let mut fates = try_all(&planted, &all, args.jobs, |id, _| court.try_by_tests(id))?;
     let mut open = say(&fates)?;
     if args.seeds > 0 && !open.is_empty() {
+        court.simulate(tree.simulator()?, args.seeds);
         fates.extend(try_all(&open, &all, args.jobs, |id, tests| court.try_by_simulator(id, tests))?);
         open = say(&fates)?;
     }

@@ -13,6 +13,8 @@ use crate::weave::weave;
 
 /// The package whose mutants are tried.
 pub(crate) const PACKAGE: &str = "softadastra-core";
+/// What the simulator needs of it: mutants there have to be Rust, too.
+const FEATURES: &str = "pretend,marks";
 const SWITCH: &str = include_str!("switch.rs.in");
 
 /// Overflows and recursions without end are what some mutants are about.
@@ -89,7 +91,7 @@ impl Tree {
     fn faulty(&self, needed: &mut BTreeSet<String>) -> Result<BTreeSet<Id>, Failure> {
         let mut faulty = BTreeSet::new();
         let mut strange = Vec::new();
-        for message in self.cargo(&["check", "--package", PACKAGE, "--lib"])?.1 {
+        for message in self.cargo(&["check", "--package", PACKAGE, "--lib", "--features", FEATURES])?.1 {
             let Some(message) = message.message.filter(|message| message.level == "error") else { continue };
             if let Some(name) = not_constant(&message.message) {
                 needed.insert(name.to_owned());
