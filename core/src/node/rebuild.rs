@@ -250,4 +250,56 @@ mod tests {
         assert_eq!(reborn.history.reach.seq, 7);
         assert_eq!(reborn.content_hash(), content);
     }
+
+    fn born() -> Rebuild {
+        let mut rebuild = Rebuild::new(false);
+        let birth =
+            Record::Birth { replica: ReplicaId([1; 16]), node: crate::ids::NodeId::new("n").unwrap(), at: WallTime(1) };
+        rebuild.record(Lsn(1), birth).unwrap();
+        rebuild
+    }
+
+    fn changed(record: Record, change: impl FnOnce(&mut Operation)) -> Record {
+        match record {
+            Record::Own(mut op) => {
+                change(&mut op);
+                Record::Own(op)
+            }
+            other => other,
+        }
+    }
+
+    #[test]
+    fn own_operations_follow_each_other_under_one_name() {
+        let mut rebuild = born();
+        rebuild.record(Lsn(2), own(1)).unwrap();
+        let foreign = changed(own(2), |op| op.dot.replica = ReplicaId([2; 16]));
+        for wrong in [foreign, own(1), own(3)] {
+            assert_eq!(rebuild.record(Lsn(3), wrong).unwrap_err().field, "own operation seq");
+        }
+        rebuild.record(Lsn(3), own(2)).unwrap();
+        assert_eq!(rebuild.finish().unwrap().history.reach.seq, 2);
+    }
+
+    #[test]
+    fn what_salvage_meets_twice_counts_once() {
+        let reach = |seqs: &[u64]| {
+            let mut rebuild = Rebuild::new(true);
+            for (lsn, seq) in (1..).zip(seqs) {
+                rebuild.record(Lsn(lsn), own(*seq)).unwrap();
+            }
+            rebuild.finish().unwrap().history.reach
+        };
+        assert_eq!(reach(&[1, 1, 2, 2, 1]), reach(&[1, 2]));
+    }
+
+    #[test]
+    fn a_stamp_that_was_lifted_above_anothers_is_not_the_clock_of_its_writer() {
+        let clock = |lifted| {
+            let mut rebuild = born();
+            rebuild.record(Lsn(2), changed(own(1), |op| op.marks.lifted = lifted)).unwrap();
+            rebuild.finish().unwrap().history.clock.last()
+        };
+        assert_eq!((clock(false), clock(true)), (Stamp(1 << 16), Stamp::default()));
+    }
 }

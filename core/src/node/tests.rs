@@ -24,6 +24,7 @@ use crate::wal::format::{FileName, FrameKind, SEGMENT_HEADER_LEN, SegmentHeader,
 mod births;
 mod limits;
 mod network;
+mod publishing;
 mod room;
 mod snapshots;
 
@@ -34,6 +35,7 @@ struct Bench {
     asked: VecDeque<DiskRequest>,
     replies: Vec<(RequestId, Result<Reply, Error>)>,
     events: Vec<Event>,
+    published: Vec<Lsn>,
     closed: bool,
     now: Now,
     /// There is no room for another segment.
@@ -72,6 +74,7 @@ impl Bench {
             asked: VecDeque::new(),
             replies: Vec::new(),
             events: Vec::new(),
+            published: Vec::new(),
             closed: false,
             now: at(1),
             full: false,
@@ -89,7 +92,7 @@ impl Bench {
                 Output::Disk(request) => self.asked.push_back(request),
                 Output::Reply { request, result } => self.replies.push((request, result)),
                 Output::Event(event) => self.events.push(event),
-                Output::Published(_) => {}
+                Output::Published(through) => self.published.push(through),
                 Output::Link { .. } | Output::Datagram { .. } | Output::Pin { .. } => {
                     panic!("this bench has no network")
                 }
@@ -159,19 +162,6 @@ fn delete(key: &str) -> Write {
 }
 
 #[test]
-fn nothing_is_answered_or_visible_before_the_sync() {
-    let mut bench = Bench::new();
-    let request = bench.put("k", "v");
-    bench.poll();
-    assert!(matches!(bench.asked.front().unwrap().op, DiskOp::Write { sync: true, .. }));
-    assert_eq!(bench.answer(request), None);
-    assert_eq!(bench.value("k"), None, "an unsynced write must not be readable");
-    bench.run();
-    assert_eq!(bench.written(request).outcome, Outcome::Created);
-    assert_eq!(bench.value("k"), Some(&b"v"[..]));
-}
-
-#[test]
 fn concurrent_writers_share_syncs() {
     let mut bench = Bench::new();
     let before = bench.frame_writes();
@@ -207,22 +197,6 @@ fn outcomes_and_versions_tell_what_happened() {
         Lsn(6),
         "a birth, a run and four writes; what changed nothing wrote nothing"
     );
-}
-
-#[test]
-fn an_answer_about_a_staged_write_waits_for_it() {
-    let mut bench = Bench::new();
-    bench.put("k", "a");
-    bench.poll();
-    let unchanged = bench.put("k", "a");
-    let mismatch = bench.node.write(bench.now, vec![put_if("k", "b", 7)]).unwrap();
-    bench.poll();
-    assert_eq!((bench.answer(unchanged), bench.answer(mismatch)), (None, None));
-    bench.run();
-    assert_eq!(bench.written(unchanged).outcome, Outcome::Unchanged);
-    let error = bench.answer(mismatch).unwrap().as_ref().unwrap_err();
-    assert_eq!(error.code(), Code::VersionMismatch);
-    assert!(error.what().contains("has version 1, not the expected 7"), "{error}");
 }
 
 #[test]

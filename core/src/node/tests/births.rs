@@ -109,3 +109,38 @@ fn content_has_one_hash_under_whatever_history_and_another_after_any_change() {
         assert_ne!(inspected(changed.disk).content_hash(), hash);
     }
 }
+
+#[test]
+fn a_new_name_waits_until_everything_is_durable_and_no_snapshot_is_running() {
+    let config = Config { durability: Durability::Every(Duration::from_secs(1)), ..Config::default() };
+    let mut bench = Bench::on(MemDisk::new(), config, 1);
+    let replica = |bench: &Bench| bench.node.status().replica;
+    let old = replica(&bench);
+    bench.put("k", "v");
+    bench.run();
+    bench.node.begin_rebirth(crate::sync::Finding::Clone(old));
+    bench.run();
+    assert_eq!(bench.node.status().published, bench.node.journal.accepted(), "what is written is shown");
+    assert_eq!(replica(&bench), old, "but not synced yet");
+    bench.now = at(2000);
+    bench.node.handle(bench.now, Input::Timeout);
+    bench.run();
+    let second = replica(&bench);
+    assert_ne!(second, old);
+
+    let mut bench = Bench::on(MemDisk::new(), Config::default(), 1);
+    bench.put("k", "v");
+    bench.run();
+    let old = replica(&bench);
+    let snapshot = bench.node.snapshot(bench.now).unwrap();
+    bench.node.begin_rebirth(crate::sync::Finding::Clone(old));
+    bench.poll();
+    while bench.node.status().log.unwrap().snapshot_running {
+        assert_eq!(replica(&bench), old, "a snapshot has one name from its head to its end");
+        assert!(bench.step());
+    }
+    bench.run();
+    assert!(matches!(bench.answer(snapshot), Some(Ok(Reply::Snapshot(_)))));
+    assert_ne!(replica(&bench), old);
+    assert_eq!(bench.value("k"), Some(&b"v"[..]));
+}

@@ -205,3 +205,31 @@ fn what_is_published_is_said_once() {
     assert!(published.is_sorted_by(|a, b| a < b), "{published:?}");
     assert_eq!(published.last(), Some(&Lsn(7)), "a birth, a run and five writes");
 }
+
+#[test]
+fn what_is_written_again_goes_in_groups_of_a_few_mebibytes() {
+    let mut config = Config::default();
+    config.log.gather_limit = 2 << 20;
+    let mut bench = Bench::on(MemDisk::new(), config, 1);
+    let keys: Vec<Bytes> = (0..6).map(|n| Bytes::from(format!("key{n}"))).collect();
+    for key in &keys {
+        let value = Bytes::from(vec![7; 1 << 20]);
+        let write = Write::Put { key: key.clone(), value, expect: None, touch: false };
+        bench.node.write(bench.now, vec![write]).unwrap();
+        bench.run();
+    }
+    let apply = crate::sync::Apply {
+        token: crate::sync::Token(1),
+        peer: crate::sync::PeerId(1),
+        items: Vec::new(),
+        drops: Vec::new(),
+        reissue: keys.clone(),
+        bury: Vec::new(),
+        records: Vec::new(),
+    };
+    let result = bench.node.write_again(bench.now, &apply);
+    assert_eq!(result, Err(crate::wal::AppendError::Full), "the rest when these are on the disk");
+    bench.run();
+    let versions: Vec<u64> = keys.iter().map(|key| bench.node.store().get(key).unwrap().version()).collect();
+    assert_eq!(versions, [2, 2, 2, 2, 1, 1]);
+}
