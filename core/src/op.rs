@@ -288,6 +288,23 @@ mod tests {
         assert_eq!(refused(|out| out[10] = 3), "operation own context", "it has seen nothing");
         assert_eq!(refused(|out| out[10] = 4), "operation own context", "less than nothing");
         assert_eq!(refused(|out| drop(out.splice(11.., [0]))), "operation key");
+        let context_of = |other| {
+            move |out: &mut Vec<u8>| {
+                let context: VersionVector = [Dot { replica: replica(other), seq: 1 }].into_iter().collect();
+                let mut bytes = Vec::new();
+                context.encode(&mut bytes);
+                out[0] |= FOREIGN_CONTEXT;
+                out.splice(11..11, bytes);
+            }
+        };
+        assert!(written(context_of(2)).is_ok());
+        let own = written(context_of(1)).unwrap_err();
+        assert_eq!(own.field, "operation context", "what it has seen of itself is told apart");
+        let none = written(|out| {
+            out[0] |= FOREIGN_CONTEXT;
+            out.insert(11, 0);
+        });
+        assert_eq!(none.unwrap_err().field, "operation context", "nothing is not told");
         assert_eq!(refused(|out| out[0] |= 0x80), "operation flags");
     }
 

@@ -218,6 +218,15 @@ fn a_late_announcement_of_an_unheard_start_with_a_later_clock_proves_no_second_n
 }
 
 #[test]
+fn that_two_nodes_have_one_key_is_told_for_the_first_time_only() {
+    let mut world = World::running(2);
+    world.run(seconds(2));
+    let told: Vec<bool> = (0..3).map(|_| world.nodes[0].discovery.registry.mark_cloned(&key(1))).collect();
+    assert_eq!(told, [true, false, false]);
+    assert!(!world.nodes[0].discovery.registry.mark_cloned(&key(9)), "nobody knows it");
+}
+
+#[test]
 fn two_nodes_with_one_key_are_named() {
     // Node 3 is a copy of node 1.
     let mut copy = discovery_with(1, 5, Some(SECRET), |_| ());

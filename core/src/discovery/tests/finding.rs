@@ -235,6 +235,10 @@ fn a_failing_target_is_told_once_until_it_works_again() {
     assert_eq!(world.nodes[0].discovery.status(world.now).targets[0].error.as_deref(), Some("no network"));
     world.run(seconds(3));
     fail(&mut world);
+    let other = Target::Broadcast("10.0.0.255:4444".parse().unwrap());
+    world.act(0, |discovery, now, out| discovery.set_targets(now, vec![other, group(), other], out)).unwrap();
+    let errors: Vec<_> = world.nodes[0].discovery.status(world.now).targets.into_iter().map(|it| it.error).collect();
+    assert_eq!(errors, [None, Some("no network".into())], "what is known of a target stays known");
     world.run(seconds(60));
     assert_eq!(world.nodes[0].notices(), [&failing, &Notice::TargetWorks { target: group() }]);
     assert_eq!(world.nodes[0].discovery.status(world.now).targets[0].error, None);
@@ -254,6 +258,8 @@ fn commands_are_refused_by_name() {
         many("10.0.0.1:4444"),
         many("239.1.1.1:0"),
         Target::Broadcast("[ff02::1]:4444".parse().unwrap()),
+        Target::Broadcast("[fe80::1]:4444".parse().unwrap()),
+        Target::Broadcast("224.0.0.1:4444".parse().unwrap()),
         Target::Unicast("224.0.0.1:4444".parse().unwrap()),
         Target::Unicast("0.0.0.0:4444".parse().unwrap()),
     ];
@@ -270,6 +276,8 @@ fn commands_are_refused_by_name() {
         spoil(&mut description);
         discovery(0, 0).set_description(now, description, &mut Vec::new())
     };
+    spoilt(|it| it.capabilities = (0..16).map(|number| number.to_string()).collect()).unwrap();
+    spoilt(|it| it.listeners = vec![dialled(1); 16]).unwrap();
     assert_eq!(code(spoilt(|it| it.capabilities = vec!["No Good".into()])), Code::InvalidArgument);
     assert_eq!(
         code(spoilt(|it| it.capabilities = (0..17).map(|number| number.to_string()).collect())),
@@ -277,6 +285,8 @@ fn commands_are_refused_by_name() {
     );
     assert_eq!(code(spoilt(|it| it.listeners = vec![dialled(1); 17])), Code::InvalidArgument);
 
+    let most = (0..32).map(|number| Target::Unicast(dialled(number))).collect();
+    discovery(0, 0).start(now, most, &mut Vec::new()).unwrap();
     node.start(now, vec![group()], &mut out).unwrap();
     for _ in 0..4 {
         node.probe(now, Some(address(3)), &mut out).unwrap();

@@ -160,6 +160,24 @@ mod tests {
     }
 
     #[test]
+    fn a_message_goes_whole_where_it_fits_and_else_in_pieces_that_are_worth_it() {
+        for (room, len) in (0..200).flat_map(|room| (0..200).map(move |len| (room, len))) {
+            let mut queue = Queue::default();
+            queue.push(Bytes::from(alloc::vec![7; len]));
+            let mut parts = Vec::new();
+            queue.fill(Lane::Bulk, room, &mut parts);
+            assert!(parts.len() <= room, "{len} bytes into {room}");
+            let most = room.saturating_sub(Part::overhead(room));
+            let expected = match (room >= 2 && len <= most, most >= MIN_PIECE) {
+                (true, _) => (0, 0),
+                (false, true) => (1, len - most),
+                (false, false) => (1, len),
+            };
+            assert_eq!((queue.messages.len(), queue.waiting), expected, "{len} bytes into {room}");
+        }
+    }
+
+    #[test]
     fn a_message_beyond_the_limit_is_refused_at_the_piece_that_passes_it() {
         let mut incoming = Incoming::default();
         let piece = Bytes::from_static(&[0; 60]);

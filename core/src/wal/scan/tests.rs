@@ -212,6 +212,7 @@ pub(crate) fn try_scan(disk: &mut MemDisk, purpose: Purpose) -> (Result<ScanRepo
     let mut scan = Scan::new(purpose);
     let mut seen = Seen::default();
     let mut requests = Vec::new();
+    let mut files = alloc::collections::BTreeSet::new();
     scan.start(&mut requests);
     loop {
         if let Some(outcome) = scan.take_outcome() {
@@ -225,6 +226,9 @@ pub(crate) fn try_scan(disk: &mut MemDisk, purpose: Purpose) -> (Result<ScanRepo
             "a scan changes nothing: {:?}",
             request.op
         );
+        if let DiskOp::Open { file, .. } = &request.op {
+            assert!(files.insert(*file), "each file has a number of its own");
+        }
         let result = disk.run(&request.op);
         scan.handle_completion(request.token, result, &mut seen, &mut requests);
     }

@@ -80,6 +80,31 @@ fn parts_of_another_snapshot_or_out_of_order_are_refused() {
 }
 
 #[test]
+fn a_head_has_the_number_0_and_no_part_is_longer_than_the_limit() {
+    let mut file = encode_header(LOG, AT, b"");
+    file.truncate(SNAPSHOT_HEADER_LEN);
+    let mut second = file.clone();
+    put_part(&mut file, life(LOG, AT), KIND_HEAD, 0, 0, b"head");
+    put_part(&mut second, life(LOG, AT), KIND_HEAD, 1, 0, b"head");
+    let first_part = |file: &[u8]| {
+        let mut decoder = Decoder::new();
+        decoder.push(file);
+        decoder.next_part()
+    };
+    assert!(matches!(first_part(&file), Ok(Some(Part::Head { .. }))));
+    assert_eq!(first_part(&second).unwrap_err().field, "snapshot part order");
+
+    for (len, refused) in [(MAX_PART_BODY, false), (MAX_PART_BODY + 1, true)] {
+        let mut file = file.clone();
+        file[SNAPSHOT_HEADER_LEN + 4..][..4].copy_from_slice(&(len as u32).to_le_bytes());
+        match first_part(&file) {
+            Err(error) => assert!(refused && error.field == "part length", "{len}: {error:?}"),
+            Ok(part) => assert!(!refused && part.is_none(), "{len}: the rest may still come"),
+        }
+    }
+}
+
+#[test]
 fn a_newer_version_is_told_from_damage() {
     let mut file = small();
     file[8] = 2;

@@ -136,6 +136,35 @@ fn a_value_that_holds_frames_of_its_own_segment_is_not_taken_apart() {
 }
 
 #[test]
+fn a_file_that_can_be_neither_opened_nor_closed_does_not_keep_salvage_from_the_others() {
+    let mut log = Log::new();
+    log.frame(&[b"two"]);
+    log.roll();
+    log.frame(&[b"three"]);
+    let disk = log.finish();
+    let mut whole = disk.clone();
+    let (_, all) = salvage(&mut whole);
+    let count = whole.journal().len();
+    for at in 0..count {
+        let mut disk = disk.clone();
+        disk.fail(at, crate::testing::Failure::Clean(DiskErrorKind::Io));
+        let (outcome, seen) = try_scan(&mut disk, Purpose::Salvage);
+        match &whole.journal()[at] {
+            DiskOp::Close { .. } => {
+                assert!(outcome.unwrap().damage.is_empty());
+                assert_eq!(seen.lsns(), all.lsns(), "what was read is there");
+            }
+            DiskOp::Open { .. } => assert!(!outcome.unwrap().damage.is_empty() || seen.lsns() == all.lsns()),
+            _ => {}
+        }
+        let mut disk = whole.clone();
+        disk.fail(disk.journal().len() + at, crate::testing::Failure::Clean(DiskErrorKind::Io));
+        let (outcome, _) = try_scan(&mut disk, Purpose::Open);
+        assert!(outcome.is_err(), "a start does not go on without an answer: {:?}", whole.journal()[at]);
+    }
+}
+
+#[test]
 fn a_segment_that_cannot_be_read_whole_is_read_in_pieces() {
     let value = vec![b'v'; 40_000];
     let mut log = Log::new();
