@@ -17,6 +17,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::engine::Engine;
+use super::members::Member;
 use super::message::Message;
 use super::record::SyncRecord;
 use super::session::{FullIn, FullOut, SLOWEST_LINE, Session};
@@ -205,7 +206,7 @@ impl Engine {
         store: &Store,
     ) -> Result<Option<Compared>, CloseReason> {
         let wrong = |what: &str| Err(CloseReason::Protocol(what.to_string()));
-        let me = self.me.replica;
+        let (me, state) = (self.me.replica, &self.state);
         let Some(session) = self.sessions.get_mut(&peer) else { return Ok(None) };
         let (Some(FullIn::Named { after }), Some(upto), Some(them)) = (&session.full_in, upto, &session.them) else {
             return wrong("a full exchange that was not asked for");
@@ -217,6 +218,9 @@ impl Engine {
             session.full_compared = true;
             session.full_from = store.last_changed();
         }
+        // The peer may mean another operation of that name.
+        let is_ambiguous = |dot: Dot| session.is_parted(dot) || state.former.is_ambiguous(dot);
+        let is_retired = |dot: Dot| state.members.get(dot.replica).is_some_and(Member::is_forgotten);
         let mut compared = Compared::default();
         let range = store.entries(after.as_deref());
         for entry in range.take_while(|entry| upto.as_ref().is_none_or(|end| entry.key() <= &end[..])) {
@@ -225,8 +229,8 @@ impl Engine {
                 Some(Some((tombstone, known))) => {
                     // It claims what stands here, and does not know it: it has forgotten a tombstone, and merged an older
                     // one since. What stands there alive is newer than all that it has forgotten, and wins here as well.
-                    let claimed = them.vector.covers(entry.dot()) && !session.is_parted(entry.dot());
-                    let forgotten = claimed && !known.covers(entry.dot());
+                    let collected = them.vector.covers(entry.dot()) && them.floor.covers(entry.dot());
+                    let forgotten = collected && !known.covers(entry.dot()) && !is_ambiguous(entry.dot());
                     if !entry.is_tombstone() && forgotten {
                         let is_merged = entry.known().covers(*tombstone);
                         let list = if is_merged { &mut compared.bury } else { &mut compared.drops };
@@ -240,8 +244,11 @@ impl Engine {
             // A greater stamp wins against any tombstone that the peer has collected; and what others have brought since the
             // exchange began was merged with those tombstones where it comes from.
             let claims = them.vector.covers(entry.dot());
-            // It claims another operation of that name. Under a name of its own everybody takes in what stands here.
-            let ambiguous = claims && session.is_parted(entry.dot());
+            // What it has collected is below its floor. Anything else that it claims and does not hold is hidden from it by
+            // another operation of that name. Under a name of its own everybody takes in what stands here.
+            let collected = them.floor.covers(entry.dot());
+            let hidden = !collected && is_retired(entry.dot());
+            let ambiguous = claims && (hidden || is_ambiguous(entry.dot()));
             let in_doubt = entry.stamp() <= them.floor_stamp
                 && (entry.dot().replica == me || entry.changed() <= session.full_from);
             let in_doubt = in_doubt || ambiguous;
@@ -250,8 +257,11 @@ impl Engine {
                 continue;
             }
             if claims && !ambiguous && !planted!("full_exchange_resurrects") {
-                covered!("full_exchange_drops");
-                compared.drops.push((entry.dot(), key));
+                // A name that is still in use is given up as soon as its owner learns of the other history.
+                if collected {
+                    covered!("full_exchange_drops");
+                    compared.drops.push((entry.dot(), key));
+                }
             } else if !entry.is_tombstone() && in_doubt {
                 covered!("full_exchange_writes_again");
                 compared.reissue.push(key);

@@ -28,6 +28,7 @@ mod conflicts;
 mod direct;
 mod ending;
 mod engine;
+mod former;
 mod full;
 #[doc(hidden)]
 pub mod fuzz;

@@ -71,6 +71,7 @@ impl Renaming {
         // Claims of the old name above that came from others who know another history under it.
         state.vector.remove(self.from);
         state.vector.include(Dot { replica: self.from, seq: self.above });
+        state.former.give_up(self.from, self.above);
         self.vector(&mut state.met);
         let shared = |dot: Dot| dot.replica != self.from || dot.seq <= self.above;
         state.conflicts.retain(|met| shared(met.local.dot) && shared(met.remote.dot));
@@ -140,6 +141,20 @@ mod tests {
         Renaming { from: own, above: 5, to: new, at: WallTime(0) }.rename(&mut store);
         let name = |key: &str| store.entry(key.as_bytes()).map(|entry| (entry.dot().replica, entry.dot().seq));
         assert_eq!(["shared", "mine", "theirs"].map(name), [Some((own, 5)), Some((new, 1)), Some((other, 9))]);
+    }
+
+    /// Whatever becomes of the node later, under the name that it gave up stands what two histories may have named.
+    #[test]
+    fn a_name_that_was_given_up_stays_ambiguous_above_what_others_share() {
+        let [own, new, newest] = [1, 2, 3].map(|id| ReplicaId([id; 16]));
+        let node = NodeId::new("n").unwrap();
+        let first = Renaming { from: own, above: 5, to: new, at: WallTime(0) };
+        let second = Renaming { from: new, above: 0, to: newest, at: WallTime(0) };
+        let state = second.rename_state(node.clone(), first.rename_state(node, State::default()));
+        let state = state.reborn(newest, 9);
+        let names = [(own, 5), (own, 6), (new, 1), (newest, 99)];
+        let ambiguous = names.map(|(replica, seq)| state.former.is_ambiguous(Dot { replica, seq }));
+        assert_eq!(ambiguous, [false, true, true, false]);
     }
 
     /// A conflict names versions; those with a new name are not found under the old one any more.

@@ -3,9 +3,10 @@
 //! Layout in a snapshot head, each part as in [`SyncRecord`]:
 //!
 //! ```text
-//! version u8 (1, or 2 if a floor is owed) | own vector | greatest dots met | count, then per checkpoint: replica 16, checkpoint |
+//! version u8 (1, 2 if a floor is owed, 3 if a name was given up) | own vector | greatest dots met | count, then per checkpoint: replica 16, checkpoint |
 //! count, then per run: boot u64, LSN varint | members | acknowledged seq | pruned seq | floor vector, stamp |
-//! count, then per replica: id 16, pairs | own ladder | conflicts | in version 2: owed floor vector
+//! count, then per replica: id 16, pairs | own ladder | conflicts | from version 2 on: owed floor vector |
+//! from version 3 on: count, then per name given up: id 16, seq varint
 //! ```
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use super::chain::{Ladder, Pairs};
 use super::conflict::Met;
 use super::conflicts::Conflicts;
+use super::former::Former;
 use super::members::Members;
 use super::record::{Checkpoint, SyncRecord};
 use super::{collect, conflict};
@@ -30,6 +32,8 @@ use crate::store::Store;
 const VERSION: u8 = 1;
 /// With a floor that is owed: only while a full exchange is not over.
 const OWING: u8 = 2;
+/// With a name that was given up.
+const RENAMED: u8 = 3;
 
 /// The most runs remembered. A peer that was last here before them walks the feed from its beginning.
 const MAX_BOOTS: usize = 1024;
@@ -63,6 +67,8 @@ pub struct State {
     pub(super) pairs: BTreeMap<ReplicaId, Pairs>,
     pub(super) ladder: Ladder,
     pub(super) conflicts: Conflicts,
+    /// Names given up, of which claims say nothing certain.
+    pub(super) former: Former,
     keeps_both: bool,
 }
 
@@ -261,7 +267,12 @@ impl State {
 
     /// Appends the layout of this module's documentation.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(if self.owed.is_empty() { VERSION } else { OWING });
+        let version = match (self.owed.is_empty(), self.former.is_empty()) {
+            (true, true) => VERSION,
+            (false, true) => OWING,
+            (_, false) => RENAMED,
+        };
+        out.push(version);
         self.vector.encode(out);
         self.met.encode(out);
         put_varint(out, self.checkpoints.len() as u64);
@@ -286,8 +297,11 @@ impl State {
         }
         self.ladder.encode(out);
         self.conflicts.encode(out);
-        if !self.owed.is_empty() {
+        if version >= OWING {
             self.owed.encode(out);
+        }
+        if version >= RENAMED {
+            self.former.encode(out);
         }
     }
 
@@ -304,7 +318,7 @@ impl State {
     pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
         let reader = &mut Reader::new(bytes);
         let version = reader.u8("sync state version")?;
-        if !matches!(version, VERSION | OWING) {
+        if !(VERSION..=RENAMED).contains(&version) {
             return Err(DecodeError { field: "sync state version", fault: Fault::FromTheFuture });
         }
         let vector = VersionVector::decode(reader, "own vector")?;
@@ -330,10 +344,8 @@ impl State {
         }
         let ladder = Ladder::decode(reader)?;
         let conflicts = Conflicts::decode(reader)?;
-        let owed = match version {
-            OWING => VersionVector::decode(reader, "owed floor")?,
-            _ => VersionVector::EMPTY,
-        };
+        let owed = if version >= OWING { VersionVector::decode(reader, "owed floor")? } else { VersionVector::EMPTY };
+        let former = if version >= RENAMED { Former::decode(reader)? } else { Former::default() };
         reader.finish("sync state")?;
         Ok(Self {
             vector,
@@ -349,6 +361,7 @@ impl State {
             pairs,
             ladder,
             conflicts,
+            former,
             keeps_both: false,
         })
     }

@@ -12,6 +12,7 @@ stories![
     one_pong_answers_all_pings_that_arrive_together,
     a_backup_of_a_directory_that_was_copied_back_takes_nothing_from_others,
     what_two_directories_copied_back_told_each_other_is_not_taken_for_deleted,
+    what_another_operation_of_that_name_hides_is_not_taken_for_deleted,
 ];
 
 /// Seed 648: a first segment for which there was no room is born without room for a record, and was left out of
@@ -111,4 +112,30 @@ fn what_two_directories_copied_back_told_each_other_is_not_taken_for_deleted() {
     let story = story.happens("C", What::Clock(48 * 3_600_000)).delete("C", "gone").run_for(10_000_000);
     let story = story.expect_tombstones("C", 0).connect("B", "C").wait_for("C", "k102", "3").connect("A", "B");
     story.connect("A", "C").converge().expect("A", "k101", "2").expect_absent("A", "gone").end();
+}
+
+/// Seed 60295 of five nodes: a directory that was copied back named so many operations a second time that whoever knew the
+/// first ones, and whoever knew the second ones, shared no seq by which to tell them apart. One of them had collected a
+/// deletion under that name, claimed it, and did not have what it stood for at first; that was taken for deleted.
+#[test]
+fn what_another_operation_of_that_name_hides_is_not_taken_for_deleted() {
+    let exchange = Exchange { collect_ms: 1_000, lease_hours: 1, ..Exchange::DEFAULT };
+    let fleet = Fleet { rollbacks: true, ..Fleet::of(3, Knobs { exchange, ..Knobs::SMALL }) };
+    let story = Several::of("hidden by another", &fleet).settle().put("C", "gone", "1").converge();
+    let story = story.part("A", "C").part("B", "C").happens("A", What::Copy).put("A", "k100", "2");
+    let story = story.wait_for("B", "k100", "2").settle().part("A", "B");
+    let story = story.happens("A", What::CopyBack { down: 1_000 }).settle().expect_absent("A", "k100");
+    let story = (101..=117).fold(story, |story, key| story.put("A", &format!("k{key}"), "3"));
+    let story = story.connect("A", "C").wait_for("C", "k117", "3").settle().part("A", "C");
+    let story = story.connect("A", "B").wait_for("A", "k100", "2").settle().part("A", "B");
+    let story = story.happens("C", What::Clock(48 * 3_600_000)).delete("C", "gone").delete("C", "k105");
+    let story = story
+        .run_for(10_000_000)
+        .expect_tombstones("C", 0)
+        .put("C", "sign", "1")
+        .connect("A", "C")
+        .wait_for("A", "sign", "1")
+        .expect_absent("A", "gone");
+    let story = story.expect("A", "k100", "2").connect("A", "B").connect("B", "C").converge();
+    story.expect("B", "k100", "2").expect("C", "k100", "2").expect_absent("B", "gone").end();
 }

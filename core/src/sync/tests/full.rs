@@ -4,6 +4,8 @@ use alloc::format;
 use alloc::vec;
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use super::harness::{START, World};
 use super::stranger::Stranger;
 use crate::clock::Stamp;
@@ -354,7 +356,9 @@ fn a_claim_of_another_history_deletes_nothing() {
             vec![entry(dot(0xcc, 1), "x"), Part::Pairs(chain_of(7)), Part::End, Part::Cut(vector(&[dot(0xcc, 1)]))];
         writer.batch(&mut world, 0, parts);
         let mut other = from_above(0xaa);
-        other.hello.vector.include(dot(0xcc, 1));
+        for dots in [&mut other.hello.floor, &mut other.hello.vector] {
+            dots.include(dot(0xcc, 1));
+        }
         other.greet(&mut world, 0);
         let history = Part::History { replica: ReplicaId([0xcc; 16]), pairs: chain_of(claimed) };
         other.say(&mut world, 0, &[Message::Full(Lsn::ZERO, vec![history])]);
@@ -369,6 +373,75 @@ fn a_claim_of_another_history_deletes_nothing() {
             u64::from(kept),
             "written again under a name of its own"
         );
+    }
+}
+
+/// Somebody claims an operation, does not have its key, and has never collected anything of that name. Once the name is
+/// retired, its owner will not sort that out any more: what stands here is written again.
+#[test]
+fn what_nobody_has_collected_is_not_taken_for_deleted() {
+    for (collected, retired) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut world = world(1, 7);
+        let held = dot(0xcc, 1);
+        let mut writer = Stranger::new(0xcc);
+        writer.greet(&mut world, 0);
+        writer.batch(&mut world, 0, vec![entry(held, "x"), Part::End, Part::Cut(vector(&[held]))]);
+        writer.leave(&mut world, 0);
+        if retired {
+            let now = world.now(0);
+            world.replicas[0].engine.forget(now, held.replica, &mut vec![]).unwrap();
+        }
+        let mut other = from_above(0xaa);
+        other.hello.vector.include(held);
+        if collected {
+            other.hello.floor.include(held);
+        }
+        other.greet(&mut world, 0);
+        other.name(&mut world, 0, &[], None);
+        let cut = other.hello.vector.clone();
+        other.batch(&mut world, 0, vec![Part::End, Part::Cut(cut)]);
+        assert!(other.is_heard(&world, 0), "{:?}", world.replicas[0].closes);
+        let replica = &world.replicas[0];
+        assert_eq!(replica.get("x").is_some(), !collected, "collected: {collected}, retired: {retired}");
+        let again = replica.engine.vector().get(replica.identity.replica);
+        assert_eq!(again, u64::from(retired && !collected), "collected: {collected}, retired: {retired}");
+    }
+}
+
+/// A replica that had to give up a name holds an operation that came back under it, and meets somebody who claims that name
+/// and has collected deletions of it. Which operation of that name was deleted nobody can say.
+#[test]
+fn what_stands_under_a_name_given_up_is_not_taken_for_deleted() {
+    for (above, buried, again) in [
+        (None, false, false),
+        (Some(1), false, false),
+        (Some(0), false, true),
+        (None, true, false),
+        (Some(0), true, false),
+    ] {
+        let mut world = world(1, 7);
+        let (held, tombstone) = (dot(0xcc, 1), dot(0xaa, 1));
+        if let Some(above) = above {
+            world.replicas[0].engine.state.former.give_up(held.replica, above);
+        }
+        let mut holder = Stranger::new(0xee);
+        holder.greet(&mut world, 0);
+        holder.batch(&mut world, 0, vec![entry(held, "x"), Part::End, Part::Cut(vector(&[held]))]);
+        let mut other = from_above(0xaa);
+        for dots in [&mut other.hello.floor, &mut other.hello.vector] {
+            dots.include(held);
+        }
+        other.greet(&mut world, 0);
+        let key = Bytes::from_static(b"x");
+        let named = buried.then(|| Part::Buried { key, dot: tombstone, known: vector(&[tombstone]) });
+        let parts = named.into_iter().chain([Part::Upto(None)]).collect();
+        other.say(&mut world, 0, &[Message::Full(Lsn::ZERO, parts)]);
+        let cut = other.hello.vector.clone();
+        other.batch(&mut world, 0, vec![Part::End, Part::Cut(cut)]);
+        assert!(other.is_heard(&world, 0), "{:?}", world.replicas[0].closes);
+        let replica = &world.replicas[0];
+        assert_eq!(replica.get("x").is_some(), above == Some(0), "ambiguous above {above:?}, buried: {buried}");
+        assert_eq!(replica.engine.vector().get(replica.identity.replica), u64::from(again), "{above:?} {buried}");
     }
 }
 

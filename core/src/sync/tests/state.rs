@@ -106,6 +106,43 @@ fn cursors_and_floors_only_rise_and_what_is_pruned_was_acknowledged() {
     assert_eq!((state.acknowledged, state.pruned), (8, 8));
 }
 
+/// Whoever has given up no name and owes nothing writes what older versions read.
+#[test]
+fn a_state_is_written_in_the_oldest_version_that_can_say_it() {
+    let owed =
+        SyncRecord::Owed { dots: [Dot { replica: id(1), seq: 4 }].into_iter().collect(), stamp: Stamp::default() };
+    for (owes, renamed, version) in [(false, false, 1), (true, false, 2), (false, true, 3), (true, true, 3)] {
+        let mut state = if owes { with(core::slice::from_ref(&owed)) } else { State::default() };
+        if renamed {
+            state.former.give_up(id(2), 7);
+            state.former.give_up(id(3), 0);
+        }
+        let mut bytes = Vec::new();
+        state.encode(&mut bytes);
+        assert_eq!(bytes[0], version);
+        for cut in 0..bytes.len() {
+            assert!(State::decode(&bytes[..cut].to_vec().into()).is_err(), "version {version} cut at {cut}");
+        }
+        assert_eq!(State::decode(&bytes.into()), Ok(state), "version {version}");
+    }
+}
+
+#[test]
+fn as_many_names_given_up_are_remembered_as_there_can_be_members() {
+    let mut state = State::default();
+    for number in 0..=MAX_MEMBERS {
+        state.former.give_up(id(number), 5);
+    }
+    state.former.give_up(id(0), 9);
+    state.former.give_up(id(1), 3);
+    let is_ambiguous = |number, seq| state.former.is_ambiguous(Dot { replica: id(number), seq });
+    assert!(is_ambiguous(MAX_MEMBERS - 1, 6) && !is_ambiguous(MAX_MEMBERS - 1, 5) && !is_ambiguous(MAX_MEMBERS, 6));
+    assert!(is_ambiguous(0, 6) && is_ambiguous(1, 4) && !is_ambiguous(1, 3), "what was ambiguous stays so");
+    let mut bytes = Vec::new();
+    state.encode(&mut bytes);
+    assert_eq!(State::decode(&bytes.into()), Ok(state));
+}
+
 #[test]
 fn a_state_of_a_newer_version_or_with_something_behind_it_is_refused() {
     let mut bytes = Vec::new();
