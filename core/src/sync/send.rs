@@ -150,7 +150,8 @@ impl Engine {
         let start = begin(out, FULL);
         out.extend_from_slice(&[0; 8]);
         let (mut parts, mut last) = (0, None);
-        let full = |len: usize, parts: usize| len - start >= room || parts >= MAX_PARTS / 2;
+        // One history at least: no name may overtake them, however little room there is.
+        let full = |len: usize, parts: usize| parts > 0 && (len - start >= room || parts >= MAX_PARTS / 2);
         while !full(out.len(), parts)
             && let Some(replica) = session.histories_due.pop_first()
         {
@@ -158,7 +159,7 @@ impl Engine {
             Part::History { replica, pairs }.encode(&mut session.origins_out, out);
             parts += 1;
         }
-        if parts > 0 && full(out.len(), parts) {
+        if full(out.len(), parts) {
             finish(out, start);
             return true;
         }

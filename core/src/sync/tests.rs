@@ -12,6 +12,7 @@ mod hostile;
 mod identity;
 mod intake;
 mod members;
+mod names;
 mod orders;
 mod patience;
 mod repair;
