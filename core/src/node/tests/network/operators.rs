@@ -220,7 +220,11 @@ fn what_a_node_can_do_is_what_is_at_work() {
     assert_eq!(can(&network), all);
     network.hosts[0].node.stop_transport(now);
     assert_eq!(can(&network), ["discovery", "store", "wal"]);
-    let memory = Network::with(1, Config { durability: Durability::Memory, ..Config::default() });
+    let mut memory = Network::with(1, Config { durability: Durability::Memory, ..Config::default() });
+    memory.hosts[0]
+        .node
+        .refresh_metadata(crate::metadata::Surroundings { capabilities: all.to_vec(), ..Default::default() });
+    assert_eq!(can(&memory), ["store"]);
     assert!(network.hosts[0].node.log().is_some() && memory.hosts[0].node.log().is_none());
 }
 
