@@ -41,7 +41,9 @@ impl Stamp {
         self.0 as u16
     }
 
-    const fn after(self) -> Self {
+    /// The next one.
+    #[must_use]
+    pub const fn after(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 }

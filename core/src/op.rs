@@ -6,6 +6,7 @@
 //! flags u8 | stamp u64 | seq varint
 //!   [if OWN_CONTEXT: seq - context seq of the issuer itself, varint]
 //!   [if FOREIGN_CONTEXT: version vector of the other replicas]
+//!   [if REPEATS: replica 16 | seq varint, of an operation in the context]
 //! key length varint | key
 //!   [unless DELETE: value length varint | value]
 //! ```
@@ -26,7 +27,8 @@ const FOREIGN_CONTEXT: u8 = 1 << 2;
 const BATCH_CONTINUES: u8 = 1 << 3;
 const LIFTED: u8 = 1 << 4;
 const RESOLUTION: u8 = 1 << 5;
-const KNOWN_FLAGS: u8 = DELETE | OWN_CONTEXT | FOREIGN_CONTEXT | BATCH_CONTINUES | LIFTED | RESOLUTION;
+const REPEATS: u8 = 1 << 6;
+const KNOWN_FLAGS: u8 = DELETE | OWN_CONTEXT | FOREIGN_CONTEXT | BATCH_CONTINUES | LIFTED | RESOLUTION | REPEATS;
 
 /// What an operation does to its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +87,9 @@ pub struct Marks {
     pub lifted: bool,
     /// Written by a conflict policy, not by a user.
     pub resolution: bool,
+    /// Written by sync, not by a user: a value says again what this operation of its context had said; a deletion, that
+    /// this operation was deleted.
+    pub repeats: Option<Dot>,
 }
 
 impl Operation {
@@ -118,7 +123,8 @@ impl Operation {
                 | flag(foreign, FOREIGN_CONTEXT)
                 | flag(self.marks.batch_continues, BATCH_CONTINUES)
                 | flag(self.marks.lifted, LIFTED)
-                | flag(self.marks.resolution, RESOLUTION),
+                | flag(self.marks.resolution, RESOLUTION)
+                | flag(self.marks.repeats.is_some(), REPEATS),
         );
         out.extend_from_slice(&self.stamp.0.to_le_bytes());
         put_varint(out, self.dot.seq);
@@ -133,6 +139,11 @@ impl Operation {
             } else {
                 self.context.encode(out);
             }
+        }
+        if let Some(repeated) = self.marks.repeats {
+            debug_assert!(self.context.covers(repeated), "what is repeated was seen");
+            out.extend_from_slice(&repeated.replica.0);
+            put_varint(out, repeated.seq);
         }
         put_blob(out, &self.key);
         if let Body::Put(value) = &self.body {
@@ -174,6 +185,7 @@ impl Operation {
             foreign
         };
         context.include(Dot { replica, seq: own });
+        let repeats = if flags & REPEATS == 0 { None } else { Some(take_repeated(reader, &context)?) };
         let key = reader.blob(MAX_KEY_LEN, "operation key")?;
         if key.is_empty() {
             return Err(invalid("operation key"));
@@ -184,6 +196,7 @@ impl Operation {
             batch_continues: flags & BATCH_CONTINUES != 0,
             lifted: flags & LIFTED != 0,
             resolution: flags & RESOLUTION != 0,
+            repeats,
         };
         Ok(Self { dot: Dot { replica, seq }, stamp, context, key, body, marks })
     }
@@ -208,6 +221,16 @@ impl Chain {
     }
 }
 
+/// Reads which operation is repeated: one that the writer had seen.
+fn take_repeated(reader: &mut Reader<'_>, context: &VersionVector) -> Result<Dot, DecodeError> {
+    let replica = ReplicaId(reader.array("operation repeated")?);
+    let repeated = Dot { replica, seq: reader.varint("operation repeated")? };
+    match repeated.seq > 0 && context.covers(repeated) {
+        true => Ok(repeated),
+        false => Err(DecodeError { field: "operation repeated", fault: Fault::Invalid }),
+    }
+}
+
 fn first_u64(hasher: &blake3::Hasher) -> u64 {
     let mut bytes = [0; 8];
     hasher.finalize_xof().fill(&mut bytes);
@@ -229,20 +252,22 @@ mod tests {
         let context = proptest::collection::vec((0u8..4, 1u64..1000), 0..4);
         let body = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..64));
         let key = proptest::collection::vec(any::<u8>(), 1..32);
-        (0u8..4, 1u64..2000, any::<u64>(), context, key, body, any::<[bool; 3]>()).prop_map(
-            |(issuer, seq, stamp, context, key, body, [batch_continues, lifted, resolution])| Operation {
-                dot: Dot { replica: replica(issuer), seq },
-                stamp: Stamp(stamp),
-                context: context
-                    .into_iter()
-                    .map(|(other, s)| Dot {
-                        replica: replica(other),
-                        seq: if other == issuer { s.min(seq - 1) } else { s },
-                    })
-                    .collect(),
-                key: key.into(),
-                body: body.map_or(Body::Delete, |value| Body::Put(value.into())),
-                marks: Marks { batch_continues, lifted, resolution },
+        (0u8..4, 1u64..2000, any::<u64>(), context, key, body, any::<[bool; 4]>()).prop_map(
+            |(issuer, seq, stamp, context, key, body, [batch_continues, lifted, resolution, repeats])| {
+                let seen = context.into_iter().map(|(other, s)| Dot {
+                    replica: replica(other),
+                    seq: if other == issuer { s.min(seq - 1) } else { s },
+                });
+                let context: VersionVector = seen.collect();
+                let repeats = context.iter().last().filter(|_| repeats);
+                Operation {
+                    dot: Dot { replica: replica(issuer), seq },
+                    stamp: Stamp(stamp),
+                    context,
+                    key: key.into(),
+                    body: body.map_or(Body::Delete, |value| Body::Put(value.into())),
+                    marks: Marks { batch_continues, lifted, resolution, repeats },
+                }
             },
         )
     }
@@ -261,6 +286,30 @@ mod tests {
         op.encode(&mut out);
         let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
         insta::assert_snapshot!(hex, @"060807060504030201ac0201010202020202020202020202020202020205016b027676");
+    }
+
+    #[test]
+    fn the_layout_of_a_repetition_is_pinned() {
+        let op = Operation {
+            dot: Dot { replica: replica(1), seq: 300 },
+            stamp: Stamp(0x0102_0304_0506_0708),
+            context: [Dot { replica: replica(2), seq: 5 }].into_iter().collect(),
+            key: Bytes::from_static(b"k"),
+            body: Body::Put(Bytes::from_static(b"vv")),
+            marks: Marks { repeats: Some(Dot { replica: replica(2), seq: 4 }), ..Marks::default() },
+        };
+        let mut out = Vec::new();
+        op.encode(&mut out);
+        let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
+        insta::assert_snapshot!(hex, @"440807060504030201ac020102020202020202020202020202020202050202020202020202020202020202020204016b027676");
+        for seq in [0, 6] {
+            let mut other = out.clone();
+            let at = other.len() - 6;
+            assert_eq!(other[at], 4);
+            other[at] = seq;
+            let refused = Operation::decode(&mut Reader::new(&other.into()), op.dot.replica).unwrap_err();
+            assert_eq!(refused, DecodeError { field: "operation repeated", fault: Fault::Invalid }, "{seq}");
+        }
     }
 
     fn written(change: impl FnOnce(&mut Vec<u8>)) -> Result<Operation, DecodeError> {

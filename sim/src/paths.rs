@@ -44,6 +44,7 @@ pub const RARE: &[(&str, How)] = &[
     ("peer_lacks_nothing", How::Often),
     ("peer_takes_nothing_for_too_long", How::Seldom),
     ("put_off_and_no_longer_heard_first_hand", How::Often),
+    ("repetition_buried", How::Seldom),
     ("two_histories_under_one_name", How::Seldom),
     ("unproven_end_written_again", How::Often),
     ("write_waits_for_a_rebirth", How::Seldom),

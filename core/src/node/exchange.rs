@@ -13,11 +13,30 @@ use super::writes::{is_stuck, refusal};
 use super::{Health, Node};
 use crate::error::{Code, Error};
 use crate::ids::{Dot, Lsn, ReplicaId};
-use crate::op::Body;
-use crate::sync::{self, Apply, Effect, Logged, Resolution, SyncRecord, carry_out, forget};
+use crate::op::{Body, Marks, Operation};
+use crate::sync::{self, Apply, Burial, Effect, Logged, Resolution, SyncRecord, carry_out, forget};
 use crate::time::Now;
 use crate::wal::AppendError;
 use crate::wal::format::Record;
+
+/// What sync wants written.
+enum Again<'a> {
+    /// The present value, and what it repeats.
+    Value(&'a Bytes, Option<Dot>),
+    /// A deletion of this version.
+    Deleted(&'a Bytes, Dot),
+    /// A deletion over what is about to come in.
+    Burial(&'a Burial),
+}
+
+impl Again<'_> {
+    const fn key(&self) -> &Bytes {
+        match self {
+            Self::Value(key, _) | Self::Deleted(key, _) => key,
+            Self::Burial(burial) => &burial.key,
+        }
+    }
+}
 
 /// Bytes written again in one group, about.
 const WRITTEN_AGAIN: usize = 4 << 20;
@@ -273,27 +292,21 @@ impl Node {
     }
 
     /// Writes the present values of some keys again, and deletes others, as own operations. Doing it twice costs another
-    /// version of each.
+    /// version of each, but for burials, of which only those that are still due are written.
     pub(super) fn write_again(&mut self, now: Now, apply: &Apply) -> Result<(), AppendError> {
-        let again = apply.reissue.iter().map(|key| (key, None));
-        let mut keys = again.chain(apply.bury.iter().map(|(dot, key)| (key, Some(*dot))));
+        let again = apply.reissue.iter().map(|(key, repeats)| Again::Value(key, *repeats));
+        let deleted = apply.bury.iter().map(|(dot, key)| Again::Deleted(key, *dot));
+        let mut all = again.chain(deleted).chain(apply.burials.iter().map(Again::Burial));
         loop {
             let first = self.journal.accepted().next();
             let before = self.history.reach;
             let (mut group, mut reaches, mut bytes) = (Vec::new(), Vec::new(), 0);
             while bytes < WRITTEN_AGAIN
-                && let Some((key, dead)) = keys.next()
+                && let Some(again) = all.next()
             {
-                let seat = self.store.seat(key);
-                let Some(latest) = self.store.seated(seat) else { continue };
-                let body = match dead {
-                    None => latest.body(),
-                    Some(dot) if latest.dot() == dot => Body::Delete,
-                    Some(_) => continue,
-                };
-                bytes += key.len() + body.value().map_or(0, Bytes::len);
                 let lsn = Lsn(first.0 + group.len() as u64);
-                let (op, _) = self.issue(now, lsn, write(key.clone(), body), seat, false, false);
+                let Some(op) = self.issue_again(now, lsn, &again) else { continue };
+                bytes += op.key.len() + op.body.value().map_or(0, Bytes::len);
                 reaches.push((lsn, self.history.reach));
                 group.push(Record::Own(op));
             }
@@ -308,6 +321,29 @@ impl Node {
             self.accepted.extend(reaches);
             self.note_settled(&group);
         }
+    }
+
+    /// Issues and stages one of them; `None` if there is nothing to write any more.
+    fn issue_again(&mut self, now: Now, lsn: Lsn, again: &Again<'_>) -> Option<Operation> {
+        let seat = self.store.seat(again.key());
+        let latest = self.store.seated(seat);
+        let (key, body, marks) = match again {
+            Again::Value(key, repeats) => {
+                let latest = latest?;
+                let repeats = repeats.filter(|repeats| latest.origin() == *repeats);
+                (*key, latest.body(), Marks { repeats, ..Marks::default() })
+            }
+            Again::Deleted(key, dot) if latest?.dot() == *dot => (*key, Body::Delete, Marks::default()),
+            Again::Deleted(..) => return None,
+            Again::Burial(burial) => {
+                let (stamp, context) = burial.over(latest.as_ref())?;
+                let (dot, key, marks) = (self.history.next_dot(), burial.key.clone(), burial.marks());
+                let op = Operation { dot, stamp, context, key, body: Body::Delete, marks };
+                self.stage_own(lsn, seat, &op);
+                return Some(op);
+            }
+        };
+        Some(self.issue(now, lsn, write(key.clone(), body), seat, marks).0)
     }
 
     /// The log has taken these records: what is own among them may settle conflicts.
@@ -352,7 +388,8 @@ impl Node {
         }
         let before: Reach = self.history.reach;
         let first = self.journal.accepted().next();
-        let (op, _) = self.issue(now, first, write_of(resolution), seat, false, true);
+        let marks = Marks { resolution: true, ..Marks::default() };
+        let (op, _) = self.issue(now, first, write_of(resolution), seat, marks);
         let group = [Record::Own(op)];
         match self.journal.append(&group) {
             Ok(lsn) => {

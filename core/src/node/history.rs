@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{Hlc, Stamp};
 use crate::codec::{DecodeError, Fault};
-use crate::ids::{NodeId, ReplicaId, Seq};
+use crate::ids::{Dot, NodeId, ReplicaId, Seq};
 use crate::op::Chain;
 use crate::sync::State;
 
@@ -50,6 +50,11 @@ impl History {
             NodeId::new(format!("node-{a:02x}{b:02x}{c:02x}{d:02x}")).expect("hex digits make a node id")
         });
         Self { node, replica, reach: Reach::default(), clock }
+    }
+
+    /// The name of the operation that comes next.
+    pub(super) const fn next_dot(&self) -> Dot {
+        Dot { replica: self.replica, seq: self.reach.seq + 1 }
     }
 
     /// The head of a snapshot that begins when the history has come as far as `reach`, and sync to `state`.

@@ -13,7 +13,7 @@ use crate::clock::Stamp;
 use crate::context::VersionVector;
 use crate::disk::{DiskError, DiskErrorKind};
 use crate::error::{Code, Error, LocalState};
-use crate::ids::{Dot, Lsn};
+use crate::ids::Lsn;
 use crate::limits::{MAX_BATCH_OPS, MAX_KEY_LEN};
 use crate::op::{Body, Marks, Operation};
 use crate::store::{Entry, Merge, Seat};
@@ -293,7 +293,9 @@ impl Node {
             let seat = if effect.again { self.store.seat(write.key()) } else { *seat };
             if effect.changes {
                 lsn = lsn.next();
-                let (op, done) = self.issue(now, lsn, write, seat, last_effective != Some(index), resolution);
+                let batch_continues = last_effective != Some(index);
+                let marks = Marks { batch_continues, resolution, ..Marks::default() };
+                let (op, done) = self.issue(now, lsn, write, seat, marks);
                 written.push(done);
                 self.accepted.push_back((lsn, self.history.reach));
                 group.push(Record::Own(op));
@@ -329,15 +331,7 @@ impl Node {
 
     /// Gives a write its dot, its stamp above what it overwrites and above every tombstone that is gone, and its
     /// context, and stages it.
-    pub(super) fn issue(
-        &mut self,
-        now: Now,
-        lsn: Lsn,
-        write: Write,
-        seat: Seat,
-        batch_continues: bool,
-        resolution: bool,
-    ) -> (Operation, Written) {
+    pub(super) fn issue(&mut self, now: Now, lsn: Lsn, write: Write, seat: Seat, marks: Marks) -> (Operation, Written) {
         let latest = self.store.seated(seat);
         let above = latest.as_ref().map(Entry::stamp).max(Some(self.engine.stamp_floor()));
         let above = if planted!("stamped_by_the_clock_alone") { None } else { above };
@@ -348,26 +342,31 @@ impl Node {
             Write::Put { key, value, .. } => (key, Body::Put(value)),
             Write::Delete { key, .. } => (key, Body::Delete),
         };
-        let Reach { seq, chain } = self.history.reach;
         let op = Operation {
-            dot: Dot { replica: self.history.replica, seq: seq + 1 },
+            dot: self.history.next_dot(),
             stamp: issued.stamp,
             context,
             key,
             body,
-            marks: Marks { batch_continues, lifted: issued.lifted, resolution },
+            marks: Marks { lifted: issued.lifted, ..marks },
         };
+        let written = self.stage_own(lsn, seat, &op);
+        (op, written)
+    }
+
+    /// Stages an operation that comes next in the own history, and has seen all that it overwrites.
+    pub(super) fn stage_own(&mut self, lsn: Lsn, seat: Seat, op: &Operation) -> Written {
+        let Reach { seq, chain } = self.history.reach;
         let content_hash = op.body.content_hash();
-        self.history.reach = Reach { seq: seq + 1, chain: chain.extend(&op, content_hash) };
-        let written = match (self.store.stage_at(seat, lsn, &op, content_hash, &VersionVector::EMPTY), &op.body) {
+        self.history.reach = Reach { seq: seq + 1, chain: chain.extend(op, content_hash) };
+        match (self.store.stage_at(seat, lsn, op, content_hash, &VersionVector::EMPTY), &op.body) {
             (Merge::Applied { version, .. }, Body::Delete) => Written { outcome: Outcome::Deleted, version, lsn },
             (Merge::Applied { version, created: true, .. }, _) => Written { outcome: Outcome::Created, version, lsn },
             (Merge::Applied { version, .. }, _) => Written { outcome: Outcome::Updated, version, lsn },
             (Merge::Superseded | Merge::Duplicate, _) => {
                 unreachable!("a new own operation has seen all it overwrites")
             }
-        };
-        (op, written)
+        }
     }
 
     /// The log says that everything up to `through` is accepted for good: shows it and answers for it.

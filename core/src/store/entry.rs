@@ -99,6 +99,12 @@ impl<'a> Entry<'a> {
         }
     }
 
+    /// The operation that the winner repeats, or else the winner itself.
+    #[must_use]
+    pub fn origin(&self) -> Dot {
+        self.marks().repeats.unwrap_or_else(|| self.dot())
+    }
+
     /// How often the winner has changed here, from 1; it goes on through deletions. Each node counts for itself.
     #[must_use]
     pub fn version(&self) -> u64 {
@@ -120,7 +126,7 @@ impl<'a> Entry<'a> {
     /// Facts about the winner that are not its content.
     #[must_use]
     pub fn marks(&self) -> Marks {
-        self.slot.marks()
+        self.slot.marks(self.replicas)
     }
 }
 

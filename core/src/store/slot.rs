@@ -5,8 +5,9 @@
 //! `known` that is the context and the dot is not stored at all. Everything else is a list between key and value:
 //!
 //! ```text
-//! key length u16 | key | [if CONTEXT or KNOWN: list length varint | context list | known list] | value
+//! key length u16 | key | [if CONTEXT, KNOWN or REPEATS: list length varint | context list | known list | repeated] | value
 //! list = count varint, then per replica its number (varint) and seq (varint)
+//! repeated = a list of one
 //! ```
 
 use alloc::boxed::Box;
@@ -29,6 +30,8 @@ const RESOLUTION: u32 = 1 << 3;
 const CONTEXT: u32 = 1 << 4;
 /// `known` stands in the allocation: it is more than the context and the dot.
 const KNOWN: u32 = 1 << 5;
+/// What the operation repeats stands in the allocation.
+const REPEATS: u32 = 1 << 6;
 /// The upper bits hold `seq - own context seq`, or 0 for an empty context.
 const BACK_SHIFT: u32 = 8;
 const BACK_MAX: u64 = (1 << (32 - BACK_SHIFT)) - 1;
@@ -134,6 +137,7 @@ impl Slot {
             | flag(marks.resolution, RESOLUTION)
             | flag(!inline, CONTEXT)
             | flag(known.is_some(), KNOWN)
+            | flag(marks.repeats.is_some(), REPEATS)
             | if inline { (back as u32) << BACK_SHIFT } else { 0 };
 
         let mut lists = Vec::new();
@@ -142,6 +146,9 @@ impl Slot {
         }
         if let Some(known) = known {
             put_list(&mut lists, replicas, known);
+        }
+        if let Some(repeated) = marks.repeats {
+            put_list(&mut lists, replicas, &core::iter::once(repeated).collect());
         }
         let empty = Bytes::new();
         let blob = Blob::new(key, &lists, body.value().unwrap_or(&empty));
@@ -182,6 +189,9 @@ impl Slot {
             Some(_) => Body::Put(self.share_value()),
             None => Body::Delete,
         };
+        // What got another name together with its repetition was not seen by others under that name.
+        let marks = self.marks(replicas);
+        let marks = Marks { repeats: marks.repeats.filter(|repeated| context.covers(*repeated)), ..marks };
         Self::new(
             replicas,
             &Parts {
@@ -190,7 +200,7 @@ impl Slot {
                 content_hash: self.content_hash,
                 dot,
                 stamp: self.stamp,
-                marks: self.marks(),
+                marks,
                 context,
                 known: Some(known),
                 version: self.version,
@@ -231,12 +241,26 @@ impl Slot {
         Dot { replica: replicas.id(self.replica), seq: self.seq }
     }
 
-    pub(super) fn marks(&self) -> Marks {
+    pub(super) fn marks(&self, replicas: &Replicas) -> Marks {
         Marks {
             batch_continues: self.bits & BATCH_CONTINUES != 0,
             lifted: self.bits & LIFTED != 0,
             resolution: self.bits & RESOLUTION != 0,
+            repeats: self.repeated(replicas),
         }
+    }
+
+    fn repeated(&self, replicas: &Replicas) -> Option<Dot> {
+        if self.bits & REPEATS == 0 {
+            return None;
+        }
+        let mut lists = self.split_lists().0;
+        for bit in [CONTEXT, KNOWN] {
+            if self.bits & bit != 0 {
+                skip_list(&mut lists);
+            }
+        }
+        Dots::of_list(replicas, lists).next()
     }
 
     /// The greatest dot per replica of the winner's context.
@@ -275,7 +299,7 @@ impl Slot {
     /// Lists and value; without the value for a long one.
     fn split_lists(&self) -> (&[u8], &[u8]) {
         let mut rest = self.blob.head().get(2 + self.key().len()..).expect("the key was read");
-        if self.bits & (CONTEXT | KNOWN) == 0 {
+        if self.bits & (CONTEXT | KNOWN | REPEATS) == 0 {
             return (&[], rest);
         }
         let len = take_varint(&mut rest) as usize;

@@ -168,16 +168,26 @@ fn a_context_far_back_or_of_many_writers_is_kept() {
         (8..200).map(|replica| dot(replica, 1 << replica.min(63))).collect(),
     ] {
         let context: VersionVector = context.into_iter().collect();
-        let mut store = Store::new();
-        let mut op = write(&store, 1 << 40, "key", Body::Put(Bytes::from_static(b"value")));
+        let mut op = write(&Store::new(), 1 << 40, "key", Body::Put(Bytes::from_static(b"value")));
         op.context = context.clone();
-        op.marks = Marks { batch_continues: true, lifted: false, resolution: true };
-        store.apply(Lsn(1), &op);
-        let entry = store.get(b"key").unwrap();
         let mut known = context.clone();
         known.include(op.dot);
-        assert_eq!((entry.context(), entry.known(), entry.marks()), (context, known, op.marks));
-        assert_eq!((entry.key(), entry.value(), entry.dot()), (&b"key"[..], Some(&b"value"[..]), op.dot));
+        let mut more = known.clone();
+        more.include(dot(250, 3));
+        for (repeats, also_known) in [None, context.iter().last()].into_iter().zip([&VersionVector::EMPTY, &more]) {
+            op.marks = Marks { batch_continues: true, lifted: false, resolution: true, repeats };
+            let mut store = Store::new();
+            store.apply_entry(Lsn(1), &op, also_known);
+            let mut block = Vec::new();
+            let walk = store.walk(None, 1000, &mut block);
+            let mut loaded = Store::new();
+            loaded.load(walk.items, block.into()).unwrap();
+            let known = if also_known.is_empty() { &known } else { &more };
+            for entry in [store.get(b"key").unwrap(), loaded.get(b"key").unwrap()] {
+                assert_eq!((entry.context(), &entry.known(), entry.marks()), (context.clone(), known, op.marks));
+                assert_eq!((entry.key(), entry.value(), entry.dot()), (&b"key"[..], Some(&b"value"[..]), op.dot));
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! digest of the block's entries u128
 //! per entry:
 //!   flags u8 | replica | seq varint | stamp u64 | version varint | changed varint | content hash u64
-//!   [if CONTEXT: vector]  [if KNOWN: vector]
+//!   [if CONTEXT: vector]  [if KNOWN: vector]  [if REPEATS: replica | seq varint]
 //!   key length varint | key
 //!   [unless TOMBSTONE: value length varint | value]
 //! replica = number varint, and the 16 bytes of its id where the number is used for the first time in the block
@@ -37,7 +37,8 @@ const RESOLUTION: u8 = 1 << 3;
 const CONTEXT: u8 = 1 << 4;
 /// `known` is more than the context and the dot.
 const KNOWN: u8 = 1 << 5;
-const KNOWN_FLAGS: u8 = TOMBSTONE | BATCH_CONTINUES | LIFTED | RESOLUTION | CONTEXT | KNOWN;
+const REPEATS: u8 = 1 << 6;
+const KNOWN_FLAGS: u8 = TOMBSTONE | BATCH_CONTINUES | LIFTED | RESOLUTION | CONTEXT | KNOWN | REPEATS;
 
 /// One step of a walk over the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +126,15 @@ impl Store {
         if known.as_ref().is_some_and(|known| !known.covers(dot) || !known.covers_all(&context)) {
             return Err(invalid("snapshot entry known"));
         }
+        let repeats = if flags & REPEATS == 0 {
+            None
+        } else {
+            let replica = self.take_replica(reader, names)?;
+            Some(Dot { replica, seq: reader.varint("snapshot entry repeated")? })
+        };
+        if repeats.is_some_and(|repeated| repeated.seq == 0 || !context.covers(repeated)) {
+            return Err(invalid("snapshot entry repeated"));
+        }
         let key = reader.blob(MAX_KEY_LEN, "snapshot entry key")?;
         if key.is_empty() {
             return Err(invalid("snapshot entry key"));
@@ -138,6 +148,7 @@ impl Store {
             batch_continues: flags & BATCH_CONTINUES != 0,
             lifted: flags & LIFTED != 0,
             resolution: flags & RESOLUTION != 0,
+            repeats,
         };
         let parts = Parts {
             key: &key,
@@ -231,7 +242,8 @@ fn encode(entry: Entry<'_>, numbers: &mut Numbers, out: &mut Vec<u8>) {
             | flag(marks.lifted, LIFTED)
             | flag(marks.resolution, RESOLUTION)
             | flag(!context.is_empty(), CONTEXT)
-            | flag(with_known, KNOWN),
+            | flag(with_known, KNOWN)
+            | flag(marks.repeats.is_some(), REPEATS),
     );
     numbers.put(dot.replica, out);
     put_varint(out, dot.seq);
@@ -244,6 +256,10 @@ fn encode(entry: Entry<'_>, numbers: &mut Numbers, out: &mut Vec<u8>) {
     }
     if with_known {
         numbers.put_vector(&known, out);
+    }
+    if let Some(repeated) = marks.repeats {
+        numbers.put(repeated.replica, out);
+        put_varint(out, repeated.seq);
     }
     put_blob(out, entry.key());
     if let Some(value) = entry.value() {

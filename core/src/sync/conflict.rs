@@ -116,7 +116,10 @@ impl Met {
             || entry.known_dots().any(|known| known.replica == op.dot.replica && known.seq >= op.dot.seq);
         let sequential = sequential && !planted!("conflict_invented");
         let lost = (op.stamp, op.dot.replica) < (entry.stamp(), entry.dot().replica);
-        if sequential || (lost && planted!("conflict_lost_when_the_winner_was_first")) {
+        if sequential
+            || repeats_what_is_settled(&entry, op, lost)
+            || (lost && planted!("conflict_lost_when_the_winner_was_first"))
+        {
             return None;
         }
         let local = Version::of(&entry.operation());
@@ -171,6 +174,30 @@ impl Met {
         };
         let winner = if self.remote_wins() { &self.remote } else { &self.local };
         (winner.body != wanted).then_some(wanted)
+    }
+}
+
+/// Whether `op` and what stands here meet only because sync has written one of them again, and nothing that anybody meant is
+/// lost by it; `lost` says that `op` does lose.
+fn repeats_what_is_settled(entry: &Entry<'_>, op: &Operation, lost: bool) -> bool {
+    let (here, there) = (entry.marks().repeats, op.marks.repeats);
+    if here.is_none() && there.is_none() {
+        return false;
+    }
+    let dead = [entry.is_tombstone(), op.body.value().is_none()];
+    if dead == [true, true] || here == there && entry.body() == op.body {
+        return true;
+    }
+    let seen_here =
+        |repeated: Dot| entry.known_dots().any(|dot| dot.replica == repeated.replica && dot.seq >= repeated.seq);
+    let seen = |by_here: bool, repeated| if by_here { seen_here(repeated) } else { op.context.covers(repeated) };
+    let (winner, loser, loser_is_deletion) = if lost { (here, there, dead[1]) } else { (there, here, dead[0]) };
+    // A lost burial takes nothing with it; what had seen the operation repeated, and wins over the repetition, neither; and
+    // what had seen it and deleted it will do so again.
+    match (winner, loser) {
+        (_, Some(repeated)) => loser_is_deletion || seen(lost, repeated),
+        (Some(repeated), None) => loser_is_deletion && seen(!lost, repeated),
+        (None, None) => false,
     }
 }
 

@@ -59,7 +59,7 @@ pub(super) struct Turns {
 #[derive(Default)]
 pub(super) struct Compared {
     pub(super) drops: Vec<(Dot, Bytes)>,
-    pub(super) reissue: Vec<Bytes>,
+    pub(super) reissue: Vec<(Bytes, Option<Dot>)>,
     pub(super) bury: Vec<(Dot, Bytes)>,
 }
 
@@ -264,7 +264,8 @@ impl Engine {
                 }
             } else if !entry.is_tombstone() && in_doubt {
                 covered!("full_exchange_writes_again");
-                compared.reissue.push(key);
+                let repeats = Some(entry.origin()).filter(|origin| !ambiguous && !is_ambiguous(*origin));
+                compared.reissue.push((key, repeats));
             }
         }
         session.full_in = Some(match upto {

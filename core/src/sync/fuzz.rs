@@ -228,7 +228,9 @@ impl Words<'_> {
             other => Body::Put(vec![other; usize::from(other % 4)].into()),
         };
         let marks = self.byte();
-        let marks = Marks { batch_continues: marks & 1 != 0, lifted: marks & 2 != 0, resolution: marks & 4 != 0 };
+        let repeats = context.iter().next().filter(|_| marks & 8 != 0);
+        let flag = |bit: u8| marks & bit != 0;
+        let marks = Marks { batch_continues: flag(1), lifted: flag(2), resolution: flag(4), repeats };
         Operation { dot, stamp: self.stamp(), context, key: self.key(), body, marks }
     }
 

@@ -31,6 +31,8 @@
 //!  10 history  origin number varint | pairs: of another replica, as far as the sender claims it; from protocol 2 on
 //! ```
 //!
+//! An operation says what it repeats from protocol 3 on.
+//!
 //! Kinds, parts and flags are only ever added, and only sent to peers whose protocol range has them.
 
 mod part;
@@ -56,13 +58,16 @@ pub(super) use self::part::{MAX_PARTS, Origins};
 use self::part::{take_key, take_parts};
 
 /// The newest protocol that is spoken.
-pub const PROTOCOL: u8 = 2;
+pub const PROTOCOL: u8 = 3;
 
 /// The oldest one.
 pub(super) const OLDEST_PROTOCOL: u8 = 1;
 
 /// From this protocol on, claims of others' operations say which history they are of.
 pub(super) const TELLS_HISTORIES: u8 = 2;
+
+/// From this protocol on, operations say what they repeat.
+pub(super) const TELLS_REPEATS: u8 = 3;
 
 /// Bytes before the body of a message.
 pub const HEADER_LEN: usize = 5;

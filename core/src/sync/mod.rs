@@ -45,6 +45,7 @@ mod receive;
 mod record;
 mod rename;
 mod repair;
+mod repeats;
 mod send;
 mod session;
 mod state;
@@ -67,6 +68,7 @@ pub use self::message::{Bye, PROTOCOL};
 pub use self::outbox::OutboxStatus;
 pub use self::record::{Checkpoint, SyncRecord};
 pub use self::rename::Renaming;
+pub use self::repeats::Burial;
 pub use self::state::State;
 pub use self::status::{Load, PeerStatus, Phase, Status};
 
@@ -269,11 +271,14 @@ pub struct Apply {
     /// Versions that a full exchange found deleted.
     pub drops: Vec<(Dot, Bytes)>,
     /// Keys whose present value is to be written again as an own operation, ahead of the rest: a full exchange found
-    /// that the others have deleted the key, not having seen this value.
-    pub reissue: Vec<Bytes>,
+    /// that the others may have deleted the key, not having seen this value. If that is an operation that others know by
+    /// its name, the new one is to say that it repeats this.
+    pub reissue: Vec<(Bytes, Option<Dot>)>,
     /// Versions to be deleted by an own operation, ahead of the rest: a full exchange found that the others have deleted
     /// them and forgotten it, and then merged an older tombstone that is merged here too and must not be lost.
     pub bury: Vec<(Dot, Bytes)>,
+    /// Deletions to be written as own operations, ahead of the rest: some of `items` repeat what was seen deleted here.
+    pub burials: Vec<Burial>,
     /// What to log behind the entries, in the same frame.
     pub records: Vec<SyncRecord>,
 }

@@ -264,7 +264,9 @@ impl Engine {
             ends_naming,
             ends_full,
         });
-        out.push(Effect::Apply(Apply { token, peer, items: sorted.items, drops, reissue, bury, records }));
+        let items = sorted.items;
+        let burials = self.burials(peer, &items, store);
+        out.push(Effect::Apply(Apply { token, peer, items, drops, reissue, bury, burials, records }));
     }
 
     /// Sorts the parts of a batch, and leaves out what is here already. `None` if the session ended over it.

@@ -79,7 +79,7 @@ impl Engine {
             let known = entry.known_beyond().unwrap_or_default();
             // What is not durable here is not offered; it will come with the feed.
             if entry.changed() <= self.durable {
-                Part::Entry { op: entry.operation(), known }.encode(&mut session.origins_out, out);
+                Part::Entry { op: session.telling(&entry), known }.encode(&mut session.origins_out, out);
             }
             repair.after = Some(Bytes::copy_from_slice(entry.key()));
         }
@@ -129,8 +129,8 @@ impl Engine {
             ends_naming: false,
             ends_full: false,
         });
-        let (drops, reissue, bury, records) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        out.push(Effect::Apply(Apply { token, peer, items, drops, reissue, bury, records }));
+        let (drops, reissue, bury, burials, records) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        out.push(Effect::Apply(Apply { token, peer, items, drops, reissue, bury, burials, records }));
     }
 }
 

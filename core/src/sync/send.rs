@@ -218,9 +218,9 @@ impl Engine {
                         part.encode(&mut session.origins_out, out);
                         parts += 1;
                     }
-                    Part::Entry { op: entry.operation(), known }.encode(&mut session.origins_out, out);
+                    Part::Entry { op: session.telling(&entry), known }.encode(&mut session.origins_out, out);
                 } else {
-                    let part = Part::Entry { op: entry.operation(), known: VersionVector::EMPTY };
+                    let part = Part::Entry { op: session.telling(&entry), known: VersionVector::EMPTY };
                     part.encode(&mut session.origins_out, out);
                 }
                 parts += 1;

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::message::{Bye, Hello, Message, Origins, Range, TELLS_HISTORIES};
+use super::message::{Bye, Hello, Message, Origins, Range, TELLS_HISTORIES, TELLS_REPEATS};
 use crate::context::VersionVector;
 use crate::ids::{Dot, Lsn, ReplicaId, Seq};
 use crate::time::Instant;
@@ -271,7 +271,16 @@ impl Session {
 
     /// Whether claims are to say which histories they are of.
     pub(super) fn tells_histories(&self) -> bool {
-        self.them.as_ref().is_some_and(|them| them.protocols.1 >= TELLS_HISTORIES)
+        self.speaks(TELLS_HISTORIES)
+    }
+
+    /// Whether operations are to say what they repeat.
+    pub(super) fn tells_repeats(&self) -> bool {
+        self.speaks(TELLS_REPEATS)
+    }
+
+    fn speaks(&self, protocol: u8) -> bool {
+        self.them.as_ref().is_some_and(|them| them.protocols.1 >= protocol)
     }
 
     /// Whether the peer claims this very operation, or what superseded it: not another one of that name.

@@ -82,6 +82,8 @@ impl State {
     /// Replays an own operation; `chain` is that of the history up to and including it.
     pub fn replay_own(&mut self, op: &Operation, chain: Chain) {
         self.own(op.dot, chain);
+        // A burial has seen what was never merged by itself.
+        self.met.join(&op.context);
         self.conflicts.settle(op, true);
     }
 

@@ -16,6 +16,7 @@ mod names;
 mod orders;
 mod patience;
 mod repair;
+mod repeats;
 mod replica;
 mod sessions;
 mod state;

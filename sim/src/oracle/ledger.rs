@@ -64,6 +64,8 @@ pub struct Ledger {
     own: Vec<(Lsn, Dot, Bytes)>,
     /// What stood here once and does not any more, and since when.
     gone: BTreeMap<Dot, Lsn>,
+    /// What had been merged of a key when nothing of it was left, and since when.
+    cleared: Vec<(Lsn, Bytes, VersionVector)>,
     /// The last record written, or on its way.
     last: Lsn,
     /// What a reader was shown.
@@ -168,6 +170,7 @@ impl Ledger {
         self.fresh.retain(|(at, _)| *at < lsn);
         self.own.retain(|(at, ..)| *at < lsn);
         self.gone.retain(|_, at| *at < lsn);
+        self.cleared.retain(|(at, ..)| *at < lsn);
         self.meetings.retain(|meeting| meeting.lsn < lsn);
         self.last = Lsn(lsn.0.saturating_sub(1));
     }
@@ -177,7 +180,8 @@ impl Ledger {
         let key = String::from_utf8_lossy(&op.key);
         let before = self.version_at(&op.key, lsn);
         let seen = before.map(|version| version.known.clone()).unwrap_or_default();
-        if op.context != seen {
+        let buries = op.marks.repeats.filter(|_| op.body.value().is_none());
+        if op.context != seen && buries.is_none() || !op.context.covers_all(&seen) {
             return Err(Breach::Disordered(format!(
                 "{} to {key} says it has seen {:?}, not {seen:?}",
                 op.dot, op.context
@@ -188,6 +192,14 @@ impl Ledger {
         }
         if Some(op.dot.replica) == self.me && op.dot.seq != self.own_at(lsn) + 1 {
             return Err(Breach::Disordered(format!("{} follows seq {}", op.dot, self.own_at(lsn))));
+        }
+        if let Some(repeated) = buries {
+            let was_deleted = seen.covers(repeated) || registry.is_collected(&op.key, repeated);
+            return if was_deleted && registry.is_burial(op, op.context.beyond(&seen).iter()) {
+                Ok(())
+            } else {
+                Err(Breach::Forged(format!("{} says that {repeated} to {key} was deleted", op.dot)))
+            };
         }
         if op.marks.resolution || clients.wrote(&op.key, op.body.value()) {
             return Ok(());
@@ -200,6 +212,8 @@ impl Ledger {
             return Ok(());
         }
         match again {
+            // Whoever has seen that deleted will say so.
+            Some(version) if op.marks.repeats.is_some_and(|repeated| repeated == origin(&version.op)) => Ok(()),
             Some(version) if registry.is_collected(&op.key, version.op.dot) => {
                 let what = format!("{key} was deleted as {} and everybody had seen that", version.op.dot);
                 Err(Breach::Returned(format!("{what}, but {} writes it again", op.dot)))
@@ -235,7 +249,7 @@ impl Ledger {
                 let newer = op.context.covers(old.op.dot);
                 let alike = op.marks.resolution && old.op.marks.resolution || op.stamp == old.op.stamp;
                 let equal = alike && op.body == old.op.body;
-                if !newer && !equal {
+                if !newer && !equal && !is_settled(old, op) {
                     self.meetings.push(Meeting { lsn, local: old.op.dot, remote: op.dot });
                 }
                 let rank = |op: &Operation| (op.stamp, op.dot.replica);
@@ -255,6 +269,17 @@ impl Ledger {
             }
             if before.is_none() && registry.is_collected(&op.key, op.dot) && self.gone.contains_key(&op.dot) {
                 return Err(Breach::Returned(format!("{key} shows {} again, whose deletion was forgotten", op.dot)));
+            }
+            let mut deleted = self.cleared.iter().filter(|(_, of, _)| *of == op.key).map(|(.., known)| known);
+            let dead = before.as_ref().filter(|old| old.op.body.value().is_none()).map(|old| &old.known);
+            if let Some(repeated) = op.marks.repeats
+                && before.as_ref().is_none_or(|old| old.op.body.value().is_none())
+                && (deleted.any(|known| known.covers(repeated)) || dead.is_some_and(|known| known.covers(repeated)))
+            {
+                return Err(Breach::Returned(format!(
+                    "{key} shows {}, which repeats {repeated}, deleted here",
+                    op.dot
+                )));
             }
         }
         self.enter(lsn, op.key.clone(), Some(after));
@@ -285,7 +310,9 @@ impl Ledger {
 
     fn remove(&mut self, lsn: Lsn, key: Bytes) {
         if let Some(version) = self.version_at(&key, lsn) {
+            let known = version.known.clone();
             self.gone.entry(version.op.dot).or_insert(lsn);
+            self.cleared.push((lsn, key.clone(), known));
             self.enter(lsn, key, None);
         }
     }
@@ -440,6 +467,33 @@ impl Ledger {
             }
         }
         Ok(())
+    }
+}
+
+/// What an operation repeats, or else itself.
+fn origin(op: &Operation) -> Dot {
+    op.marks.repeats.unwrap_or(op.dot)
+}
+
+/// Whether a repetition, or its deletion, meets what stands here and nothing is lost by it: no conflict of two that meant
+/// what they wrote.
+fn is_settled(old: &Version, op: &Operation) -> bool {
+    let side = |op: &Operation, seen: &VersionVector| (op.marks.repeats, op.body.value().is_none(), seen.clone());
+    let (here, there) = (side(&old.op, &old.known), side(op, &op.context));
+    if here.0.is_none() && there.0.is_none() {
+        return false;
+    }
+    if here.1 && there.1 || here.0 == there.0 && old.op.body == op.body {
+        return true;
+    }
+    let op_wins = (op.stamp, op.dot.replica) > (old.op.stamp, old.op.dot.replica);
+    let (winner, loser) = if op_wins { (there, here) } else { (here, there) };
+    // A lost burial takes nothing with it; what had seen the operation repeated, and wins over the repetition, neither; and
+    // what had seen it and deleted it will do so again.
+    match (winner, loser) {
+        ((.., seen), (Some(repeated), is_deletion, _)) => is_deletion || seen.covers(repeated),
+        ((Some(repeated), ..), (None, is_deletion, seen)) => is_deletion && seen.covers(repeated),
+        ((None, ..), (None, ..)) => false,
     }
 }
 

@@ -21,6 +21,7 @@ pub struct Issued {
     stamp: Stamp,
     body: Body,
     resolution: bool,
+    repeats: Option<Dot>,
 }
 
 /// Everything that was ever issued anywhere, durably.
@@ -40,7 +41,17 @@ impl Registry {
             stamp: op.stamp,
             body: op.body.clone(),
             resolution: op.marks.resolution,
+            repeats: op.marks.repeats,
         });
+    }
+
+    /// Whether a deletion says of one of these operations, which repeats something, that this was deleted: right above it,
+    /// and of nothing else.
+    #[must_use]
+    pub fn is_burial(&self, op: &Operation, news: impl IntoIterator<Item = Dot>) -> bool {
+        let mut repetitions = news.into_iter().filter_map(|dot| self.issued(dot));
+        let is_over = |issued: &Issued| issued.stamp.after() == op.stamp && issued.repeats == op.marks.repeats;
+        op.body == Body::Delete && op.marks.lifted && repetitions.any(|issued| issued.key == op.key && is_over(issued))
     }
 
     /// An operation as it was issued.

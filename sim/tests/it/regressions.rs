@@ -13,6 +13,7 @@ stories![
     a_backup_of_a_directory_that_was_copied_back_takes_nothing_from_others,
     what_two_directories_copied_back_told_each_other_is_not_taken_for_deleted,
     what_another_operation_of_that_name_hides_is_not_taken_for_deleted,
+    what_somebody_out_of_reach_has_seen_deleted_stays_deleted,
 ];
 
 /// Seed 648: a first segment for which there was no room is born without room for a record, and was left out of
@@ -138,4 +139,25 @@ fn what_another_operation_of_that_name_hides_is_not_taken_for_deleted() {
         .expect_absent("A", "gone");
     let story = story.expect("A", "k100", "2").connect("A", "B").connect("B", "C").converge();
     story.expect("B", "k100", "2").expect("C", "k100", "2").expect_absent("B", "gone").end();
+}
+
+/// Seed 5317: a member came back from below the floor of a peer that knew nothing of a key, and wrote it again. A third node, not
+/// reached at that moment, had seen the key deleted and had collected that. Under its new name it came back.
+#[test]
+fn what_somebody_out_of_reach_has_seen_deleted_stays_deleted() {
+    let exchange = Exchange { collect_ms: 1_000, lease_hours: 1, ..Exchange::DEFAULT };
+    for first in ["A", "B"] {
+        let fleet = Fleet::of(4, Knobs { exchange, ..Knobs::SMALL });
+        let story = Several::apart_with("out of reach", &fleet).put("A", "gone", "1").put("A", "kept", "1");
+        let story = story.connect("A", "C").wait_for("C", "kept", "1").wait_for("C", "gone", "1").settle();
+        let story = story.part("A", "C").delete("C", "gone").happens("C", What::Clock(48 * 3_600_000));
+        let story = story.run_for(10_000_000).expect_tombstones("C", 0);
+        let story = story.put("B", "other", "2").delete("B", "other").run_for(10_000_000).expect_tombstones("B", 0);
+        let story = story.connect("A", "B").wait_for("B", "gone", "1").settle().part("A", "B");
+        let story = story.connect("C", first).settle().expect_absent("C", "gone").power_loss_after("C", 0);
+        let story = story.connect("A", "B").connect("B", "C").connect("A", "C").connect("D", "B").converge();
+        let story = story.expect("D", "kept", "1").expect("B", "kept", "1");
+        let story = ["A", "B", "C", "D"].into_iter().fold(story, |story, node| story.expect_absent(node, "gone"));
+        ["A", "B", "C", "D"].into_iter().fold(story, |story, node| story.expect_conflicts(node, 0)).end();
+    }
 }

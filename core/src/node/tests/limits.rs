@@ -157,8 +157,9 @@ fn values_are_written_again_and_versions_buried_under_own_names() {
         peer: crate::sync::PeerId(1),
         items: vec![],
         drops: vec![],
-        reissue: vec!["a".into(), "nowhere".into(), "b".into()],
+        reissue: vec![("a".into(), None), ("nowhere".into(), None), ("b".into(), None)],
         bury: vec![(c, "c".into()), (d, "d".into())],
+        burials: vec![],
         records: vec![],
     };
     bench.node.write_again(bench.now, &apply).unwrap();
@@ -169,6 +170,49 @@ fn values_are_written_again_and_versions_buried_under_own_names() {
     let seq = dot(&bench, "a").seq;
     let bench = bench.reopen(2);
     assert_eq!(dot(&bench, "a").seq, seq);
+}
+
+#[test]
+fn a_repetition_is_buried_once_and_only_where_nothing_stands() {
+    let mut bench = Bench::new();
+    bench.put("stands", "mine");
+    bench.put("dead", "mine");
+    bench.node.write(bench.now, vec![delete("dead")]).unwrap();
+    bench.run();
+    let other = |seq| Dot { replica: ReplicaId([9; 16]), seq };
+    let stamp = Stamp::from_wall(bench.now.wall);
+    let burial = |key: &'static str, seq, stamp| crate::sync::Burial {
+        repetition: other(seq),
+        key: key.into(),
+        stamp,
+        repeats: other(1),
+        seen: [other(seq)].into_iter().collect(),
+    };
+    let older = Stamp::from_wall(WallTime(bench.now.wall.0 - 1_000_000));
+    let later = Stamp::from_wall(WallTime(bench.now.wall.0 + 1_000_000));
+    let burials = vec![burial("new", 2, stamp), burial("stands", 3, later), burial("dead", 4, later)];
+    let apply = crate::sync::Apply {
+        token: crate::sync::Token(1),
+        peer: crate::sync::PeerId(1),
+        items: vec![],
+        drops: vec![],
+        reissue: vec![],
+        bury: vec![],
+        burials: [burials, vec![burial("dead", 5, older)]].concat(),
+        records: vec![],
+    };
+    for _again in 0..2 {
+        bench.node.write_again(bench.now, &apply).unwrap();
+        bench.run();
+    }
+    let bench = bench.reopen(2);
+    let store = bench.node.store();
+    let [new, dead] = ["new", "dead"].map(|key| store.entry(key.as_bytes()).unwrap().operation());
+    assert_eq!((new.stamp, dead.stamp), (stamp.after(), later.after()));
+    assert_eq!([new.marks.repeats, dead.marks.repeats], [Some(other(1)); 2]);
+    assert_eq!((new.context.get(other(1).replica), dead.context.get(other(1).replica)), (2, 4));
+    assert_eq!((new.dot.seq, dead.dot.seq), (4, 5), "one of each");
+    assert_eq!((bench.value("stands"), bench.value("dead"), bench.value("new")), (Some(&b"mine"[..]), None, None));
 }
 
 #[test]
@@ -223,8 +267,9 @@ fn what_is_written_again_goes_in_groups_of_a_few_mebibytes() {
         peer: crate::sync::PeerId(1),
         items: Vec::new(),
         drops: Vec::new(),
-        reissue: keys.clone(),
+        reissue: keys.iter().map(|key| (key.clone(), None)).collect(),
         bury: Vec::new(),
+        burials: Vec::new(),
         records: Vec::new(),
     };
     let result = bench.node.write_again(bench.now, &apply);

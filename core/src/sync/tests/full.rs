@@ -27,15 +27,15 @@ fn world(count: usize, seed: u64) -> World {
     world
 }
 
-fn dot(replica: u8, seq: u64) -> Dot {
+pub(super) fn dot(replica: u8, seq: u64) -> Dot {
     Dot { replica: ReplicaId([replica; 16]), seq }
 }
 
-fn vector(dots: &[Dot]) -> VersionVector {
+pub(super) fn vector(dots: &[Dot]) -> VersionVector {
     dots.iter().copied().collect()
 }
 
-fn entry(dot: Dot, key: &str) -> Part {
+pub(super) fn entry(dot: Dot, key: &str) -> Part {
     let stamp = Stamp::from_wall(WallTime(START));
     let op = Operation {
         dot,

@@ -7,6 +7,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use crate::clock::{Hlc, Stamp};
+use crate::context::VersionVector;
 use crate::dice::Dice;
 use crate::error::{Code, Error};
 use crate::ids::{Dot, Lsn, Seq};
@@ -107,6 +108,10 @@ impl Replica {
     }
 
     pub(super) fn own(&mut self, wall: WallTime, key: &Bytes, body: Body, resolution: bool) {
+        self.own_marked(wall, key, body, Marks { resolution, ..Marks::default() });
+    }
+
+    fn own_marked(&mut self, wall: WallTime, key: &Bytes, body: Body, marks: Marks) {
         let latest = self.store.latest(key);
         let above = latest.map(|entry| entry.stamp()).max(Some(self.engine.stamp_floor()));
         let issued = self.clock.issue(wall, above);
@@ -116,8 +121,12 @@ impl Replica {
             context: latest.map(|entry| entry.known()).unwrap_or_default(),
             key: key.clone(),
             body,
-            marks: Marks { lifted: issued.lifted, resolution, ..Marks::default() },
+            marks: Marks { lifted: issued.lifted, ..marks },
         };
+        self.write_own(op);
+    }
+
+    fn write_own(&mut self, op: Operation) {
         self.reach = (op.dot.seq, self.reach.1.extend(&op, op.body.content_hash()));
         let lsn = self.next_lsn();
         self.store.stage(lsn, &op);
@@ -137,15 +146,23 @@ impl Replica {
         for item in &apply.items {
             self.clock.adopt(item.op.stamp, now.wall, Duration::from_secs(60));
         }
+        for burial in &apply.burials {
+            if let Some((stamp, context)) = burial.over(self.store.latest(&burial.key).as_ref()) {
+                let dot = Dot { replica: self.identity.replica, seq: self.reach.0 + 1 };
+                let (key, marks) = (burial.key.clone(), burial.marks());
+                self.write_own(Operation { dot, stamp, context, key, body: Body::Delete, marks });
+            }
+        }
         let first = self.next_lsn();
         let carried = carry_out(&mut self.store, first, apply);
         self.log.extend(carried.logged.iter().cloned().map(|logged| match logged {
             Logged::Foreign(op) => Logs::Foreign(op),
             Logged::Sync(record) => Logs::Sync(record),
         }));
-        for key in &apply.reissue {
-            if let Some(body) = self.store.latest(key).map(|entry| entry.body()) {
-                self.own(now.wall, key, body, false);
+        for (key, repeats) in &apply.reissue {
+            if let Some((body, origin)) = self.store.latest(key).map(|entry| (entry.body(), entry.origin())) {
+                let repeats = repeats.filter(|repeats| *repeats == origin);
+                self.own_marked(now.wall, key, body, Marks { repeats, ..Marks::default() });
             }
         }
         for (dot, key) in &apply.bury {
@@ -259,6 +276,7 @@ impl Replica {
                     }
                     store.apply(lsn, op);
                     state.own(op.dot, self.reach.1);
+                    state.meet(op, &VersionVector::EMPTY);
                 }
                 Logs::Foreign(op) => state.replay_operation(&mut store, lsn, op),
                 Logs::Sync(record) => {

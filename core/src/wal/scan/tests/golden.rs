@@ -51,7 +51,7 @@ fn op(replica: ReplicaId, seq: u64, key: &[u8], value: Option<&[u8]>, seen: &[(R
 fn records() -> Vec<Record> {
     let node = NodeId::new("till-1").unwrap();
     let marked = |op: Operation, batch_continues, lifted, resolution| {
-        Record::Own(Operation { marks: Marks { batch_continues, lifted, resolution }, ..op })
+        Record::Own(Operation { marks: Marks { batch_continues, lifted, resolution, repeats: None }, ..op })
     };
     vec![
         Record::Birth { replica: REPLICA, node: node.clone(), at: WallTime(1_700_000_000_000) },
@@ -188,7 +188,7 @@ fn read(version: &str, variant: &str) -> (ScanReport, String) {
             Record::Own(op) | Record::Foreign(op) => {
                 let own = if matches!(record, Record::Own(_)) { "own" } else { "foreign" };
                 let seen: Vec<_> = op.context.iter().map(|dot| dot.to_string()).collect();
-                let Marks { batch_continues, lifted, resolution } = op.marks;
+                let Marks { batch_continues, lifted, resolution, repeats: _ } = op.marks;
                 let marks = [batch_continues, lifted, resolution].map(u8::from);
                 writeln!(text, "{lsn} {own} {} {} {} {marks:?} {seen:?}", op.dot, op.stamp, words(&op.key)).unwrap();
                 writeln!(text, "  {}", op.body.value().map_or("deleted".into(), |value| words(value))).unwrap();
