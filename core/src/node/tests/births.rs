@@ -122,9 +122,12 @@ fn a_new_name_waits_until_everything_is_durable_and_no_snapshot_is_running() {
     bench.run();
     assert_eq!(bench.node.status().published, bench.node.journal.accepted(), "what is written is shown");
     assert_eq!(replica(&bench), old, "but not synced yet");
+    let waiting = ["a", "b"].map(|key| bench.put(key, "v"));
+    assert_eq!(bench.node.status().waiting, 2);
     bench.now = at(2000);
     bench.node.handle(bench.now, Input::Timeout);
     bench.run();
+    assert!(waiting.iter().all(|request| bench.answer(*request).unwrap().is_ok()));
     let second = replica(&bench);
     assert_ne!(second, old);
 

@@ -97,29 +97,41 @@ fn nothing_is_swept_before_the_dead_are_half_as_many_as_the_living_and_a_chunk()
     assert_eq!(fed(&store, Lsn::ZERO), naive(&store, Lsn::ZERO));
 }
 
-#[test]
-fn what_a_sweep_leaves_of_two_chunks_is_joined_if_it_is_one_chunk_and_near() {
+/// Fills a chunk from LSN 1 on and one from `second` on, changes so many entries of each again, sweeps both, and wants these
+/// chunks left.
+fn assert_swept(second: u64, changed_of_first: u64, changed_of_second: u64, left: &[usize]) {
     let chunk = CHUNK as u64;
-    // Where the second chunk begins, how many entries of the first and of the second change again, and what is left then.
-    let cases = [
-        (chunk + 1, 700, 700, &[648, 1024, 376][..], "small enough together"),
-        (chunk + 1, 0, 1000, &[1024, 24, 1000], "a full chunk takes no more"),
-        (1 << 33, 700, 700, &[324, 324, 1024, 376], "LSNs too far from each other for one chunk"),
-        (1 << 33, 700, 1023, &[324, 1, 1024, 699], "the first of the second chunk is left"),
-    ];
-    for (second, changed_of_first, changed_of_second, left, case) in cases {
-        let mut store = Store::new();
-        (0..chunk).for_each(|key| touch(&mut store, 1 + key, key));
-        (0..chunk).for_each(|key| touch(&mut store, second + key, chunk + key));
-        let changed = (0..changed_of_first).chain((2 * chunk - changed_of_second)..2 * chunk);
-        for (lsn, key) in (second + chunk..).zip(changed) {
-            touch(&mut store, lsn, key);
-        }
-        (0..2).for_each(|_| store.feed.sweep(&store.table));
-        assert_eq!(lens(&store.feed), left, "{case}");
-        assert_eq!(lens(&store.feed).iter().sum::<usize>(), store.feed.len, "{case}");
-        assert_eq!(fed(&store, Lsn::ZERO), naive(&store, Lsn::ZERO), "{case}");
+    let mut store = Store::new();
+    (0..chunk).for_each(|key| touch(&mut store, 1 + key, key));
+    (0..chunk).for_each(|key| touch(&mut store, second + key, chunk + key));
+    let changed = (0..changed_of_first).chain((2 * chunk - changed_of_second)..2 * chunk);
+    for (lsn, key) in (second + chunk..).zip(changed) {
+        touch(&mut store, lsn, key);
     }
+    (0..2).for_each(|_| store.feed.sweep(&store.table));
+    assert_eq!(lens(&store.feed), left);
+    assert_eq!(lens(&store.feed).iter().sum::<usize>(), store.feed.len);
+    assert_eq!(fed(&store, Lsn::ZERO), naive(&store, Lsn::ZERO));
+}
+
+#[test]
+fn what_a_sweep_leaves_of_two_chunks_is_joined() {
+    assert_swept(CHUNK as u64 + 1, 700, 700, &[648, 1024, 376]);
+}
+
+#[test]
+fn a_full_chunk_takes_no_more() {
+    assert_swept(CHUNK as u64 + 1, 0, 1000, &[1024, 24, 1000]);
+}
+
+#[test]
+fn chunks_too_far_from_each_other_are_not_joined() {
+    assert_swept(1 << 33, 700, 700, &[324, 324, 1024, 376]);
+}
+
+#[test]
+fn a_single_entry_too_far_from_others_is_not_joined_to_them() {
+    assert_swept(1 << 33, 700, 1023, &[324, 1, 1024, 699]);
 }
 
 #[test]
