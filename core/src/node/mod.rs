@@ -303,6 +303,8 @@ impl Node {
         if matches!(self.health, Health::Ready | Health::DiskFull) {
             self.health = Health::Closing;
         }
+        self.engine.closing(now, &mut self.steps);
+        self.route_steps(now);
         match &mut self.journal {
             Journal::Log(log) => log.close(now.mono, &mut self.steps),
             Journal::Memory { .. } => self.outputs.push_back(Output::Closed),

@@ -30,9 +30,12 @@ use crate::sink::Sink;
 use crate::store::Store;
 use crate::time::{Instant, Now, WallTime};
 
-/// Acknowledged cursors are logged at once when everything is acknowledged, else no more often than this: what peers
-/// hold is heard again with their next hello, so a crash costs no delivery.
+/// Acknowledged cursors are logged no more often than this: what peers hold is heard again with their next hello, so a
+/// crash costs no delivery.
 pub(super) const ACKNOWLEDGED_EVERY: Duration = Duration::from_secs(1);
+/// The same when everything is acknowledged: a writer that goes on meanwhile shall not wait for a sync of its own writes'
+/// acknowledgements.
+pub(super) const ALL_ACKNOWLEDGED_EVERY: Duration = Duration::from_millis(50);
 
 /// Sync of one replica with all its peers. See the module's documentation.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use alloc::format;
 
 use super::Effect;
-use super::engine::{ACKNOWLEDGED_EVERY, Engine};
+use super::engine::{ACKNOWLEDGED_EVERY, ALL_ACKNOWLEDGED_EVERY, Engine};
 use super::members::Member;
 use super::record::SyncRecord;
 use crate::context::VersionVector;
@@ -108,11 +108,19 @@ impl Engine {
             return;
         }
         self.state.acknowledged = held;
-        let soon = self.acknowledged_logged + ACKNOWLEDGED_EVERY;
-        if held == self.own_seq || now.mono >= soon {
+        let pause = if held == self.own_seq { ALL_ACKNOWLEDGED_EVERY } else { ACKNOWLEDGED_EVERY };
+        let soon = self.acknowledged_logged + pause;
+        if now.mono >= soon {
             self.log_acknowledged(now, out);
         } else {
-            self.acknowledged_due = Some(soon);
+            self.acknowledged_due = Some(self.acknowledged_due.map_or(soon, |due| due.min(soon)));
+        }
+    }
+
+    /// The node closes: what waits to be logged is logged now.
+    pub fn closing(&mut self, now: Now, out: &mut dyn Sink<Effect>) {
+        if self.acknowledged_due.is_some() {
+            self.log_acknowledged(now, out);
         }
     }
 

@@ -241,22 +241,46 @@ fn what_is_acknowledged_altogether_is_remembered_at_once() {
     assert_eq!(world.replicas[0].engine.outbox_status().size(), 0);
 }
 
-#[test]
-fn a_stream_of_acknowledgements_is_logged_once_a_second() {
+/// The acknowledged cursors in the log of the first replica.
+fn logged(world: &World) -> Vec<u64> {
+    let seq = |record: &Logs| match record {
+        Logs::Sync(SyncRecord::Acknowledged(seq)) => Some(*seq),
+        _ => None,
+    };
+    world.replicas[0].log.iter().filter_map(seq).collect()
+}
+
+/// A replica with own operations, and a stranger who has heard nothing of them.
+fn world_with_pending(count: u64) -> (World, Stranger) {
     let mut world = World::new(1, 22, &Settings::default());
-    for number in 0..100 {
+    for number in 0..count {
         world.put(0, &format!("k{number}"), "v");
     }
     let mut stranger = Stranger::new(9);
     stranger.greet(&mut world, 0);
     world.settle_for(Duration::from_secs(2));
-    let logged = |world: &World| -> Vec<u64> {
-        let seq = |record: &Logs| match record {
-            Logs::Sync(SyncRecord::Acknowledged(seq)) => Some(*seq),
-            _ => None,
-        };
-        world.replicas[0].log.iter().filter_map(seq).collect()
-    };
+    (world, stranger)
+}
+
+#[test]
+fn a_writer_whose_every_write_is_acknowledged_at_once_does_not_pay_a_sync_for_each() {
+    let (mut world, mut stranger) = world_with_pending(0);
+    let replica = world.replicas[0].identity.replica;
+    for seq in 1..=40 {
+        world.put(0, &format!("k{seq}"), "v");
+        let vector = [Dot { replica, seq }].into_iter().collect();
+        stranger.say(&mut world, 0, &[Message::Ack { lsn: Lsn::ZERO, bytes: 0, vector }]);
+        world.advance(Duration::from_millis(2));
+    }
+    assert_eq!(world.replicas[0].engine.outbox_status().size(), 0);
+    world.advance(Duration::from_millis(100));
+    let logged = logged(&world);
+    assert!((2..=4).contains(&logged.len()) && logged.last() == Some(&40), "{logged:?}");
+}
+
+#[test]
+fn a_stream_of_acknowledgements_is_logged_once_a_second() {
+    let (mut world, mut stranger) = world_with_pending(100);
     let replica = world.replicas[0].identity.replica;
     for seq in 1..=90 {
         let vector = [Dot { replica, seq }].into_iter().collect();

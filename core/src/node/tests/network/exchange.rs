@@ -213,3 +213,20 @@ fn a_conflict_whose_key_was_written_since_is_not_blamed_on_another_conflict() {
     assert!(told[0].contains("the key of conflict 1 was written since"), "{told:?}");
     assert!(told[1].contains("the key of conflict 2 was written since"), "{told:?}");
 }
+
+#[test]
+fn a_clean_close_remembers_what_was_acknowledged_a_moment_before() {
+    let mut network = Network::mesh(2);
+    network.settle();
+    for number in 0..5 {
+        network.put(0, &format!("k{number}"), "v");
+        while network.step() {}
+        network.advance(1);
+    }
+    assert_eq!(network.hosts[0].node.status().outbox.size(), 0);
+    let now = network.now(0);
+    network.hosts[0].node.close(now);
+    while network.step() {}
+    network.crash(0);
+    assert_eq!(network.hosts[0].node.status().outbox.size(), 0);
+}
