@@ -25,7 +25,7 @@ use self::transport::Network;
 use crate::batch::Batch;
 use crate::data_dir::{self, Prepared, WAL_DIR};
 use crate::disk::{Disk, FsDisk};
-use crate::driver::{self, Command, Driver, Files, FilesJob, Reach, bring_up, closed};
+use crate::driver::{self, Command, Driver, Files, FilesJob, Reach, Writing, bring_up, closed};
 use crate::held_dir::HeldDir;
 use crate::measures::Measures;
 use crate::model::{BackupReport, Item, NodeInfo, Page, RecoveryReport, ScanOptions, SnapshotReport, Status, Value};
@@ -447,15 +447,10 @@ impl Client {
         let permits = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.inner.room_bytes);
         let room = self.inner.room.clone().acquire_many_owned(permits).await.map_err(|_| closed())?;
         let (answer, reply) = oneshot::channel();
-        let written = match self.inner.reach.shared.hand_in(writes, answer, room) {
-            Ok(carrying) => {
-                if let Some(carrying) = carrying {
-                    carrying.await;
-                }
-                self.answered(reply).await
-            }
-            Err(command) => self.ask(command, reply).await,
-        };
+        if let Some(carrying) = self.inner.reach.shared.hand_in(Writing { writes, answer, room }) {
+            carrying.await;
+        }
+        let written = self.answered(reply).await;
         let measures = self.measures();
         match &written {
             Ok(_) => measures.writes.observe(self.inner.reach.shared.mono().since(began)),
@@ -469,7 +464,6 @@ impl Client {
 
     async fn ask<T>(&self, command: Command, reply: oneshot::Receiver<Result<T, Error>>) -> Result<T, Error> {
         if let Ok(place) = self.inner.reach.commands.reserve().await {
-            self.inner.reach.shared.queues();
             place.send(command);
             return self.answered(reply).await;
         }

@@ -16,6 +16,7 @@ mod refusals;
 mod shared;
 mod start;
 mod timer;
+mod tray;
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -30,7 +31,7 @@ use softadastra_core::sync;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
-pub(crate) use self::command::{Act, Answer, Command, Files, FilesJob, StartDiscovery, StartTransport, tell};
+pub(crate) use self::command::{Act, Answer, Command, Files, FilesJob, StartDiscovery, StartTransport, Writing, tell};
 pub(crate) use self::discovery::Standing;
 pub(crate) use self::shared::{Shared, closed, nothing_on_disk, stopped};
 pub(crate) use self::start::{InFlight, Opened, bring_up, submit};
@@ -208,11 +209,11 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
     /// Clients that were just answered are likely to write again. Let them, so that they share the frame that is about to
     /// leave: without this, many clients fall into two groups that take turns, and pay twice the syncs.
     async fn let_join(&mut self, batch: &mut Vec<Command>) {
-        let mut before = self.shared.handed_in();
+        let mut before = self.shared.tray.put_down();
         for _ in 0..JOIN_ROUNDS {
             tokio::task::yield_now().await;
             gather(&mut self.commands, batch);
-            let now = self.shared.handed_in() + batch.len() as u64;
+            let now = self.shared.tray.put_down() + batch.len() as u64;
             if now == before {
                 break;
             }
@@ -255,6 +256,8 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
         if let Some((token, on_its_way)) = desk.take_on_its_way() {
             self.in_flight.push(Box::pin(async move { (token, on_its_way.await) }));
         }
+        // Ahead of the commands: who writes and then asks for a flush means both.
+        desk.clear(&shared.tray, now, &mut answers);
         let mut then = Then::Wait;
         let failed = matches!(fact, Fact::Completion(_, Err(_)));
         match fact {
@@ -276,7 +279,6 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
             }
             Fact::Gathered => {
                 at_hand.net.drain(..).for_each(|fact| self.net_fact(&mut desk.node, now, fact));
-                shared.handed_over(at_hand.commands.len());
                 at_hand.commands.drain(..).for_each(|command| self.command(desk, now, command));
             }
             Fact::JobEnded => desk.node.unpin_files(now),
@@ -299,6 +301,9 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
         }
         desk.leave(then == Then::LetJoin, self.timer.rings_at());
         drop(guard);
+        if then == Then::Wait && !shared.tray.is_empty() {
+            shared.call();
+        }
         if cfg!(planted = "driver_forgets_after_an_error") && failed {
             outputs.clear();
             answers.clear();
@@ -363,7 +368,9 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
         drop(self.net_facts);
         self.links.finish().await;
         while self.in_flight.next().await.is_some() {}
-        let failure = self.shared.write().take().and_then(|desk| match desk.node.status().health {
+        let desk = self.shared.write().take();
+        self.shared.tray.close();
+        let failure = desk.and_then(|desk| match desk.node.status().health {
             Health::Degraded(degraded) => Some(degraded.what),
             Health::Ready | Health::DiskFull | Health::Closing => None,
         });

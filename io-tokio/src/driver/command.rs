@@ -19,13 +19,16 @@ use crate::network::KnownPeer;
 /// Where an answer goes. Whoever asked may have gone meanwhile.
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, Error>>;
 
+/// A batch of writes, on its way from a client to the node.
+pub(crate) struct Writing {
+    pub(crate) writes: Vec<Write>,
+    pub(crate) answer: Answer<Vec<Written>>,
+    /// Its share of what may wait.
+    pub(crate) room: OwnedSemaphorePermit,
+}
+
 /// What clients ask of the loop.
 pub(crate) enum Command {
-    Write {
-        writes: Vec<Write>,
-        answer: Answer<Vec<Written>>,
-        room: OwnedSemaphorePermit,
-    },
     Snapshot {
         answer: Answer<SnapshotTaken>,
     },

@@ -14,10 +14,6 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
     pub(super) fn command(&mut self, desk: &mut Desk, now: Now, command: Command) {
         let node = &mut *desk.node;
         match command {
-            Command::Write { writes, answer, room } => match node.write(now, writes) {
-                Ok(request) => desk.wait(request, Waiting::Write { answer, _room: room }),
-                Err(error) => tell(answer, Err(error)),
-            },
             Command::Snapshot { answer } => match node.snapshot(now) {
                 Ok(request) => desk.wait(request, Waiting::Snapshot(answer)),
                 Err(error) => tell(answer, Err(error)),

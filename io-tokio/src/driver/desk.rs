@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use softadastra_core::disk::IoToken;
 use softadastra_core::error::Error;
 use softadastra_core::node::{Node, Output, Reply, RequestId};
-use softadastra_core::time::Instant;
+use softadastra_core::time::{Instant, Now};
 use softadastra_core::wal::Wal;
 
-use super::command::Waiting;
+use super::command::{Waiting, Writing};
+use super::tray::Tray;
 use crate::disk::{DynDisk, OnItsWay};
 
 /// A node and its callers.
@@ -17,6 +18,8 @@ pub(crate) struct Desk {
     pub(crate) node: Box<Node>,
     pub(super) disk: Option<Arc<dyn DynDisk>>,
     waiting: BTreeMap<RequestId, Waiting>,
+    /// What was taken from the tray; empty but for its memory when nobody stands here.
+    taken: Vec<Writing>,
     /// What a client came upon and only the loop can do, in order.
     left: Vec<Output>,
     /// A frame that a client has begun to carry to the disk, and then dropped. Nobody locks it: it makes the desk one that
@@ -50,6 +53,7 @@ impl Desk {
             node,
             disk,
             waiting: BTreeMap::new(),
+            taken: Vec::new(),
             left: Vec::new(),
             on_its_way: Mutex::default(),
             attended: true,
@@ -62,6 +66,20 @@ impl Desk {
     pub(super) fn wait(&mut self, request: RequestId, waiting: Waiting) {
         let before = self.waiting.insert(request, waiting);
         assert!(before.is_none(), "a node gives out each request id once");
+    }
+
+    /// Hands in all that lies in the tray. What the node refuses is answered at once.
+    pub(super) fn clear(&mut self, tray: &Tray, now: Now, answers: &mut Vec<Answered>) {
+        let mut taken = std::mem::take(&mut self.taken);
+        tray.take(&mut taken);
+        for Writing { writes, answer, room } in taken.drain(..) {
+            let waiting = Waiting::Write { answer, _room: room };
+            match self.node.write(now, writes) {
+                Ok(request) => self.wait(request, waiting),
+                Err(error) => answers.push(Answered { waiting, result: Err(error) }),
+            }
+        }
+        self.taken = taken;
     }
 
     /// Puts an answer beside whoever waits for it, and everything else behind `others`.

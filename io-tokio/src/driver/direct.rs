@@ -9,16 +9,18 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use softadastra_core::disk::{Completion, DiskOp, DiskRequest, DiskResult, IoToken, Lane};
-use softadastra_core::error::Error;
 use softadastra_core::ids::Lsn;
-use softadastra_core::node::{Input, Output, Write, Written};
+use softadastra_core::node::{Input, Output};
 use softadastra_core::time::Instant;
-use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
+use tokio::sync::watch;
 
-use super::command::{Command, Waiting, tell};
+use super::command::Writing;
 use super::desk::{Answered, Desk};
-use super::shared::Shared;
+use super::shared::{Shared, Turn};
 use crate::disk::{DynDisk, OnItsWay};
+
+/// So often a client goes back to the desk for what others have put down meanwhile; then it is the loop's turn.
+const VISITS: usize = 4;
 
 /// What a client has found out while it had the desk, to be told when it has left.
 #[derive(Default)]
@@ -32,42 +34,48 @@ struct Found {
 }
 
 impl Shared {
-    /// Hands in a write, unless the desk is taken or others come first: then gives it back, for the loop.
-    pub(crate) fn hand_in(
-        &self,
-        writes: Vec<Write>,
-        answer: oneshot::Sender<Result<Vec<Written>, Error>>,
-        room: OwnedSemaphorePermit,
-    ) -> Result<Option<Carrying<'_>>, Command> {
-        let Some(mut guard) = self.try_desk() else { return Err(Command::Write { writes, answer, room }) };
-        let Some(desk) = guard.as_mut().filter(|desk| !desk.is_abandoned() && self.nobody_queues()) else {
-            return Err(Command::Write { writes, answer, room });
-        };
-        let now = self.now();
-        match desk.node.write(now, writes) {
-            Ok(request) => desk.wait(request, Waiting::Write { answer, _room: room }),
-            Err(error) => {
-                drop(guard);
-                tell(answer, Err(error));
-                return Ok(None);
+    /// Hands in a write, or leaves it to whoever stands at the desk. Gives a frame that the caller is to carry to the disk.
+    pub(crate) fn hand_in(&self, writing: Writing) -> Option<Carrying<'_>> {
+        self.tray.put(writing);
+        let mut carrying = None;
+        let mut visits = 0;
+        // Once more after leaving the desk: others may have put something down meanwhile.
+        while !self.tray.is_empty() {
+            if visits == VISITS {
+                self.call();
+                break;
+            }
+            visits += 1;
+            let mut at_desk = match self.try_desk() {
+                Turn::Ours(at_desk) => at_desk,
+                Turn::Watched => break,
+                Turn::Taken => {
+                    self.call();
+                    break;
+                }
+            };
+            // Without a desk the tray is about to be closed.
+            let Some(desk) = at_desk.as_mut().filter(|desk| !desk.is_abandoned()) else { break };
+            let mut found = Found::default();
+            desk.clear(&self.tray, self.now(), &mut found.answers);
+            if desk.is_attended() {
+                // What is answered without the disk must not wait for it.
+                while let Some(output) = desk.node.poll_ready() {
+                    found.sort(desk, output);
+                }
+                found.call |= desk.has_left();
+            } else {
+                let disk = desk.disk.clone().filter(|_| !desk.has_left());
+                self.see_to(desk, &mut found, disk.as_deref());
+            }
+            let frame = found.frame.take();
+            drop(at_desk);
+            self.pass_on(found);
+            if let Some(frame) = frame {
+                carrying = Some(Carrying { shared: self, began: self.mono(), frame: Some(frame) });
             }
         }
-        self.note_handed_in();
-        let mut found = Found::default();
-        if desk.is_attended() {
-            // What is answered without the disk must not wait for it.
-            while let Some(output) = desk.node.poll_ready() {
-                found.sort(desk, output);
-            }
-            found.call |= desk.has_left();
-        } else {
-            let disk = desk.disk.clone().filter(|_| !desk.has_left());
-            self.see_to(desk, &mut found, disk.as_deref());
-        }
-        let frame = found.frame.take();
-        drop(guard);
-        self.pass_on(found);
-        Ok(frame.map(|frame| Carrying { shared: self, began: self.mono(), frame: Some(frame) }))
+        carrying
     }
 
     /// A frame that was carried to the disk is through.
@@ -75,9 +83,12 @@ impl Shared {
         let mut guard = self.write();
         let Some(desk) = guard.as_mut() else { return };
         let mut found = Found::default();
-        desk.node.handle(self.now(), Input::Disk { token, result });
+        let now = self.now();
+        desk.node.handle(now, Input::Disk { token, result });
+        desk.clear(&self.tray, now, &mut found.answers);
         self.see_to(desk, &mut found, None);
         drop(guard);
+        found.call |= !self.tray.is_empty();
         self.pass_on(found);
     }
 

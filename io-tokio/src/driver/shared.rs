@@ -1,6 +1,6 @@
 //! What the loop shares with clients: they read, it writes.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockWriteGuard, TryLockError, Weak};
 
 use softadastra_core::error::{Code, Error};
@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 use super::desk::Desk;
 use super::discovery::Standing;
 use super::refusals::Refusals;
+use super::tray::Tray;
 use crate::measures::Measures;
 use crate::world::Clock;
 
@@ -26,19 +27,62 @@ pub(crate) struct Shared {
     /// While discovery is wanted.
     discovery: Mutex<Option<Standing>>,
     measures: Measures,
-    /// Commands on their way to the loop that it has not handed in.
-    queued: AtomicUsize,
-    /// Writes that clients have handed in themselves.
-    handed_in: AtomicU64,
+    pub(super) tray: Tray,
     /// Wakes the loop.
     bell: Notify,
     /// Ends with the loop.
     pub(super) published: Weak<watch::Sender<Lsn>>,
 }
 
-/// So often a client looks again at a desk that is taken, before it leaves its write to the loop: about as long as another
-/// client takes to hand in one of its own.
+/// So often a client looks again at a desk at which somebody reads, before it calls the loop: about as long as a read takes.
 const LOOKS: usize = 64;
+
+/// What somebody finds who comes to the desk.
+pub(super) enum Turn<'a> {
+    Ours(AtDesk<'a>),
+    /// Whoever stands there hands in what lies in the tray, too.
+    Watched,
+    /// Others read, or somebody left it in a panic.
+    Taken,
+}
+
+/// The desk in the hands of somebody who may change it, and looks at the tray when he has left.
+pub(super) struct AtDesk<'a> {
+    shared: &'a Shared,
+    guard: RwLockWriteGuard<'a, Option<Desk>>,
+}
+
+impl<'a> AtDesk<'a> {
+    fn new(shared: &'a Shared, guard: RwLockWriteGuard<'a, Option<Desk>>) -> Self {
+        shared.tray.watch(true);
+        Self { shared, guard }
+    }
+}
+
+impl Deref for AtDesk<'_> {
+    type Target = Option<Desk>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.guard
+    }
+}
+
+impl DerefMut for AtDesk<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.guard
+    }
+}
+
+impl Drop for AtDesk<'_> {
+    fn drop(&mut self) {
+        // Before the desk is free: from then on it is another who watches.
+        self.shared.tray.watch(false);
+        if std::thread::panicking() {
+            // The loop finds the desk as it was left, and says so to all who wait.
+            self.shared.call();
+        }
+    }
+}
 
 impl Shared {
     pub(super) fn new<C: Clock>(desk: Desk, published: Weak<watch::Sender<Lsn>>, clock: std::sync::Arc<C>) -> Self {
@@ -52,8 +96,7 @@ impl Shared {
             refusals: Refusals::default(),
             discovery: Mutex::new(None),
             measures: Measures::default(),
-            queued: AtomicUsize::new(0),
-            handed_in: AtomicU64::new(0),
+            tray: Tray::default(),
             bell: Notify::new(),
             published,
         }
@@ -98,12 +141,12 @@ impl Shared {
         }
     }
 
-    /// The desk, for the loop and for who brings it news. Never kept across a wait.
+    /// The desk, for the loop and for who brings it news. Never kept across a wait; whoever leaves it looks at the tray.
     ///
     /// # Panics
     /// After a panic of whoever had it: nobody goes on with a node that may be half updated.
-    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Option<Desk>> {
-        self.desk.write().expect("a fault of the software stops the node")
+    pub(super) fn write(&self) -> AtDesk<'_> {
+        AtDesk::new(self, self.desk.write().expect("a fault of the software stops the node"))
     }
 
     /// What is left to do when the loop is gone, however it went.
@@ -112,6 +155,8 @@ impl Shared {
         if let Some(desk) = guard.as_mut() {
             desk.abandon();
         }
+        drop(guard);
+        self.tray.close();
     }
 
     /// The desk, unless somebody left it in a panic.
@@ -120,39 +165,16 @@ impl Shared {
     }
 
     /// The desk, if it is free now or in a moment.
-    pub(super) fn try_desk(&self) -> Option<RwLockWriteGuard<'_, Option<Desk>>> {
+    pub(super) fn try_desk(&self) -> Turn<'_> {
         for _ in 0..LOOKS {
             match self.desk.try_write() {
-                Ok(guard) => return Some(guard),
-                Err(TryLockError::Poisoned(_)) => return None,
+                Ok(guard) => return Turn::Ours(AtDesk::new(self, guard)),
+                Err(TryLockError::Poisoned(_)) => return Turn::Taken,
+                Err(TryLockError::WouldBlock) if self.tray.is_watched() => return Turn::Watched,
                 Err(TryLockError::WouldBlock) => std::hint::spin_loop(),
             }
         }
-        None
-    }
-
-    /// A command is about to go to the loop.
-    pub(crate) fn queues(&self) {
-        self.queued.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// The loop hands in so many commands; under the lock.
-    pub(super) fn handed_over(&self, commands: usize) {
-        self.queued.fetch_sub(commands, Ordering::AcqRel);
-    }
-
-    /// Whether no command is on its way to the loop that was there before.
-    pub(super) fn nobody_queues(&self) -> bool {
-        self.queued.load(Ordering::Acquire) == 0
-    }
-
-    pub(super) fn note_handed_in(&self) {
-        self.handed_in.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// How many writes clients have handed in themselves.
-    pub(super) fn handed_in(&self) -> u64 {
-        self.handed_in.load(Ordering::Relaxed)
+        Turn::Taken
     }
 
     /// Calls the loop to the desk.

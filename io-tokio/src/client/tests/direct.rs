@@ -3,7 +3,9 @@
 use futures_util::FutureExt;
 use softadastra_core::disk::{DiskErrorKind, DiskOp, Lane};
 use softadastra_core::error::LocalState;
+use tokio::time::timeout;
 
+use super::network::SOON;
 use super::*;
 
 async fn open_unsynced(dir: &TempDir, rules: &Arc<Rules>) -> Client {
@@ -175,4 +177,32 @@ async fn many_tasks_hand_in_side_by_side_and_nothing_is_lost() {
     let client = open(&dir).await;
     assert_eq!(client.len().unwrap(), TASKS * EACH);
     assert_eq!(client.status().unwrap().waiting, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_finds_somebody_reading_is_handed_in_when_he_has_left_and_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = Rules::new();
+    let client = open_unsynced(&dir, &rules).await;
+    let (begun, reading) = std::sync::mpsc::channel();
+    let (leave, left) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn({
+        let client = client.clone();
+        move || {
+            client.read(|_| {
+                begun.send(()).unwrap();
+                left.recv().unwrap();
+            })
+        }
+    });
+    reading.recv().unwrap();
+    let mut put = std::pin::pin!(client.put("key", "value"));
+    let mut flush = std::pin::pin!(client.flush());
+    assert!(put.as_mut().now_or_never().is_none());
+    assert!(flush.as_mut().now_or_never().is_none());
+    leave.send(()).unwrap();
+    reader.join().unwrap().unwrap();
+    let written = timeout(SOON, put).await.unwrap().unwrap();
+    let flushed = timeout(SOON, flush).await.unwrap().unwrap();
+    assert!(written.lsn <= flushed, "{written:?}, flushed up to {flushed:?}");
 }
