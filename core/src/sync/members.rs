@@ -16,6 +16,9 @@ use crate::time::WallTime;
 /// Milliseconds in which a member that says nothing new is passed on as heard: a sixth of the shortest lease.
 const HEARD_GRAIN: u64 = 10 * 60 * 1000;
 
+/// Milliseconds that the clocks of two nodes may lie apart before one's times are not believed by the other: the shortest lease.
+const CLOCKS_APART: u64 = 60 * 60 * 1000;
+
 /// Another replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -50,11 +53,14 @@ impl Member {
         news || self.is_forgotten() != was_forgotten
     }
 
-    /// What somebody says of times to come is taken for now. Who was heard last stays heard last.
+    /// What somebody says of times that are still to come here is his clock's fault, or that of the one here. Up to
+    /// [`CLOCKS_APART`] it stands as it was said: if each took it for his own now, somebody whose clock is behind could never
+    /// say that a member counts again that another has given up. Who was heard last stays heard last.
     pub(super) fn clamp(&mut self, now: WallTime) {
         let counts = !self.is_forgotten();
-        self.heard = self.heard.min(now);
-        self.forgotten = self.forgotten.min(if counts { WallTime(now.0.saturating_sub(1)) } else { now });
+        let latest = now.0.saturating_add(CLOCKS_APART);
+        self.heard = WallTime(self.heard.0.min(latest));
+        self.forgotten = WallTime(self.forgotten.0.min(if counts { latest.saturating_sub(1) } else { latest }));
     }
 
     /// It was heard at `at`. Says whether others should hear of that.
@@ -104,7 +110,7 @@ impl Members {
     /// When a replica is heard that speaks now: it counts again, though it was given up while the clock stood later.
     pub(super) fn heard_at(&self, now: WallTime, replica: ReplicaId) -> WallTime {
         let forgotten = self.0.get(&replica).map_or(0, |member| member.forgotten.0);
-        if forgotten == 0 { now } else { WallTime(now.0.max(forgotten + 1)) }
+        if forgotten == 0 { now } else { WallTime(now.0.max(forgotten.saturating_add(1))) }
     }
 
     /// Joins a report. Says whether it told anything new. Reports of more members than fit are left aside: a member

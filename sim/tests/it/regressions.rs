@@ -14,6 +14,7 @@ stories![
     what_two_directories_copied_back_told_each_other_is_not_taken_for_deleted,
     what_another_operation_of_that_name_hides_is_not_taken_for_deleted,
     what_somebody_out_of_reach_has_seen_deleted_stays_deleted,
+    who_is_given_up_by_a_clock_that_is_ahead_counts_again_when_another_hears_it,
 ];
 
 /// Seed 648: a first segment for which there was no room is born without room for a record, and was left out of
@@ -160,4 +161,16 @@ fn what_somebody_out_of_reach_has_seen_deleted_stays_deleted() {
         let story = ["A", "B", "C", "D"].into_iter().fold(story, |story, node| story.expect_absent(node, "gone"));
         ["A", "B", "C", "D"].into_iter().fold(story, |story, node| story.expect_conflicts(node, 0)).end();
     }
+}
+
+/// Seed 590: a node gave another one up that lived, and was linked to a third one only. The clock of that one was eight minutes
+/// behind; it took the moment for its own present, and what it said of the member it heard came too early to count.
+#[test]
+fn who_is_given_up_by_a_clock_that_is_ahead_counts_again_when_another_hears_it() {
+    let exchange = Exchange { required_acks: 2, ..Exchange::DEFAULT };
+    let fleet = Fleet::of(3, Knobs { exchange, ..Knobs::SMALL });
+    let story = Several::apart_with("given up ahead of time", &fleet).happens("C", What::Clock(15 * 60_000));
+    let story = story.connect("A", "B").connect("B", "C").put("C", "a", "1").converge();
+    let story = story.happens("C", What::GiveUp { who: host("A") }).run_for(1_000_000).put("C", "a", "2").converge();
+    story.expect("A", "a", "2").end();
 }
