@@ -215,6 +215,13 @@ impl Slot {
         rest.get(..usize::from(u16::from_le_bytes(*len))).expect("the key follows its length")
     }
 
+    /// Looks at the first and the last byte of what a reader of the entry will look at, so that the processor fetches both.
+    pub(super) fn touch(&self) -> usize {
+        let head = self.blob.head();
+        let end = |byte: Option<&u8>| byte.copied().map_or(0, usize::from);
+        end(head.first()) + end(head.last())
+    }
+
     pub(super) fn is_tombstone(&self) -> bool {
         self.bits & TOMBSTONE != 0
     }

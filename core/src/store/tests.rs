@@ -5,6 +5,7 @@ mod convergence;
 mod model;
 mod replay;
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -85,6 +86,33 @@ fn scans_show_live_keys_in_order_and_go_on_after_a_cursor() {
     assert_eq!(keys(store.scan_prefix(b"a/", Some(b"z"))), [""; 0]);
     assert_eq!(keys(store.scan_prefix(b"b", Some(b"a/1"))), ["b"]);
     assert_eq!((store.len(), store.tombstones()), (5, 1));
+}
+
+#[test]
+fn a_scan_may_begin_and_end_anywhere() {
+    let mut store = Store::new();
+    let key = |number: u64| alloc::format!("{number:03}");
+    for seq in 1..=300 {
+        let op = put(&store, seq, &key(seq * 7 % 300), "v");
+        store.apply(Lsn(seq), &op);
+    }
+    for dead in (0..300).step_by(5) {
+        let op = write(&store, 301 + dead, &key(dead), Body::Delete);
+        store.apply(Lsn(301 + dead), &op);
+    }
+    let live: Vec<String> = (0..300).filter(|number| number % 5 != 0).map(key).collect();
+    for first in 0..=300 {
+        let from = key(first);
+        let expected: Vec<&str> = live.iter().map(String::as_str).filter(|key| *key >= from.as_str()).collect();
+        assert_eq!(keys(store.scan(from.as_bytes()..)), expected);
+        for limit in [1, 3, 4, 5, 12, 13, 32, 60, 64, 100] {
+            let some: Vec<&str> = expected.iter().copied().take(limit).collect();
+            assert_eq!(keys(store.scan(from.as_bytes()..).take(limit)), some);
+            let end = key(first + limit as u64);
+            let until: Vec<&str> = expected.iter().copied().filter(|key| *key < end.as_str()).collect();
+            assert_eq!(keys(store.scan(from.as_bytes()..end.as_bytes())), until);
+        }
+    }
 }
 
 #[test]

@@ -211,21 +211,32 @@ pub(super) struct Place {
 impl Tree {
     /// The handle of `key`, or the place where it belongs.
     pub(super) fn find(&self, keys: &impl Keys, key: &[u8]) -> Result<Handle, Place> {
-        // Without a look at what the keys of a node share, which is one wait for memory less a level. If that goes
-        // astray, the leaf cannot tell, and a careful search has the last word.
-        self.find_in(self.leaf_by(key, Branch::guess_child_of), keys, key)
+        self.handle_at(self.seek(keys, key))
     }
 
     /// As [`Self::find`], for a key that belonged to `place` at an earlier time: most likely it still does, or has come there.
     pub(super) fn find_again(&self, keys: &impl Keys, key: &[u8], place: Place) -> Result<Handle, Place> {
-        self.find_in(place.leaf, keys, key)
+        self.handle_at(self.seek_in(place.leaf, keys, key))
     }
 
-    /// As [`Self::find`], beginning with a leaf.
-    fn find_in(&self, number: u32, keys: &impl Keys, key: &[u8]) -> Result<Handle, Place> {
+    fn handle_at(&self, found: Result<Place, Place>) -> Result<Handle, Place> {
+        let place = found?;
+        let leaf = self.leaf(place.leaf).expect("places are in leaves");
+        Ok(leaf.keys.number(place.at as usize))
+    }
+
+    /// The place of `key`, or the one where it belongs.
+    fn seek(&self, keys: &impl Keys, key: &[u8]) -> Result<Place, Place> {
+        // Without a look at what the keys of a node share, which is one wait for memory less a level. If that goes
+        // astray, the leaf cannot tell, and a careful search has the last word.
+        self.seek_in(self.leaf_by(key, Branch::guess_child_of), keys, key)
+    }
+
+    /// As [`Self::seek`], beginning with a leaf.
+    fn seek_in(&self, number: u32, keys: &impl Keys, key: &[u8]) -> Result<Place, Place> {
         if let Some(leaf) = self.leaf(number) {
             match leaf.keys.guess(key, |handle| keys.key(handle)) {
-                Ok(at) => return Ok(leaf.keys.number(at)),
+                Ok(at) => return Ok(Place { leaf: number, at: at as u32 }),
                 // Between two keys of a leaf there is no place in another.
                 Err(at)
                     if 0 < at
@@ -237,18 +248,16 @@ impl Tree {
                 Err(_) => {}
             }
         }
-        self.find_carefully(keys, key)
+        self.seek_carefully(keys, key)
     }
 
-    fn find_carefully(&self, keys: &impl Keys, key: &[u8]) -> Result<Handle, Place> {
+    fn seek_carefully(&self, keys: &impl Keys, key: &[u8]) -> Result<Place, Place> {
         let number = self.leaf_of(key);
         let Some(leaf) = self.leaf(number) else {
             return Err(Place { leaf: 0, at: 0 });
         };
-        match leaf.keys.search(key, |handle| keys.key(handle)) {
-            Ok(at) => Ok(leaf.keys.number(at)),
-            Err(at) => Err(Place { leaf: number, at: at as u32 }),
-        }
+        let place = |at: usize| Place { leaf: number, at: at as u32 };
+        leaf.keys.search(key, |handle| keys.key(handle)).map(place).map_err(place)
     }
 
     /// The handle of the greatest key.
@@ -260,14 +269,10 @@ impl Tree {
     pub(super) fn from(&self, keys: &impl Keys, start: Bound<&[u8]>) -> Ordered<'_> {
         let (leaf, at) = match start {
             Bound::Unbounded => (self.leaf_of(&[]), 0),
-            Bound::Included(key) | Bound::Excluded(key) => {
-                let number = self.leaf_of(key);
-                let found = self.leaf(number).map_or(Err(0), |leaf| leaf.keys.search(key, |handle| keys.key(handle)));
-                match (found, start) {
-                    (Ok(at), Bound::Excluded(_)) => (number, at + 1),
-                    (Ok(at) | Err(at), _) => (number, at),
-                }
-            }
+            Bound::Included(key) | Bound::Excluded(key) => match (self.seek(keys, key), start) {
+                (Ok(place), Bound::Excluded(_)) => (place.leaf, place.at as usize + 1),
+                (Ok(place) | Err(place), _) => (place.leaf, place.at as usize),
+            },
         };
         Ordered { tree: self, leaf, at }
     }

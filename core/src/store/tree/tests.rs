@@ -19,6 +19,12 @@ impl Keys for Vec<Vec<u8>> {
     }
 }
 
+impl Tree {
+    fn find_carefully(&self, keys: &impl Keys, key: &[u8]) -> Result<Handle, Place> {
+        self.handle_at(self.seek_carefully(keys, key))
+    }
+}
+
 impl Model {
     fn insert(&mut self, key: Vec<u8>) {
         let found = self.tree.find(&self.keys, &key);
