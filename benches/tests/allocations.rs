@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use allocation_counter::measure;
 use benches::{NOW, filled, key};
 use bytes::Bytes;
+use softadastra::{Batch, Client, ClientOptions, ScanOptions};
 use softadastra_core::config::{Config, Durability};
 use softadastra_core::dice::Seed;
 use softadastra_core::disk::{Completion, DiskOp};
@@ -166,6 +167,30 @@ fn a_scan_allocates_nothing_for_each_entry() {
     let info = measure(|| seen = node.store().scan(..).filter(|entry| entry.value().is_some()).count());
     assert_eq!(seen, 1000);
     assert!(info.count_total <= 2, "{} allocations", info.count_total);
+}
+
+#[test]
+fn a_page_shares_its_allocations_and_looking_in_place_needs_none() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let client = runtime.block_on(Client::open(ClientOptions::memory_only())).expect("a node in memory");
+    let mut batch = Batch::new();
+    for number in 0..1000 {
+        batch.put(key(number), vec![7; 100]);
+    }
+    runtime.block_on(client.batch(batch)).expect("a healthy node takes writes");
+    let options = ScanOptions { limit: 100, ..ScanOptions::default() };
+    let mut page = None;
+    let info = measure(|| page = client.scan(&options).ok());
+    assert_eq!(page.map_or(0, |page| page.items.len()), 100);
+    at_most(0.15, info.count_total, 100);
+
+    let mut bytes = 0;
+    let info = measure(|| _ = client.scan_with(&options, |key, value| bytes += key.len() + value.len()));
+    assert_eq!(bytes, 100 * 116);
+    assert!(info.count_total <= 2, "{} allocations beside that of the cursor", info.count_total);
+    let info = measure(|| bytes = client.get_with(key(500), <[u8]>::len).ok().flatten().unwrap_or_default());
+    assert_eq!(bytes, 100);
+    assert!(info.count_total <= 2, "{} allocations beside those of the key", info.count_total);
 }
 
 #[test]

@@ -107,6 +107,14 @@ impl BlockingClient {
         self.client.get(key)
     }
 
+    /// As [`Client::get_with`].
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn get_with<T>(&self, key: impl AsRef<[u8]>, look: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, Error> {
+        self.client.get_with(key, look)
+    }
+
     /// As [`Client::contains`].
     ///
     /// # Errors
@@ -137,6 +145,14 @@ impl BlockingClient {
     /// As [`Client::scan`].
     pub fn scan(&self, options: &ScanOptions) -> Result<Page, Error> {
         self.client.scan(options)
+    }
+
+    /// As [`Client::scan_with`].
+    ///
+    /// # Errors
+    /// As [`Client::scan`].
+    pub fn scan_with(&self, options: &ScanOptions, look: impl FnMut(&[u8], &[u8])) -> Result<Option<Bytes>, Error> {
+        self.client.scan_with(options, look)
     }
 
     /// As [`Client::watch`]: an iterator that waits for each next change and ends when the node has closed.

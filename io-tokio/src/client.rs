@@ -15,7 +15,6 @@ use bytes::Bytes;
 use softadastra_core::error::{Code, Error};
 use softadastra_core::ids::Lsn;
 use softadastra_core::node::{Node, Start, Write, Written};
-use softadastra_core::store::Entry;
 use softadastra_core::time::Now;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
@@ -28,13 +27,18 @@ use crate::disk::{Disk, FsDisk};
 use crate::driver::{self, Command, Driver, Files, FilesJob, Reach, Writing, bring_up, closed};
 use crate::held_dir::HeldDir;
 use crate::measures::Measures;
-use crate::model::{BackupReport, Item, NodeInfo, Page, RecoveryReport, ScanOptions, SnapshotReport, Status, Value};
+use crate::model::{
+    BackupReport, Copies, Item, NodeInfo, Page, RecoveryReport, ScanOptions, SnapshotReport, Status, Value,
+};
 use crate::network::Book;
 use crate::options::ClientOptions;
 use crate::tools::{self, Inspection};
 use crate::watch::{Events, Watch};
 use crate::world::{Clock, Net, World};
 use crate::{backup, events, off_thread};
+
+/// Items of a page for which room is made before any are found.
+const LISTED_AT_ONCE: usize = 128;
 
 /// A handle on an open node. Clones share it.
 ///
@@ -236,6 +240,16 @@ impl Client {
         self.read(|node| node.store().get(key.as_ref()).and_then(|entry| Value::of(&entry)))
     }
 
+    /// What `look` makes of the value of a key where it lies, without a copy; `None` if the key has none.
+    ///
+    /// `look` must be quick, as writers wait for it, and must not call the client, which may wait for them.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn get_with<T>(&self, key: impl AsRef<[u8]>, look: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, Error> {
+        self.read(|node| node.store().get(key.as_ref()).and_then(|entry| entry.value().map(look)))
+    }
+
     /// Whether a key has a value.
     ///
     /// # Errors
@@ -266,17 +280,37 @@ impl Client {
     /// # Errors
     /// As [`Client::get`]; [`Code::InvalidArgument`] for a limit of 0.
     pub fn scan(&self, options: &ScanOptions) -> Result<Page, Error> {
-        if options.limit == 0 {
-            return Err(Error::new(Code::InvalidArgument, "the limit of a scan is 0", "ask for at least one item"));
-        }
+        options.check()?;
         self.read(|node| {
-            let (from, to) = options.bounds();
-            let within = |entry: &Entry<'_>| entry.key().starts_with(&options.prefix);
-            let mut entries = node.store().scan((from, to)).take_while(within);
-            let items: Vec<Item> = entries.by_ref().take(options.limit).filter_map(|entry| Item::of(&entry)).collect();
-            let more = entries.next().is_some();
+            let mut listing = options.listing(node.store());
+            let mut items = Vec::with_capacity(options.limit.min(LISTED_AT_ONCE));
+            let mut copies = Copies::default();
+            for entry in listing.by_ref().take(options.limit) {
+                items.extend(Item::of(&entry, &mut copies));
+            }
+            let more = listing.next().is_some();
             let next = items.last().filter(|_| more).map(|item| item.key.clone());
             Page { items, next }
+        })
+    }
+
+    /// Shows `look` the keys and values of one page where they lie, without a copy; else as [`Client::scan`]. Gives where to
+    /// go on, as [`ScanOptions::after`]; `None` at the end.
+    ///
+    /// `look` must be quick, as writers wait for it, and must not call the client, which may wait for them.
+    ///
+    /// # Errors
+    /// As [`Client::scan`].
+    pub fn scan_with(&self, options: &ScanOptions, mut look: impl FnMut(&[u8], &[u8])) -> Result<Option<Bytes>, Error> {
+        options.check()?;
+        self.read(|node| {
+            let mut listing = options.listing(node.store());
+            let mut last = None;
+            for entry in listing.by_ref().take(options.limit) {
+                look(entry.key(), entry.value().unwrap_or_default());
+                last = Some(entry.key());
+            }
+            last.filter(|_| listing.next().is_some()).map(Bytes::copy_from_slice)
         })
     }
 

@@ -1,5 +1,6 @@
 //! What the client takes and gives.
 
+mod copies;
 mod found;
 mod peers;
 
@@ -9,12 +10,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use softadastra_core::clock::Stamp;
+use softadastra_core::error::{Code, Error};
 use softadastra_core::ids::{LogId, Lsn, NodeId, ReplicaId};
 use softadastra_core::node::{self, Health, Node};
 pub use softadastra_core::node::{Outcome, Written};
-use softadastra_core::store::Entry;
+use softadastra_core::store::{Entry, Store};
 use softadastra_core::time::{Now, WallTime};
 
+pub(crate) use self::copies::Copies;
 pub use self::found::{DiscoveryCounters, DiscoveryState, FoundNode, FoundState, TargetState};
 pub use self::peers::{
     ConflictInfo, ConflictOutcome, ConflictVersion, LinkError, Member, OutboxStatus, PeerInfo, PeerState, PeerSync,
@@ -38,7 +41,11 @@ impl Value {
     /// The value of an entry; `None` of a tombstone.
     pub(crate) fn of(entry: &Entry<'_>) -> Option<Self> {
         let bytes = entry.value_bytes()?;
-        Some(Self { bytes, version: entry.version(), stamp: entry.stamp(), lsn: entry.changed() })
+        Some(Self::with(bytes, entry))
+    }
+
+    fn with(bytes: Bytes, entry: &Entry<'_>) -> Self {
+        Self { bytes, version: entry.version(), stamp: entry.stamp(), lsn: entry.changed() }
     }
 }
 
@@ -52,8 +59,12 @@ pub struct Item {
 }
 
 impl Item {
-    pub(crate) fn of(entry: &Entry<'_>) -> Option<Self> {
-        Some(Self { key: Bytes::copy_from_slice(entry.key()), value: Value::of(entry)? })
+    /// Of an entry with a value. What is short is copied to where its neighbours are; see [`Page`].
+    pub(crate) fn of(entry: &Entry<'_>, copies: &mut Copies) -> Option<Self> {
+        let key = copies.copy(entry.key());
+        let value = entry.value()?;
+        let bytes = if Copies::takes(value) { copies.copy(value) } else { entry.value_bytes()? };
+        Some(Self { key, value: Value::with(bytes, entry) })
     }
 }
 
@@ -80,7 +91,7 @@ impl Default for ScanOptions {
 
 impl ScanOptions {
     /// The range of keys in which everything asked for lies. Keys beyond the prefix may lie in it, behind the others.
-    pub(crate) fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
+    fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
         let from = self.from.as_deref().unwrap_or_default().max(&self.prefix);
         let start = match self.after.as_deref() {
             Some(after) if after >= from => Bound::Excluded(after),
@@ -88,9 +99,29 @@ impl ScanOptions {
         };
         (start, self.to.as_deref().map_or(Bound::Unbounded, Bound::Excluded))
     }
+
+    /// Refuses what no page can be of.
+    ///
+    /// # Errors
+    /// [`Code::InvalidArgument`] for a limit of 0.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.limit == 0 {
+            return Err(Error::new(Code::InvalidArgument, "the limit of a scan is 0", "ask for at least one item"));
+        }
+        Ok(())
+    }
+
+    /// Everything asked for, whatever the limit.
+    pub(crate) fn listing<'a>(&'a self, store: &'a Store) -> impl Iterator<Item = Entry<'a>> + 'a {
+        let within = |entry: &Entry<'_>| self.prefix.is_empty() || entry.key().starts_with(&self.prefix);
+        store.scan(self.bounds()).take_while(within)
+    }
 }
 
 /// One page of a scan, read at one instant.
+///
+/// Short keys and values share memory with their neighbours, up to 4 KiB of it: whoever keeps one of them for long, and not
+/// the others, may want a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     /// In the order of keys.

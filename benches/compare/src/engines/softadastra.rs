@@ -48,12 +48,13 @@ impl Engine for Blocking {
     }
 
     fn get(&self, key: Key) -> Result<Option<usize>, Fault> {
-        Ok(self.0.get(key)?.map(|value| crate::work::touch(&value.bytes)))
+        Ok(self.0.get_with(key, crate::work::touch)?)
     }
 
     fn scan(&self, from: Key, count: usize) -> Result<usize, Fault> {
         let options = ScanOptions { from: Some(Bytes::copy_from_slice(&from)), limit: count, ..ScanOptions::default() };
-        let page = self.0.scan(&options)?;
-        Ok(page.items.iter().map(|item| crate::work::touch(&item.value.bytes)).filter(|len| *len > 0).count())
+        let mut seen = 0;
+        self.0.scan_with(&options, |_, value| seen += usize::from(crate::work::touch(value) > 0))?;
+        Ok(seen)
     }
 }

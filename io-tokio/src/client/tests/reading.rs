@@ -37,6 +37,58 @@ async fn a_scan_goes_page_by_page_in_order() {
     assert_eq!(keys(&client.scan(&behind).unwrap()), ["b/1", "b/2", "b/3"]);
 }
 
+#[tokio::test]
+async fn what_is_looked_at_in_place_is_what_a_page_holds() {
+    let client = Client::open(ClientOptions::memory_only()).await.unwrap();
+    // Empty, short, as long as a piece of a page, shared.
+    for (number, len) in [0, 1, 100, 1023, 1024, 1025, 4095, 4096, 70_000].into_iter().cycle().take(300).enumerate() {
+        client.put(format!("{number:03}"), vec![number as u8; len]).await.unwrap();
+    }
+    let mut options = ScanOptions { limit: 7, ..ScanOptions::default() };
+    let mut seen = 0;
+    loop {
+        let page = client.scan(&options).unwrap();
+        let mut looked = Vec::new();
+        let next = client.scan_with(&options, |key, value| looked.push((key.to_vec(), value.to_vec()))).unwrap();
+        let items = page.items.iter().map(|item| (item.key.to_vec(), item.value.bytes.to_vec()));
+        assert_eq!((looked, &next), (items.collect(), &page.next));
+        for item in &page.items {
+            assert_eq!(client.get(&item.key).unwrap().as_ref(), Some(&item.value));
+            assert_eq!(client.get_with(&item.key, <[u8]>::to_vec).unwrap().as_deref(), Some(&item.value.bytes[..]));
+        }
+        seen += page.items.len();
+        if next.is_none() {
+            break;
+        }
+        options.after = next;
+    }
+    assert_eq!(seen, 300);
+    client.remove("007").await.unwrap();
+    assert_eq!(client.get_with("007", <[u8]>::len).unwrap(), None);
+    let nothing = ScanOptions { limit: 0, ..ScanOptions::default() };
+    assert_eq!(client.scan_with(&nothing, |_, _| ()).unwrap_err().code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn pages_go_on_where_they_ended_however_the_store_changes_between_them() {
+    let client = Client::open(ClientOptions::memory_only()).await.unwrap();
+    for number in 0..40 {
+        client.put(format!("k{:02}", number * 2), "old").await.unwrap();
+    }
+    let mut options = ScanOptions { prefix: "k".into(), limit: 10, ..ScanOptions::default() };
+    let first = client.scan(&options).unwrap();
+    assert_eq!(first.next.as_deref(), Some(&b"k18"[..]));
+    // The cursor's key goes, a key comes before it and one behind it, and values change.
+    client.remove("k18").await.unwrap();
+    client.put("k01", "new").await.unwrap();
+    client.put("k19", "new").await.unwrap();
+    client.put("k00", "new").await.unwrap();
+    assert_eq!(&first.items[0].value.bytes[..], b"old", "a page stays as it was read");
+    options.after = first.next;
+    let second = client.scan(&options).unwrap();
+    assert_eq!(keys(&second), ["k19", "k20", "k22", "k24", "k26", "k28", "k30", "k32", "k34", "k36"]);
+}
+
 fn told(change: &Change) -> (&str, Option<&str>) {
     let text = |bytes| std::str::from_utf8(bytes).unwrap();
     (text(&change.key), change.value.as_deref().map(text))
