@@ -1,5 +1,7 @@
 //! Nodes that end in every way and come back, where and when they like.
 
+use std::time::{Duration, Instant};
+
 use super::peer::Peer;
 use super::records::{Dice, records};
 use super::{until, until_agreed};
@@ -12,6 +14,9 @@ fn counts_of_the_outbox_are_exact_after_both_sides_were_killed() {
     b.join(&a);
     a.import(&records("a", 0..400));
     until_agreed(&[&a, &b]);
+    // What is acknowledged is logged after 50 ms at most, and nothing tells of it.
+    let agreed = Instant::now();
+    until("the last acknowledgement is in the log", || agreed.elapsed() > Duration::from_secs(1));
     a.kill();
     b.kill();
 
