@@ -256,7 +256,8 @@ impl Engine {
             if entry.is_tombstone() && !them.vector.covers_all(&entry.known()) {
                 continue;
             }
-            if claims && !ambiguous && !planted!("full_exchange_resurrects") {
+            let resurrects = claims && planted!("full_exchange_resurrects");
+            if claims && !ambiguous && !resurrects {
                 // A name that is still in use is given up as soon as its owner learns of the other history.
                 if collected {
                     covered!("full_exchange_drops");
@@ -264,7 +265,7 @@ impl Engine {
                 }
             } else if !entry.is_tombstone() && in_doubt {
                 covered!("full_exchange_writes_again");
-                let repeats = Some(entry.origin()).filter(|origin| !ambiguous && !is_ambiguous(*origin));
+                let repeats = Some(entry.origin()).filter(|origin| !ambiguous && !resurrects && !is_ambiguous(*origin));
                 compared.reissue.push((key, repeats));
             }
         }
