@@ -4,7 +4,7 @@ use std::io;
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
 /// Watches for what ends the process, as long as it lives.
@@ -13,10 +13,14 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// Remembers the terminal as it is.
+    /// Remembers the terminal as it is. From here on, before anything is asked of it, signals are listened for.
     pub(super) fn keep(runtime: &Runtime) -> Self {
-        let watching = tcgetattr(io::stdin()).ok().map(|state| runtime.spawn(give_back(state)));
-        Self { watching }
+        let _entered = runtime.enter();
+        let ends = (signal(SignalKind::terminate()), signal(SignalKind::hangup()));
+        let (Ok(state), (Ok(terminate), Ok(hangup))) = (tcgetattr(io::stdin()), ends) else {
+            return Self { watching: None };
+        };
+        Self { watching: Some(runtime.spawn(give_back(state, terminate, hangup))) }
     }
 }
 
@@ -28,10 +32,7 @@ impl Drop for Guard {
     }
 }
 
-async fn give_back(state: Termios) {
-    let (Ok(mut terminate), Ok(mut hangup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup())) else {
-        return;
-    };
+async fn give_back(state: Termios, mut terminate: Signal, mut hangup: Signal) {
     let number = tokio::select! {
         _ = terminate.recv() => SignalKind::terminate(),
         _ = hangup.recv() => SignalKind::hangup(),
