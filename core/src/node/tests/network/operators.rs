@@ -313,3 +313,25 @@ fn a_retry_dials_at_once_whom_a_pause_keeps_waiting() {
     network.live(20);
     assert_eq!(network.linked(0), ["n1"]);
 }
+
+#[test]
+fn a_link_that_ends_before_sync_has_said_who_it_is_bears_the_name_of_its_handshake() {
+    let mut network = Network::of(3);
+    (0..3).for_each(|host| network.start(host));
+    network.join(1, 0);
+    network.settle();
+    network.join(2, 0);
+    let named = |network: &Network, host: usize, up: bool| {
+        network.hosts[host].events.iter().rev().find_map(|event| match event {
+            Event::LinkUp { node, .. } if up => Some(node.to_string()),
+            Event::LinkDown { node, .. } if !up => Some(node.to_string()),
+            _ => None,
+        })
+    };
+    while named(&network, 0, true).as_deref() != Some("n2") {
+        assert!(network.step());
+    }
+    network.part(2, 0);
+    while network.step() {}
+    assert_eq!(named(&network, 0, false).as_deref(), Some("n2"));
+}

@@ -219,7 +219,20 @@ impl World {
             return false;
         }
         let chosen = self.dice.below(steps.len() as u64) as usize;
-        match steps.swap_remove(chosen) {
+        self.pass(steps.swap_remove(chosen));
+        true
+    }
+
+    /// Carries out all that waits on the network, but nothing that follows from it. Gives whether there was anything.
+    pub(super) fn round(&mut self) -> bool {
+        let steps = self.steps();
+        let any = !steps.is_empty();
+        steps.into_iter().for_each(|step| self.pass(step));
+        any
+    }
+
+    fn pass(&mut self, step: Step) {
+        match step {
             Step::Dial { node, link, address } => {
                 self.dials.retain(|dial| (dial.0, dial.1) != (node, link));
                 let target = (0..self.nodes.len())
@@ -253,7 +266,6 @@ impl World {
                 }
             }
         }
-        true
     }
 
     pub(super) fn run(&mut self) {

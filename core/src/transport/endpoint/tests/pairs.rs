@@ -39,6 +39,36 @@ fn both_dial_at_once_and_one_link_stays_in_every_order() {
 }
 
 #[test]
+fn of_two_dials_at_once_that_of_the_smaller_key_stays() {
+    for first in [0, 1] {
+        let mut world = World::new(2, 1);
+        world.add(first, 1 - first);
+        world.add(1 - first, first);
+        while world.round() {}
+        world.assert_linked(0, 1);
+        let (wire, _) = world.wire_of(0, world.nodes[0].up[&world.key(1)]).unwrap();
+        let [(dialler, _), _] = world.wires[wire].ends;
+        assert!(world.key(dialler) < world.key(1 - dialler));
+    }
+}
+
+#[test]
+fn a_question_to_a_former_start_of_a_peer_does_not_keep_the_present_one_away() {
+    for (asking, steps) in [0, 1].into_iter().flat_map(|asking| (0..12).map(move |steps| (asking, steps))) {
+        let mut world = World::new(2, 1);
+        let asked = 1 - asking;
+        world.add(asking, asked);
+        for _ in 0..steps {
+            world.step();
+        }
+        world.restart(asked, endpoint(asked, 2, |_| {}));
+        world.add(asked, asking);
+        world.live(Duration::from_secs(2));
+        world.assert_linked(0, 1);
+    }
+}
+
+#[test]
 fn many_dials_by_several_addresses_end_in_one_link() {
     for seed in 0..50 {
         let mut world = World::new(2, seed);
@@ -54,6 +84,26 @@ fn many_dials_by_several_addresses_end_in_one_link() {
         world.live(Duration::from_secs(600));
         assert_eq!((world.nodes[0].dialled.len(), world.nodes[0].ups), calm, "seed {seed}: nothing flaps");
     }
+}
+
+#[test]
+fn a_dial_by_address_goes_on_for_the_node_that_turns_out_to_be_there() {
+    let mut world = World::new(3, 1);
+    world.add(0, 2);
+    world.run();
+    let key = world.key(1);
+    let known = world.act(0, |endpoint, now, out| endpoint.add_peer(now, Some(key), vec![], out));
+    world.add(0, 1);
+    let is_known_alone = |world: &World| world.nodes[0].endpoint.peers(world.now).count() == 2;
+    while !is_known_alone(&world) {
+        assert!(world.step());
+    }
+    let peers: Vec<_> = world.nodes[0].endpoint.peers(world.now).collect();
+    let peer = peers.iter().find(|peer| peer.id == known).unwrap();
+    assert_eq!((peer.state, &peer.addresses[..]), (PeerState::Connecting, &[address(1)][..]));
+    world.run();
+    world.assert_linked(0, 1);
+    world.assert_linked(0, 2);
 }
 
 #[test]

@@ -216,3 +216,20 @@ fn a_window_that_is_full_to_the_byte_is_full() {
     pair.send(Side::A, Lane::Control, "waits");
     assert_eq!((pair.a.session.in_flight, pair.a.cuts.len()), (full, before));
 }
+
+#[test]
+fn a_round_trip_does_not_count_the_time_in_which_no_ping_could_leave() {
+    let mut pair = Pair::up();
+    let full = Settings::default().send_window;
+    pair.a.session.in_flight = full;
+    time_passes(&mut pair, 11);
+    time_passes(&mut pair, 10);
+    let now = pair.now;
+    pair.a.act(now, |session, out| {
+        session.handle_written(now, full, out);
+        session.handle_timeout(now, out);
+    });
+    pair.now = pair.now + Duration::from_millis(20);
+    pair.run();
+    assert_eq!((pair.a.why(), pair.a.session.round_trip()), ("open", Some(Duration::from_millis(20))));
+}

@@ -241,3 +241,20 @@ fn a_report_counts_the_bytes_of_the_files_in_force() {
     let files = [name(2), name(3), FileName::Snapshot(Lsn(2)).to_name()];
     assert_eq!(report.bytes(), files.iter().map(|file| disk.bytes(file).len() as u64).sum::<u64>());
 }
+
+#[test]
+fn a_snapshot_longer_than_one_read_is_loaded_whole() {
+    let mut log = Log::new();
+    log.frame(&[b"two"]);
+    let at = Lsn(2);
+    let bodies = [b'a', b'b', b'c'].map(|byte| Bytes::from(alloc::vec![byte; SNAPSHOT_CHUNK / 3 * 2]));
+    let mut file = encode_header(LOG, at, &REPLICA.0);
+    for (index, body) in (0..).zip(&bodies) {
+        file.extend(encode_block(LOG, at, index, 1, body));
+    }
+    file.extend(encode_footer(LOG, at, 3, 3, at));
+    log.disk.place(&FileName::Snapshot(at).to_name(), file);
+    let (report, seen) = scan(&mut log.finish(), Purpose::Open);
+    assert_eq!(report.damage, []);
+    assert_eq!(seen.blocks, bodies.map(|body| (1, body)));
+}
