@@ -38,9 +38,9 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// Tries every mutant of the core, and lists those that nobody notices. Exit code 1 when there are any.
 #[derive(Parser)]
 struct Args {
-    /// Only mutants in files whose path contains this
-    #[arg(long, default_value = "")]
-    only: String,
+    /// Only mutants in files whose path contains this; may be said several times
+    #[arg(long)]
+    only: Vec<String>,
 
     /// How many are tried at a time
     #[arg(long, default_value_t = std::thread::available_parallelism().map_or(1, usize::from))]
@@ -80,7 +80,8 @@ fn run(args: &Args) -> Result<usize, Failure> {
     let work = root.join("target/mutants");
     std::fs::create_dir_all(&work)?;
 
-    let wanted = |mutant: &Mutant| mutant.file.contains(&args.only) && !mutant.file.ends_with("/fuzz.rs");
+    let asked_for = |file: &str| args.only.is_empty() || args.only.iter().any(|part| file.contains(part));
+    let wanted = |mutant: &Mutant| asked_for(&mutant.file) && !mutant.file.ends_with("/fuzz.rs");
     let listed = (1..).zip(catalogue::of(root, PACKAGE)?);
     let all: BTreeMap<Id, Mutant> = listed.filter(|(_, mutant)| wanted(mutant)).collect();
     println!("{} mutants", all.len());
