@@ -315,6 +315,16 @@ mod tests {
     }
 
     #[test]
+    fn only_the_latest_of_each_level_is_told_again() {
+        let ladder = history(&Ladder::default(), 1..=1000, 0);
+        let seqs = |told, seq| ladder.pairs(told, seq).iter().map(|(seq, _)| seq).collect::<Vec<_>>();
+        assert_eq!(seqs(995, 998), [998, 997, 996, 992, 768]);
+        assert_eq!(seqs(998, 998), [998, 992, 768]);
+        assert!(!ladder.pairs(0, 1).is_empty());
+        assert!(ladder.pairs(0, 0).is_empty(), "nothing is known of nothing");
+    }
+
+    #[test]
     fn a_ladder_round_trips() {
         let ladder = history(&Ladder::default(), 1..=40_000, 3);
         let mut out = Vec::new();

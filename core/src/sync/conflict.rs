@@ -185,12 +185,10 @@ fn repeats_what_is_settled(entry: &Entry<'_>, op: &Operation, lost: bool) -> boo
         return false;
     }
     let dead = [entry.is_tombstone(), op.body.value().is_none()];
-    if dead == [true, true] || here == there && entry.body() == op.body {
+    if dead == [true, true] {
         return true;
     }
-    let seen_here =
-        |repeated: Dot| entry.known_dots().any(|dot| dot.replica == repeated.replica && dot.seq >= repeated.seq);
-    let seen = |by_here: bool, repeated| if by_here { seen_here(repeated) } else { op.context.covers(repeated) };
+    let seen = |by_here, repeated| if by_here { entry.known().covers(repeated) } else { op.context.covers(repeated) };
     let (winner, loser, loser_is_deletion) = if lost { (here, there, dead[1]) } else { (there, here, dead[0]) };
     // A lost burial takes nothing with it; what had seen the operation repeated, and wins over the repetition, neither; and
     // what had seen it and deleted it will do so again.
@@ -351,6 +349,58 @@ mod tests {
             let met = met(version(LOCAL, 5, Some("a"), local), version(REMOTE, 6, Some("b"), remote));
             assert_eq!(met.resolution(Policy::KeepLocal).is_some(), wanted, "{local} {remote}");
             assert_eq!(met.resolution(Policy::ApplyRemote), None, "it has won");
+        }
+    }
+
+    /// What sync wrote again is nobody's word. What somebody has meant is, unless he had seen what is repeated.
+    #[test]
+    fn a_value_is_lost_to_a_repetition_and_a_repetition_only_to_who_has_not_seen_what_it_repeats() {
+        const OLD: Dot = Dot { replica: ReplicaId([7; 16]), seq: 5 };
+        let written = |value, repeats, seen: &[Dot]| {
+            let context: VersionVector = seen.iter().copied().collect();
+            let mut op = Version { context, ..version(LOCAL, 0, value, false) }.operation(&key());
+            op.marks.repeats = repeats;
+            op
+        };
+        let meant = |value, seen: &[Dot]| written(value, None, seen);
+        let again = |value| written(value, Some(OLD), &[OLD]);
+        let repetition = || again(Some("v"));
+        let burial = || again(None);
+        let mut cases = vec![
+            (repetition(), repetition(), false),
+            (burial(), repetition(), false),
+            (meant(Some("w"), &[]), burial(), false),
+            (meant(Some("w"), &[OLD]), burial(), false),
+            (burial(), meant(None, &[]), false),
+            (meant(None, &[]), burial(), false),
+            (burial(), meant(Some("w"), &[]), true),
+            (burial(), meant(Some("w"), &[OLD]), true),
+            (meant(Some("w"), &[]), meant(None, &[]), true),
+        ];
+        let (earlier, later) = (Dot { seq: 4, ..OLD }, Dot { seq: 6, ..OLD });
+        let elsewhere = Dot { replica: ReplicaId([8; 16]), seq: 9 };
+        for (seen, has_seen) in
+            [(vec![OLD], true), (vec![later], true), (vec![], false), (vec![earlier], false), (vec![elsewhere], false)]
+        {
+            for value in [Some("w"), None] {
+                cases.push((meant(value, &seen), repetition(), !has_seen));
+            }
+            cases.push((repetition(), meant(None, &seen), !has_seen));
+            cases.push((repetition(), meant(Some("w"), &seen), true));
+        }
+        for (winner, loser, is_conflict) in cases {
+            let named = |op: &Operation, number: u8, stamp| {
+                let dot = Dot { replica: ReplicaId([number; 16]), seq: 1 };
+                Operation { dot, stamp: Stamp(stamp), ..op.clone() }
+            };
+            for (first, second) in
+                [(named(&winner, 1, 6), named(&loser, 2, 5)), (named(&loser, 1, 5), named(&winner, 2, 6))]
+            {
+                let mut store = Store::new();
+                store.apply(Lsn(1), &first);
+                let met = Met::before(store.latest(b"k"), &second);
+                assert_eq!(met.is_some(), is_conflict, "{second:?} comes to {first:?}");
+            }
         }
     }
 

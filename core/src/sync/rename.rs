@@ -143,6 +143,18 @@ mod tests {
         assert_eq!(["shared", "mine", "theirs"].map(name), [Some((own, 5)), Some((new, 1)), Some((other, 9))]);
     }
 
+    #[test]
+    fn the_last_shared_operation_keeps_its_name_and_the_next_one_is_the_first_of_the_new() {
+        let [own, other, new] = [1, 2, 3].map(|id| ReplicaId([id; 16]));
+        let renaming = Renaming { from: own, above: 5, to: new, at: WallTime(0) };
+        for (dot, renamed) in
+            [((own, 4), (own, 4)), ((own, 5), (own, 5)), ((own, 6), (new, 1)), ((other, 6), (other, 6))]
+        {
+            let [dot, renamed] = [dot, renamed].map(|(replica, seq)| Dot { replica, seq });
+            assert_eq!(renaming.dot(dot), renamed);
+        }
+    }
+
     /// Whatever becomes of the node later, under the name that it gave up stands what two histories may have named.
     #[test]
     fn a_name_that_was_given_up_stays_ambiguous_above_what_others_share() {

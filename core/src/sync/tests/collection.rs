@@ -6,7 +6,7 @@ use alloc::vec;
 use core::time::Duration;
 
 use super::harness::World;
-use crate::sync::{Event, Settings};
+use crate::sync::{Event, Settings, collect};
 
 fn settings() -> Settings {
     Settings { collect_every: Duration::from_secs(2), ..Settings::default() }
@@ -34,6 +34,20 @@ fn a_delete_while_a_member_is_away_never_comes_back() {
     world.settle();
     assert_eq!(world.values("k"), vec![None, None, None]);
     assert!(world.replicas.iter().all(|r| !r.events.iter().any(|event| matches!(event, Event::Diverged { .. }))));
+}
+
+/// What is written after a collection is stamped at or above its limit.
+#[test]
+fn no_tombstone_stamped_at_the_limit_or_later_is_collected() {
+    let mut world = World::new(1, 1, &settings());
+    world.put(0, "k", "v");
+    world.delete(0, "k");
+    let replica = &mut world.replicas[0];
+    let (store, stable) = (&mut replica.store, replica.engine.vector());
+    let stamp = store.entry(b"k").unwrap().stamp();
+    assert!(collect::plan(store, stable, stamp).is_none() && collect::plan(store, stable, stamp.after()).is_some());
+    assert_eq!(collect::sweep(store, stable, stamp), 0);
+    assert_eq!(collect::sweep(store, stable, stamp.after()), 1);
 }
 
 /// A member is away past its lease; meanwhile a key is deleted and its tombstone collected. Back again, it neither

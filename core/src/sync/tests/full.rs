@@ -18,7 +18,7 @@ use crate::sync::{CloseReason, Ladder, Pairs, Settings, State};
 use crate::time::WallTime;
 
 /// Strangers answer no pings: the first replica asks for none.
-fn world(count: usize, seed: u64) -> World {
+pub(super) fn world(count: usize, seed: u64) -> World {
     let mut world = World::new(0, seed, &Settings::default());
     for number in 0..count as u64 {
         let ping_every = Duration::from_secs(if number == 0 { 100_000 } else { 5 });
@@ -55,7 +55,7 @@ fn deletion(dot: Dot, key: &str) -> Part {
 }
 
 /// One that has collected tombstones of which nobody else has heard.
-fn from_above(number: u8) -> Stranger {
+pub(super) fn from_above(number: u8) -> Stranger {
     let mut stranger = Stranger::new(number);
     stranger.hello.floor = vector(&[dot(number, 1)]);
     stranger.hello.vector = stranger.hello.floor.clone();
@@ -405,6 +405,8 @@ fn what_nobody_has_collected_is_not_taken_for_deleted() {
         assert_eq!(replica.get("x").is_some(), !collected, "collected: {collected}, retired: {retired}");
         let again = replica.engine.vector().get(replica.identity.replica);
         assert_eq!(again, u64::from(retired && !collected), "collected: {collected}, retired: {retired}");
+        let repeats = replica.store.entry(b"x").and_then(|entry| entry.marks().repeats);
+        assert_eq!(repeats, None, "that name may mean another operation");
     }
 }
 

@@ -8,12 +8,12 @@ use super::harness::World;
 use super::stranger::Stranger;
 use crate::clock::Stamp;
 use crate::context::VersionVector;
-use crate::ids::{Dot, Lsn, ReplicaId};
+use crate::ids::{Dot, Lsn, NodeId, ReplicaId};
 use crate::limits::MAX_MEMBERS;
 use crate::sync::chain::Ladder;
 use crate::sync::message::{Message, OLDEST_PROTOCOL, PROTOCOL, Pulse};
 use crate::sync::session::{FullIn, Phase, Session};
-use crate::sync::{ClockPolicy, CloseReason, Effect, Engine, Event, Finding, PeerId, Settings};
+use crate::sync::{ClockPolicy, CloseReason, Effect, Engine, Event, Finding, Member, PeerId, Settings};
 use crate::time::{Now, WallTime};
 
 fn world() -> World {
@@ -298,5 +298,27 @@ fn every_difference_is_counted_and_told() {
         assert_eq!(replica.engine.divergences, count);
         let told = replica.effects.iter().filter(|effect| matches!(effect, Effect::Event(Event::Diverged { .. })));
         assert_eq!(told.count() as u64, count);
+    }
+}
+
+/// What is left of a closed history is not claimed: two may hold different parts of it as long as they are on their way.
+#[test]
+fn states_are_compared_unless_what_is_left_of_a_history_is_on_its_way() {
+    for (closed, mid_walk, is_compared) in
+        [(false, false, true), (false, true, true), (true, false, true), (true, true, false)]
+    {
+        let mut world = world();
+        let now = world.now(0);
+        let replica = &mut world.replicas[0];
+        replica.engine.sessions.insert(PeerId(1), Session { mid_walk, ..open(now, 9) });
+        let left = dot(7, 3);
+        if closed {
+            let (node, forgotten) = (NodeId::new("gone").unwrap(), now.wall);
+            let member = Member { node, heard: WallTime(0), forgotten, vector: VersionVector::EMPTY };
+            replica.engine.state.members.join(left.replica, &member, None);
+            replica.engine.state.met.include(left);
+        }
+        let pulse = replica.engine.pulse(now, PeerId(1), 1, &replica.store);
+        assert_eq!((pulse.exact, pulse.vector.covers(left)), (is_compared, closed), "closed {closed}, {mid_walk}");
     }
 }

@@ -132,6 +132,24 @@ fn the_pause_doubles_with_every_link_that_brings_nothing_up_to_the_longest() {
     assert!(world.replicas[0].closes.iter().all(|reason| matches!(reason, CloseReason::Protocol(_))));
 }
 
+/// All who lost one node would else come back to it at one moment.
+#[test]
+fn half_of_a_pause_is_drawn_at_random() {
+    let longest = Duration::from_secs(60);
+    let mut world = World::new(1, 1, &Settings { backoff_first: longest, backoff_max: longest, ..Settings::default() });
+    let mut stranger = Stranger::new(9);
+    for _ in 0..40 {
+        stranger.greet(&mut world, 0);
+        let hello = Message::Hello(stranger.hello.clone());
+        stranger.say(&mut world, 0, &[hello]);
+    }
+    let seconds = world.replicas[0].pauses.iter().map(Duration::as_secs);
+    assert!(seconds.clone().all(|seconds| (30..=60).contains(&seconds)));
+    for tenth in [30..33, 33..36, 36..39, 39..42, 42..45, 45..48, 48..51, 51..54, 54..57, 57..61] {
+        assert!(seconds.clone().any(|seconds| tenth.contains(&seconds)), "none of {tenth:?} seconds");
+    }
+}
+
 #[test]
 fn status_shows_what_is_under_way_and_how_the_clocks_stand() {
     let mut world = World::new(2, 2, &Settings::default());

@@ -8,8 +8,8 @@ use core::time::Duration;
 use super::harness::World;
 use super::stranger::Stranger;
 use crate::context::VersionVector;
-use crate::ids::{Dot, ReplicaId};
-use crate::sync::message::{Bye, Message};
+use crate::ids::{Dot, Lsn, ReplicaId};
+use crate::sync::message::{Bye, Message, Part};
 use crate::sync::session::{FullIn, FullOut, Phase, Session};
 use crate::sync::{CloseReason, Effect, Engine, PeerId, Settings, SyncRecord};
 use crate::time::{Instant, Now};
@@ -152,6 +152,23 @@ fn a_turn_lasts_twice_as_long_after_each_that_was_lost_until_one_is_brought_to_i
     assert_eq!(engine.turn_deadline(), Some(after(now, 600)));
 }
 
+/// Saying that there is no more, again and again, brings no exchange to its end.
+#[test]
+fn a_turn_is_not_prolonged_by_empty_messages() {
+    let empty = Message::Batch(Lsn(1), vec![Part::End]);
+    let names = Message::Full(Lsn::ZERO, vec![Part::Upto(Some("a".into()))]);
+    for (message, end) in [(empty, 30), (names, 50)] {
+        let (mut world, now) = with_turn();
+        let replica = &mut world.replicas[0];
+        let session = replica.engine.sessions.get_mut(&A).unwrap();
+        session.them.as_mut().unwrap().floor = vector(&[dot(9, 1)]);
+        session.held.push_back((message, 1));
+        let later = Now { mono: after(now, 20), ..now };
+        replica.engine.take_held(later, &replica.store, &mut replica.effects);
+        assert_eq!(replica.engine.turn_deadline(), Some(after(now, end)));
+    }
+}
+
 /// It would take away what the exchange is about to ask for.
 #[test]
 fn no_tombstone_goes_during_a_full_exchange() {
@@ -244,6 +261,29 @@ fn only_open_sessions_below_the_floor_are_parted_from() {
         matches!(effects[..], [Effect::Close { peer: B, reason: CloseReason::FloorRose, .. }]),
         "whose exchange it is, who has seen it, and who is only greeting, stay: {effects:?}"
     );
+}
+
+#[test]
+fn a_floor_that_rises_ends_only_open_sessions_of_those_who_may_hold_what_is_forgotten() {
+    let floor = vector(&[dot(9, 1)]);
+    let (mut world, now) = world();
+    let engine = &mut world.replicas[0].engine;
+    engine.state.floor = floor.clone();
+    let below = |phase| Session { phase, ..open(now, A) };
+    let cases = [
+        (below(Phase::Open), true),
+        (below(Phase::Resuming), false),
+        (Session { vector: floor.clone(), ..below(Phase::Open) }, false),
+        (Session { said_floor: floor, ..below(Phase::Open) }, false),
+    ];
+    for (session, ends) in cases {
+        let what = alloc::format!("{session:?}");
+        engine.sessions.insert(A, session);
+        let mut effects = Vec::new();
+        engine.floor_rose(&mut effects);
+        let ended = matches!(effects[..], [Effect::Close { peer: A, reason: CloseReason::FloorRose, .. }]);
+        assert_eq!((ended, effects.len()), (ends, usize::from(ends)), "{what}");
+    }
 }
 
 #[test]

@@ -1,0 +1,72 @@
+//! What an application stages, logs and drops.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::clock::Stamp;
+use crate::context::VersionVector;
+use crate::ids::{Dot, Lsn, ReplicaId};
+use crate::op::{Body, Marks, Operation};
+use crate::store::Store;
+use crate::sync::{Apply, Item, Logged, PeerId, SyncRecord, Token, carry_out};
+
+fn op(key: &str, seq: u64) -> Operation {
+    Operation {
+        dot: Dot { replica: ReplicaId([9; 16]), seq },
+        stamp: Stamp(seq),
+        context: VersionVector::EMPTY,
+        key: key.as_bytes().to_vec().into(),
+        body: Body::Put("v".into()),
+        marks: Marks::default(),
+    }
+}
+
+fn apply(items: Vec<Operation>, drops: Vec<Operation>) -> Apply {
+    let known = VersionVector::EMPTY;
+    Apply {
+        token: Token(1),
+        peer: PeerId(1),
+        items: items.into_iter().map(|op| Item { op, known: known.clone() }).collect(),
+        drops: drops.into_iter().map(|op| (op.dot, op.key)).collect(),
+        reissue: vec![],
+        bury: vec![],
+        burials: vec![],
+        records: vec![],
+    }
+}
+
+#[test]
+fn what_stands_here_already_is_not_logged_again_and_takes_no_lsn() {
+    let (old, new) = (op("old", 1), op("new", 2));
+    let mut store = Store::new();
+    store.apply(Lsn(1), &old);
+    let carried = carry_out(&mut store, Lsn(5), &apply(vec![old, new.clone()], vec![]));
+    assert_eq!(carried.logged, [Logged::Foreign(new)]);
+    store.publish(Lsn(5));
+    assert_eq!(store.entry(b"new").unwrap().changed(), Lsn(5), "where the log has it");
+}
+
+/// What was written meanwhile is newer than the exchange, and what came meanwhile is not what was compared.
+#[test]
+fn a_version_is_dropped_only_if_it_is_what_stands_here_and_nothing_is_on_its_way() {
+    let (compared, newer) = (op("k", 1), op("k", 2));
+    for (published, staged, is_dropped) in [
+        (Some(&compared), None, true),
+        (Some(&compared), Some(&newer), false),
+        (None, Some(&compared), false),
+        (Some(&newer), None, false),
+        (None, None, false),
+    ] {
+        let mut store = Store::new();
+        if let Some(op) = published {
+            store.apply(Lsn(1), op);
+        }
+        if let Some(op) = staged {
+            store.stage(Lsn(2), op);
+        }
+        let carried = carry_out(&mut store, Lsn(3), &apply(vec![], vec![compared.clone()]));
+        let record = Logged::Sync(SyncRecord::Dropped { dot: compared.dot, key: compared.key.clone() });
+        let (logged, drops) = if is_dropped { (vec![record], vec![compared.key.clone()]) } else { (vec![], vec![]) };
+        assert_eq!((carried.logged, carried.drops), (logged, drops), "{published:?} stands, {staged:?} is staged");
+    }
+}
