@@ -122,10 +122,7 @@ impl Engine {
         if session.in_flight() > 0 && session.credit() == 0 {
             return false;
         }
-        let room = match session.in_flight() {
-            0 => room,
-            _ => room.min(usize::try_from(session.credit()).unwrap_or(usize::MAX)),
-        };
+        let room = room.min(usize::try_from(session.credit()).unwrap_or(usize::MAX));
         let start = out.len();
         let written = match (&session.full_out, &session.full_in) {
             (Some(FullOut::Naming { .. }), _) => {
@@ -243,7 +240,7 @@ impl Engine {
             session.sent_seq = session.sent_seq.max(self.own_seq);
             let cut = if may_cut { cut(&self.claims, session, me, store, durable) } else { VersionVector::EMPTY };
             let closes_full = matches!(session.full_out, Some(FullOut::Closing));
-            let complete = store.last_changed() <= durable && session.settled == session.scout;
+            let complete = store.last_changed() <= durable;
             if closes_full && complete && may_cut {
                 write_histories(&self.state.pairs, session, &self.claims, out);
                 Part::Cut(self.claims.clone()).encode(&mut session.origins_out, out);
@@ -340,29 +337,21 @@ fn classify(session: &Session, me: ReplicaId, entry: &Entry<'_>, may_put_off: bo
 
 /// Moves `settled` over what is put off no longer: the peer has come to claim it.
 fn settle(session: &mut Session, me: ReplicaId, store: &Store) {
-    if session.settled == session.scout {
-        return;
-    }
-    for entry in store.feed(session.settled).take(STEP) {
-        if entry.changed() > session.scout {
-            break;
-        }
-        if classify(session, me, &entry, true) == Class::PutOff {
+    let scout = session.scout;
+    for (count, entry) in store.feed(session.settled).take_while(|entry| entry.changed() <= scout).enumerate() {
+        if count == STEP || classify(session, me, &entry, true) == Class::PutOff {
             return;
         }
         session.settled = entry.changed();
     }
-    let passed = store.feed(session.settled).next().is_none_or(|entry| entry.changed() > session.scout);
-    if passed {
-        session.settled = session.scout;
-    }
+    session.settled = scout;
 }
 
 /// What the peer may claim, now that the walk has come to its end: everything claimed here, except what depends on
 /// entries put off or not yet durable. Only what is new to the peer.
 fn cut(claims: &VersionVector, session: &Session, me: ReplicaId, store: &Store, durable: Lsn) -> VersionVector {
     let mut cut = claims.clone();
-    if (session.settled < session.scout || store.last_changed() > durable) && !planted!("cut_not_held_back") {
+    if !planted!("cut_not_held_back") {
         for (count, entry) in store.feed(session.settled).enumerate() {
             if count == LOOK {
                 // Entries that are put off hold no own dots that the peer lacks.
@@ -395,3 +384,6 @@ fn hold_back(cut: &mut VersionVector, session: &Session, entry: &Entry<'_>) {
         cut.include(Dot { seq, ..dot });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -100,6 +100,22 @@ fn a_session_is_quiet_when_nothing_is_under_way_in_either_direction() {
     }
 }
 
+/// A peer claims its own operations in a moment, so nobody sends it those; unless it turns out not to know them.
+#[test]
+fn a_peer_that_has_forgotten_its_own_operations_is_sent_them_once() {
+    for (claims, came_here, was_sent, is_sent) in
+        [(2, 3, 0, true), (3, 3, 0, false), (4, 3, 0, false), (2, 3, 3, false), (2, 4, 3, true), (0, 0, 0, false)]
+    {
+        let mut session = open();
+        (session.settled, session.scout) = (Lsn(5), Lsn(7));
+        (session.met_at_ping, session.forgotten_by_itself) = (came_here, was_sent);
+        session.remind(&[Dot { replica: ReplicaId([9; 16]), seq: claims }].into_iter().collect());
+        let case = (claims, came_here, was_sent);
+        assert_eq!(session.scout, if is_sent { Lsn(5) } else { Lsn(7) }, "claims, came here, was sent: {case:?}");
+        assert_eq!(session.forgotten_by_itself, if is_sent { came_here } else { was_sent }, "{case:?}");
+    }
+}
+
 #[test]
 fn a_full_exchange_ends_with_the_first_cut_behind_the_names() {
     let cut: VersionVector = [Dot { replica: ReplicaId([1; 16]), seq: 1 }].into_iter().collect();

@@ -2,15 +2,17 @@
 
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 use crate::clock::Stamp;
 use crate::codec::Fault;
 use crate::context::VersionVector;
 use crate::ids::{Dot, LogId, Lsn, ReplicaId};
 use crate::limits::MAX_MEMBERS;
-use crate::op::Chain;
+use crate::op::{Body, Chain};
 use crate::sync::chain::{Ladder, Pairs};
 use crate::sync::state::Judged;
-use crate::sync::{Checkpoint, State, SyncRecord};
+use crate::sync::{Checkpoint, Met, Policy, State, SyncRecord, Version};
 
 fn id(number: usize) -> ReplicaId {
     ReplicaId((number as u128).to_be_bytes())
@@ -155,4 +157,56 @@ fn a_state_of_a_newer_version_or_with_something_behind_it_is_refused() {
     }
     bytes.push(0);
     assert_eq!(State::decode(&bytes.into()).unwrap_err().fault, Fault::Trailing);
+}
+
+/// Whoever knew the old history is told everything of the new one, and nothing that was said of the old log is said of the new.
+#[test]
+fn a_new_history_claims_what_the_old_one_held_and_remembers_no_log() {
+    let old = |written| {
+        let cut = SyncRecord::Cut([Dot { replica: id(2), seq: 9 }].into_iter().collect());
+        let mut state = with(&[boot(1, 0), cut, SyncRecord::Acknowledged(5), SyncRecord::Pruned(4)]);
+        state.advance_checkpoint(id(2), at(1, 5));
+        (1..=written).for_each(|seq| state.own(Dot { replica: id(1), seq }, Chain(seq)));
+        state.reborn(id(1), written)
+    };
+    for written in [0, 7] {
+        let state = old(written);
+        let dots = [Dot { replica: id(1), seq: written }, Dot { replica: id(2), seq: 9 }];
+        assert_eq!(state.vector(), &dots.into_iter().collect());
+        assert_eq!((state.acknowledged, state.pruned), (0, 0));
+        assert_eq!(state.checkpoint(id(2), LogId([1; 16])), (Lsn::ZERO, 0));
+        assert_eq!(state.judge_checkpoint(Lsn(3), 1, Lsn(9)), Judged::From(Lsn::ZERO), "of a run that is not known");
+        assert_eq!(state.ladder, Ladder::default());
+        assert_eq!(state.pairs.contains_key(&id(1)), written > 0, "others may know another history of that name");
+    }
+}
+
+#[test]
+fn whoever_may_have_lost_something_claims_nothing() {
+    let mut state = with(&[SyncRecord::Cut([Dot { replica: id(2), seq: 9 }].into_iter().collect())]);
+    state.disclaim();
+    assert!(state.vector().is_empty());
+}
+
+/// A snapshot is read in one piece, and would else be kept for a value of a few bytes in it.
+#[test]
+fn a_detached_state_keeps_nothing_of_what_it_was_read_from() {
+    let mut state = State::default();
+    let version = |replica, value: &'static str| Version {
+        dot: Dot { replica: id(replica), seq: 1 },
+        stamp: Stamp(1),
+        context: VersionVector::EMPTY,
+        body: Body::Put(value.into()),
+        resolution: false,
+    };
+    let met = Met { key: "k".into(), local: version(1, "a"), remote: version(2, "b") };
+    state.conflicts.note(&met, Policy::KeepBoth).unwrap();
+    let mut bytes = Vec::new();
+    state.encode(&mut bytes);
+    let bytes = Bytes::from(bytes);
+    let read = State::decode(&bytes).unwrap();
+    assert!(!bytes.is_unique(), "what is read are parts of it");
+    let detached = read.detached();
+    assert!(bytes.is_unique());
+    assert_eq!(detached, state);
 }

@@ -339,3 +339,12 @@ fn each_peer_is_told_of_the_others_that_are_heard_and_woken_once() {
     engine.refresh_direct(now, &mut effects);
     assert_eq!(told(engine), [vec![], vec![3], vec![2]], "nor does it hear of any in a full exchange");
 }
+
+#[test]
+fn full_exchanges_are_counted_in_either_direction() {
+    let (mut world, now) = world();
+    let engine = &mut world.replicas[0].engine;
+    let names = Session { full_out: Some(FullOut::Naming { after: None }), ..open(now, B) };
+    engine.sessions.extend([(A, naming(now, A)), (B, names), (C, open(now, C))]);
+    assert_eq!(engine.load().full_exchanges, 2);
+}
