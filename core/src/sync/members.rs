@@ -214,10 +214,7 @@ impl Ahead {
         reported: ReplicaId,
         (required, acknowledged, last): (usize, Seq, Seq),
     ) -> Seq {
-        if members.held(own, reported).is_some_and(|held| held > acknowledged) {
-            self.0.insert(reported);
-        }
-        self.0.retain(|replica| members.held(own, *replica).is_some_and(|held| held > acknowledged));
+        self.0.insert(reported);
         let mut held: Vec<Seq> = self.0.iter().filter_map(|replica| members.held(own, *replica)).collect();
         if planted!("acknowledgement_counted_twice") {
             held.extend_from_within(..);

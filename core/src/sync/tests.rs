@@ -1,5 +1,6 @@
 mod acknowledgement;
 mod batches;
+mod burials;
 mod carry;
 mod collection;
 mod compared;

@@ -80,7 +80,8 @@ fn retired_at_the_moment_it_was_heard_is_retired() {
 fn what_is_said_of_times_far_ahead_is_taken_for_an_hour_ahead_and_changes_no_verdict() {
     const NOW: u64 = 10;
     const LATEST: u64 = NOW + 60 * MINUTE;
-    for (heard, forgotten) in [(90, 50), (50, 90), (60, 60), (5, 50), (50, 5), (5, 0), (50, 0)] {
+    let times = [(90, 50), (50, 90), (60, 60), (5, 50), (50, 5), (5, 0), (50, 0), (70, 90), (90, 70), (70, 70)];
+    for (heard, forgotten) in times {
         for unit in [1, MINUTE] {
             let mut said = member("n", heard * unit, forgotten * unit);
             let counted = !said.is_forgotten();
@@ -119,6 +120,10 @@ fn rumours_beyond_the_room_for_them_are_left_aside() {
     assert!(members.get(id(500)).unwrap().vector.is_empty(), "there is room for 131,072 entries");
     assert!(!members.join(id(0), &wide(1025), None), "also of somebody who is known");
     assert!(members.join(id(0), &wide(1025), Some(id(1024))), "but for what it holds of the own operations");
+    let known = [Dot { replica: id(1), seq: 2 }, Dot { replica: id(2000), seq: 1 }];
+    assert!(members.join(id(0), &Member { vector: known.into_iter().collect(), ..wide(0) }, None));
+    let goes_on = &members.get(id(0)).unwrap().vector;
+    assert_eq!((goes_on.get(id(1)), goes_on.get(id(2000))), (2, 0), "what is kept already goes on");
     assert!(members.join(id(501), &wide(0), None), "who names nobody takes no room");
     let newer = Member { heard: WallTime(99 * MINUTE), ..wide(1024) };
     assert!(members.join(id(0), &newer, None), "no more than it took before");
