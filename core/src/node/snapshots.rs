@@ -14,7 +14,6 @@ use crate::disk::{DiskError, DiskErrorKind};
 use crate::error::{Code, Error};
 use crate::ids::Lsn;
 use crate::time::{Instant, Now};
-use crate::wal::snapshot::MAX_PART_BODY;
 use crate::wal::{SnapshotBlock, SnapshotRefused};
 
 /// Content of one block. Large enough for long writes, small enough that composing one delays nobody.
@@ -69,19 +68,24 @@ impl Node {
         let grown = self.published > self.opened_at
             && now.mono >= self.snapshots.not_before
             && log.wants_snapshot(self.store.snapshot_bytes());
+        if self.snapshots.running || !(asked || grown) {
+            return;
+        }
         // On a full disk too: a snapshot may be what makes room.
-        let able = matches!(self.health, Health::Ready | Health::DiskFull);
-        if self.snapshots.running || !able || !(asked || grown) || self.rebirth.is_some() {
+        if !matches!(self.health, Health::Ready | Health::DiskFull) {
+            self.fail_snapshot_requests("the node takes none any more");
+            return;
+        }
+        if self.rebirth.is_some() {
             return;
         }
         let head = Bytes::from(self.history.encode_head(self.published_reach, &self.engine.state_at(self.published)));
         // Whatever peers have said: the log is removed in favour of nothing that cannot be read again.
-        if head.len() > MAX_PART_BODY || History::decode_head(&head).is_err() {
-            self.snapshots.not_before = now.mono + PAUSE_AFTER_FAILURE;
-            self.fail_snapshot_requests("what peers have said of themselves does not fit into a snapshot");
-            return;
-        }
-        match log.begin_snapshot(now.mono, self.published, &head, &mut self.steps) {
+        let begun = match History::decode_head(&head) {
+            Ok(_) => log.begin_snapshot(now.mono, self.published, &head, &mut self.steps),
+            Err(_) => Err(SnapshotRefused::TooLong),
+        };
+        match begun {
             Ok(_) => {
                 self.snapshots.running = true;
                 self.snapshots.cursor = None;
@@ -92,10 +96,15 @@ impl Node {
             }
             // The log will have time when it has tidied up; the next poll asks again.
             Err(SnapshotRefused::Busy) => {}
+            Err(SnapshotRefused::TooLong) => {
+                self.snapshots.not_before = now.mono + PAUSE_AFTER_FAILURE;
+                self.fail_snapshot_requests("what peers have said of themselves does not fit into a snapshot");
+            }
             Err(SnapshotRefused::Poisoned) => self.fail_snapshot_requests("the log is stopped"),
             Err(SnapshotRefused::Closing) => self.fail_snapshot_requests("the node is closing"),
         }
     }
+
     pub(super) fn write_snapshot_block(&mut self, now: Now) {
         let Journal::Log(log) = &mut self.journal else { return };
         let mut bytes = Vec::with_capacity(BLOCK_ROOM + BLOCK_ROOM / 4);

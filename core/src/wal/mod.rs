@@ -206,6 +206,8 @@ pub enum SnapshotRefused {
     Busy,
     /// The present snapshot holds everything already.
     Current(SnapshotFile),
+    /// No reader takes a head that is longer than [`MAX_PART_BODY`](snapshot::MAX_PART_BODY).
+    TooLong,
     /// An earlier failure has stopped the log.
     Poisoned,
     /// The log is being closed or closed.

@@ -7,6 +7,7 @@ use crate::time::Instant;
 
 use super::draft::{Draft, DraftNews};
 use super::running::{Life, Wal};
+use super::snapshot::MAX_PART_BODY;
 use super::{Effect, Manifest, SnapshotBlock, SnapshotRefused};
 
 impl Wal {
@@ -36,6 +37,9 @@ impl Wal {
     ) -> Result<Lsn, SnapshotRefused> {
         self.hear(now);
         self.may_snapshot()?;
+        if head.len() > MAX_PART_BODY {
+            return Err(SnapshotRefused::TooLong);
+        }
         assert!(at <= self.progress.written, "a snapshot is taken of what was written");
         if let Some(present) = self.files.snapshot.filter(|present| present.at >= at) {
             return Err(SnapshotRefused::Current(present));

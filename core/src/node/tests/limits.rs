@@ -123,6 +123,27 @@ fn what_stands_above_the_clocks_can_be_overwritten_as_long_as_its_context_explai
 }
 
 #[test]
+fn a_write_over_a_version_from_the_future_does_not_take_the_own_clock_there_not_even_across_a_restart() {
+    let mut bench = Bench::new();
+    let future = Operation {
+        dot: Dot { replica: ReplicaId([9; 16]), seq: 1 },
+        stamp: Stamp::from_wall(WallTime(bench.now.wall.0 + 365 * 86_400_000)),
+        context: VersionVector::EMPTY,
+        key: "k".into(),
+        body: Body::Put("from the future".into()),
+        marks: Marks::default(),
+    };
+    bench.node.store.apply(Lsn(1), &future);
+    bench.put("k", "mine");
+    bench.run();
+    let mut bench = bench.reopen(2);
+    bench.put("other", "mine");
+    bench.run();
+    let stamp = |key: &str| bench.node.store().get(key.as_bytes()).unwrap().stamp();
+    assert!(stamp("k") > future.stamp && stamp("other") < future.stamp);
+}
+
+#[test]
 fn a_policy_writes_nothing_that_peers_would_refuse() {
     let mut bench = Bench::new();
     let hostile = Operation {
@@ -170,6 +191,34 @@ fn values_are_written_again_and_versions_buried_under_own_names() {
     let seq = dot(&bench, "a").seq;
     let bench = bench.reopen(2);
     assert_eq!(dot(&bench, "a").seq, seq);
+}
+
+#[test]
+fn what_is_written_again_says_what_it_repeats_if_that_still_stands() {
+    let mut bench = Bench::new();
+    bench.put("stands", "v");
+    bench.put("overwritten", "v");
+    bench.run();
+    let marks = |bench: &Bench, key: &str| bench.node.store().entry(key.as_bytes()).unwrap().marks().repeats;
+    let origin = |bench: &Bench, key: &str| bench.node.store().entry(key.as_bytes()).unwrap().origin();
+    let [stands, overwritten] = ["stands", "overwritten"].map(|key| origin(&bench, key));
+    bench.put("overwritten", "w");
+    bench.run();
+    let apply = crate::sync::Apply {
+        token: crate::sync::Token(1),
+        peer: crate::sync::PeerId(1),
+        items: vec![],
+        drops: vec![],
+        reissue: vec![("stands".into(), Some(stands)), ("overwritten".into(), Some(overwritten))],
+        bury: vec![],
+        burials: vec![],
+        records: vec![],
+    };
+    for _again in 0..2 {
+        bench.node.write_again(bench.now, &apply).unwrap();
+        bench.run();
+        assert_eq!(["stands", "overwritten"].map(|key| marks(&bench, key)), [Some(stands), None]);
+    }
 }
 
 #[test]

@@ -88,6 +88,32 @@ fn who_waits_for_a_snapshot_is_answered_when_the_log_stops() {
 }
 
 #[test]
+fn who_waits_for_a_snapshot_behind_a_new_name_is_answered_when_that_cannot_be() {
+    let waiting = || {
+        let mut bench = Bench::new();
+        bench.put("k", "v");
+        bench.poll();
+        bench.node.begin_rebirth(crate::sync::Finding::Clone(bench.node.status().replica));
+        let request = bench.node.snapshot(bench.now).unwrap();
+        bench.poll();
+        assert!(!running(&bench) && bench.answer(request).is_none());
+        (bench, request)
+    };
+    let (mut bench, request) = waiting();
+    bench.node.close(bench.now);
+    bench.run();
+    let error = bench.answer(request).unwrap().as_ref().unwrap_err();
+    assert!(error.what().contains("takes none any more"), "{error}");
+
+    let (mut bench, request) = waiting();
+    let lost = DiskError { kind: DiskErrorKind::Io, message: "the disk is gone".to_string() };
+    bench.node.handle(bench.now, Input::DiskLost(lost));
+    bench.poll();
+    let error = bench.answer(request).unwrap().as_ref().unwrap_err();
+    assert!(error.what().contains("the disk is gone"), "{error}");
+}
+
+#[test]
 fn files_that_are_pinned_stay_until_the_last_pin_is_gone() {
     let mut config = Config::default();
     (config.log.first_segment, config.log.max_segment) = (64 << 10, 64 << 10);

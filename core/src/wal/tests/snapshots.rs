@@ -1,7 +1,7 @@
 //! Tests of snapshots and of the removal of what they make superfluous.
 
 use super::*;
-use crate::wal::snapshot::{Decoder, Part};
+use crate::wal::snapshot::{Decoder, MAX_PART_BODY, Part};
 use DiskErrorKind::{Io, NoSpace, NotFound};
 
 impl Bench {
@@ -494,4 +494,15 @@ fn beside_a_small_snapshot_the_next_segment_is_no_larger_than_the_least_tail() {
     large.settle();
     large.write_up_to_segment(4);
     assert_eq!(large.wal.files.active.header.capacity, 16_384, "a quarter of a large one");
+}
+
+#[test]
+fn a_head_that_no_reader_would_take_is_not_written() {
+    let mut bench = Bench::new(settings());
+    bench.write(10);
+    bench.settle();
+    let head = vec![0; MAX_PART_BODY + 1];
+    let mut begin = |head: &[u8]| bench.call(|wal, now, out| wal.begin_snapshot(now, Lsn(1), head, out));
+    assert_eq!(begin(&head), Err(SnapshotRefused::TooLong));
+    assert_eq!(begin(&head[1..]), Ok(Lsn(1)));
 }

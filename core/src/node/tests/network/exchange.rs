@@ -153,6 +153,8 @@ fn a_policy_that_prefers_a_side_or_merges_is_carried_out_and_comes_to_an_end() {
         network.live(20_000);
         for host in 0..2 {
             assert_eq!(network.value(host, "k").as_deref(), Some(wanted), "{policy:?} at {host}");
+            let first = network.hosts[host].node.conflicts().iter().next().unwrap();
+            assert_eq!(first.outcome, sync::Outcome::Resolved, "{policy:?} at {host}");
         }
         network.assert_converged();
     }
