@@ -124,6 +124,27 @@ fn what_is_known_is_not_taken_for_news_when_it_is_heard_again() {
 }
 
 #[test]
+fn a_repetition_stays_one_when_more_is_known_of_its_key_and_under_a_name_that_has_seen_what_it_repeats() {
+    let mut store = Store::new();
+    let (first, other) = (dot(7, 1), dot(9, 3));
+    let mut op = put(&store, 1, "k", "v");
+    store.apply(Lsn(1), &op);
+    let mut again = put(&store, 2, "k", "v");
+    again.marks.repeats = Some(first);
+    store.apply(Lsn(2), &again);
+    let repeats = |store: &Store| store.get(b"k").unwrap().marks().repeats;
+    op.context.include(other);
+    store.apply(Lsn(3), &op);
+    assert!(store.get(b"k").unwrap().known().covers(other));
+    assert_eq!(repeats(&store), Some(first));
+    let seen = vector(&[first]);
+    store.rename(b"k", dot(8, 1), &seen, &seen);
+    assert_eq!(repeats(&store), Some(first));
+    store.rename(b"k", dot(8, 1), &VersionVector::EMPTY, &seen);
+    assert_eq!(repeats(&store), None, "under that name nobody can know it");
+}
+
+#[test]
 fn of_two_contents_under_one_dot_the_one_with_the_greater_hash_is_kept() {
     let op = put(&Store::new(), 1, "k", "one");
     let other = Operation { body: Body::Put(Bytes::from_static(b"other")), ..op.clone() };
