@@ -15,6 +15,7 @@ const HASH: usize = 45;
 const LISTS: usize = 53;
 const HAS_CONTEXT: u8 = 1 << 4;
 const HAS_KNOWN: u8 = 1 << 5;
+const REPEATS: u8 = 1 << 6;
 
 /// A block of one entry: `k` with the value `v` by operation 5 of replica 7.
 fn block() -> Vec<u8> {
@@ -76,6 +77,14 @@ fn what_an_entry_knows_covers_its_dot_and_its_context() {
         (with_lists(known, &[&[2], &four, &[0, 5]]), "out of order"),
     ] {
         assert_eq!(load(&bad).unwrap_err().fault, Fault::Invalid, "{what}");
+    }
+}
+
+#[test]
+fn what_an_entry_repeats_was_seen_by_its_writer() {
+    let repeating = |seq: u8| with_lists(HAS_CONTEXT | REPEATS, &[&[1, 1], &[9; 16], &[3], &[1, seq]]);
+    for (seq, good) in [(0, false), (1, true), (3, true), (4, false)] {
+        assert_eq!(load(&repeating(seq)).is_ok(), good, "{seq}");
     }
 }
 
