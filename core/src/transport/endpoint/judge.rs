@@ -175,7 +175,6 @@ impl Endpoint {
         let kept = self.peers.identify(peer, who.key);
         if kept != peer {
             // The other entry is gone; its dial goes on for the one that remains.
-            self.waiting.retain(|waiting| *waiting != peer);
             let moved = self.links.iter().filter(|(_, link)| link.peer == Some(peer));
             for id in moved.map(|(id, _)| id).collect::<Vec<_>>() {
                 if let Some(link) = self.links.get_mut(id) {

@@ -32,3 +32,22 @@ fn behind_a_closing_frame_nothing_is_written() {
     bench.wait(100_000);
     bench.says("");
 }
+
+#[test]
+fn no_mark_is_written_while_a_sync_is_on_its_way() {
+    let mut bench = Bench::new(every(1500));
+    bench.write(10);
+    bench.done("write");
+    bench.wait(1500);
+    bench.done("sync");
+    bench.write(10);
+    bench.done("write");
+    bench.call(|wal, now, out| wal.flush(now, out));
+    assert_eq!(bench.heard().last().unwrap(), "sync 1.seg");
+    bench.wait(1000);
+    bench.says("");
+    bench.done("sync");
+    bench.says("durable 2");
+    bench.wait(1000);
+    assert!(matches!(&bench.heard()[..], [mark] if mark.ends_with("Mark + sync")));
+}
