@@ -184,6 +184,7 @@ impl Node {
     pub(super) fn sync_effect(&mut self, now: Now, effect: Effect) {
         match effect {
             Effect::PeerReady(peer) => self.links.mark_ready(peer),
+            Effect::AllReady => self.links.mark_all_ready(),
             Effect::Progressed(peer) => self.links.note_progress(peer),
             Effect::Apply(apply) => {
                 self.exchange.held.push_back(apply);

@@ -76,6 +76,8 @@ pub(super) struct Links {
     causes: BTreeMap<NodeKey, sync::CloseReason>,
     /// Sync has something to say to them, or their link has room again.
     ready: BTreeSet<sync::PeerId>,
+    /// The same for all that sync names when it is asked.
+    all_ready: bool,
     /// Operations for them wait for a tick, perhaps.
     held_back: BTreeSet<sync::PeerId>,
     last_session: u64,
@@ -92,6 +94,7 @@ impl Links {
             keys: BTreeMap::new(),
             causes: BTreeMap::new(),
             ready: BTreeSet::new(),
+            all_ready: false,
             held_back: BTreeSet::new(),
             last_session: 0,
             parted: VecDeque::new(),
@@ -104,6 +107,10 @@ impl Links {
 
     pub(super) fn mark_ready(&mut self, session: sync::PeerId) {
         self.ready.insert(session);
+    }
+
+    pub(super) fn mark_all_ready(&mut self) {
+        self.all_ready = true;
     }
 
     pub(super) fn note_progress(&mut self, session: sync::PeerId) {
@@ -447,6 +454,9 @@ impl Node {
     /// Lets sync write to every peer that it has something for, as far as their links have room.
     pub(super) fn pump(&mut self, now: Now) {
         let bulk = self.config.sync.auto_tick;
+        if core::mem::take(&mut self.links.all_ready) {
+            self.links.ready.extend(self.engine.woken());
+        }
         for session in core::mem::take(&mut self.links.ready) {
             self.write_to(now, session, if bulk { MESSAGE } else { 0 });
             if !bulk {
@@ -482,7 +492,7 @@ impl Node {
     /// Dials every wanted peer without a link at once.
     pub(super) fn dial_again(&mut self, now: Now) {
         if let Ok(endpoint) = self.links.running() {
-            endpoint.start(now.mono, &mut self.steps);
+            endpoint.dial_again(now.mono, &mut self.steps);
         }
         self.route_steps(now);
     }

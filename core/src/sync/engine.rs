@@ -67,6 +67,10 @@ pub struct Engine {
     pub(super) ahead: Ahead,
     pub(super) acknowledged_logged: Instant,
     pub(super) acknowledged_due: Option<Instant>,
+    /// When everybody hears what is claimed now.
+    pub(super) announce_due: Option<Instant>,
+    /// [`Effect::AllReady`] was said, and not yet asked for whom.
+    all_ready: bool,
     collect_at: Instant,
     /// Runs in which peers were met, the latest last.
     pub(super) runs: BTreeMap<ReplicaId, VecDeque<u64>>,
@@ -155,6 +159,8 @@ impl Engine {
             all_hear_of_members: false,
             direct_as_told: Vec::new(),
             acknowledged_due: None,
+            announce_due: None,
+            all_ready: false,
             runs: BTreeMap::new(),
             turns: Turns::default(),
             halted: None,
@@ -345,6 +351,18 @@ impl Engine {
 
     // Time.
 
+    /// After [`Effect::AllReady`], and once for each: every peer that may have something to be sent, but for those of
+    /// whom [`Effect::PeerReady`] has told.
+    pub fn woken(&mut self) -> Vec<PeerId> {
+        self.all_ready = false;
+        let quiet = self.sessions.iter_mut().filter(|(_, session)| session.is_open() && !session.announced);
+        let woken = quiet.map(|(peer, session)| {
+            session.announced = true;
+            *peer
+        });
+        woken.collect()
+    }
+
     /// When [`Self::handle_timeout`] wants to be called.
     #[must_use]
     pub fn poll_timeout(&self, store: &Store) -> Option<Instant> {
@@ -361,12 +379,19 @@ impl Engine {
             ]
         });
         let collect_at = (store.tombstones() > 0).then_some(self.collect_at);
-        due.flatten().chain(self.acknowledged_due).chain(collect_at).chain(self.turn_deadline()).min()
+        let of_all = [self.acknowledged_due, self.announce_due, collect_at, self.turn_deadline()];
+        due.chain(of_all).flatten().min()
     }
 
     /// A deadline has passed.
     pub fn handle_timeout(&mut self, now: Now, store: &Store, out: &mut dyn Sink<Effect>) {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now.mono);
+        if due(self.announce_due) {
+            self.announce_due = None;
+            for session in self.sessions.values_mut().filter(|session| session.is_open()) {
+                session.ack_at = Some(session.ack_at.map_or(now.mono, |earlier| earlier.min(now.mono)));
+            }
+        }
         let peers: Vec<PeerId> = self.sessions.keys().copied().collect();
         for peer in peers {
             let Some(session) = self.sessions.get(&peer) else { continue };
@@ -395,7 +420,7 @@ impl Engine {
 
     /// Queues again what has failed, and says how many operations that were.
     pub fn retry(&mut self) -> u64 {
-        let failed = self.outbox_status().failed;
+        let failed = self.outbox.failed_of(self.state.acknowledged, self.own_seq);
         self.outbox.requeue();
         failed
     }
@@ -545,11 +570,8 @@ impl Engine {
     }
 
     pub(super) fn wake_all(&mut self, out: &mut dyn Sink<Effect>) {
-        for (peer, session) in &mut self.sessions {
-            if session.is_open() && !session.announced {
-                session.announced = true;
-                out.push(Effect::PeerReady(*peer));
-            }
+        if !self.sessions.is_empty() && !core::mem::replace(&mut self.all_ready, true) {
+            out.push(Effect::AllReady);
         }
     }
 
@@ -563,9 +585,8 @@ impl Engine {
 
     /// More is claimed than before: everybody hears of it soon.
     pub(super) fn announce(&mut self, now: Now) {
-        let at = now.mono + self.settings.announce_delay;
-        for session in self.sessions.values_mut().filter(|session| session.is_open()) {
-            session.ack_at = Some(session.ack_at.map_or(at, |earlier| earlier.min(at)));
+        if !self.sessions.is_empty() {
+            self.announce_due.get_or_insert(now.mono + self.settings.announce_delay);
         }
     }
 }

@@ -222,6 +222,8 @@ pub enum Effect {
     /// Call [`Engine::write_batch`] for this peer as long as the link has room and it has something. Comes again only
     /// after it had nothing.
     PeerReady(PeerId),
+    /// The same for every peer that [`Engine::woken`] names.
+    AllReady,
     /// Stage and log these in one frame ([`carry_out`]), then call [`Engine::applied`] or [`Engine::apply_refused`].
     /// To be done in the order in which they come.
     Apply(Apply),

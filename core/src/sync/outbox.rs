@@ -54,7 +54,7 @@ impl OutboxStatus {
 impl Outbox {
     /// Counts, given what is pruned and acknowledged, sent on live links, and issued.
     pub(super) fn status(&self, (pruned, acknowledged): (Seq, Seq), sent: Seq, last: Seq) -> OutboxStatus {
-        let failed = self.failed.clamp(acknowledged, last);
+        let failed = acknowledged + self.failed_of(acknowledged, last);
         let sent = sent.clamp(failed, last);
         OutboxStatus {
             last,
@@ -66,6 +66,11 @@ impl Outbox {
             retries: self.retries,
             reason: if failed > acknowledged { self.reason.clone() } else { None },
         }
+    }
+
+    /// How many are failed, given what is acknowledged and issued.
+    pub(super) fn failed_of(&self, acknowledged: Seq, last: Seq) -> u64 {
+        self.failed.clamp(acknowledged, last) - acknowledged
     }
 
     /// A link to `replica` broke with own operations up to `sent` under way and no progress. Says whether they are

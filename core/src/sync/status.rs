@@ -93,8 +93,14 @@ impl Engine {
     /// Own operations by their state.
     #[must_use]
     pub fn outbox_status(&self) -> OutboxStatus {
-        let live = self.sessions.values().filter(|session| session.is_open());
-        let sent = live.map(|session| session.sent_seq).max().unwrap_or(0);
+        // Mostly the first one was sent everything.
+        let mut sent = 0;
+        for session in self.sessions.values().filter(|session| session.is_open()) {
+            sent = session.sent_seq.max(sent);
+            if sent >= self.own_seq {
+                break;
+            }
+        }
         self.outbox.status((self.state.pruned, self.state.acknowledged), sent, self.own_seq)
     }
 

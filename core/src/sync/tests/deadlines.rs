@@ -181,8 +181,15 @@ fn what_is_durable_wakes_every_open_session_that_is_not_awake() {
     session(&mut replica.engine, 2).announced = true;
     session(&mut replica.engine, 3).phase = Phase::Closing;
     session(&mut replica.engine, 4).phase = Phase::Greeting;
-    replica.engine.durable(now, Lsn(0), &replica.store, &mut replica.effects);
-    assert_eq!(woken(&replica.effects), [1]);
+    for lsn in [0, 1] {
+        replica.engine.durable(now, Lsn(lsn), &replica.store, &mut replica.effects);
+    }
+    assert_eq!(replica.effects, [Effect::AllReady], "said once");
+    assert_eq!(replica.engine.woken(), [PeerId(1)]);
+    assert_eq!(replica.engine.woken(), [], "it was named");
+    session(&mut replica.engine, 1).announced = false;
+    replica.engine.durable(now, Lsn(1), &replica.store, &mut replica.effects);
+    assert_eq!(replica.effects.len(), 2, "and again when it was asked for whom");
 }
 
 #[test]
@@ -208,14 +215,23 @@ fn more_claims_are_announced_to_all_after_a_short_delay() {
     let engine = &mut world.replicas[0].engine;
     let mut effects = Vec::new();
     engine.durable(now, Lsn(1), &store, &mut effects);
-    assert_eq!([1, 2].map(|number| session(engine, number).ack_at), [None; 2], "nothing more is claimed");
+    assert_eq!(engine.announce_due, None, "nothing more is claimed");
     engine.own_published(Lsn(2), 1, Chain::default());
     engine.durable(now, Lsn(2), &store, &mut effects);
-    assert_eq!([1, 2].map(|number| session(engine, number).ack_at), [Some(now.mono + soon); 2]);
+    let later = Now { mono: now.mono + soon, ..now };
+    assert_eq!(engine.announce_due, Some(later.mono));
+    assert_eq!(engine.poll_timeout(&store), Some(later.mono));
+    engine.own_published(Lsn(2), 2, Chain::default());
+    engine.durable(Now { mono: now.mono + soon / 2, ..now }, Lsn(2), &store, &mut effects);
+    assert_eq!(engine.announce_due, Some(later.mono), "what comes meanwhile is said with it");
+    session(engine, 2).phase = Phase::Greeting;
+    effects.clear();
+    engine.handle_timeout(later, &store, &mut effects);
+    assert_eq!([1, 2].map(|number| session(engine, number).ack_at), [Some(later.mono), None]);
+    assert_eq!((woken(&effects), engine.announce_due), (vec![1], None));
 
-    for number in [1, 2] {
-        session(engine, number).ack_at = None;
-    }
+    session(engine, 1).ack_at = None;
+    session(engine, 2).phase = Phase::Open;
     session(engine, 1).applying = 2;
     let news: VersionVector = [dot(1, 1)].into_iter().collect();
     let cut = Applying { records: vec![SyncRecord::Cut(news.clone())], ..applying(1, 1, Some(3)) };
@@ -223,7 +239,7 @@ fn more_claims_are_announced_to_all_after_a_short_delay() {
     engine.durable(now, Lsn(3), &store, &mut effects);
     assert!(engine.vector().covers_all(&news));
     assert_eq!(session(engine, 1).ack_at, Some(now.mono), "who brought it hears at once");
-    assert_eq!(session(engine, 2).ack_at, Some(now.mono + soon));
+    assert_eq!((session(engine, 2).ack_at, engine.announce_due), (None, Some(now.mono + soon)));
     assert_eq!(session(engine, 1).applying, 1, "one of two is durable");
     engine.durable(now, Lsn(4), &store, &mut effects);
     assert_eq!((session(engine, 1).applying, engine.applying()), (0, 0));

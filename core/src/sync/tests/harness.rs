@@ -294,6 +294,11 @@ impl World {
         let replica = &mut self.replicas[index];
         match effect {
             Effect::PeerReady(peer) => self.pull(index, peer, room),
+            Effect::AllReady => {
+                for peer in replica.engine.woken() {
+                    self.pull(index, peer, room);
+                }
+            }
             Effect::Apply(apply) => replica.carry(now, &apply),
             Effect::Progressed(_) => {}
             Effect::Persist(record) => replica.log.push(Logs::Sync(record)),

@@ -31,6 +31,16 @@ impl Endpoint {
         }
     }
 
+    /// Dials at once whoever waits to be dialled again.
+    pub fn dial_again(&mut self, now: Instant, out: &mut dyn Sink<Effect>) {
+        for id in core::mem::take(&mut self.resting) {
+            if let Some(peer) = self.peers.get_mut(id) {
+                peer.failures = 0;
+            }
+            self.dial_now(now, id, out);
+        }
+    }
+
     /// Says goodbye on all links and dials no more. What was queued is not sent: the layer above resumes from its own
     /// marks.
     pub fn stop(&mut self, now: Instant, out: &mut dyn Sink<Effect>) {
@@ -311,7 +321,7 @@ impl Endpoint {
                 round_trip: session.and_then(Session::round_trip),
                 last_end: peer.last_end.clone(),
                 failures: peer.failures,
-                next_dial_in: peer.next_dial.map(|at| at.since(now)),
+                next_dial_in: peer.due.filter(|_| peer.wanted).map(|at| at.since(now)),
             }
         })
     }

@@ -50,11 +50,12 @@ impl Endpoint {
 
     /// Dials a peer if it is wanted, has no link and no dial, and there is an address.
     pub(super) fn dial_now(&mut self, now: Instant, id: PeerId, out: &mut dyn Sink<Effect>) {
-        let Some(peer) = self.peers.get_mut(id) else { return };
-        if let Some(at) = peer.next_dial.take() {
-            self.timers.remove(&(at, Timer::Peer(id)));
+        if !self.peers.get(id).is_some_and(|peer| peer.wanted) {
+            return;
         }
-        if !self.running || !peer.wanted || peer.held || peer.link.is_some() || peer.dial.is_some() {
+        self.disarm_peer(id);
+        let Some(peer) = self.peers.get_mut(id) else { return };
+        if !self.running || peer.held || peer.link.is_some() || peer.dial.is_some() {
             return;
         }
         let Some(address) = peer.addresses.front().cloned() else { return };
@@ -99,20 +100,15 @@ impl Endpoint {
     /// Registers that a peer that was found is dialled then, if nothing does so before.
     pub(super) fn arm_found(&mut self, now: Instant, id: PeerId, then: Instant) {
         self.arm_peer(now, id);
-        let Some(peer) = self.peers.get_mut(id) else { return };
-        if let Some(at) = peer.next_dial.filter(|at| *at > then) {
-            self.timers.remove(&(at, Timer::Peer(id)));
-            peer.next_dial = Some(then);
-            self.timers.insert((then, Timer::Peer(id)));
+        if self.peers.get(id).and_then(|peer| peer.due).is_some_and(|at| at > then) {
+            self.set_due(id, then);
         }
     }
 
     /// Registers when a peer without a link is dialled again, or forgotten.
     pub(super) fn arm_peer(&mut self, now: Instant, id: PeerId) {
-        let Some(peer) = self.peers.get_mut(id) else { return };
-        if let Some(at) = peer.next_dial.take() {
-            self.timers.remove(&(at, Timer::Peer(id)));
-        }
+        self.disarm_peer(id);
+        let Some(peer) = self.peers.get(id) else { return };
         if peer.link.is_some() || peer.dial.is_some() || peer.held {
             return;
         }
@@ -123,16 +119,30 @@ impl Endpoint {
         } else {
             return;
         };
-        peer.next_dial = Some(at);
-        self.timers.insert((at, Timer::Peer(id)));
+        self.set_due(id, at);
+    }
+
+    fn set_due(&mut self, id: PeerId, at: Instant) {
+        self.disarm_peer(id);
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.due = Some(at);
+            self.timers.insert((at, Timer::Peer(id)));
+            if peer.wanted {
+                self.resting.insert(id);
+            }
+        }
+    }
+
+    fn disarm_peer(&mut self, id: PeerId) {
+        if let Some(at) = self.peers.get_mut(id).and_then(|peer| peer.due.take()) {
+            self.timers.remove(&(at, Timer::Peer(id)));
+        }
+        self.resting.remove(&id);
     }
 
     pub(super) fn drop_peer(&mut self, id: PeerId) {
-        if let Some(peer) = self.peers.remove(id)
-            && let Some(at) = peer.next_dial
-        {
-            self.timers.remove(&(at, Timer::Peer(id)));
-        }
+        self.disarm_peer(id);
+        self.peers.remove(id);
         self.waiting.retain(|waiting| *waiting != id);
         self.waiting_found.retain(|waiting| *waiting != id);
     }

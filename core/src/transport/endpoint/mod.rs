@@ -60,6 +60,8 @@ pub struct Endpoint {
     links: Links,
     peers: Peers,
     timers: BTreeSet<(Instant, Timer)>,
+    /// Wanted peers that are dialled again after a pause.
+    resting: BTreeSet<PeerId>,
     /// Peers whose dial waits for another to end.
     waiting: VecDeque<PeerId>,
     /// Peers whose dial waits because others were found just before.
@@ -111,6 +113,7 @@ impl Endpoint {
             links: Links::default(),
             peers: Peers::default(),
             timers: BTreeSet::new(),
+            resting: BTreeSet::new(),
             waiting: VecDeque::new(),
             waiting_found: VecDeque::new(),
             found_pace: Pace::default(),
@@ -261,7 +264,8 @@ impl Endpoint {
                 Timer::Found => self.dial_waiting_found(now, out),
                 Timer::Peer(id) => {
                     if let Some(peer) = self.peers.get_mut(id) {
-                        peer.next_dial = None;
+                        peer.due = None;
+                        self.resting.remove(&id);
                         if peer.wanted {
                             self.dial_now(now, id, out);
                         } else if peer.state(now, &self.settings) == PeerState::Expired {

@@ -85,7 +85,8 @@ pub(super) struct Peer {
     pub(super) failures: u32,
     /// Addresses still to be tried before the pause grows.
     pub(super) untried: usize,
-    pub(super) next_dial: Option<Instant>,
+    /// When it is dialled; or forgotten, if it is not wanted.
+    pub(super) due: Option<Instant>,
     /// The layer above wants no dial before.
     pub(super) not_before: Instant,
     /// Its present start, and those before it.
@@ -111,7 +112,7 @@ impl Peer {
             last_end: None,
             failures: 0,
             untried: 0,
-            next_dial: None,
+            due: None,
             not_before: Instant(0),
             boots: VecDeque::new(),
         }

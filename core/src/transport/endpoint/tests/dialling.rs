@@ -177,6 +177,43 @@ fn peers_grow_stale_and_expire_and_unwanted_ones_are_forgotten() {
 }
 
 #[test]
+fn whoever_only_came_in_is_forgotten_though_others_are_dialled_again_before() {
+    let begin: [fn(&mut Endpoint, Instant, &mut dyn Sink<Effect>); 2] =
+        [|endpoint, now, out| endpoint.start(now, out), |endpoint, now, out| endpoint.dial_again(now, out)];
+    for begin in begin {
+        let mut world = World::new(2, 1);
+        world.add(0, 1);
+        world.run();
+        world.nodes[1].reachable = false;
+        world.act(0, |endpoint, now, out| endpoint.stop(now, out));
+        world.live(Duration::from_secs(60));
+        world.act(1, |endpoint, now, out| begin(endpoint, now, out));
+        let known: Vec<_> = world.nodes[1].endpoint.peers(world.now).map(|peer| peer.next_dial_in).collect();
+        assert_eq!(known, [None], "it is known, and not dialled");
+        world.live(Duration::from_secs(2 * 3600));
+        assert!(world.states(1).is_empty());
+    }
+}
+
+#[test]
+fn whoever_waits_to_be_dialled_again_can_be_dialled_at_once() {
+    let (mut endpoint, mut out) = (endpoint(0, 1, |_| {}), Vec::new());
+    endpoint.start(Instant(0), &mut out);
+    endpoint.add_peer(Instant(0), None, vec![address(1)], &mut out);
+    let mut now = Instant(0);
+    for _ in 0..10 {
+        let Some(Effect::Dial { link, .. }) = out.pop() else { panic!("not dialled") };
+        endpoint.dial_again(now, &mut out);
+        assert_eq!(out, [], "a dial is under way");
+        endpoint.handle_dial_failed(now, link, "refused".into(), &mut out);
+        out.clear();
+        now = now + Duration::from_millis(1);
+        endpoint.dial_again(now, &mut out);
+        assert!(endpoint.peers(now).all(|peer| peer.failures == 0), "pauses begin anew");
+    }
+}
+
+#[test]
 fn a_disconnected_peer_stays_away_until_it_is_connected() {
     let mut world = World::new(2, 1);
     let id = world.add(0, 1);
