@@ -341,7 +341,7 @@ impl Node {
 
     /// When [`Input::Timeout`] wants to be handed in.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub fn poll_timeout(&mut self) -> Option<Instant> {
         let log = self.journal.log().and_then(Wal::poll_timeout);
         let sync = self.engine.poll_timeout(&self.store);
         [log, sync, self.links.poll_timeout(), self.finding.poll_timeout(), self.room_due()].into_iter().flatten().min()

@@ -14,19 +14,19 @@ use crate::time::Now;
 pub(super) type Hearing = (PeerId, Option<ReplicaId>, bool, bool, bool);
 
 impl Engine {
-    /// Whether a peer is relied on to send its own operations itself.
-    pub(super) fn is_relied_on(&self, session: &Session) -> bool {
-        session.is_open() && session.full_in.is_none() && !session.stalled
-    }
-
     /// Tells every peer whom else this replica hears at first hand, where that has changed.
     pub(super) fn refresh_direct(&mut self, now: Now, out: &mut dyn Sink<Effect>) {
-        for session in self.sessions.values_mut() {
-            session.stalled =
-                session.mid_walk && session.is_idle() && now.mono >= session.last_batch + self.settings.stall_after;
+        let stall_after = self.settings.stall_after;
+        let stalls =
+            |session: &Session| session.mid_walk && session.is_idle() && now.mono >= session.last_batch + stall_after;
+        let changed = self.sessions.iter().filter(|(_, session)| session.stalled != stalls(session));
+        for peer in changed.map(|(peer, _)| *peer).collect::<Vec<_>>() {
+            if let Some(session) = self.sessions.get_mut(&peer) {
+                session.stalled = !session.stalled;
+            }
         }
         let hearing = |(peer, session): (&PeerId, &Session)| {
-            (*peer, session.replica(), self.is_relied_on(session), session.is_open(), session.full_in.is_none())
+            (*peer, session.replica(), session.is_relied_on(), session.is_open(), session.full_in.is_none())
         };
         if self.sessions.iter().map(hearing).eq(self.direct_as_told.iter().copied()) {
             return;
@@ -35,10 +35,10 @@ impl Engine {
         let relied: Vec<(PeerId, ReplicaId)> = self
             .sessions
             .iter()
-            .filter(|(_, session)| self.is_relied_on(session))
+            .filter(|(_, session)| session.is_relied_on())
             .filter_map(|(peer, session)| Some((*peer, session.replica()?)))
             .collect();
-        for (peer, session) in &mut self.sessions {
+        for (peer, session) in self.sessions.iter_mut() {
             if !session.is_open() {
                 continue;
             }

@@ -18,6 +18,7 @@ use super::members::Ahead;
 use super::outbox::Outbox;
 use super::record::SyncRecord;
 use super::session::{FullIn, Phase, Session};
+use super::sessions::Sessions;
 use super::state::State;
 use super::{Carried, CloseReason, Effect, Event, Finding, Identity, PeerId, Resolution, Settings, Token, collect};
 use crate::clock::Stamp;
@@ -50,7 +51,7 @@ pub struct Engine {
     pub(super) own_written: Seq,
     own_pending: VecDeque<(Lsn, Seq)>,
     pub(super) durable: Lsn,
-    pub(super) sessions: BTreeMap<PeerId, Session>,
+    pub(super) sessions: Sessions,
     pub(super) applies: VecDeque<Applying>,
     pub(super) outbox: Outbox,
     pub(super) dice: Dice,
@@ -147,7 +148,7 @@ impl Engine {
             own_written: own_seq,
             own_pending: VecDeque::new(),
             durable,
-            sessions: BTreeMap::new(),
+            sessions: Sessions::default(),
             applies: VecDeque::new(),
             outbox: Outbox::default(),
             dice,
@@ -355,32 +356,23 @@ impl Engine {
     /// whom [`Effect::PeerReady`] has told.
     pub fn woken(&mut self) -> Vec<PeerId> {
         self.all_ready = false;
-        let quiet = self.sessions.iter_mut().filter(|(_, session)| session.is_open() && !session.announced);
-        let woken = quiet.map(|(peer, session)| {
-            session.announced = true;
-            *peer
-        });
-        woken.collect()
+        let quiet = self.sessions.iter().filter(|(_, session)| session.is_open() && !session.announced);
+        let woken: Vec<PeerId> = quiet.map(|(peer, _)| *peer).collect();
+        for peer in &woken {
+            if let Some(session) = self.sessions.get_mut(peer) {
+                session.announced = true;
+            }
+        }
+        woken
     }
 
     /// When [`Self::handle_timeout`] wants to be called.
     #[must_use]
-    pub fn poll_timeout(&self, store: &Store) -> Option<Instant> {
-        let sessions = self.sessions.values().filter(|session| session.phase != Phase::Closing);
-        let due = sessions.flat_map(|session| {
-            let open = session.is_open();
-            let stall = open && session.mid_walk && session.is_idle() && self.is_relied_on(session);
-            [
-                session.ack_at.filter(|_| !session.announced),
-                session.members_at.filter(|_| !session.announced),
-                (open && !session.announced).then_some(session.ping_at),
-                session.suspect_at(self.settings.ack_timeout),
-                stall.then(|| session.last_batch + self.settings.stall_after),
-            ]
-        });
+    pub fn poll_timeout(&mut self, store: &Store) -> Option<Instant> {
         let collect_at = (store.tombstones() > 0).then_some(self.collect_at);
-        let of_all = [self.acknowledged_due, self.announce_due, collect_at, self.turn_deadline()];
-        due.chain(of_all).flatten().min()
+        let of_sessions = self.sessions.deadline(&self.settings);
+        let due = [of_sessions, self.acknowledged_due, self.announce_due, collect_at, self.turn_deadline()];
+        due.into_iter().flatten().min()
     }
 
     /// A deadline has passed.

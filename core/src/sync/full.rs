@@ -103,7 +103,8 @@ impl Engine {
     /// Gives the turn to the next full exchange, if nobody has it: first to those that have not lost it before.
     pub(super) fn give_turn(&mut self, now: Now, out: &mut dyn Sink<Effect>) {
         while self.turns.present.is_none() && now.mono >= self.turns.rest_until {
-            let waiting = self.sessions.iter().filter(|(_, session)| session.is_open() && session.full_in.is_some());
+            let naming = self.sessions.naming(&self.settings).clone();
+            let waiting = naming.iter().filter_map(|peer| Some((peer, self.sessions.get(peer)?)));
             let next = waiting.min_by_key(|(peer, session)| (self.turns.lost_by(session.replica()), **peer));
             let Some((peer, spoiled)) = next.map(|(peer, session)| (*peer, session.full_spoiled)) else { return };
             if spoiled {
@@ -116,17 +117,16 @@ impl Engine {
     }
 
     /// When the present turn ends, if nothing happens, or the next can begin.
-    pub(super) fn turn_deadline(&self) -> Option<Instant> {
+    pub(super) fn turn_deadline(&mut self) -> Option<Instant> {
         let Some(turn) = &self.turns.present else {
-            let mut sessions = self.sessions.values();
-            let waits = sessions.any(|session| session.is_open() && session.full_in.is_some());
+            let waits = !self.sessions.naming(&self.settings).is_empty();
             return waits.then_some(self.turns.rest_until);
         };
-        let session = self.sessions.get(&turn.peer)?;
-        let others_wait = self.sessions.iter().any(|(peer, other)| *peer != turn.peer && !other.held.is_empty());
+        let others_wait = self.sessions.holding(&self.settings).iter().any(|peer| *peer != turn.peer);
         if !others_wait {
             return None;
         }
+        let session = self.sessions.get(&turn.peer)?;
         let whole = turn.began + self.whole_turn(session);
         let naming = matches!(session.full_out, Some(FullOut::Naming { .. }));
         let heard_names = session.in_flight() == 0 || !session.owes_names();

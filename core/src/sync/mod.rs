@@ -48,6 +48,7 @@ mod repair;
 mod repeats;
 mod send;
 mod session;
+mod sessions;
 mod state;
 mod status;
 

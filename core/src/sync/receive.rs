@@ -135,8 +135,7 @@ impl Engine {
     /// Takes in batches of every peer that may be taken from (see `full`).
     pub(super) fn take_held(&mut self, now: Now, store: &Store, out: &mut dyn Sink<Effect>) {
         self.give_turn(now, out);
-        let peers: Vec<PeerId> = self.sessions.keys().copied().collect();
-        for peer in peers {
+        for peer in self.sessions.holding(&self.settings).clone() {
             while let Some((message, len)) = self.next_held(peer) {
                 match message {
                     Message::Batch(through, parts) => {

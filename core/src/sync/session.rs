@@ -258,6 +258,11 @@ impl Session {
         self.phase == Phase::Open
     }
 
+    /// Whether the peer is relied on to send its own operations itself.
+    pub(super) fn is_relied_on(&self) -> bool {
+        self.is_open() && self.full_in.is_none() && !self.stalled
+    }
+
     /// Whether everything it sent has been taken in: what comes next is up to the peer.
     pub(super) fn is_idle(&self) -> bool {
         self.applying == 0 && self.held.is_empty()

@@ -341,7 +341,10 @@ impl Host {
     /// Carries out what the machine wants until it wants nothing, or until the crash that hangs over it falls.
     pub(super) fn pump(&mut self, stage: &mut Stage) -> Result<(), Failure> {
         let pumped = self.pump_dry(stage);
-        self.deadline = self.node().and_then(Node::poll_timeout).map(|at| at.0);
+        self.deadline = match &mut self.machine {
+            Machine::Up(node) => node.poll_timeout().map(|at| at.0),
+            Machine::Down | Machine::Opening(_) => None,
+        };
         pumped
     }
 

@@ -133,17 +133,21 @@ fn an_engine_wants_to_be_called_at_the_first_of_what_it_waits_for() {
 
 #[test]
 fn without_peers_only_tombstones_are_waited_for() {
+    let deadline = |world: &mut World| {
+        let replica = &mut world.replicas[0];
+        replica.engine.poll_timeout(&replica.store)
+    };
     let mut world = world();
     let began = world.now(0).mono;
-    assert_eq!(world.replicas[0].engine.poll_timeout(&world.replicas[0].store), None);
+    assert_eq!(deadline(&mut world), None);
     world.replicas[0].may_collect = false;
     world.put(0, "k", "v");
     world.delete(0, "k");
     let hour = Duration::from_secs(3600);
-    assert_eq!(world.replicas[0].engine.poll_timeout(&world.replicas[0].store), Some(began + hour));
+    assert_eq!(deadline(&mut world), Some(began + hour));
     world.advance(hour + Duration::from_secs(5));
     let next = world.now(0).mono + hour;
-    assert_eq!(world.replicas[0].engine.poll_timeout(&world.replicas[0].store), Some(next), "and then for the next");
+    assert_eq!(deadline(&mut world), Some(next), "and then for the next");
 }
 
 #[test]

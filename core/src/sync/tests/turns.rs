@@ -288,12 +288,11 @@ fn a_floor_that_rises_ends_only_open_sessions_of_those_who_may_hold_what_is_forg
 
 #[test]
 fn a_peer_is_relied_on_if_it_is_open_in_no_full_exchange_and_goes_on() {
-    let (mut world, now) = world();
-    let engine = &mut world.replicas[0].engine;
-    assert!(engine.is_relied_on(&open(now, A)));
-    assert!(!engine.is_relied_on(&naming(now, A)));
-    assert!(!engine.is_relied_on(&Session { stalled: true, ..open(now, A) }));
-    assert!(!engine.is_relied_on(&Session { phase: Phase::Resuming, ..open(now, A) }));
+    let (_, now) = world();
+    assert!(open(now, A).is_relied_on());
+    assert!(!naming(now, A).is_relied_on());
+    assert!(!(Session { stalled: true, ..open(now, A) }).is_relied_on());
+    assert!(!(Session { phase: Phase::Resuming, ..open(now, A) }).is_relied_on());
 }
 
 #[test]

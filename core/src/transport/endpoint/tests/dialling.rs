@@ -178,7 +178,8 @@ fn peers_grow_stale_and_expire_and_unwanted_ones_are_forgotten() {
 
 #[test]
 fn whoever_only_came_in_is_forgotten_though_others_are_dialled_again_before() {
-    let begin: [fn(&mut Endpoint, Instant, &mut dyn Sink<Effect>); 2] =
+    type Begin = fn(&mut Endpoint, Instant, &mut dyn Sink<Effect>);
+    let begin: [Begin; 2] =
         [|endpoint, now, out| endpoint.start(now, out), |endpoint, now, out| endpoint.dial_again(now, out)];
     for begin in begin {
         let mut world = World::new(2, 1);
