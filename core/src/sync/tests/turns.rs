@@ -209,6 +209,22 @@ fn an_exchange_is_spoiled_by_whoever_has_not_seen_its_floor() {
 }
 
 #[test]
+fn an_exchange_is_spoiled_by_entries_and_not_by_empty_messages() {
+    let entry = super::full::entry(dot(7, 1), "k");
+    for (parts, spoiled) in [(vec![entry, Part::End], true), (vec![Part::End], false)] {
+        let (mut world, now) = world();
+        let replica = &mut world.replicas[0];
+        let (mut brings, mut compared) = (naming(now, A), naming(now, B));
+        brings.held.push_back((Message::Batch(Lsn(1), parts), 1));
+        compared.full_compared = true;
+        compared.them.as_mut().unwrap().floor = vector(&[dot(9, 1)]);
+        replica.engine.sessions.extend([(A, brings), (B, compared)]);
+        replica.engine.take_held(now, &replica.store, &mut replica.effects);
+        assert_eq!(replica.engine.sessions[&B].full_spoiled, spoiled);
+    }
+}
+
+#[test]
 fn what_is_owed_is_claimed_only_by_those_who_claim_the_deletions() {
     let (deleted, other) = (dot(9, 1), dot(8, 1));
     for (owed, claimed, may) in [
