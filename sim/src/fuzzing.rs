@@ -65,9 +65,10 @@ pub fn log_directory(data: &[u8]) {
     let mut content = rest.to_vec();
     // Half of the inputs get a valid header, so that the fuzzer need not guess a checksum.
     if content.len() % 2 == 0 && name.ends_with("seg") {
+        let recycled = content.len() % 4 == 2;
         let header =
-            SegmentHeader { log: LogId([1; 16]), number: 1, first_lsn: Lsn(1), capacity: 4096, salt: 7 }.encode();
-        content.splice(0..0, header);
+            SegmentHeader { log: LogId([1; 16]), number: 1, first_lsn: Lsn(1), capacity: 4096, salt: 7, recycled };
+        content.splice(0..0, header.encode());
     }
     let mut disk = SimDisk::new();
     disk.put_file(&name, &content);

@@ -39,6 +39,8 @@ pub(super) enum Step {
 pub(super) struct Flight {
     kind: FrameKind,
     offset: u64,
+    /// Bytes of the frame; the data may have zeros behind it.
+    len: u64,
     data: Bytes,
     sync: bool,
     /// The last record up to this frame.
@@ -107,13 +109,15 @@ impl Wal {
         let through = Lsn(submitted.0 + u64::from(frame.count()));
         let active = &mut self.files.active;
         let durable = if planted!("watermark_never_moves") { Lsn::ZERO } else { durable };
-        let data = Bytes::from(frame.seal(kind, submitted.next(), durable, active.salt()));
-        let offset = active.end;
-        active.end += data.len() as u64;
+        let mut data = frame.seal(kind, submitted.next(), durable, active.salt());
+        let (offset, len) = (active.end, data.len() as u64);
+        active.end += len;
+        data.resize(data.len() + active.zeros_behind(active.end), 0);
+        let data = Bytes::from(data);
         let syncs = sync && !planted!("ack_before_sync");
         let op = DiskOp::Write { file: active.file, offset, data: data.clone(), sync: syncs };
         let token = self.asker.ask(Lane::Commit, op, out);
-        self.flight = Some((token, Step::Frame(Flight { kind, offset, data, sync, through, states: durable })));
+        self.flight = Some((token, Step::Frame(Flight { kind, offset, len, data, sync, through, states: durable })));
         self.advance(Progress { submitted: through, ..self.progress });
         self.mark_at = None;
     }
@@ -159,7 +163,7 @@ impl Wal {
     }
 
     fn frame_completed(&mut self, flight: Flight, out: &mut dyn Sink<Effect>) {
-        let len = flight.data.len() as u64;
+        let len = flight.len;
         self.logged += len;
         self.stated.written = flight.states;
         if self.progress.written < flight.through {

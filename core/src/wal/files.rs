@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 use crate::disk::FileId;
 use crate::ids::Lsn;
 
-use super::format::{FRAME_HEADER_LEN, FileName, FrameSalt, SegmentHeader};
+use super::format::{FRAME_HEADER_LEN, FRAMES_END, FileName, FrameSalt, SegmentHeader};
+use super::pool::{Kept, Pool};
 use super::{Manifest, ManifestFile, OlderSegment, SnapshotFile};
 
 /// Bytes of a frame without records.
@@ -41,6 +42,11 @@ impl Active {
         self.end + len + reserve <= self.header.capacity
     }
 
+    /// Zeros to be written behind what ends at `end`, so that nothing that stood there before follows it.
+    pub(super) const fn zeros_behind(&self, end: u64) -> usize {
+        if self.header.recycled && end < self.header.capacity { FRAMES_END } else { 0 }
+    }
+
     fn len_on_disk(&self) -> u64 {
         self.header.capacity.max(self.end)
     }
@@ -54,6 +60,8 @@ pub(super) struct Files {
     pub(super) snapshot: Option<SnapshotFile>,
     /// Replaced by `snapshot`, not removed yet.
     pub(super) old_snapshots: Vec<SnapshotFile>,
+    /// Superfluous segments that are kept for their room.
+    pub(super) pool: Pool,
 }
 
 impl Files {
@@ -87,6 +95,13 @@ impl Files {
         self.old_snapshots.first().map(|old| FileName::Snapshot(old.at))
     }
 
+    /// What is to become of a superfluous file: the segment as which it is kept, or nothing if it is to be removed.
+    pub(super) fn worth_keeping(&self, superfluous: FileName) -> Option<Kept> {
+        let FileName::Segment(number) = superfluous else { return None };
+        let len = self.older.front().filter(|oldest| oldest.number == number)?.len;
+        self.pool.wants(len).then_some(Kept { number, len })
+    }
+
     /// Forgets a removed file.
     pub(super) fn forget(&mut self, removed: FileName) {
         match removed {
@@ -95,7 +110,9 @@ impl Files {
                 assert_eq!(oldest, Some(number), "segments go from the oldest on");
             }
             FileName::Snapshot(at) => self.old_snapshots.retain(|old| old.at != at),
-            FileName::Spare(_) | FileName::SnapshotDraft(_) => unreachable!("not among the files of a log"),
+            FileName::Spare(_) | FileName::Kept(_) | FileName::SnapshotDraft(_) => {
+                unreachable!("not among the files of a log")
+            }
         }
     }
 
@@ -133,6 +150,6 @@ impl Files {
     pub(super) fn bytes(&self) -> u64 {
         let older: u64 = self.older.iter().map(|segment| segment.len).sum();
         let snapshots: u64 = self.snapshot.iter().chain(&self.old_snapshots).map(|snapshot| snapshot.bytes).sum();
-        older + self.active.len_on_disk() + snapshots
+        older + self.active.len_on_disk() + snapshots + self.pool.bytes()
     }
 }

@@ -16,8 +16,10 @@ use crate::time::WallTime;
 
 /// First bytes of every segment. The line ending betrays a transfer in text mode.
 pub const SEGMENT_MAGIC: [u8; 8] = *b"SADSEG\r\n";
-/// The version this software writes.
+/// The version of snapshots, and of segments that were filled with zeros before use.
 pub const FORMAT_VERSION: u16 = 1;
+/// The version of segments that were written over an older one: the end of their frames is not the end of what is there.
+pub const RECYCLED_VERSION: u16 = 2;
 /// Length of a segment header; the first frame follows at once.
 pub const SEGMENT_HEADER_LEN: usize = 64;
 /// First bytes of every frame.
@@ -26,6 +28,8 @@ pub const FRAME_MAGIC: [u8; 4] = *b"SFRM";
 pub const FRAME_HEADER_LEN: usize = 40;
 /// Frames begin at multiples of this, so that a search for the next one needs few probes.
 pub const FRAME_ALIGN: usize = 8;
+/// Zeros that are written behind each frame of a recycled segment, and behind its header.
+pub const FRAMES_END: usize = 8;
 /// No log comes near this LSN or this number of segments. Greater ones are refused, so that counting on from what a file
 /// says never overflows.
 const MAX_POSITION: u64 = 1 << 62;
@@ -43,6 +47,8 @@ pub struct SegmentHeader {
     pub capacity: u64,
     /// Drawn anew for each life of a file, so that bytes of an earlier life never pass as frames.
     pub salt: u32,
+    /// The room behind the frames holds what an earlier life of the file left there, not zeros.
+    pub recycled: bool,
 }
 
 impl SegmentHeader {
@@ -58,7 +64,8 @@ impl SegmentHeader {
             at += bytes.len();
         };
         put(&SEGMENT_MAGIC);
-        put(&FORMAT_VERSION.to_le_bytes());
+        let version = if self.recycled { RECYCLED_VERSION } else { FORMAT_VERSION };
+        put(&version.to_le_bytes());
         put(&[0; 2]);
         put(&self.salt.to_le_bytes());
         put(&self.log.0);
@@ -97,7 +104,7 @@ impl SegmentHeader {
             return Err(invalid("segment checksum"));
         }
         // Only a header whose checksum holds can be trusted to be from the future.
-        if version != FORMAT_VERSION {
+        if !(FORMAT_VERSION..=RECYCLED_VERSION).contains(&version) {
             return Err(DecodeError { field: "segment version", fault: Fault::FromTheFuture });
         }
         if number == 0 || number > MAX_POSITION {
@@ -106,12 +113,15 @@ impl SegmentHeader {
         if first_lsn == Lsn::ZERO || first_lsn.0 > MAX_POSITION {
             return Err(invalid("segment first LSN"));
         }
-        Ok(Self { log, number, first_lsn, capacity, salt })
+        Ok(Self { log, number, first_lsn, capacity, salt, recycled: version == RECYCLED_VERSION })
     }
 
     /// What binds a frame's checksum to this log, this segment and this life of the file.
     #[must_use]
     pub fn frame_salt(&self) -> FrameSalt {
+        if planted!("recycled_segment_keeps_its_salt") {
+            return FrameSalt(crc32fast::hash(&self.log.0));
+        }
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(&self.log.0);
         hasher.update(&self.number.to_le_bytes());
@@ -470,6 +480,8 @@ pub enum FileName {
     Segment(u64),
     /// A segment being prepared, by its future number.
     Spare(u64),
+    /// A segment that a snapshot made superfluous, kept for its room, by the number it had.
+    Kept(u64),
     /// A snapshot, by the LSN at which it began.
     Snapshot(Lsn),
     /// A snapshot being written.
@@ -483,6 +495,7 @@ impl FileName {
         match self {
             Self::Segment(number) => alloc::format!("{number:016x}.seg"),
             Self::Spare(number) => alloc::format!("{number:016x}.seg.new"),
+            Self::Kept(number) => alloc::format!("{number:016x}.seg.old"),
             Self::Snapshot(lsn) => alloc::format!("{:016x}.snap", lsn.0),
             Self::SnapshotDraft(lsn) => alloc::format!("{:016x}.snap.new", lsn.0),
         }
@@ -499,6 +512,7 @@ impl FileName {
         match kind {
             "seg" => Some(Self::Segment(number)),
             "seg.new" => Some(Self::Spare(number)),
+            "seg.old" => Some(Self::Kept(number)),
             "snap" => Some(Self::Snapshot(Lsn(number))),
             "snap.new" => Some(Self::SnapshotDraft(Lsn(number))),
             _ => None,

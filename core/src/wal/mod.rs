@@ -21,9 +21,10 @@
 //!
 //! ```text
 //! commit     write frame + sync ------------------------------------------------> Durable
-//! roll       spare zero-filled > seal + sync > header + sync > rename > sync dir > first frame of the new segment
+//! roll       spare ready > seal + sync > header + sync > rename > sync dir > first frame of the new segment
 //! snapshot   draft written > sync > log durable through what it reaches > read back > rename > sync dir > Done
-//! removal    (only after that) remove one file > sync dir > remove the next
+//! removal    (only after that) remove or set aside one file > sync dir > the next
+//! spare      file zero-filled, or one that was set aside: rename > open
 //! ```
 //!
 //! At most one operation of the commit path is in flight. The first one that fails *poisons* the log: nothing more is
@@ -43,6 +44,7 @@ mod draft;
 mod files;
 pub mod format;
 pub mod mount;
+mod pool;
 mod resume;
 mod roll;
 mod running;

@@ -2,10 +2,14 @@
 //!
 //! ```text
 //! a log there   last segment: unproven frames written again, torn tail zeroed, what was cut off filled with zeros
-//!               > sync > sync dir
+//!               > sync > sync dir > (recycled: seal + sync)
 //!               > leftovers removed > sync dir > (sealed: next segment, as below) > Wal
 //! nothing there leftovers removed > sync dir > segment zero-filled > header + sync > rename > sync dir > Wal
 //! ```
+//!
+//! Nothing is appended to a recycled segment that was read: pieces of frames that nobody was promised may stand behind
+//! its end, and they have the life of those to come. In other segments they are zeroed; here they could not be told from
+//! what is older.
 //!
 //! Names are synced before anything is removed: after a kill the rename that made a file superfluous may be readable
 //! and not durable. A mount that is interrupted anywhere leaves a directory that scans as before.
@@ -22,7 +26,8 @@ use crate::error::Error;
 use crate::ids::{LogId, Lsn};
 use crate::sink::Sink;
 
-use super::format::{FileName, SEGMENT_HEADER_LEN, SegmentHeader};
+use super::files::EMPTY_FRAME;
+use super::format::{FileName, FrameBuilder, FrameKind, SEGMENT_HEADER_LEN, SegmentHeader};
 use super::roll::next_capacity;
 use super::scan::{ScanReport, SegmentReport, Torn};
 use super::{OlderSegment, Resume, Settings, SnapshotFile, Wal};
@@ -72,6 +77,7 @@ impl Mount {
         let mut steps: VecDeque<Step> = VecDeque::new();
         let last = segments.last();
         let file = report.next_file;
+        let to_be_sealed = last.filter(|last| last.goes_on_in_another());
         if let Some(last) = last {
             steps.push_back(Step::Do(DiskOp::Open { file, name: last.name.clone() }));
             if let Some(unproven) = unproven.filter(|_| !planted!("unproven_not_rewritten")) {
@@ -79,10 +85,10 @@ impl Mount {
                 let op = DiskOp::Write { file, offset: unproven.offset, data: unproven.bytes, sync: false };
                 steps.push_back(Step::Do(op));
             }
-            if let Some(torn) = torn.filter(|_| !planted!("torn_tail_left")) {
-                steps.extend(cut(file, &torn).into_iter().map(Step::Do));
+            if let Some(torn) = torn.as_ref().filter(|_| to_be_sealed.is_none() && !planted!("torn_tail_left")) {
+                steps.extend(cut(file, torn).into_iter().map(Step::Do));
             }
-            if let Some(capacity) = last.cut_from() {
+            if let Some(capacity) = last.cut_from().filter(|_| to_be_sealed.is_none()) {
                 let len = capacity - last.len;
                 steps.push_back(Step::Refill(DiskOp::Zero { file, offset: last.len, len, sync: false }));
             }
@@ -91,12 +97,22 @@ impl Mount {
                 steps.push_back(Step::Do(DiskOp::SyncDir));
             }
         }
+        let sealed_now = to_be_sealed.filter(|_| !planted!("recycled_segment_goes_on"));
+        if let Some((last, header)) = sealed_now.and_then(|last| Some((last, last.header?))) {
+            covered!("recycled_segment_sealed_at_a_start");
+            let seal =
+                FrameBuilder::default().seal(FrameKind::Seal, next_lsn, report.durable_seen, header.frame_salt());
+            let op = DiskOp::Write { file, offset: last.end, data: Bytes::from(seal), sync: true };
+            steps.push_back(Step::Do(op));
+        }
         if !leftovers.is_empty() {
             steps.extend(leftovers.into_iter().map(|leftover| Step::Do(DiskOp::Remove { name: leftover.name })));
             steps.push_back(Step::Do(DiskOp::SyncDir));
         }
         let mut next_file = FileId(file.0 + 1);
-        let going_on = last.filter(|last| !last.sealed).and_then(|last| Some((last.header?, file, last.end)));
+        let going_on = last
+            .filter(|last| !last.sealed && sealed_now.is_none())
+            .and_then(|last| Some((last.header?, file, last.end)));
         let (active, file, end) = going_on.unwrap_or_else(|| {
             if last.is_some() {
                 steps.push_back(Step::Do(DiskOp::Close { file }));
@@ -204,8 +220,15 @@ fn new_segment(
             log: header.log,
             number: last.number.saturating_add(1),
             first_lsn: next_lsn,
-            capacity: next_capacity(settings, header.capacity, snapshot).max(least),
+            // One that is not full makes way for a small one, so that an opening need not wait for many zeros.
+            capacity: if last.sealed {
+                next_capacity(settings, header.capacity, snapshot)
+            } else {
+                settings.first_segment
+            }
+            .max(least),
             salt,
+            recycled: false,
         },
         None => SegmentHeader {
             log: founding.log,
@@ -213,6 +236,7 @@ fn new_segment(
             first_lsn: founding.first_lsn,
             capacity: settings.first_segment.max(least),
             salt,
+            recycled: false,
         },
     }
 }
@@ -242,8 +266,9 @@ fn creation(file: FileId, number: u64) -> Vec<Step> {
     ]
 }
 
-const fn older(segment: &SegmentReport) -> OlderSegment {
-    OlderSegment { number: segment.number, first_lsn: segment.first_lsn, end: segment.end, len: segment.len }
+fn older(segment: &SegmentReport) -> OlderSegment {
+    let end = if segment.goes_on_in_another() { segment.end + EMPTY_FRAME } else { segment.end };
+    OlderSegment { number: segment.number, first_lsn: segment.first_lsn, end, len: segment.len.max(end) }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::asker::Asker;
 use super::commit::Stated;
 use super::files::{Active, Files};
 use super::format::{FrameBuilder, SegmentHeader};
+use super::pool::Pool;
 use super::roll::next_capacity;
 use super::running::{Life, Wal};
 use super::spare::Spare;
@@ -102,6 +103,7 @@ impl Wal {
                 active,
                 snapshot: from.snapshot,
                 old_snapshots: Vec::new(),
+                pool: Pool::default(),
             },
             progress: Progress { accepted: last, submitted: last, written: last, durable: last },
             gathering: FrameBuilder::default(),
@@ -122,6 +124,7 @@ impl Wal {
             draft: None,
             sweep: Sweep::default(),
             closing: Vec::new(),
+            unkept: Vec::new(),
             active_closed: false,
             life: Life::Running,
             poison: None,

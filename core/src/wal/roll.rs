@@ -11,9 +11,9 @@ use crate::sink::Sink;
 
 use super::commit::Step;
 use super::files::{Active, RESERVE};
-use super::format::{FileName, FrameBuilder, FrameKind, SEGMENT_HEADER_LEN, SegmentHeader};
+use super::format::{FRAMES_END, FileName, FrameBuilder, FrameKind, SEGMENT_HEADER_LEN, SegmentHeader};
 use super::running::{Life, Wal};
-use super::spare::{BLOCK, Spare, SpareNews};
+use super::spare::{BLOCK, Ready, Spare, SpareNews};
 use super::{Effect, Progress, Settings, SnapshotFile};
 
 const HEADER: u64 = SEGMENT_HEADER_LEN as u64;
@@ -38,11 +38,19 @@ impl Wal {
     pub(super) fn roll(&mut self, out: &mut dyn Sink<Effect>) {
         let Some(frame) = &self.waiting else { return };
         let need = HEADER + frame.encoded_len() as u64 + RESERVE;
-        let Some((file, capacity)) = self.spare.take(need, &mut self.asker, out) else { return };
+        let Some(ready) = self.spare.take(need, &mut self.asker, out) else { return };
+        let Ready { file, capacity, recycled } = ready;
         let SegmentHeader { log, number, .. } = self.files.active.header;
         let salt = self.dice.next_u64() as u32;
         let first_lsn = self.progress.submitted.next();
-        let header = SegmentHeader { log, number: number + 1, first_lsn, capacity, salt };
+        let header = SegmentHeader {
+            log,
+            number: number + 1,
+            first_lsn,
+            capacity,
+            salt,
+            recycled: recycled && !planted!("recycled_segment_passes_for_new"),
+        };
         self.incoming = Some(Incoming { header, file });
         self.write_frame(FrameKind::Seal, FrameBuilder::default(), !planted!("seal_without_sync"), out);
     }
@@ -50,7 +58,11 @@ impl Wal {
     pub(super) fn seal_completed(&mut self, out: &mut dyn Sink<Effect>) {
         self.mark_at = None;
         let Incoming { header, file } = self.incoming();
-        let data = Bytes::copy_from_slice(&header.encode());
+        let mut data = header.encode().to_vec();
+        if header.recycled {
+            data.extend_from_slice(&[0; FRAMES_END]);
+        }
+        let data = Bytes::from(data);
         // This sync also covers what the preparation zeroed and did not sync yet.
         let op = DiskOp::Write { file, offset: 0, data, sync: true };
         self.step(Step::Header, op, out);
@@ -75,8 +87,22 @@ impl Wal {
         let old = self.files.roll(Active { header, file, end: HEADER, durable_end: HEADER });
         let capacity = next_capacity(&self.settings, header.capacity, self.files.snapshot);
         self.spare = Spare::new(header.number + 1, capacity);
+        self.reuse_kept(out);
         let token = self.asker.ask(Lane::Background, DiskOp::Close { file: old.file }, out);
         self.closing.push((token, old.name()));
+    }
+
+    /// Prepares the next segment from one that was set aside, if there is one and nothing else was begun.
+    pub(super) fn reuse_kept(&mut self, out: &mut dyn Sink<Effect>) {
+        // While one is on its way, the spare's name is taken.
+        let free = self.incoming.is_none() && self.spare.is_absent();
+        if self.life == Life::Running
+            && self.poison.is_none()
+            && free
+            && let Some(kept) = self.files.pool.take()
+        {
+            self.spare.reuse(kept, &mut self.asker, out);
+        }
     }
 
     /// Words for a failed step of a roll.

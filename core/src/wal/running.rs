@@ -59,6 +59,8 @@ pub struct Wal {
     pub(super) sweep: Sweep,
     /// Segments being closed.
     pub(super) closing: Vec<(IoToken, String)>,
+    /// Kept segments being removed.
+    pub(super) unkept: Vec<IoToken>,
     pub(super) active_closed: bool,
     pub(super) life: Life,
     pub(super) poison: Option<Poison>,
@@ -133,6 +135,13 @@ impl Wal {
         } else if self.sweep.awaits(token) {
             if let Err((during, error)) = self.sweep.handle_completion(result, &mut self.files, &mut self.asker, out) {
                 self.stop(during, error, out);
+            }
+            self.reuse_kept(out);
+        } else if let Some(at) = self.unkept.iter().position(|awaited| *awaited == token) {
+            // What is not removed now is removed at the next start.
+            self.unkept.swap_remove(at);
+            if let Err(error) = result {
+                self.sweep.note_failure(error);
             }
         } else {
             let at = self.closing.iter().position(|(awaited, _)| *awaited == token);
@@ -290,6 +299,10 @@ impl Wal {
             self.life = Life::Leaving;
         } else if self.life == Life::Leaving && !self.active_closed {
             self.spare.discard(&mut self.asker, out);
+            while let Some(kept) = self.files.pool.take() {
+                let op = DiskOp::Remove { name: kept.name().to_name() };
+                self.unkept.push(self.asker.ask(Lane::Background, op, out));
+            }
             if self.asker.is_quiet() {
                 self.active_closed = true;
                 let (file, name) = (self.files.active.file, self.files.active.name());

@@ -6,6 +6,7 @@ use crate::sink::Sink;
 use crate::time::Instant;
 
 use super::draft::{Draft, DraftNews};
+use super::roll::next_capacity;
 use super::running::{Life, Wal};
 use super::snapshot::MAX_PART_BODY;
 use super::{Effect, Manifest, SnapshotBlock, SnapshotRefused};
@@ -86,6 +87,8 @@ impl Wal {
                 let (_, base) = self.draft.take().expect("the news is of a draft");
                 self.snapshot_base = base;
                 self.files.install(snapshot);
+                let segment = next_capacity(&self.settings, u64::MAX, Some(snapshot));
+                self.files.pool.aim(segment, snapshot.bytes);
                 out.push(Effect::SnapshotDone { at: snapshot.at, bytes: snapshot.bytes });
                 if self.life == Life::Running {
                     self.sweep.resume();

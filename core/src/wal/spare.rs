@@ -1,13 +1,15 @@
-//! The next segment, zero-filled ahead of need.
+//! The next segment, prepared ahead of need: zero-filled, or a superfluous one that is to be written over.
 //!
 //! A sync of a small write into zero-filled room needs no change of file metadata and is a third faster than one that
 //! grows the file. The filling goes on in the background in small steps, at a pace set by how full the active segment
-//! is, so that it never competes with commits for more than a step's length.
+//! is, so that it never competes with commits for more than a step's length. A segment that is there already has all of
+//! that: blocks of its own, and a length that does not change.
 //!
 //! ```text
-//! Absent -> Creating -> Filling (one step in flight at a time) -> taken by a roll
-//!              |            |
-//!              +-- no room -+--> Closing -> Removing -> Absent, starved until a roll needs it
+//! Absent -> Creating -----------> Filling (one step in flight at a time) -> taken by a roll
+//!   |          |                   ^  |
+//!   |          +---- no room ------|--+--> Closing -> Removing -> Absent, starved until a roll needs it
+//!   +-> Renaming -> Opening -------+
 //! ```
 
 use alloc::format;
@@ -19,6 +21,7 @@ use crate::sink::Sink;
 use super::Effect;
 use super::asker::Asker;
 use super::format::FileName;
+use super::pool::Kept;
 
 /// Bytes zeroed at once in the background: about 0.2 ms of a small SSD.
 const STEP: u64 = 256 << 10;
@@ -39,12 +42,16 @@ pub(super) struct Spare {
     goal: u64,
     lane: Lane,
     starved: bool,
+    /// What it is made of was a segment before.
+    recycled: bool,
     stage: Stage,
 }
 
 #[derive(Debug)]
 enum Stage {
     Absent,
+    Renaming { token: IoToken, len: u64 },
+    Opening { token: IoToken, file: FileId, len: u64 },
     Creating { token: IoToken, file: FileId },
     Filling { file: FileId, zeroed: u64, unsynced: u64, step: Option<Step> },
     Closing { token: IoToken },
@@ -56,6 +63,16 @@ struct Step {
     token: IoToken,
     len: u64,
     sync: bool,
+}
+
+/// A file that can become a segment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ready {
+    pub(super) file: FileId,
+    /// Bytes of it.
+    pub(super) capacity: u64,
+    /// They are those of an earlier segment, not zeros.
+    pub(super) recycled: bool,
 }
 
 /// What a completion meant for the spare.
@@ -73,15 +90,29 @@ impl Spare {
     /// A spare that will become segment `number` of `target` bytes; nothing is asked for yet.
     pub(super) fn new(number: u64, target: u64) -> Self {
         let target = target.max(BLOCK);
-        Self { number, target, goal: 0, lane: Lane::Background, starved: false, stage: Stage::Absent }
+        Self { number, target, goal: 0, lane: Lane::Background, starved: false, recycled: false, stage: Stage::Absent }
     }
 
     /// Bytes on disk.
     pub(super) const fn zeroed(&self) -> u64 {
         match self.stage {
             Stage::Filling { zeroed, .. } => zeroed,
+            Stage::Renaming { len, .. } | Stage::Opening { len, .. } => len,
             Stage::Absent | Stage::Creating { .. } | Stage::Closing { .. } | Stage::Removing { .. } => 0,
         }
+    }
+
+    /// Nothing has been begun.
+    pub(super) const fn is_absent(&self) -> bool {
+        matches!(self.stage, Stage::Absent)
+    }
+
+    /// Makes it of a superfluous segment.
+    pub(super) fn reuse(&mut self, kept: Kept, asker: &mut Asker, out: &mut dyn Sink<Effect>) {
+        let op = DiskOp::Rename { from: kept.name().to_name(), to: self.name() };
+        let token = asker.ask(self.lane, op, out);
+        (self.target, self.starved) = (kept.len, false);
+        self.stage = Stage::Renaming { token, len: kept.len };
     }
 
     /// Keeps ahead of an active segment of which `used` bytes of `capacity` are used: twice as far.
@@ -96,16 +127,16 @@ impl Spare {
         self.drive(asker, out);
     }
 
-    /// A roll needs `need` bytes. Gives the open file and its zeroed bytes if there is enough; else hurries, and is to be
-    /// asked again after the next news.
-    pub(super) fn take(&mut self, need: u64, asker: &mut Asker, out: &mut dyn Sink<Effect>) -> Option<(FileId, u64)> {
+    /// A roll needs `need` bytes. Gives the open file if that has enough; else hurries, and is to be asked again after the
+    /// next news.
+    pub(super) fn take(&mut self, need: u64, asker: &mut Asker, out: &mut dyn Sink<Effect>) -> Option<Ready> {
         let wanted = need.next_multiple_of(BLOCK).max(self.target.min(ENOUGH));
         if let Stage::Filling { file, zeroed, step: None, .. } = self.stage
             && zeroed >= wanted
         {
             self.stage = Stage::Absent;
             self.goal = 0;
-            return Some((file, zeroed));
+            return Some(Ready { file, capacity: zeroed, recycled: self.recycled });
         }
         self.goal = self.goal.max(wanted);
         self.lane = Lane::Commit;
@@ -127,7 +158,11 @@ impl Spare {
     pub(super) fn awaits(&self, token: IoToken) -> bool {
         let awaited = match &self.stage {
             Stage::Absent => None,
-            Stage::Creating { token, .. } | Stage::Closing { token } | Stage::Removing { token } => Some(*token),
+            Stage::Renaming { token, .. }
+            | Stage::Opening { token, .. }
+            | Stage::Creating { token, .. }
+            | Stage::Closing { token }
+            | Stage::Removing { token } => Some(*token),
             Stage::Filling { step, .. } => step.map(|step| step.token),
         };
         awaited == Some(token)
@@ -142,7 +177,33 @@ impl Spare {
     ) -> SpareNews {
         let error = result.err();
         let news = match (&mut self.stage, error) {
+            (Stage::Renaming { len, .. }, None) => {
+                let (file, len) = (asker.new_file(), *len);
+                let token = asker.ask(self.lane, DiskOp::Open { file, name: self.name() }, out);
+                self.stage = Stage::Opening { token, file, len };
+                SpareNews::Advanced
+            }
+            // Somebody else has removed it: there are other ways to come by a segment.
+            (Stage::Renaming { .. }, Some(DiskError { kind: DiskErrorKind::NotFound, .. })) => {
+                self.stage = Stage::Absent;
+                SpareNews::Advanced
+            }
+            (Stage::Renaming { .. }, Some(error)) => self.fail("setting up", error),
+            (Stage::Opening { file, len, .. }, None) => {
+                covered!("segment_written_over");
+                self.recycled = true;
+                self.stage = Stage::Filling { file: *file, zeroed: *len, unsynced: 0, step: None };
+                SpareNews::Advanced
+            }
+            (Stage::Opening { .. }, Some(error)) => {
+                let news = self.fall_short("opening", error);
+                if matches!(news, SpareNews::NoRoom(_)) {
+                    self.remove(asker, out);
+                }
+                news
+            }
             (Stage::Creating { file, .. }, None) => {
+                self.recycled = false;
                 self.stage = Stage::Filling { file: *file, zeroed: 0, unsynced: 0, step: None };
                 SpareNews::Advanced
             }
@@ -166,8 +227,7 @@ impl Spare {
                 news
             }
             (Stage::Closing { .. }, None) => {
-                let token = asker.ask(self.lane, DiskOp::Remove { name: self.name() }, out);
-                self.stage = Stage::Removing { token };
+                self.remove(asker, out);
                 SpareNews::Advanced
             }
             (Stage::Removing { .. }, None) => {
@@ -202,11 +262,18 @@ impl Spare {
                 *step = Some(Step { token, len, sync });
             }
             Stage::Absent
+            | Stage::Renaming { .. }
+            | Stage::Opening { .. }
             | Stage::Creating { .. }
             | Stage::Filling { .. }
             | Stage::Closing { .. }
             | Stage::Removing { .. } => {}
         }
+    }
+
+    fn remove(&mut self, asker: &mut Asker, out: &mut dyn Sink<Effect>) {
+        let token = asker.ask(self.lane, DiskOp::Remove { name: self.name() }, out);
+        self.stage = Stage::Removing { token };
     }
 
     fn close(&mut self, file: FileId, asker: &mut Asker, out: &mut dyn Sink<Effect>) {

@@ -1,5 +1,6 @@
 //! Removal of superfluous files, one at a time, each removal durable before the next: whatever a crash leaves, the
-//! segments on disk have no gap in their numbers.
+//! segments on disk have no gap in their numbers. A segment whose room is wanted is set aside under another name instead, and
+//! counts as there to be written over once that name is durable.
 
 use alloc::string::{String, ToString};
 
@@ -10,6 +11,7 @@ use super::Effect;
 use super::asker::Asker;
 use super::files::Files;
 use super::format::FileName;
+use super::pool::Kept;
 
 /// The removing machine.
 #[derive(Debug, Default)]
@@ -24,7 +26,8 @@ pub(super) struct Sweep {
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Remove(FileName),
-    SyncDir,
+    SetAside(Kept),
+    SyncDir(Option<Kept>),
 }
 
 impl Sweep {
@@ -67,8 +70,14 @@ impl Sweep {
             return;
         }
         if let Some(file) = files.superfluous() {
-            let token = asker.ask(Lane::Background, DiskOp::Remove { name: file.to_name() }, out);
-            self.step = Some((token, Step::Remove(file)));
+            let (op, step) = match files.worth_keeping(file) {
+                Some(kept) => {
+                    let op = DiskOp::Rename { from: file.to_name(), to: kept.name().to_name() };
+                    (op, Step::SetAside(kept))
+                }
+                None => (DiskOp::Remove { name: file.to_name() }, Step::Remove(file)),
+            };
+            self.step = Some((asker.ask(Lane::Background, op, out), step));
         }
     }
 
@@ -85,20 +94,36 @@ impl Sweep {
     ) -> Result<(), (String, DiskError)> {
         let (_, step) = self.step.take().expect("a completion answers a step");
         match (step, result) {
-            (Step::Remove(file), Err(error)) if error.kind != DiskErrorKind::NotFound => {
+            (Step::Remove(_) | Step::SetAside(_), Err(error)) if error.kind != DiskErrorKind::NotFound => {
                 // A file too many harms nothing. It is not skipped, because that would leave a gap.
-                debug_assert!(files.superfluous() == Some(file), "one file is removed at a time");
                 self.stopped = true;
                 self.failed = Some(error);
             }
-            (Step::Remove(file), Ok(_) | Err(_)) => {
-                files.forget(file);
-                let token = asker.ask(Lane::Background, DiskOp::SyncDir, out);
-                self.step = Some((token, Step::SyncDir));
+            (Step::Remove(file), Ok(_) | Err(_)) => self.gone(file, None, files, asker, out),
+            (Step::SetAside(kept), done) => {
+                self.gone(FileName::Segment(kept.number), done.is_ok().then_some(kept), files, asker, out);
             }
-            (Step::SyncDir, Ok(_)) => self.drive(files, asker, out),
-            (Step::SyncDir, Err(error)) => return Err(("syncing the directory after a removal".to_string(), error)),
+            (Step::SyncDir(kept), Ok(_)) => {
+                if let Some(kept) = kept {
+                    files.pool.put(kept);
+                }
+                self.drive(files, asker, out);
+            }
+            (Step::SyncDir(_), Err(error)) => return Err(("syncing the directory after a removal".to_string(), error)),
         }
         Ok(())
+    }
+
+    fn gone(
+        &mut self,
+        file: FileName,
+        kept: Option<Kept>,
+        files: &mut Files,
+        asker: &mut Asker,
+        out: &mut dyn Sink<Effect>,
+    ) {
+        files.forget(file);
+        let token = asker.ask(Lane::Background, DiskOp::SyncDir, out);
+        self.step = Some((token, Step::SyncDir(kept)));
     }
 }

@@ -7,6 +7,7 @@ mod failures;
 mod lives;
 mod marks;
 mod orders;
+mod reuse;
 mod rolls;
 mod snapshots;
 
@@ -52,7 +53,7 @@ fn every(millis: u64) -> Settings {
 }
 
 fn header(capacity: u64) -> SegmentHeader {
-    SegmentHeader { log: LogId([7; 16]), number: 1, first_lsn: Lsn(1), capacity, salt: 9 }
+    SegmentHeader { log: LogId([7; 16]), number: 1, first_lsn: Lsn(1), capacity, salt: 9, recycled: false }
 }
 
 /// A directory with one empty segment.
@@ -185,7 +186,11 @@ impl Bench {
             }
             DiskOp::Remove { name } => format!("remove {}", short(name)),
             DiskOp::SyncDir => "sync dir".to_string(),
-            DiskOp::List | DiskOp::Open { .. } => panic!("a running log neither lists nor opens"),
+            DiskOp::Open { file, name } => {
+                self.names.insert(*file, short(name));
+                format!("open {}", short(name))
+            }
+            DiskOp::List => panic!("a running log does not list"),
         };
         format!("{text}{lane}")
     }

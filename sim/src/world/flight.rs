@@ -140,7 +140,11 @@ impl Host {
         }
         let segment = self.disk.file(name).unwrap_or_default();
         let Some(frame) = logview::frame_in(segment, data) else { return Ok(None) };
-        self.closed = if frame.kind == FrameKind::Close { None } else { Some(false) };
+        // What a start seals is as cleanly closed as it was.
+        let seals_what_it_found = frame.kind == FrameKind::Seal && matches!(self.machine, Machine::Opening(_));
+        if !seals_what_it_found {
+            self.closed = if frame.kind == FrameKind::Close { None } else { Some(false) };
+        }
         if frame.kind == FrameKind::Mark {
             stage.tally.mark(Mark::MarkWritten);
         }

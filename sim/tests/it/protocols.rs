@@ -1,6 +1,6 @@
 //! Crashes at every step of the protocols: the first start, a roll, a snapshot, a recovery, a close.
 
-use sim::disk::{Fate, Loss};
+use sim::disk::{Fate, Loss, SimDisk};
 use sim::plan::{Crash, What};
 use sim::scenario::Story;
 use sim::tally::Mark;
@@ -8,6 +8,8 @@ use sim::tally::Mark;
 stories![
     a_power_loss_at_every_step_of_a_snapshot,
     a_power_loss_at_every_step_of_a_roll,
+    a_power_loss_at_every_step_of_a_roll_onto_an_old_segment,
+    nothing_comes_back_that_was_torn_off_a_recycled_segment,
     a_power_loss_at_every_step_of_a_recovery,
     a_power_loss_at_every_step_of_the_first_start,
     a_power_loss_at_every_step_of_a_close,
@@ -57,6 +59,62 @@ fn a_power_loss_at_every_step_of_a_roll() {
     let before = || Story::begin("roll").fill(2, 2, 20_000);
     let act = |story: Story| story.send_put("a", &"a".repeat(20_000)).send_put("b", &"b".repeat(30_000));
     at_every_step(before, act, |story| story.expect("fill1", &format!("{:020000}", 1)).put("c", "c"), Mark::Roll);
+}
+
+/// Whether the last segment was written over an older one.
+fn is_over_an_old_one(disk: &SimDisk) -> bool {
+    let last = disk.files().filter(|(name, _)| name.ends_with(".seg")).last();
+    last.is_some_and(|(_, content)| content.get(8) == Some(&2))
+}
+
+/// Snapshots have made segments superfluous, and `until` what is asked for is on the disk.
+fn with_old_segments(name: &'static str, until: impl Fn(&SimDisk) -> bool) -> Story {
+    let mut story = Story::begin(name).fill(8, 3, 20_000).snapshot();
+    for round in 0..60 {
+        let mut there = false;
+        story = story.on_disk(|disk| there = until(disk));
+        if there {
+            return story;
+        }
+        story = story.put("more", &format!("{round:09000}"));
+    }
+    panic!("{name}: no old segment is written over");
+}
+
+#[test]
+fn a_power_loss_at_every_step_of_a_roll_onto_an_old_segment() {
+    let ready = |disk: &SimDisk| {
+        let spare = disk.files().find(|(name, _)| name.ends_with(".seg.new"));
+        let of_old = spare.is_some_and(|(_, content)| content.starts_with(b"SADSEG"));
+        let active = disk.files().filter(|(name, _)| name.ends_with(".seg")).last();
+        let room = active.map_or(0, |(_, content)| content.iter().rev().take_while(|byte| **byte == 0).count());
+        of_old && room < 45_000
+    };
+    let before = || with_old_segments("roll onto an old segment", ready);
+    let act = |story: Story| story.send_put("a", &"a".repeat(20_000)).send_put("b", &"b".repeat(30_000));
+    let after = |story: Story| story.put("c", "c").power_loss().expect("c", "c");
+    at_every_step(before, act, after, Mark::Roll);
+}
+
+#[test]
+fn nothing_comes_back_that_was_torn_off_a_recycled_segment() {
+    for salt in 0..40 {
+        let story = with_old_segments("torn off a recycled segment", is_over_an_old_one).put("a", "1");
+        let loss = |salt| Loss { data: Fate::Mixed(50), names: Fate::Kept, stale: false, salt };
+        let crash = |salt, after| What::Crash { crash: Crash::Power(loss(salt)), after, down: 500 };
+        story
+            .send_put("b", &"b".repeat(3_000))
+            .happens(crash(salt, 1))
+            .happens_later(700, crash(salt + 40, (salt % 20) as u16))
+            .rest()
+            .expect("a", "1")
+            .send_put("b", &"c".repeat(3_000))
+            .happens(crash(salt + 80, 1))
+            .rest()
+            .expect("a", "1")
+            .put("c", "2")
+            .end();
+    }
 }
 
 #[test]

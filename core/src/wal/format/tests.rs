@@ -7,7 +7,14 @@ use alloc::string::ToString;
 use alloc::vec;
 
 fn header() -> SegmentHeader {
-    SegmentHeader { log: LogId([7; 16]), number: 3, first_lsn: Lsn(41), capacity: 1 << 20, salt: 0xdead_beef }
+    SegmentHeader {
+        log: LogId([7; 16]),
+        number: 3,
+        first_lsn: Lsn(41),
+        capacity: 1 << 20,
+        salt: 0xdead_beef,
+        recycled: false,
+    }
 }
 
 fn own(seq: u64, value: &'static str) -> Record {
@@ -46,11 +53,20 @@ fn a_segment_header_round_trips_and_every_flipped_bit_is_seen() {
 #[test]
 fn a_newer_version_is_told_from_damage() {
     let mut bytes = header().encode();
-    bytes[8] = 2;
+    bytes[8] = 3;
     let crc = crc32fast::hash(&bytes[..60]).to_le_bytes();
     bytes[60..].copy_from_slice(&crc);
     let error = SegmentHeader::decode(&Bytes::copy_from_slice(&bytes)).unwrap_err();
     assert_eq!(error.fault, Fault::FromTheFuture);
+}
+
+#[test]
+fn a_recycled_segment_has_a_version_of_its_own() {
+    let recycled = SegmentHeader { recycled: true, ..header() };
+    let bytes = recycled.encode();
+    assert_eq!((header().encode()[8..10].to_vec(), bytes[8..10].to_vec()), (vec![1, 0], vec![2, 0]));
+    assert_eq!(SegmentHeader::decode(&Bytes::copy_from_slice(&bytes)), Ok(recycled));
+    assert_eq!(recycled.frame_salt(), header().frame_salt());
 }
 
 #[test]

@@ -11,6 +11,8 @@ use alloc::vec;
 use core::ops::Range;
 use core::time::Duration;
 
+mod recycled;
+
 const FOUNDING: Founding = Founding { log: LOG, first_lsn: Lsn(1) };
 
 fn settings() -> Settings {

@@ -48,7 +48,7 @@ pub(super) struct Files {
     pub(super) segments: Vec<FoundSegment>,
     /// The newest first.
     pub(super) snapshots: Vec<FoundSnapshot>,
-    /// Spares and drafts.
+    /// Spares, drafts, and segments kept for their room.
     pub(super) leftovers: Vec<Leftover>,
     pub(super) strangers: Vec<String>,
     /// The greatest number of a segment that was being prepared.
@@ -62,7 +62,9 @@ impl Files {
         for FileInfo { name, len } in listing {
             match FileName::parse(&name) {
                 // Numbers begin with 1.
-                Some(FileName::Segment(0) | FileName::Spare(0)) | None => files.strangers.push(name),
+                Some(FileName::Segment(0) | FileName::Spare(0) | FileName::Kept(0)) | None => {
+                    files.strangers.push(name)
+                }
                 Some(FileName::Segment(number)) => {
                     files.segments.push(FoundSegment { number, len, header: None });
                 }
@@ -70,6 +72,9 @@ impl Files {
                 Some(FileName::Spare(number)) => {
                     files.spare = files.spare.max(Some(number));
                     files.leftovers.push(Leftover { name, len, kind: LeftoverKind::Spare });
+                }
+                Some(FileName::Kept(_)) => {
+                    files.leftovers.push(Leftover { name, len, kind: LeftoverKind::OldSegment });
                 }
                 Some(FileName::SnapshotDraft(_)) => {
                     files.leftovers.push(Leftover { name, len, kind: LeftoverKind::Draft });

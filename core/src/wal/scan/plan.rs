@@ -94,13 +94,14 @@ impl Scan {
     /// Walks one segment that was read whole.
     pub(super) fn replay_segment(&mut self, index: usize, bytes: &Bytes, replay: &mut dyn Replay) {
         let Some(found) = self.files.segments.get(index).cloned() else { return };
+        let recycled = found.whole_header().is_some_and(|header| header.recycled);
         let Some((salt, first_lsn)) = self.enter(index, &found, bytes) else {
             self.expected = None;
             return;
         };
         let has_follower = index + 1 < self.files.segments.len();
         let salvage = self.purpose == Purpose::Salvage;
-        let segment = Segment { bytes, salt, first_lsn, has_follower, promised: self.promised, salvage };
+        let segment = Segment { bytes, salt, recycled, first_lsn, has_follower, promised: self.promised, salvage };
         let feeding = self.feeding();
         let feed = &mut self.feed;
         let mut tail_bytes = 0;
@@ -131,7 +132,7 @@ impl Scan {
         let name = found.name();
         self.report.next_lsn = walked.next_lsn;
         self.report.durable_seen = self.report.durable_seen.max(walked.durable_seen);
-        self.report.closed_cleanly = walked.closed;
+        self.report.closed_cleanly = walked.closed || (walked.is_empty() && self.report.closed_cleanly);
         self.expected = Some(walked.next_lsn);
         for flaw in walked.flaws {
             if flaw.last_lsn.is_none() {
@@ -260,6 +261,7 @@ impl Scan {
             first_lsn: Lsn::ZERO,
             capacity: 0,
             salt: word(12)?,
+            recycled: false,
         };
         // Every frame names its life, and the first one stands right behind the header.
         let named = FrameSalt(word(SEGMENT_HEADER_LEN + 32).unwrap_or_default());
@@ -295,11 +297,13 @@ impl Scan {
 
     fn finish_without_segments(&mut self) {
         let leftovers = &self.files.leftovers;
-        let draft = leftovers.iter().any(|leftover| leftover.kind == LeftoverKind::Draft);
+        let of_kind = |kind| leftovers.iter().any(|leftover| leftover.kind == kind);
+        let (draft, kept) = (of_kind(LeftoverKind::Draft), of_kind(LeftoverKind::OldSegment));
         let needs = match (self.files.snapshots.first(), self.files.spare) {
             (Some(snapshot), _) => Some((snapshot.name(), Lsn(snapshot.at.0.saturating_add(1)))),
             (None, Some(spare)) if spare > 1 => Some((FileName::Spare(spare).to_name(), Lsn(1))),
             (None, _) if draft => Some((String::from("a snapshot being written"), Lsn(1))),
+            (None, _) if kept => Some((String::from("a segment that a snapshot made superfluous"), Lsn(1))),
             (None, _) => None,
         };
         if let Some((because, first_lsn)) = needs {

@@ -149,6 +149,13 @@ pub struct SegmentReport {
 }
 
 impl SegmentReport {
+    /// Whether, as the last one, it has to be sealed before anything is written: it has no seal, and was written over an
+    /// older one.
+    #[must_use]
+    pub fn goes_on_in_another(&self) -> bool {
+        !self.sealed && self.header.is_some_and(|header| header.recycled)
+    }
+
     /// The length that the file had from its birth on, if it has less now.
     #[must_use]
     pub fn cut_from(&self) -> Option<u64> {
@@ -207,7 +214,7 @@ pub struct Torn {
     pub file: String,
     /// Where the tail begins, in bytes from the beginning of the file.
     pub offset: u64,
-    /// Its length, up to its last byte that is not zero.
+    /// Its length, up to its last byte that is not zero; in a recycled segment, up to the last piece of a frame of its life.
     pub bytes: u64,
     /// The record that would have come first.
     pub first_lsn: Lsn,

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::verdict::{Verdict, judge, written_len};
+use super::verdict::{Verdict, judge, own_len, written_len};
 use crate::codec::{DecodeError, Fault};
 use crate::ids::Lsn;
 use crate::wal::format::{Frame, FrameKind, FrameSalt, SEGMENT_HEADER_LEN, decode_frame};
@@ -19,6 +19,8 @@ pub struct Segment<'a> {
     pub bytes: &'a Bytes,
     /// The life of the file, from its header.
     pub salt: FrameSalt,
+    /// Behind its frames stands what an earlier life left, not zeros.
+    pub recycled: bool,
     /// LSN of its first record.
     pub first_lsn: Lsn,
     /// Segments of higher numbers are there.
@@ -56,6 +58,14 @@ pub struct Walked {
     pub too_new: Option<String>,
 }
 
+impl Walked {
+    /// Nothing stands there, whole or broken.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.frames == 0 && self.torn.is_none() && self.flaws.is_empty()
+    }
+}
+
 /// One damaged spot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flaw {
@@ -76,7 +86,7 @@ pub fn walk(segment: &Segment<'_>, visit: &mut dyn FnMut(usize, &Frame) -> Resul
         out: Walked { next_lsn: segment.first_lsn, end: SEGMENT_HEADER_LEN, ..Walked::default() },
         unproven: VecDeque::new(),
     };
-    let written = written_len(segment.bytes);
+    let written = if segment.recycled { segment.bytes.len() } else { written_len(segment.bytes) };
     let mut at = SEGMENT_HEADER_LEN;
     while at < written && !walk.out.sealed && walk.out.too_new.is_none() {
         let fault = match decode_frame(segment.bytes, at, segment.salt) {
@@ -92,6 +102,10 @@ pub fn walk(segment: &Segment<'_>, visit: &mut dyn FnMut(usize, &Frame) -> Resul
             Ok(frame) => format!("a frame of LSN {} stands where LSN {} belongs", frame.first_lsn, walk.out.next_lsn),
             Err(error) => format!("{error}"),
         };
+        let written = if segment.recycled { own_len(segment.bytes, at, segment.salt) } else { written };
+        if written == at {
+            break;
+        }
         match walk.judge(segment, at, written, &fault) {
             Some(resume) => at = resume,
             None => break,
@@ -113,7 +127,8 @@ impl Walk {
         self.out.next_lsn = frame.next_lsn();
         self.out.end = at + frame.encoded_len;
         self.out.sealed = frame.kind == FrameKind::Seal;
-        self.out.closed = frame.kind == FrameKind::Close;
+        // A seal right behind a closing frame is that of a start, which writes nothing of its own.
+        self.out.closed = frame.kind == FrameKind::Close || (frame.kind == FrameKind::Seal && self.out.closed);
         self.out.durable_seen = self.out.durable_seen.max(frame.durable);
         while self.unproven.front().is_some_and(|&(_, last)| last <= self.out.durable_seen) {
             self.unproven.pop_front();

@@ -8,13 +8,14 @@ use crate::ids::{Dot, LogId, NodeId};
 use crate::op::{Body, Marks, Operation};
 use crate::testing::MemDisk;
 use crate::time::WallTime;
-use crate::wal::format::{FileName, FrameBuilder, FrameKind};
+use crate::wal::format::{FRAMES_END, FileName, FrameBuilder, FrameKind};
 use crate::wal::snapshot::{encode_block, encode_footer, encode_header};
 
 mod damage;
 mod directory;
 mod garbage;
 mod golden;
+mod recycled;
 mod salvage;
 mod torn;
 mod walk;
@@ -31,6 +32,8 @@ pub(crate) struct Log {
     next: Lsn,
     seq: u64,
     durable: Lsn,
+    /// What stands where the active segment is written, if not zeros.
+    under: Vec<u8>,
 }
 
 impl Log {
@@ -46,7 +49,24 @@ impl Log {
         let header = header(1, first_lsn);
         let durable = Lsn(first_lsn.0 - 1);
         let bytes = header.encode().to_vec();
-        Self { disk: MemDisk::new(), header, bytes, next: first_lsn, seq: 0, durable }
+        Self { disk: MemDisk::new(), header, bytes, next: first_lsn, seq: 0, durable, under: Vec::new() }
+    }
+
+    /// Has the active segment written over an older one: full of frames of another life, for the same LSNs and of the same
+    /// lengths as those to come.
+    pub(crate) fn written_over(mut self, value: &[u8]) -> Self {
+        let header = SegmentHeader { salt: self.header.salt ^ 1, ..self.header };
+        let (next, seq, durable) = (self.next, self.seq, self.durable);
+        let bytes = [&header.encode()[..], &self.bytes[SEGMENT_HEADER_LEN..]].concat();
+        let mut before = Self { disk: MemDisk::new(), header, bytes, next, seq, durable, under: Vec::new() };
+        while before.bytes.len() < CAPACITY {
+            before.frame(&[value]);
+        }
+        before.bytes.truncate(CAPACITY);
+        self.under = before.bytes;
+        self.header.recycled = true;
+        self.bytes[..SEGMENT_HEADER_LEN].copy_from_slice(&self.header.encode());
+        self
     }
 
     /// Appends one frame of own operations; gives where it stands.
@@ -111,6 +131,11 @@ impl Log {
 
     fn settle(&mut self) {
         let mut bytes = self.bytes.clone();
+        if self.header.recycled && bytes.len() < CAPACITY {
+            let end = bytes.len() + FRAMES_END;
+            bytes.resize(end, 0);
+            bytes.extend_from_slice(&self.under[end..]);
+        }
         bytes.resize(bytes.len().max(CAPACITY), 0);
         self.disk.place(&name(self.header.number), bytes);
     }
@@ -148,6 +173,7 @@ pub(crate) fn header(number: u64, first_lsn: Lsn) -> SegmentHeader {
         first_lsn,
         capacity: CAPACITY as u64,
         salt: 0x5a17_u32.wrapping_add(number as u32),
+        recycled: false,
     }
 }
 

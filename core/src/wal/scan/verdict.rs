@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use crate::codec::Fault;
 use crate::ids::Lsn;
-use crate::wal::format::{FRAME_ALIGN, FRAME_MAGIC, Frame, FrameSalt, decode_frame};
+use crate::wal::format::{FRAME_ALIGN, FRAME_HEADER_LEN, FRAME_MAGIC, FRAMES_END, Frame, FrameSalt, decode_frame};
 
 /// What a spot is where a frame should stand and does not.
 #[derive(Debug, PartialEq, Eq)]
@@ -111,6 +111,25 @@ pub(super) fn written_len(bytes: &[u8]) -> usize {
         }
     }
     0
+}
+
+/// How many bytes of a recycled segment there are up to the last piece of a frame of this life, `at` or behind; `at` if
+/// its frames end there. Every frame is written with zeros behind it, so that other bytes there say that one is broken.
+pub(super) fn own_len(bytes: &Bytes, at: usize, salt: FrameSalt) -> usize {
+    const LIFE: usize = FRAME_HEADER_LEN - 8;
+    let rest = bytes.get(at..).unwrap_or_default();
+    let life = salt.0.to_le_bytes();
+    let own = |piece: &[u8]| piece.starts_with(&FRAME_MAGIC) && piece.get(LIFE..LIFE + 4) == Some(life.as_slice());
+    let last = (0..rest.len() / FRAME_ALIGN).rev().map(|step| step * FRAME_ALIGN);
+    let last = last.into_iter().find(|&offset| rest.get(offset..).is_some_and(own));
+    match last {
+        Some(offset) => {
+            let len = decode_frame(bytes, at + offset, salt).map_or(FRAME_HEADER_LEN, |frame| frame.encoded_len);
+            at + (offset + len).min(rest.len())
+        }
+        None if rest.iter().take(FRAMES_END).all(|&byte| byte == 0) => at,
+        None => at + FRAMES_END.min(rest.len()),
+    }
 }
 
 #[cfg(test)]

@@ -146,7 +146,7 @@ fn what_was_promised_in_one_life_is_there_in_the_next() {
         }
         seen.extend(run.seen.into_keys());
     }
-    for what in ["snapshot", "roll", "removal"] {
+    for what in ["snapshot", "roll", "removal", "setting aside", "reuse"] {
         assert!(seen.contains(what), "{what} never happened: {seen:?}");
     }
 }

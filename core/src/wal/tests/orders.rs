@@ -60,6 +60,8 @@ impl Run {
                 }
                 (Some("snapshot"), Some("at")) => self.saw("snapshot"),
                 (Some("snapshot"), Some("failed:")) => self.saw("snapshot failed"),
+                (Some("rename"), Some(name)) if name.ends_with(".seg.old") => self.saw("reuse"),
+                (Some("rename"), Some(_)) if line.contains(".seg.old") => self.saw("setting aside"),
                 (Some("rename"), Some(_)) if line.contains("seg") => self.saw("roll"),
                 (Some("remove"), Some(name)) if name.ends_with(".seg") => self.saw("removal"),
                 _ => {}
@@ -229,7 +231,7 @@ fn whatever_completes_when_a_promise_survives_a_power_failure() {
             *seen.entry(what).or_insert(0) += times;
         }
     }
-    for what in ["refused", "snapshot", "snapshot failed", "roll", "removal"] {
+    for what in ["refused", "snapshot", "snapshot failed", "roll", "removal", "setting aside", "reuse"] {
         assert!(seen.get(what).is_some_and(|times| *times > 20), "{what} hardly ever happened: {seen:?}");
     }
 }

@@ -289,7 +289,7 @@ fn what_a_newer_version_wrote_is_no_damage_and_is_not_opened() {
     };
     let mut segment = Log::new().finish();
     segment.edit(&name(1), |bytes| {
-        bytes[8] = 2;
+        bytes[8] = 3;
         reseal(bytes, 60);
     });
     let mut log = Log::new();

@@ -112,7 +112,11 @@ proptest! {
             let file = match kind % 4 {
                 0 | 1 => FileName::Segment(number),
                 2 => FileName::Snapshot(Lsn(number)),
-                _ => if *kind < 5 { FileName::Spare(number) } else { FileName::SnapshotDraft(Lsn(number)) },
+                _ => match *kind {
+                    2..5 => FileName::Spare(number),
+                    5..7 => FileName::Kept(number),
+                    _ => FileName::SnapshotDraft(Lsn(number)),
+                },
             };
             let head = match file {
                 FileName::Segment(number) if header => super::header(number, Lsn(number)).encode().to_vec(),
@@ -129,7 +133,7 @@ proptest! {
     #[test]
     fn a_segment_of_garbage_with_frames_in_it_is_walked_to_an_end(
         pieces in proptest::collection::vec((any::<u64>(), 0u32..3, any::<u64>(), proptest::collection::vec(any::<u8>(), 0..40), 0u8..4), 0..12),
-        salt: u32, first_lsn: u64, promised: u64, has_follower: bool, salvage: bool,
+        salt: u32, first_lsn: u64, promised: u64, has_follower: bool, salvage: bool, recycled: bool,
     ) {
         let salt = FrameSalt(salt);
         let mut bytes = vec![0; SEGMENT_HEADER_LEN];
@@ -147,7 +151,7 @@ proptest! {
         }
         let bytes = Bytes::from(bytes);
         let (first_lsn, promised) = (Lsn(first_lsn), Lsn(promised));
-        let segment = Segment { bytes: &bytes, salt, first_lsn, has_follower, promised, salvage };
+        let segment = Segment { bytes: &bytes, salt, recycled, first_lsn, has_follower, promised, salvage };
         let walked = walk(&segment, &mut |_, frame| {
             let mut records = Records::of(frame);
             while records.next(None)?.is_some() {}

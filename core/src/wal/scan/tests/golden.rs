@@ -21,6 +21,7 @@ use crate::store::Store;
 use crate::testing::hex;
 use crate::time::{Instant, Now};
 
+mod recycled;
 mod sync;
 
 const NOW: Now = Now { mono: Instant(0), wall: WallTime(1_700_000_001_000) };
@@ -289,4 +290,5 @@ fn write_the_fixtures() {
         write(fixtures(&version).join(variant).join("holds.txt"), text.as_bytes());
     }
     sync::write_the_fixture();
+    recycled::write_the_fixture();
 }
