@@ -23,7 +23,7 @@ use crate::wal::format::Record;
 enum Again<'a> {
     /// The present value, and what it repeats.
     Value(&'a Bytes, Option<Dot>),
-    /// A deletion of this version.
+    /// A deletion of this version: it was deleted before, so this one is to win over nothing else.
     Deleted(&'a Bytes, Dot),
     /// A deletion over what is about to come in.
     Burial(&'a Burial),
@@ -267,7 +267,7 @@ impl Node {
     }
 
     /// Stages foreign operations and gathers them in the log as one group. On refusal everything is as before.
-    fn apply(&mut self, now: Now, apply: &Apply) -> Result<(), AppendError> {
+    pub(super) fn apply(&mut self, now: Now, apply: &Apply) -> Result<(), AppendError> {
         self.begin_run(now)?;
         self.write_again(now, apply)?;
         let first = self.journal.accepted().next();
@@ -296,7 +296,8 @@ impl Node {
     /// version of each, but for burials, of which only those that are still due are written.
     pub(super) fn write_again(&mut self, now: Now, apply: &Apply) -> Result<(), AppendError> {
         let again = apply.reissue.iter().map(|(key, repeats)| Again::Value(key, *repeats));
-        let deleted = apply.bury.iter().map(|(dot, key)| Again::Deleted(key, *dot));
+        let deleted: Vec<Again<'_>> =
+            apply.deletions(&self.store).map(|(dot, key)| Again::Deleted(key, *dot)).collect();
         let mut all = again.chain(deleted).chain(apply.burials.iter().map(Again::Burial));
         loop {
             let first = self.journal.accepted().next();
@@ -328,23 +329,26 @@ impl Node {
     fn issue_again(&mut self, now: Now, lsn: Lsn, again: &Again<'_>) -> Option<Operation> {
         let seat = self.store.seat(again.key());
         let latest = self.store.seated(seat);
-        let (key, body, marks) = match again {
+        let (stamp, context, marks) = match again {
             Again::Value(key, repeats) => {
                 let latest = latest?;
                 let repeats = repeats.filter(|repeats| latest.origin() == *repeats);
-                (*key, latest.body(), Marks { repeats, ..Marks::default() })
+                let write = write((*key).clone(), latest.body());
+                return Some(self.issue(now, lsn, write, seat, Marks { repeats, ..Marks::default() }).0);
             }
-            Again::Deleted(key, dot) if latest?.dot() == *dot => (*key, Body::Delete, Marks::default()),
-            Again::Deleted(..) => return None,
+            Again::Deleted(_, dot) => {
+                let latest = latest.filter(|latest| latest.dot() == *dot && !latest.is_tombstone())?;
+                (latest.stamp().after(), latest.known(), Marks { lifted: true, ..Marks::default() })
+            }
             Again::Burial(burial) => {
                 let (stamp, context) = burial.over(latest.as_ref())?;
-                let (dot, key, marks) = (self.history.next_dot(), burial.key.clone(), burial.marks());
-                let op = Operation { dot, stamp, context, key, body: Body::Delete, marks };
-                self.stage_own(lsn, seat, &op);
-                return Some(op);
+                (stamp, context, burial.marks())
             }
         };
-        Some(self.issue(now, lsn, write(key.clone(), body), seat, marks).0)
+        let (dot, key) = (self.history.next_dot(), again.key().clone());
+        let op = Operation { dot, stamp, context, key, body: Body::Delete, marks };
+        self.stage_own(lsn, seat, &op);
+        Some(op)
     }
 
     /// The log has taken these records: what is own among them may settle conflicts.

@@ -70,10 +70,18 @@ pub fn forget(store: &mut Store, carried: &Carried) {
     }
 }
 
-/// A write that was accepted since the exchange named the key has made it the writer's again.
+/// A write that was accepted since the exchange named the key has made it the writer's again. And while something that is
+/// not yet published is being merged with it, nothing can be taken out of the store.
 fn is_droppable(store: &Store, dot: Dot, key: &[u8]) -> bool {
-    store.latest(key).is_some_and(|latest| latest.dot() == dot)
-        && store.entry(key).is_some_and(|entry| entry.dot() == dot)
+    !store.is_staged(key) && store.entry(key).is_some_and(|entry| entry.dot() == dot)
+}
+
+impl Apply {
+    /// The versions to be deleted by an own operation, as the store stands now: those that it says, and those to be dropped
+    /// with which something is being merged that would be lost.
+    pub fn deletions<'a, 's>(&'a self, store: &'s Store) -> impl Iterator<Item = &'a (Dot, Bytes)> + use<'a, 's> {
+        self.bury.iter().chain(self.drops.iter().filter(|(_, key)| store.is_staged(key)))
+    }
 }
 
 fn logged(item: &Item) -> Logged {

@@ -193,6 +193,42 @@ fn values_are_written_again_and_versions_buried_under_own_names() {
     assert_eq!(dot(&bench, "a").seq, seq);
 }
 
+/// While a version is being dropped, something that loses to it comes in from elsewhere and is not yet durable.
+#[test]
+fn what_is_being_merged_does_not_keep_what_was_found_deleted() {
+    let mut bench = Bench::new();
+    bench.put("k", "deleted elsewhere");
+    bench.run();
+    let standing = bench.node.store().entry(b"k").unwrap().operation();
+    let apply = |items, drops| crate::sync::Apply {
+        token: crate::sync::Token(1),
+        peer: crate::sync::PeerId(1),
+        items,
+        drops,
+        reissue: vec![],
+        bury: vec![],
+        burials: vec![],
+        records: vec![],
+    };
+    let older = Operation {
+        dot: Dot { replica: ReplicaId([9; 16]), seq: 1 },
+        stamp: Stamp(standing.stamp.0 - 1),
+        body: Body::Put("older".into()),
+        ..standing.clone()
+    };
+    let item = crate::sync::Item { op: older.clone(), known: VersionVector::EMPTY };
+    bench.node.apply(bench.now, &apply(vec![item], vec![])).unwrap();
+    bench.node.apply(bench.now, &apply(vec![], vec![(standing.dot, "k".into())])).unwrap();
+    bench.run();
+    assert_eq!(bench.value("k"), None);
+    let deletion = bench.node.store().entry(b"k").unwrap().operation();
+    assert_eq!(deletion.stamp, standing.stamp.after(), "it wins over nothing else");
+    assert!(deletion.context.covers(older.dot), "and what was merged stays known");
+    let digest = bench.node.store().digest();
+    let bench = bench.reopen(2);
+    assert_eq!((bench.value("k"), bench.node.store().digest()), (None, digest));
+}
+
 #[test]
 fn what_is_written_again_says_what_it_repeats_if_that_still_stands() {
     let mut bench = Bench::new();

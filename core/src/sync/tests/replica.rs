@@ -153,6 +153,7 @@ impl Replica {
                 self.write_own(Operation { dot, stamp, context, key, body: Body::Delete, marks });
             }
         }
+        let deletions: Vec<_> = apply.deletions(&self.store).cloned().collect();
         let first = self.next_lsn();
         let carried = carry_out(&mut self.store, first, apply);
         self.log.extend(carried.logged.iter().cloned().map(|logged| match logged {
@@ -165,7 +166,7 @@ impl Replica {
                 self.own_marked(now.wall, key, body, Marks { repeats, ..Marks::default() });
             }
         }
-        for (dot, key) in &apply.bury {
+        for (dot, key) in &deletions {
             if self.store.latest(key).is_some_and(|entry| entry.dot() == *dot) {
                 self.own(now.wall, key, Body::Delete, false);
             }
