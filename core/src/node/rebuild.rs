@@ -72,7 +72,7 @@ impl Rebuilt {
         let (from, seq) = (self.history.replica, self.history.reach.seq);
         let mut history = History::born(Some(node.clone()), replica, self.history.clock);
         let state = match self.sound {
-            None => self.state.reborn(from, seq),
+            None => self.state.reborn(from, seq).retiring(from, node, at),
             Some(above) => {
                 let renaming = Renaming { from, above, to: replica, at };
                 renaming.rename(&mut self.store);

@@ -40,7 +40,7 @@ impl Engine {
         if self.claims.covers_all(&self.state.met) {
             return VersionVector::EMPTY;
         }
-        self.state.members.iter().filter_map(|member| self.is_closed(member)).collect()
+        self.state.met.iter().filter(|here| self.is_closed(*here)).collect()
     }
 
     /// Whether all that is here is claimed, or left of histories that are closed.
@@ -49,15 +49,22 @@ impl Engine {
         store.last_changed() <= self.durable && self.state.met.iter().all(accounted)
     }
 
-    /// The last operation that is here of a replica, if nobody is left who could say that it may be claimed.
-    fn is_closed(&self, (replica, member): (ReplicaId, &Member)) -> Option<Dot> {
-        let here = Dot { replica, seq: self.state.met.get(replica) };
-        let mut others =
-            self.state.members.iter().filter(|(other, member)| *other != replica && !member.is_forgotten());
-        let comes = others.any(|(_, member)| member.vector.covers(here));
-        let heard = self.sessions.values().any(|session| session.replica() == Some(replica));
-        let closed = member.is_forgotten() && here.seq > self.claims.get(replica) && !comes && !heard;
-        closed.then_some(here)
+    /// Whether the last operation that is here of a replica is claimed by nobody, and nobody is left who could say that it
+    /// may be.
+    fn is_closed(&self, here: Dot) -> bool {
+        let replica = here.replica;
+        let claimed = self.claims.get(replica);
+        let heard = || self.sessions.values().any(|session| session.replica() == Some(replica));
+        if replica == self.me.replica || here.seq <= claimed || heard() {
+            return false;
+        }
+        let others = self.state.members.iter().filter(|(other, member)| *other != replica && !member.is_forgotten());
+        let mut claims = others.map(|(_, member)| member.vector.get(replica));
+        match self.state.members.get(replica) {
+            Some(member) => member.is_forgotten() && !claims.any(|seq| seq >= here.seq),
+            // Nobody can retire it. But what others claim of it is on its way, and word of itself with that.
+            None => !claims.chain(self.sessions.values().map(|s| s.vector.get(replica))).any(|seq| seq > claimed),
+        }
     }
 
     pub(super) fn member_changed(&mut self, replica: ReplicaId) {

@@ -6,7 +6,6 @@
 
 use alloc::vec::Vec;
 
-use super::members::Member;
 use super::state::State;
 use crate::context::VersionVector;
 use crate::ids::{Dot, NodeId, ReplicaId, Seq};
@@ -75,11 +74,7 @@ impl Renaming {
         self.vector(&mut state.met);
         let shared = |dot: Dot| dot.replica != self.from || dot.seq <= self.above;
         state.conflicts.retain(|met| shared(met.local.dot) && shared(met.remote.dot));
-        // The old name has no owner any more. Should it be heard all the same, it counts again.
-        let vector = state.vector.clone();
-        let retired = Member { node, heard: WallTime(0), forgotten: self.at, vector };
-        state.members.join(self.from, &retired, None);
-        state
+        state.retiring(self.from, node, self.at)
     }
 }
 

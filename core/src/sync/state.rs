@@ -18,16 +18,17 @@ use super::chain::{Ladder, Pairs};
 use super::conflict::Met;
 use super::conflicts::Conflicts;
 use super::former::Former;
-use super::members::Members;
+use super::members::{Member, Members};
 use super::record::{Checkpoint, SyncRecord};
 use super::{collect, conflict};
 use crate::clock::Stamp;
 use crate::codec::{DecodeError, Fault, Reader, put_varint};
 use crate::context::VersionVector;
-use crate::ids::{Dot, LogId, Lsn, ReplicaId, Seq};
+use crate::ids::{Dot, LogId, Lsn, NodeId, ReplicaId, Seq};
 use crate::limits::MAX_MEMBERS;
 use crate::op::{Chain, Operation};
 use crate::store::Store;
+use crate::time::WallTime;
 
 const VERSION: u8 = 1;
 /// With a floor that is owed: only while a full exchange is not over.
@@ -260,6 +261,14 @@ impl State {
             ladder: Ladder::default(),
             ..self
         }
+    }
+
+    /// A name has no owner any more, for all who hear of it. Should it be heard all the same, it counts again.
+    #[must_use]
+    pub fn retiring(mut self, name: ReplicaId, node: NodeId, at: WallTime) -> Self {
+        let vector = self.vector.clone();
+        self.members.join(name, &Member { node, heard: WallTime(0), forgotten: at, vector }, None);
+        self
     }
 
     /// Claims nothing any more: something that was claimed may be gone. Peers will send everything again.

@@ -15,6 +15,7 @@ stories![
     what_another_operation_of_that_name_hides_is_not_taken_for_deleted,
     what_somebody_out_of_reach_has_seen_deleted_stays_deleted,
     who_is_given_up_by_a_clock_that_is_ahead_counts_again_when_another_hears_it,
+    a_name_that_only_its_lost_successor_had_met_holds_nobody_up,
 ];
 
 /// Seed 648: a first segment for which there was no room is born without room for a record, and was left out of
@@ -173,4 +174,21 @@ fn who_is_given_up_by_a_clock_that_is_ahead_counts_again_when_another_hears_it()
     let story = story.connect("A", "B").connect("B", "C").put("C", "a", "1").converge();
     let story = story.happens("C", What::GiveUp { who: host("A") }).run_for(1_000_000).put("C", "a", "2").converge();
     story.expect("A", "a", "2").end();
+}
+
+/// Seed 900152 of five nodes: a node that nobody had met was backed up, restored under another name, wrote on top of what it had
+/// written, and was lost in the middle of its first transfer. Its former name was nobody's, so nobody could give it up.
+#[test]
+fn a_name_that_only_its_lost_successor_had_met_holds_nobody_up() {
+    let exchange = Exchange { window: 4 << 10, ..Exchange::DEFAULT };
+    let fleet = Fleet::of(3, Knobs { exchange, ..Knobs::SMALL });
+    let story = Several::apart_with("a name of nobody", &fleet).put("A", "k", "1").happens("A", What::Backup).settle();
+    let story = story.happens("A", What::Restore { down: 1_000 }).settle().expect_mark(Mark::Restored);
+    let story = story.put("A", "k", "2").fill("A", 60, 20_000).connect("A", "B");
+    let some = |world: &mut sim::world::World| world.read(host("B"), b"fill5").is_some();
+    let story = story.until_looked(200, "some of it", some).happens("A", What::Replace { down: 1_000 });
+    let story = story.expect_sync("B", "inexact", |status| !status.exact).happens("B", What::Retire);
+    let story = story.run_for(20_000_000).expect_sync("B", "exact", |status| status.exact).connect("B", "C");
+    let story = story.wait_for("C", "k", "2").settle().expect_sync("C", "exact", |status| status.exact);
+    story.connect("A", "C").wait_for("A", "k", "2").end();
 }

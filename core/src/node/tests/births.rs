@@ -110,6 +110,24 @@ fn content_has_one_hash_under_whatever_history_and_another_after_any_change() {
     }
 }
 
+/// Others may know the former name only from what its successor has seen: so that says that it is gone.
+#[test]
+fn a_restored_history_tells_that_its_former_name_is_retired() {
+    let mut bench = Bench::new();
+    bench.put("k", "v");
+    bench.run();
+    let former = bench.node.status().replica;
+    let mut disk = MemDisk::new();
+    let (node, _) = open(&mut disk, Config::default(), 5, Start::Found(inspected(bench.disk))).unwrap();
+    let said = |node: &Node| -> Vec<_> {
+        node.sync_status().members.into_iter().map(|(replica, .., forgotten)| (replica, forgotten)).collect()
+    };
+    assert_eq!(said(&node), [(former, true)]);
+    disk.stop();
+    let (again, _) = open(&mut disk, Config::default(), 6, Start::OpenExisting).unwrap();
+    assert_eq!(said(&again), [(former, true)], "and still does after another start");
+}
+
 #[test]
 fn a_new_name_waits_until_everything_is_durable_and_no_snapshot_is_running() {
     let config = Config { durability: Durability::Every(Duration::from_secs(1)), ..Config::default() };

@@ -3,8 +3,12 @@
 use alloc::string::ToString;
 use alloc::vec;
 
+use super::full::{dot, entry, vector};
 use super::harness::World;
+use super::stranger::Stranger;
+use crate::ids::ReplicaId;
 use crate::sync::Settings;
+use crate::sync::message::Part;
 
 const A: usize = 0;
 const B: usize = 1;
@@ -196,9 +200,44 @@ fn a_history_given_up_while_a_link_still_stands_is_closed_with_the_link() {
     }
 }
 
+/// What somebody was restored from was never met: it stands in what he had seen, and in nothing else. He is gone, and so is
+/// the other one whom he told.
+#[test]
+fn what_was_met_of_a_name_that_is_no_member_is_closed_with_those_who_claim_it() {
+    let (former, restored, other) = (dot(0xbb, 3), dot(0xaa, 1), dot(0xcc, 1));
+    let mut world = World::new(2, 7, &Settings::default());
+    let is_exact = |world: &World| world.replicas[B].engine.is_exact(&world.replicas[B].store);
+    let mut heard = [Stranger::new(0xaa), Stranger::new(0xcc)];
+    heard[0].hello.vector = vector(&[former, restored]);
+    heard[1].hello.vector = vector(&[dot(0xbb, 1), other]);
+    heard.iter_mut().for_each(|stranger| stranger.greet(&mut world, B));
+    let Part::Entry { op, .. } = entry(restored, "k") else { unreachable!("an entry") };
+    heard[0].batch(&mut world, B, vec![Part::Entry { op, known: vector(&[former]) }]);
+    heard.iter_mut().for_each(|stranger| stranger.leave(&mut world, B));
+    assert!(!is_exact(&world));
+    give_up_replica(&mut world, restored.replica);
+    assert!(!is_exact(&world), "the other may know more of it than it has said");
+    give_up_replica(&mut world, other.replica);
+    assert!(is_exact(&world), "nobody is left who could say so");
+    world.crash(B);
+    assert!(is_exact(&world), "durably");
+    assert_eq!(world.replicas[B].engine.vector().get(former.replica), 0, "and yet it is not claimed");
+    let mut knows_more = Stranger::new(0xdd);
+    knows_more.hello.vector = vector(&[former]);
+    knows_more.greet(&mut world, B);
+    assert!(!is_exact(&world), "somebody came who can say so");
+    knows_more.batch(&mut world, B, vec![Part::End, Part::Cut(vector(&[former]))]);
+    assert!(is_exact(&world) && world.replicas[B].engine.vector().covers(former));
+}
+
 fn give_up(world: &mut World, gone: usize) {
+    let replica = world.replicas[gone].identity.replica;
+    give_up_replica(world, replica);
+}
+
+fn give_up_replica(world: &mut World, replica: ReplicaId) {
     world.advance(core::time::Duration::from_secs(1));
-    let (now, replica) = (world.now(B), world.replicas[gone].identity.replica);
+    let now = world.now(B);
     let mut effects = core::mem::take(&mut world.replicas[B].effects);
     world.replicas[B].engine.forget(now, replica, &mut effects).unwrap();
     world.replicas[B].effects = effects;
