@@ -75,6 +75,7 @@ pub const BUGS: &[Bug] = &[
     bug("duplicate_applied_again", "an operation that comes once more after a reconnect counts once more"),
     bug("tie_broken_by_receiver", "of two writes of one stamp, each store prefers the writer it knew first"),
     bug("full_exchange_resurrects", "a full exchange writes again what the other side has seen deleted"),
+    bug("repetition_not_buried", "who has seen a value deleted takes it in when it comes again under another name"),
     bug("floor_forgotten", "a restart forgets that deletions were collected"),
     bug("cut_before_the_end", "the vector is told before the walk has come to the end of the feed"),
     bug("acknowledgement_counted_twice", "one replica that holds an operation counts as two"),

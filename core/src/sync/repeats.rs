@@ -66,7 +66,10 @@ impl Engine {
             let Item { op, known } = item;
             let repeats = op.marks.repeats.filter(|_| op.body.value().is_some())?;
             // Here that name may mean another operation.
-            if session.is_parted(repeats) || self.state.former.is_ambiguous(repeats) {
+            if planted!("repetition_not_buried")
+                || session.is_parted(repeats)
+                || self.state.former.is_ambiguous(repeats)
+            {
                 return None;
             }
             let latest = store.latest(&op.key);

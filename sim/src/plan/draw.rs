@@ -1,5 +1,6 @@
 //! Drawing a plan from a seed. The only place where randomness is drawn.
 
+mod doubts;
 mod fleet;
 mod hands;
 

@@ -107,6 +107,7 @@ impl Draw {
             }
         }
         Self::hands(seed).lend(&mut fleet, &mut items, stretch);
+        Self::doubts(seed).doubt(&mut fleet, &mut items);
         if fleet.rollbacks {
             keep_names_apart(&mut fleet, &mut items);
         }
