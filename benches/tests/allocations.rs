@@ -202,7 +202,7 @@ fn a_batch_of_puts_shares_its_allocations() {
         next += BATCH;
         count += if round < ROUNDS { 0 } else { allocated };
     }
-    at_most(3.0, count, ROUNDS * BATCH);
+    at_most(1.4, count, ROUNDS * BATCH);
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn puts_that_share_a_frame_allocate_little_beside_their_entries() {
         next += BATCH;
         count += if round < ROUNDS { 0 } else { allocated };
     }
-    at_most(4.0, count, ROUNDS * BATCH);
+    at_most(2.5, count, ROUNDS * BATCH);
 }
 
 #[test]
@@ -232,6 +232,6 @@ fn sending_and_applying_a_batch_shares_its_allocations() {
     }
     let keys = pair.nodes[1].store().len() as u64;
     assert_eq!(keys, next, "everything has arrived");
-    at_most(5.5, pair.counts[0], ROUNDS * BATCH);
+    at_most(4.2, pair.counts[0], ROUNDS * BATCH);
     at_most(2.7, pair.counts[1], ROUNDS * BATCH);
 }

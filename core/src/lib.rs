@@ -63,6 +63,7 @@ macro_rules! covered {
 }
 
 mod base32;
+mod cells;
 pub mod clock;
 pub mod codec;
 pub mod config;
@@ -71,6 +72,7 @@ pub mod dice;
 pub mod discovery;
 pub mod disk;
 pub mod error;
+mod hash;
 pub mod identity;
 pub mod ids;
 pub mod limits;

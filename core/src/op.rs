@@ -18,6 +18,7 @@ use bytes::Bytes;
 use crate::clock::Stamp;
 use crate::codec::{DecodeError, Fault, Reader, put_blob, put_varint};
 use crate::context::VersionVector;
+use crate::hash::blake3_64;
 use crate::ids::{Dot, ReplicaId};
 use crate::limits::{MAX_KEY_LEN, MAX_SEQ, MAX_VALUE_LEN};
 
@@ -52,12 +53,10 @@ impl Body {
     /// The first 64 bits of BLAKE3 over a tag byte (0 delete, 1 put) and the value.
     #[must_use]
     pub fn content_hash(&self) -> u64 {
-        let mut hasher = blake3::Hasher::new();
         match self {
-            Self::Put(value) => hasher.update(&[1]).update(value),
-            Self::Delete => hasher.update(&[0]),
-        };
-        first_u64(&hasher)
+            Self::Put(value) => blake3_64([&[1], value]),
+            Self::Delete => blake3_64([&[0]]),
+        }
     }
 }
 
@@ -211,13 +210,8 @@ impl Chain {
     /// The chain after one more own operation, whose body has `content_hash`.
     #[must_use]
     pub fn extend(self, op: &Operation, content_hash: u64) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&self.0.to_le_bytes());
-        hasher.update(&op.dot.seq.to_le_bytes());
-        hasher.update(&op.stamp.0.to_le_bytes());
-        hasher.update(&content_hash.to_le_bytes());
-        hasher.update(&op.key);
-        Self(first_u64(&hasher))
+        let [seq, stamp] = [op.dot.seq, op.stamp.0].map(u64::to_le_bytes);
+        Self(blake3_64([&self.0.to_le_bytes(), &seq, &stamp, &content_hash.to_le_bytes(), &op.key]))
     }
 }
 
@@ -229,12 +223,6 @@ fn take_repeated(reader: &mut Reader<'_>, context: &VersionVector) -> Result<Dot
         true => Ok(repeated),
         false => Err(DecodeError { field: "operation repeated", fault: Fault::Invalid }),
     }
-}
-
-fn first_u64(hasher: &blake3::Hasher) -> u64 {
-    let mut bytes = [0; 8];
-    hasher.finalize_xof().fill(&mut bytes);
-    u64::from_le_bytes(bytes)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod commands;
 mod desk;
 mod direct;
 mod discovery;
+mod line;
 mod links;
 mod network;
 mod refusals;

@@ -30,9 +30,10 @@ mod snapshots;
 mod status;
 mod steps;
 mod types;
+mod waiting;
 mod writes;
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 
 pub use self::finding::Presence;
 pub use self::inspection::{Inspected, Inspection};
@@ -54,7 +55,8 @@ use self::rebirth::Rebirth;
 use self::room::Room;
 use self::snapshots::Snapshots;
 use self::steps::{Step, Steps};
-use self::writes::{Scratch, Waiting};
+use self::waiting::Answers;
+use self::writes::Scratch;
 use crate::config::Config;
 use crate::dice::{Dice, Seed};
 use crate::error::{Code, Error};
@@ -83,8 +85,7 @@ pub struct Node {
     published: Lsn,
     /// What `published` was when the node came up.
     opened_at: Lsn,
-    /// Answers that become true when everything up to their LSN is published.
-    waiting: BTreeMap<(Lsn, RequestId), Waiting>,
+    waiting: Answers,
     waiting_bytes: usize,
     scratch: Scratch,
     flushes: VecDeque<(Lsn, RequestId)>,
@@ -107,7 +108,8 @@ pub struct Node {
 
 impl Node {
     fn new(config: Config, rebuilt: Rebuilt, journal: Journal, log: LogId, seed: &Seed, now: Now) -> Self {
-        let Rebuilt { history, store, last_lsn, state, sound: _ } = rebuilt;
+        let Rebuilt { history, mut store, last_lsn, state, sound: _ } = rebuilt;
+        store.guard(seed.stream("store").next_u64());
         let mut dice = seed.stream("sync");
         let me = sync::Identity {
             replica: history.replica,
@@ -135,7 +137,7 @@ impl Node {
             journal,
             published: last_lsn,
             opened_at: last_lsn,
-            waiting: BTreeMap::new(),
+            waiting: Answers::default(),
             waiting_bytes: 0,
             scratch: Scratch::default(),
             flushes: VecDeque::new(),

@@ -184,6 +184,13 @@ impl Write {
         }
     }
 
+    pub(super) fn value(&self) -> Option<&[u8]> {
+        match self {
+            Self::Put { value, .. } => Some(value),
+            Self::Delete { .. } => None,
+        }
+    }
+
     pub(super) const fn expect(&self) -> Option<u64> {
         match self {
             Self::Put { expect, .. } | Self::Delete { expect, .. } => *expect,

@@ -1,6 +1,5 @@
 //! The write path: judge, stage, gather, and later publish, take back or degrade.
 
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -8,7 +7,9 @@ use alloc::vec::Vec;
 use super::history::Reach;
 use super::journal::Journal;
 use super::types::{Degraded, Event, Outcome, Output, Reply, RequestId, Write, Written};
+use super::waiting::Waiting;
 use super::{Health, Node};
+use crate::cells::Cells;
 use crate::clock::Stamp;
 use crate::context::VersionVector;
 use crate::disk::{DiskError, DiskErrorKind};
@@ -20,13 +21,6 @@ use crate::store::{Entry, Merge, Seat};
 use crate::time::Now;
 use crate::wal::format::Record;
 use crate::wal::{AppendError, Poison};
-
-/// An answer that is not yet true.
-#[derive(Debug)]
-pub(super) struct Waiting {
-    result: Result<Vec<Written>, Error>,
-    bytes: usize,
-}
 
 /// What a key looks like to the next write: the latest state, with earlier writes of the same batch on top.
 struct View<'a> {
@@ -55,6 +49,7 @@ pub(super) struct Scratch {
     seats: Vec<Seat>,
     effects: Vec<Effect>,
     group: Vec<Record>,
+    ahead: Cells,
 }
 
 impl Scratch {
@@ -68,6 +63,7 @@ impl Scratch {
         self.seats.clear();
         self.effects.clear();
         self.group.clear();
+        self.ahead.clear();
         self
     }
 }
@@ -131,7 +127,7 @@ impl Node {
         let judged = self.judge_and_accept(now, writes, resolution, &mut scratch);
         self.scratch = scratch.cleared();
         let (lsn, result) = judged?;
-        self.waiting.insert((lsn, request), Waiting { result, bytes });
+        self.waiting.insert(lsn, request, Waiting { result, bytes });
         self.waiting_bytes += bytes;
         match &self.journal {
             Journal::Log(_) => self.answer_through(self.published),
@@ -236,20 +232,33 @@ impl Node {
 
     /// For each write, what it does: later writes of a batch see the earlier ones. A resolution is written even if it is what
     /// stands already: others learn by it that somebody has seen both versions.
-    fn effects(&self, writes: &[Write], seats: &[Seat], resolution: bool, effects: &mut Vec<Effect>) {
-        let mut ahead: BTreeMap<&[u8], Option<&[u8]>> = BTreeMap::new();
+    fn effects(
+        &self,
+        writes: &[Write],
+        seats: &[Seat],
+        resolution: bool,
+        effects: &mut Vec<Effect>,
+        ahead: &mut Cells,
+    ) {
         let alone = writes.len() == 1;
-        for (write, seat) in writes.iter().zip(seats) {
-            let again = ahead.get(&write.key()[..]).copied();
-            let value = again.unwrap_or_else(|| self.store.seated(*seat).and_then(|entry| entry.value()));
-            let (changes, after) = match write {
-                Write::Put { value: new, touch, .. } => (*touch || value != Some(&new[..]), Some(&new[..])),
-                Write::Delete { .. } => (value.is_some(), None),
+        for (number, (write, seat)) in (0..).zip(writes.iter().zip(seats)) {
+            let write_at = |number: u32| writes.get(number as usize);
+            let has_this_key = |number| write_at(number).is_some_and(|other| other.key() == write.key());
+            let earlier = if alone { None } else { ahead.find(seat.hash(), has_this_key) };
+            let value = match earlier.and_then(write_at) {
+                Some(earlier) => earlier.value(),
+                None => self.store.seated(*seat).and_then(|entry| entry.value()),
             };
-            if !alone {
-                ahead.insert(write.key(), after);
+            let changes = match write {
+                Write::Put { value: new, touch, .. } => *touch || value != Some(&new[..]),
+                Write::Delete { .. } => value.is_some(),
+            };
+            match earlier {
+                _ if alone => {}
+                Some(earlier) => ahead.replace(seat.hash(), earlier, number),
+                None => ahead.insert(seat.hash(), number),
             }
-            effects.push(Effect { changes: changes || resolution, again: again.is_some() });
+            effects.push(Effect { changes: changes || resolution, again: earlier.is_some() });
         }
     }
 
@@ -275,9 +284,9 @@ impl Node {
         now: Now,
         writes: Vec<Write>,
         resolution: bool,
-        Scratch { seats, effects, group }: &mut Scratch,
+        Scratch { seats, effects, group, ahead }: &mut Scratch,
     ) -> Result<(Lsn, Vec<Written>), Error> {
-        self.effects(&writes, seats, resolution, effects);
+        self.effects(&writes, seats, resolution, effects, ahead);
         self.check_stamps(&writes, seats, effects)?;
         let last_effective = effects.iter().rposition(|effect| effect.changes);
         if last_effective.is_some() {
@@ -387,10 +396,7 @@ impl Node {
     }
 
     fn answer_through(&mut self, through: Lsn) {
-        while let Some(first) = self.waiting.first_entry()
-            && first.key().0 <= through
-        {
-            let ((_, request), Waiting { result, bytes }) = first.remove_entry();
+        while let Some((request, Waiting { result, bytes })) = self.waiting.pop_through(through) {
             self.waiting_bytes -= bytes;
             self.reply(request, result.map(Reply::Written));
         }
@@ -437,7 +443,7 @@ impl Node {
     }
 
     fn fail_waiting(&mut self, from: Lsn, error: impl Fn(Lsn) -> Error) {
-        for ((lsn, request), Waiting { bytes, .. }) in self.waiting.split_off(&(from, RequestId(0))) {
+        for ((lsn, request), Waiting { bytes, .. }) in self.waiting.split_off(from) {
             self.waiting_bytes -= bytes;
             self.reply(request, Err(error(lsn)));
         }

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::entry::Entry;
+use crate::hash::blake3_128;
 
 /// The wrapping sum, modulo 2^128, of BLAKE3-128 over each entry's winner: dot, stamp, content hash, whether it is a
 /// tombstone, and key. Two stores with equal digests hold the same winners. `known`, version counts and LSNs, which
@@ -15,16 +16,9 @@ impl Digest {
     pub(super) fn of(entry: Entry<'_>) -> Self {
         let dot = entry.dot();
         // Fields of fixed length first, so that the key needs no length: keys up to 23 bytes take one BLAKE3 block.
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&dot.replica.0);
-        hasher.update(&dot.seq.to_le_bytes());
-        hasher.update(&entry.stamp().0.to_le_bytes());
-        hasher.update(&entry.content_hash().to_le_bytes());
-        hasher.update(&[u8::from(entry.is_tombstone())]);
-        hasher.update(entry.key());
-        let mut bytes = [0; 16];
-        hasher.finalize_xof().fill(&mut bytes);
-        Self(u128::from_le_bytes(bytes))
+        let [seq, stamp, content] = [dot.seq, entry.stamp().0, entry.content_hash()].map(u64::to_le_bytes);
+        let dead = [u8::from(entry.is_tombstone())];
+        Self(blake3_128([&dot.replica.0, &seq, &stamp, &content, &dead, entry.key()]))
     }
 
     pub(super) fn add(&mut self, part: Self) {

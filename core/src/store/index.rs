@@ -83,24 +83,8 @@ impl Index {
     }
 
     fn hash(&self, key: &[u8]) -> u32 {
-        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-        let mut hash = self.seed ^ key.len() as u64;
-        let mut rest = key;
-        while let Some((word, behind)) = rest.split_first_chunk() {
-            hash = fold(hash ^ u64::from_le_bytes(*word), self.seed | 1);
-            rest = behind;
-        }
-        let last = rest.iter().fold(0, |last, byte| last << 8 | u64::from(*byte));
-        hash = fold(hash ^ last, ODD);
-        // All ones stand for an empty cell.
-        (hash as u32 ^ (hash >> 32) as u32) & (u32::MAX >> 1)
+        crate::cells::hash(self.seed, key)
     }
-}
-
-/// Both halves of the product, so that every bit of it counts.
-const fn fold(a: u64, b: u64) -> u64 {
-    let product = a as u128 * b as u128;
-    product as u64 ^ (product >> 64) as u64
 }
 
 #[cfg(test)]

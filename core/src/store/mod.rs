@@ -49,6 +49,15 @@ pub struct Seat {
     staged: Option<u64>,
     /// The published entry, or the place for one.
     at: Result<Handle, Place>,
+    /// Of the key.
+    hash: u32,
+}
+
+impl Seat {
+    /// A hash of the key; the same for all seats of a key in a store.
+    pub(crate) const fn hash(self) -> u32 {
+        self.hash
+    }
 }
 
 /// Every entry of a node. See the documentation of [the module](self).
@@ -74,6 +83,14 @@ impl Store {
         Self::default()
     }
 
+    /// Has staged keys found by a hash under this seed, which guards against keys that were chosen to be slow.
+    ///
+    /// # Panics
+    /// When something is staged.
+    pub fn guard(&mut self, seed: u64) {
+        self.staging.reseed(seed);
+    }
+
     /// The published entry of a key that has a value.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<Entry<'_>> {
@@ -95,9 +112,10 @@ impl Store {
     /// Where [`Self::latest`] of a key stands.
     #[must_use]
     pub fn seat(&self, key: &[u8]) -> Seat {
-        match self.staging.newest(key) {
-            Some((ticket, at)) => Seat { staged: Some(ticket), at },
-            None => Seat { staged: None, at: self.table.find(key) },
+        let hash = self.staging.hash(key);
+        match self.staging.newest(key, hash) {
+            Some((ticket, at)) => Seat { staged: Some(ticket), at, hash },
+            None => Seat { staged: None, at: self.table.find(key), hash },
         }
     }
 
@@ -131,7 +149,7 @@ impl Store {
         self.intern(op, also_known);
         let (merge, slot) = merge::merge(&self.replicas, self.seated_slot(seat), lsn, op, hash, also_known);
         if let Some(slot) = slot {
-            self.staging.push(lsn, op.key.clone(), seat.at, slot);
+            self.staging.push(lsn, seat, slot);
         }
         merge
     }
@@ -216,7 +234,7 @@ impl Store {
     /// Takes the published entry of a key out, without a trace: no tombstone stays. Does nothing, and says so, when a
     /// change of the key is staged. For tombstones that everybody has seen, and for what a full exchange found deleted.
     pub fn remove(&mut self, key: &[u8]) -> bool {
-        if self.staging.newest(key).is_some() {
+        if self.staging.newest(key, self.staging.hash(key)).is_some() {
             return false;
         }
         let Ok(handle) = self.table.find(key) else {

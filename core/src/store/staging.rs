@@ -1,12 +1,12 @@
 //! Changes that were accepted and are not yet durable: what the next write overwrites, and nobody else sees.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 
-use bytes::Bytes;
-
+use super::Seat;
 use super::slot::Slot;
 use super::table::Handle;
 use super::tree::Place;
+use crate::cells::{self, Cells};
 use crate::ids::Lsn;
 
 /// Staged entries in the order of their LSNs, and the newest of each key.
@@ -15,13 +15,17 @@ pub(super) struct Staging {
     queue: VecDeque<Staged>,
     /// The ticket of the front of the queue; the next ones follow without gaps.
     front: u64,
-    newest: BTreeMap<Bytes, u64>,
+    /// The lower half of the ticket of each key's newest change.
+    newest: Cells,
+    /// Guards against keys that were chosen to be slow.
+    seed: u64,
 }
 
 #[derive(Debug)]
 struct Staged {
     lsn: Lsn,
-    key: Bytes,
+    /// Of the key.
+    hash: u32,
     /// Where the published entry of this key stands, or would have stood then.
     at: Result<Handle, Place>,
     slot: Slot,
@@ -30,16 +34,27 @@ struct Staged {
 }
 
 impl Staging {
+    /// Has keys found by another hash.
+    ///
+    /// # Panics
+    /// When something is staged.
+    pub(super) fn reseed(&mut self, seed: u64) {
+        assert!(self.queue.is_empty(), "what is staged was put down by another hash");
+        self.seed = seed;
+    }
+
     pub(super) fn len(&self) -> usize {
         self.queue.len()
     }
 
+    pub(super) fn hash(&self, key: &[u8]) -> u32 {
+        cells::hash(self.seed, key)
+    }
+
     /// The ticket of the newest change of a key, and where its published entry stands or stood to be put.
-    pub(super) fn newest(&self, key: &[u8]) -> Option<(u64, Result<Handle, Place>)> {
-        if self.queue.is_empty() {
-            return None;
-        }
-        let ticket = *self.newest.get(key)?;
+    pub(super) fn newest(&self, key: &[u8], hash: u32) -> Option<(u64, Result<Handle, Place>)> {
+        let is_it = |number| self.staged(self.ticket(number)).is_some_and(|staged| staged.slot.key() == key);
+        let ticket = self.ticket(self.newest.find(hash, is_it)?);
         self.staged(ticket).map(|staged| (ticket, staged.at))
     }
 
@@ -52,26 +67,35 @@ impl Staging {
         self.queue.get(usize::try_from(ticket.checked_sub(self.front)?).ok()?)
     }
 
+    /// The ticket of a change in the queue whose lower half is `number`.
+    fn ticket(&self, number: u32) -> u64 {
+        self.front + u64::from(number.wrapping_sub(self.front as u32))
+    }
+
     /// The number of keys that have a staged change.
     #[cfg(test)]
     pub(super) fn keys(&self) -> usize {
         self.newest.len()
     }
 
-    /// Puts a change behind all others.
-    pub(super) fn push(&mut self, lsn: Lsn, key: Bytes, at: Result<Handle, Place>, slot: Slot) {
+    /// Puts a change behind all others. Nothing was staged for its key since `seat` was found.
+    pub(super) fn push(&mut self, lsn: Lsn, seat: Seat, slot: Slot) {
         assert!(self.queue.back().is_none_or(|last| last.lsn < lsn), "changes are staged in the order of the log");
+        let Seat { staged: made_from, at, hash } = seat;
+        debug_assert_eq!(self.newest(slot.key(), hash).map(|(ticket, _)| ticket), made_from, "the seat is good");
         let ticket = self.front + self.queue.len() as u64;
-        let made_from = self.newest.insert(key.clone(), ticket);
-        self.queue.push_back(Staged { lsn, key, at, slot, made_from });
+        match made_from {
+            Some(before) => self.newest.replace(hash, before as u32, ticket as u32),
+            None => self.newest.insert(hash, ticket as u32),
+        }
+        self.queue.push_back(Staged { lsn, hash, at, slot, made_from });
     }
 
     /// Takes the oldest change out if its LSN is at most `through`.
     pub(super) fn pop_through(&mut self, through: Lsn) -> Option<(Result<Handle, Place>, Slot)> {
         let staged = self.queue.pop_front_if(|first| first.lsn <= through)?;
-        if self.newest.get(&staged.key) == Some(&self.front) {
-            self.newest.remove(&staged.key);
-        }
+        // If the key was staged again since, its newest change has another ticket.
+        self.newest.remove(staged.hash, self.front as u32);
         self.front += 1;
         Some((staged.at, staged.slot))
     }
@@ -79,11 +103,12 @@ impl Staging {
     /// Drops every change with an LSN of at least `from`; what they were made from is the newest again.
     pub(super) fn discard(&mut self, from: Lsn) {
         while let Some(staged) = self.queue.pop_back_if(|last| last.lsn >= from) {
+            let ticket = self.front + self.queue.len() as u64;
             // What has left the front is published, and found there.
-            match staged.made_from.filter(|ticket| *ticket >= self.front) {
-                Some(ticket) => self.newest.insert(staged.key, ticket),
-                None => self.newest.remove(&staged.key),
-            };
+            match staged.made_from.filter(|before| *before >= self.front) {
+                Some(before) => self.newest.replace(staged.hash, ticket as u32, before as u32),
+                None => self.newest.remove(staged.hash, ticket as u32),
+            }
         }
     }
 }

@@ -1,6 +1,5 @@
 //! What stands under the lock: the node, those who wait for its answers, and who comes by to see to it.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use softadastra_core::disk::IoToken;
@@ -10,6 +9,7 @@ use softadastra_core::time::{Instant, Now};
 use softadastra_core::wal::Wal;
 
 use super::command::{Waiting, Writing};
+use super::line::Line;
 use super::tray::Tray;
 use crate::disk::{DynDisk, OnItsWay};
 
@@ -17,7 +17,7 @@ use crate::disk::{DynDisk, OnItsWay};
 pub(crate) struct Desk {
     pub(crate) node: Box<Node>,
     pub(super) disk: Option<Arc<dyn DynDisk>>,
-    waiting: BTreeMap<RequestId, Waiting>,
+    waiting: Line,
     /// What was taken from the tray; empty but for its memory when nobody stands here.
     taken: Vec<Writing>,
     /// What a client came upon and only the loop can do, in order.
@@ -52,7 +52,7 @@ impl Desk {
         Self {
             node,
             disk,
-            waiting: BTreeMap::new(),
+            waiting: Line::default(),
             taken: Vec::new(),
             left: Vec::new(),
             on_its_way: Mutex::default(),
@@ -64,8 +64,7 @@ impl Desk {
 
     /// Notes who is to be given the answer to a request.
     pub(super) fn wait(&mut self, request: RequestId, waiting: Waiting) {
-        let before = self.waiting.insert(request, waiting);
-        assert!(before.is_none(), "a node gives out each request id once");
+        self.waiting.join(request, waiting);
     }
 
     /// Hands in all that lies in the tray. What the node refuses is answered at once.
@@ -85,9 +84,8 @@ impl Desk {
     /// Puts an answer beside whoever waits for it, and everything else behind `others`.
     pub(super) fn sort(&mut self, output: Output, others: &mut Vec<Output>, answers: &mut Vec<Answered>) {
         let Output::Reply { request, result } = output else { return others.push(output) };
-        let oldest = cfg!(planted = "driver_answers_the_oldest").then(|| self.waiting.keys().next()).flatten();
-        let request = oldest.copied().unwrap_or(request);
-        if let Some(waiting) = self.waiting.remove(&request) {
+        let oldest = cfg!(planted = "driver_answers_the_oldest").then(|| self.waiting.oldest()).flatten();
+        if let Some(waiting) = self.waiting.leave(oldest.unwrap_or(request)) {
             answers.push(Answered { waiting, result });
         }
     }
