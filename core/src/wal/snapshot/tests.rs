@@ -169,3 +169,19 @@ proptest! {
         prop_assert!(decoder.offset() <= file.len() as u64);
     }
 }
+
+#[test]
+fn behind_damage_a_part_that_came_before_is_passed_over() {
+    let mut file = encode_header(LOG, AT, b"head");
+    let first = encode_block(LOG, AT, 0, 1, b"first");
+    let mut damaged = encode_block(LOG, AT, 1, 1, b"second");
+    damaged[PART_HEADER_LEN] ^= 1;
+    file.extend([&first[..], &damaged, &first, &encode_block(LOG, AT, 2, 1, b"third")].concat());
+    let mut decoder = Decoder::new();
+    decoder.push(&file);
+    assert!(matches!(decoder.next_part(), Ok(Some(Part::Head { .. }))));
+    assert!(matches!(decoder.next_part(), Ok(Some(Part::Block { .. }))));
+    assert!(decoder.next_part().is_err());
+    assert!(decoder.skip_damage());
+    assert!(matches!(decoder.next_part(), Ok(Some(Part::Block { body, .. })) if body == "third"));
+}

@@ -49,6 +49,20 @@ fn nothing_is_waited_for_where_nothing_can_be_dialled() {
 }
 
 #[test]
+fn whom_nobody_knows_where_to_find_is_not_said_to_be_dialled_when_its_link_ends() {
+    let mut world = World::new(2, 1);
+    let key = world.key(1);
+    world.act(0, |endpoint, now, out| endpoint.add_peer(now, Some(key), vec![], out));
+    world.add(1, 0);
+    world.run();
+    world.act(1, |endpoint, now, out| endpoint.stop(now, out));
+    world.run();
+    let peers: Vec<_> = world.nodes[0].endpoint.peers(world.now).collect();
+    assert!(world.nodes[0].up.is_empty() && peers.len() == 1 && peers[0].wanted);
+    assert_eq!(peers[0].next_dial_in, None);
+}
+
+#[test]
 fn pauses_grow_however_many_addresses_fail() {
     let mut world = World::new(1, 1);
     let ways: Vec<Address> = ["nowhere:1", "nowhere:2"].iter().map(|text| text.parse().unwrap()).collect();
