@@ -31,7 +31,10 @@ fn holding(keys: usize, len: usize) -> World {
 fn batches(world: &mut World, stranger: &mut Stranger, room: usize, ahead: usize) -> Vec<(Lsn, usize, usize)> {
     world.room = room;
     stranger.greet(world, 0);
-    let heard = stranger.hear_by(world, 0, room, ahead);
+    read(stranger.hear_by(world, 0, room, ahead))
+}
+
+fn read(heard: Vec<Vec<u8>>) -> Vec<(Lsn, usize, usize)> {
     let mut origins = Origins::default();
     let read = heard.into_iter().filter_map(|bytes| {
         let len = bytes.len();
@@ -102,6 +105,19 @@ fn a_long_stretch_is_looked_at_in_steps_and_to_its_end() {
     knows.hello.vector.include(dot(5, STEP as u64 + 5));
     let all = batches(&mut world, &mut knows, 1 << 24, 0);
     assert!(matches!(all[..], [(Lsn(8192), 0, _), (Lsn(8202), 5, _)]), "5 behind what it knows: {all:?}");
+}
+
+#[test]
+fn behind_a_long_stretch_that_is_put_off_the_rest_is_sent_without_a_pause() {
+    let heard = (1..=STEP as u64 + 10).map(|seq| foreign(dot(5, seq), &format!("k{seq}")));
+    let mut world = stocked(heard.chain([foreign(dot(6, 1), "last")]));
+    world.room = 0;
+    let mut stranger = Stranger::new(9);
+    stranger.greet(&mut world, 0);
+    stranger.say(&mut world, 0, &[Message::Direct([ReplicaId([5; 16])].into())]);
+    let all = read(stranger.hear(&mut world, 0));
+    assert_eq!(all.iter().map(|(_, entries, _)| *entries).sum::<usize>(), 1, "{all:?}");
+    assert!(all.iter().all(|(through, ..)| *through == Lsn::ZERO), "none of it is settled: {all:?}");
 }
 
 /// Versions that lost go ahead of the winner of each key.
