@@ -183,7 +183,7 @@ impl Store {
     /// Whether a change of a key is staged and not yet published.
     #[must_use]
     pub fn is_staged(&self, key: &[u8]) -> bool {
-        self.staging.newest(key).is_some()
+        self.staging.newest(key, self.staging.hash(key)).is_some()
     }
 
     /// Merges `op` and makes the result visible at once.
