@@ -95,6 +95,7 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    #[inline]
     fn take(&mut self, len: usize, field: &'static str) -> Result<&'a [u8], DecodeError> {
         let slice = self
             .at
@@ -109,6 +110,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`DecodeError`] when the input ends.
+    #[inline]
     pub fn u8(&mut self, field: &'static str) -> Result<u8, DecodeError> {
         let [byte] = self.array(field)?;
         Ok(byte)
@@ -118,6 +120,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`DecodeError`] when the input ends.
+    #[inline]
     pub fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], DecodeError> {
         let mut array = [0; N];
         array.copy_from_slice(self.take(N, field)?);
@@ -128,6 +131,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`DecodeError`] when the input ends.
+    #[inline]
     pub fn u64(&mut self, field: &'static str) -> Result<u64, DecodeError> {
         Ok(u64::from_le_bytes(self.array(field)?))
     }
@@ -136,6 +140,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`DecodeError`] when the input ends or the varint is not minimal or does not fit 64 bits.
+    #[inline]
     pub fn varint(&mut self, field: &'static str) -> Result<u64, DecodeError> {
         let invalid = DecodeError { field, fault: Fault::Invalid };
         let mut value = 0_u64;
@@ -157,6 +162,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`DecodeError`] when the length exceeds `max` or the input ends.
+    #[inline]
     pub fn blob(&mut self, max: usize, field: &'static str) -> Result<Bytes, DecodeError> {
         let len = usize::try_from(self.varint(field)?).unwrap_or(usize::MAX);
         if len > max {
@@ -169,6 +175,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`DecodeError`] when the input ends.
+    #[inline]
     pub fn bytes(&mut self, len: usize, field: &'static str) -> Result<Bytes, DecodeError> {
         Ok(self.whole.slice_ref(self.take(len, field)?))
     }

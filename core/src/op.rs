@@ -18,7 +18,7 @@ use bytes::Bytes;
 use crate::clock::Stamp;
 use crate::codec::{DecodeError, Fault, Reader, put_blob, put_varint};
 use crate::context::VersionVector;
-use crate::hash::blake3_64;
+use crate::hash::{blake3_64, blake3_128};
 use crate::ids::{Dot, ReplicaId};
 use crate::limits::{MAX_KEY_LEN, MAX_SEQ, MAX_VALUE_LEN};
 
@@ -58,6 +58,24 @@ impl Body {
             Self::Delete => blake3_64([&[0]]),
         }
     }
+}
+
+/// What is hashed of one operation without a look at any other: worked out once, and wherever there is time for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hashes {
+    /// [`Body::content_hash`].
+    pub content: u64,
+    /// [`winner_hash`], should it win.
+    pub winner: u128,
+}
+
+/// The first 128 bits of BLAKE3 over what tells the winner of a key from any other: dot, stamp, content hash, whether it
+/// is a deletion, and the key.
+#[must_use]
+pub fn winner_hash(dot: Dot, stamp: Stamp, content_hash: u64, is_tombstone: bool, key: &[u8]) -> u128 {
+    // Fields of fixed length first, so that the key needs no length: keys up to 23 bytes take one BLAKE3 block.
+    let [seq, stamp, content] = [dot.seq, stamp.0, content_hash].map(u64::to_le_bytes);
+    blake3_128([&dot.replica.0, &seq, &stamp, &content, &[u8::from(is_tombstone)], key])
 }
 
 /// One write to one key. Immutable once issued.
@@ -108,6 +126,14 @@ impl Operation {
     pub fn is_in_range(&self) -> bool {
         let counts = self.dot.seq <= MAX_SEQ && self.context.iter().all(|dot| dot.seq <= MAX_SEQ);
         counts && self.stamp <= Self::stamp_limit(&self.context)
+    }
+
+    /// Its hashes.
+    #[must_use]
+    pub fn hashes(&self) -> Hashes {
+        let content = self.body.content_hash();
+        let is_tombstone = self.body.value().is_none();
+        Hashes { content, winner: winner_hash(self.dot, self.stamp, content, is_tombstone, &self.key) }
     }
 
     /// Appends the layout of this module's documentation.

@@ -32,7 +32,7 @@ use crate::time::Now;
 use crate::wal::SyncMode;
 use crate::wal::format::Record;
 use crate::wal::mount::{Founding, Mount};
-use crate::wal::scan::{Purpose, Scan, ScanReport};
+use crate::wal::scan::{Crew, Purpose, Scan, ScanReport};
 
 /// What is expected of the directory.
 #[derive(Debug)]
@@ -117,6 +117,15 @@ impl Opening {
         Ok(Self { config, start, seed, dice, stage, report, out })
     }
 
+    /// Lets a crew work out what the log holds while what stands before it is replayed.
+    #[must_use]
+    pub fn with_crew(mut self, crew: Option<Box<dyn Crew>>) -> Self {
+        if let Stage::Scanning { scan, .. } = &mut self.stage {
+            scan.employ(crew);
+        }
+        self
+    }
+
     /// Hands in how a disk operation ended.
     pub fn handle(&mut self, now: Now, token: IoToken, result: DiskResult) {
         match &mut self.stage {
@@ -183,8 +192,11 @@ impl Opening {
 
     fn next_stage(&mut self, now: Now, stage: Stage) -> Stage {
         match stage {
-            Stage::Scanning { mut scan, rebuild } => match scan.take_outcome() {
-                None => Stage::Scanning { scan, rebuild },
+            Stage::Scanning { mut scan, mut rebuild } => match scan.take_outcome() {
+                None => {
+                    scan.work_meanwhile(&mut rebuild);
+                    Stage::Scanning { scan, rebuild }
+                }
                 Some(Err(error)) => Stage::Failed(open_failed(&error)),
                 Some(Ok(report)) => self.mount(now, report, rebuild).unwrap_or_else(Stage::Failed),
             },

@@ -8,7 +8,7 @@ use crate::codec::{DecodeError, Fault};
 use crate::config::Config;
 use crate::context::VersionVector;
 use crate::ids::{Lsn, ReplicaId, Seq};
-use crate::op::Chain;
+use crate::op::{Chain, Hashes};
 use crate::store::Store;
 use crate::sync::{Renaming, State, SyncRecord};
 use crate::time::WallTime;
@@ -154,6 +154,14 @@ impl Replay for Rebuild {
     }
 
     fn record(&mut self, lsn: Lsn, record: Record) -> Result<(), DecodeError> {
+        self.hashed_record(lsn, record, None)
+    }
+
+    fn expect(&mut self, keys: &mut dyn Iterator<Item = &[u8]>) {
+        self.store.expect(keys);
+    }
+
+    fn hashed_record(&mut self, lsn: Lsn, record: Record, hashes: Option<Hashes>) -> Result<(), DecodeError> {
         if self.records == 0 {
             self.store.begin_replay(self.seed);
         }
@@ -187,17 +195,20 @@ impl Replay for Rebuild {
                 if !follows && !self.gaps_allowed {
                     return Err(fault);
                 }
-                let hash = op.body.content_hash();
+                let hashes = hashes.unwrap_or_else(|| op.hashes());
                 if op.dot.seq > seq {
-                    history.reach = Reach { seq: op.dot.seq, chain: chain.extend(&op, hash) };
+                    history.reach = Reach { seq: op.dot.seq, chain: chain.extend(&op, hashes.content) };
                     self.state.replay_own(&op, history.reach.chain);
                 }
                 if !op.marks.lifted && !planted!("stamp_not_restored") {
                     history.clock.restore(op.stamp);
                 }
-                self.store.apply_hashed(lsn, &op, hash, &VersionVector::EMPTY);
+                self.store.apply_hashed(lsn, &op, hashes, &VersionVector::EMPTY);
             }
-            Record::Foreign(op) => self.state.replay_operation(&mut self.store, lsn, &op),
+            Record::Foreign(op) => {
+                let hashes = hashes.unwrap_or_else(|| op.hashes());
+                self.state.replay_operation(&mut self.store, lsn, &op, hashes);
+            }
             Record::Sync(bytes) => match SyncRecord::decode(&bytes)? {
                 SyncRecord::Renamed(renaming) => self.rename(renaming),
                 record => self.state.replay(&mut self.store, lsn, &record),

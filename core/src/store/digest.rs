@@ -3,10 +3,10 @@
 use core::fmt;
 
 use super::entry::Entry;
-use crate::hash::blake3_128;
+use crate::op::winner_hash;
 
-/// The wrapping sum, modulo 2^128, of BLAKE3-128 over each entry's winner: dot, stamp, content hash, whether it is a
-/// tombstone, and key. Two stores with equal digests hold the same winners. `known`, version counts and LSNs, which
+/// The wrapping sum, modulo 2^128, of the [`winner_hash`] of each entry. Two stores with equal digests hold the same winners.
+/// `known`, version counts and LSNs, which
 /// differ between replicas, are not in it.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Digest(pub u128);
@@ -14,11 +14,8 @@ pub struct Digest(pub u128);
 impl Digest {
     /// One entry's part.
     pub(super) fn of(entry: Entry<'_>) -> Self {
-        let dot = entry.dot();
-        // Fields of fixed length first, so that the key needs no length: keys up to 23 bytes take one BLAKE3 block.
-        let [seq, stamp, content] = [dot.seq, entry.stamp().0, entry.content_hash()].map(u64::to_le_bytes);
-        let dead = [u8::from(entry.is_tombstone())];
-        Self(blake3_128([&dot.replica.0, &seq, &stamp, &content, &dead, entry.key()]))
+        let tombstone = entry.is_tombstone();
+        Self(winner_hash(entry.dot(), entry.stamp(), entry.content_hash(), tombstone, entry.key()))
     }
 
     pub(super) fn add(&mut self, part: Self) {

@@ -96,6 +96,15 @@ impl Feed {
 
     fn put(&mut self, lsn: Lsn, handle: Handle) {
         self.len += 1;
+        // Nearly always behind all others, in a chunk with room.
+        if let Some(mut last) = self.chunks.last_entry()
+            && let Some(offset) = lsn.0.checked_sub(last.key().0).and_then(|offset| u32::try_from(offset).ok())
+            && last.get().len() < CHUNK
+            && last.get().last().is_none_or(|item| item.offset < offset)
+        {
+            last.get_mut().push(Item { offset, handle });
+            return;
+        }
         let chunk = self.chunks.range_mut(..=lsn).next_back().and_then(|(base, items)| {
             let offset = u32::try_from(lsn.0 - base.0).ok()?;
             let at = items.partition_point(|item| item.offset < offset);

@@ -45,6 +45,11 @@ impl Index {
         }
     }
 
+    /// The cell where the search for a key begins.
+    pub(super) fn touch(&self, key: &[u8]) -> u64 {
+        self.cell(self.home(self.hash(key)))
+    }
+
     /// Puts in an entry that is not there.
     pub(super) fn insert(&mut self, key: &[u8], handle: Handle) {
         if self.len * 2 >= self.cells.len() {

@@ -39,7 +39,7 @@ use self::table::{Handle, Table};
 use self::tree::Place;
 use crate::context::VersionVector;
 use crate::ids::{Dot, Lsn};
-use crate::op::Operation;
+use crate::op::{Hashes, Operation};
 
 /// Where the latest entry of a key stands, or that there is none: what one search has found, for all steps of a write.
 /// Good until something is staged for this key, published or discarded.
@@ -165,7 +165,7 @@ impl Store {
     pub fn publish(&mut self, through: Lsn) {
         while let Some((at, slot)) = self.staging.pop_through(through) {
             let at = at.or_else(|place| self.table.find_again(slot.key(), place));
-            self.install(at, slot);
+            self.install(at, slot, None);
         }
     }
 
@@ -199,20 +199,21 @@ impl Store {
     /// # Panics
     /// When something is staged: it would be overtaken.
     pub fn apply_entry(&mut self, lsn: Lsn, op: &Operation, also_known: &VersionVector) -> Merge {
-        self.apply_hashed(lsn, op, op.body.content_hash(), also_known)
+        self.apply_hashed(lsn, op, op.hashes(), also_known)
     }
 
-    /// As [`Self::apply_entry`], where the [content hash](crate::op::Body::content_hash) is known.
+    /// As [`Self::apply_entry`], where the [hashes](Operation::hashes) are known.
     ///
     /// # Panics
     /// When something is staged.
-    pub fn apply_hashed(&mut self, lsn: Lsn, op: &Operation, hash: u64, also_known: &VersionVector) -> Merge {
+    pub fn apply_hashed(&mut self, lsn: Lsn, op: &Operation, hashes: Hashes, also_known: &VersionVector) -> Merge {
         assert!(self.staging.len() == 0, "what is staged comes first");
         self.intern(op, also_known);
         let (at, old) = self.published(&op.key);
-        let (merge, slot) = merge::merge(&self.replicas, old, lsn, op, hash, also_known);
+        let (merge, slot) = merge::merge(&self.replicas, old, lsn, op, hashes.content, also_known);
         if let Some(slot) = slot {
-            self.install(at, slot);
+            let part = matches!(merge, Merge::Applied { .. }).then_some(Digest(hashes.winner));
+            self.install(at, slot, part);
         }
         merge
     }
@@ -222,6 +223,11 @@ impl Store {
     /// that holds something goes on as it is.
     pub fn begin_replay(&mut self, seed: u64) {
         self.table.gather(seed);
+    }
+
+    /// During a replay: these keys come next. Fetches what is looked at to find them, all at once.
+    pub fn expect(&self, keys: &mut dyn Iterator<Item = &[u8]>) {
+        self.table.expect(keys);
     }
 
     /// Ends a replay, and the loading of snapshot blocks. The feed of a loaded store is right without it, and slow until it is
@@ -263,7 +269,7 @@ impl Store {
         let Ok(handle) = self.table.find(key) else { return };
         let slot = self.table.slot(handle).renamed(&self.replicas, dot, context, known);
         let old = self.table.replace(handle, slot);
-        self.change_digest(&old, handle);
+        self.change_digest(&old, handle, None);
     }
 
     /// The number of published keys that have a value.
@@ -382,8 +388,8 @@ impl Store {
         }
     }
 
-    /// Puts an entry made from the published one in its place, `at`.
-    fn install(&mut self, at: Result<Handle, Place>, slot: Slot) {
+    /// Puts an entry made from the published one in its place, `at`. `part` is its part of the digest, if that is known.
+    fn install(&mut self, at: Result<Handle, Place>, slot: Slot, part: Option<Digest>) {
         let changed = slot.changed;
         self.last_changed = self.last_changed.max(changed);
         self.count(&slot);
@@ -391,13 +397,14 @@ impl Store {
             Ok(handle) => {
                 let old = self.table.replace(handle, slot);
                 self.uncount(&old);
-                self.change_digest(&old, handle);
+                self.change_digest(&old, handle, part);
                 handle
             }
             Err(place) => {
                 let handle = self.table.insert(place, slot);
                 let slot = self.table.slot(handle);
-                let (part, dead) = (Digest::of(self.view(slot)), slot.is_tombstone());
+                let dead = slot.is_tombstone();
+                let part = part.unwrap_or_else(|| Digest::of(self.view(slot)));
                 self.digest.add(part);
                 if dead {
                     self.dead_digest.add(part);
@@ -408,13 +415,13 @@ impl Store {
         self.feed.push(changed, handle, &self.table);
     }
 
-    fn change_digest(&mut self, old: &Slot, handle: Handle) {
+    fn change_digest(&mut self, old: &Slot, handle: Handle, part: Option<Digest>) {
         let (old, new) = (self.view(old), self.view(self.table.slot(handle)));
         if (old.dot(), old.stamp(), old.content_hash()) == (new.dot(), new.stamp(), new.content_hash()) {
             return;
         }
         let (was_dead, is_dead) = (old.is_tombstone(), new.is_tombstone());
-        let (old, new) = (Digest::of(old), Digest::of(new));
+        let (old, new) = (Digest::of(old), part.unwrap_or_else(|| Digest::of(new)));
         self.digest.remove(old);
         self.digest.add(new);
         if was_dead {

@@ -26,7 +26,7 @@ use crate::codec::{DecodeError, Fault, Reader, put_varint};
 use crate::context::VersionVector;
 use crate::ids::{Dot, LogId, Lsn, NodeId, ReplicaId, Seq};
 use crate::limits::MAX_MEMBERS;
-use crate::op::{Chain, Operation};
+use crate::op::{Chain, Hashes, Operation};
 use crate::store::Store;
 use crate::time::WallTime;
 
@@ -102,14 +102,14 @@ impl State {
     }
 
     /// Replays a foreign operation that the log holds by itself.
-    pub fn replay_operation(&mut self, store: &mut Store, lsn: Lsn, op: &Operation) {
-        self.replay_entry(store, lsn, op, &VersionVector::EMPTY);
+    pub fn replay_operation(&mut self, store: &mut Store, lsn: Lsn, op: &Operation, hashes: Hashes) {
+        self.replay_entry(store, lsn, op, hashes, &VersionVector::EMPTY);
     }
 
     /// Replays a record: into the state, and into the store where the record changed it.
     pub fn replay(&mut self, store: &mut Store, lsn: Lsn, record: &SyncRecord) {
         match record {
-            SyncRecord::Entry { op, known } => self.replay_entry(store, lsn, op, known),
+            SyncRecord::Entry { op, known } => self.replay_entry(store, lsn, op, op.hashes(), known),
             SyncRecord::Collected { stable, before, .. } => {
                 store.finish_load();
                 collect::sweep(store, stable, *before);
@@ -133,9 +133,9 @@ impl State {
         }
     }
 
-    fn replay_entry(&mut self, store: &mut Store, lsn: Lsn, op: &Operation, known: &VersionVector) {
+    fn replay_entry(&mut self, store: &mut Store, lsn: Lsn, op: &Operation, hashes: Hashes, known: &VersionVector) {
         let met = Met::before(store.latest(&op.key), op);
-        store.apply_entry(lsn, op, known);
+        store.apply_hashed(lsn, op, hashes, known);
         self.meet(op, known);
         if let Some(met) = met {
             let outcome = if self.keeps_both { conflict::Outcome::Open } else { conflict::Outcome::Merged };

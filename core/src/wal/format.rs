@@ -338,6 +338,18 @@ pub fn decode_frame(segment: &Bytes, offset: usize, salt: FrameSalt) -> Result<F
     Ok(Frame { kind, first_lsn, count, durable, records: body.slice(..used), encoded_len: FRAME_HEADER_LEN + body_len })
 }
 
+/// How long the frame at `offset` says it is, and its last LSN: nothing of it is checked but that it can be one.
+pub(super) fn passed_by(segment: &[u8], offset: usize, salt: FrameSalt) -> Option<(usize, Lsn)> {
+    let header: &[u8; FRAME_HEADER_LEN] = segment.get(offset..)?.first_chunk()?;
+    let word = |at: usize| header.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
+    let body_len = word(4)? as usize;
+    let encoded_len = FRAME_HEADER_LEN + body_len;
+    let whole = header.starts_with(&FRAME_MAGIC) && word(32)? == salt.0 && body_len <= MAX_FRAME_BODY;
+    let first_lsn = u64::from(word(12)?) << 32 | u64::from(word(8)?);
+    let last = first_lsn.saturating_add(u64::from(word(16)?)).saturating_sub(1);
+    (whole && segment.len() - offset >= encoded_len).then_some((encoded_len, Lsn(last)))
+}
+
 /// One record of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
@@ -365,6 +377,15 @@ const KIND_FOREIGN: u8 = 3;
 const KIND_SYNC: u8 = 4;
 
 impl Record {
+    /// The key that an operation writes to.
+    #[must_use]
+    pub fn key(&self) -> Option<&[u8]> {
+        match self {
+            Self::Own(op) | Self::Foreign(op) => Some(&op.key),
+            Self::Birth { .. } | Self::Sync(_) => None,
+        }
+    }
+
     /// Appends: kind (1 byte), payload length (4 bytes), payload.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let start = out.len();

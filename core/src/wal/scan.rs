@@ -4,8 +4,10 @@
 //! list > header of every segment > newest snapshot, replayed > segments from the one that goes on after it, replayed
 //! ```
 //!
-//! One disk operation is out at a time, and no more than one segment is in memory.
+//! One disk operation is out at a time, and no more than two segments are in memory, or two pieces of a snapshot: one is
+//! replayed while the next one is read.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -15,10 +17,12 @@ use bytes::Bytes;
 use crate::codec::DecodeError;
 use crate::disk::{Completion, DiskError, DiskErrorKind, DiskOp, DiskRequest, DiskResult, FileId, IoToken, Lane};
 use crate::ids::{Lsn, ReplicaId};
+use crate::op::Hashes;
 use crate::sink::Sink;
 use crate::wal::format::{Record, SEGMENT_HEADER_LEN, SegmentHeader};
 use crate::wal::snapshot::Decoder;
 
+mod ahead;
 mod feed;
 mod files;
 mod load;
@@ -27,6 +31,7 @@ mod report;
 pub mod segment;
 mod verdict;
 
+pub use ahead::{Crew, Piece, Worked};
 pub use feed::LOST_REPLICA;
 pub use report::{Damage, Leftover, LeftoverKind, ScanReport, SegmentReport, SnapshotReport, Torn, Unproven};
 
@@ -66,6 +71,17 @@ pub trait Replay {
     /// # Errors
     /// [`DecodeError`] when it cannot be understood.
     fn record(&mut self, lsn: Lsn, record: Record) -> Result<(), DecodeError>;
+
+    /// As [`Self::record`], of an operation whose hashes may be known already.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when it cannot be understood.
+    fn hashed_record(&mut self, lsn: Lsn, record: Record, _hashes: Option<Hashes>) -> Result<(), DecodeError> {
+        self.record(lsn, record)
+    }
+
+    /// The keys of records that come next. Nothing needs to be done about them.
+    fn expect(&mut self, _keys: &mut dyn Iterator<Item = &[u8]>) {}
 }
 
 /// Bytes of a snapshot read at once.
@@ -93,6 +109,11 @@ pub struct Scan {
     /// The snapshot is damaged.
     snapshot_flawed: bool,
     feed: Feed,
+    /// What was read and is not replayed yet.
+    held: Option<(Target, Bytes)>,
+    /// No more of the snapshot is wanted.
+    snapshot_left: bool,
+    crew: Option<Box<dyn Crew>>,
     report: ScanReport,
     outcome: Option<Result<ScanReport, DiskError>>,
 }
@@ -142,9 +163,17 @@ impl Scan {
             head_seen: false,
             snapshot_flawed: false,
             feed: Feed { salvage: purpose == Purpose::Salvage, ..Feed::default() },
+            held: None,
+            snapshot_left: false,
+            crew: None,
             report: ScanReport::empty(),
             outcome: None,
         }
+    }
+
+    /// Lets a crew work out what lies ahead.
+    pub fn employ(&mut self, crew: Option<Box<dyn Crew>>) {
+        self.crew = crew;
     }
 
     /// Begins: pushes the first request.
@@ -169,6 +198,9 @@ impl Scan {
         out: &mut dyn Sink<DiskRequest>,
     ) {
         assert_eq!(token.0 + 1, self.next_token, "one operation is out at a time");
+        if !(result.is_ok() && self.may_hold()) {
+            self.work(replay);
+        }
         match core::mem::replace(&mut self.state, State::Over) {
             State::New | State::Over => unreachable!("nothing is out"),
             State::Listing => match expect_listing(result) {
@@ -181,6 +213,7 @@ impl Scan {
             State::Opening(target, file) => match expect_opened(result) {
                 Ok(len) => {
                     let reading = Reading { len, offset: 0, asked: 0, bytes: Vec::new(), pieces: false };
+                    self.snapshot_left = false;
                     self.read(target, file, reading, out);
                 }
                 Err(error) if self.purpose == Purpose::Salvage => {
@@ -200,6 +233,31 @@ impl Scan {
                 Err(error) if self.purpose == Purpose::Open => self.outcome = Some(Err(error)),
                 Ok(_) | Err(_) => self.next(Some(target), out),
             },
+        }
+    }
+
+    /// Replays what was read, while the disk reads what comes next. To be called when the request that is out was
+    /// handed on; who never does finds it replayed a little later.
+    pub fn work_meanwhile(&mut self, replay: &mut dyn Replay) {
+        if matches!(self.state, State::Reading(..)) {
+            self.work(replay);
+        }
+    }
+
+    /// Whether the completion at hand only brings the scan nearer to reading the next segment.
+    fn may_hold(&self) -> bool {
+        match self.state {
+            State::Opening(..) => true,
+            State::Closing(Target::Segment(index)) => index + 1 < self.files.segments.len(),
+            State::Closing(_) | State::New | State::Listing | State::Reading(..) | State::Over => false,
+        }
+    }
+
+    fn work(&mut self, replay: &mut dyn Replay) {
+        match self.held.take() {
+            Some((Target::Segment(index), bytes)) => self.replay_segment(index, &bytes, replay),
+            Some((target, chunk)) => self.snapshot_left = self.load(target, &chunk, false, replay),
+            None => {}
         }
     }
 
@@ -274,21 +332,21 @@ impl Scan {
                     segment.header = Some(SegmentHeader::decode(&data));
                 }
             }
+            Target::Snapshot(_) if self.snapshot_left => {}
+            Target::Snapshot(_) if ended => self.snapshot_left = self.load(target, &data, true, replay),
             Target::Snapshot(_) => {
-                let done = self.load(target, &data, ended, replay);
-                if !done && !ended {
-                    return self.read(target, file, reading, out);
-                }
+                self.held = Some((target, data));
+                return self.read(target, file, reading, out);
             }
-            Target::Segment(index) => {
+            Target::Segment(_) => {
                 if reading.bytes.is_empty() && ended {
-                    self.replay_segment(index, &data, replay);
+                    self.held = Some((target, data));
                 } else {
                     reading.bytes.extend_from_slice(&data);
                     if !ended {
                         return self.read(target, file, reading, out);
                     }
-                    self.replay_segment(index, &Bytes::from(reading.bytes), replay);
+                    self.held = Some((target, Bytes::from(reading.bytes)));
                 }
             }
         }

@@ -14,8 +14,10 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use softadastra_core::disk::{Completion, DiskError, DiskErrorKind, DiskOp, DiskResult, FileId, FileInfo, Lane};
 use softadastra_core::wal::format::FileName;
+use softadastra_core::wal::scan::Crew;
 use tokio::sync::oneshot;
 
+use super::crew::Threads;
 use super::keeping::{BUSY, IDLE, Keeping};
 use super::patience::Patience;
 use super::{Disk, Loss};
@@ -142,6 +144,10 @@ impl Disk for FsDisk {
 
     fn lost(&self) -> impl Future<Output = Loss> + Send + 'static {
         self.keeping.lost()
+    }
+
+    fn crew(&self) -> Option<Box<dyn Crew>> {
+        Threads::of_this_machine().map(|threads| Box::new(threads) as _)
     }
 
     fn may_be_carried(&self, write: &DiskOp) -> bool {

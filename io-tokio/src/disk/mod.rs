@@ -1,5 +1,6 @@
 //! One directory on disk, as the driver sees it: operations go in, completions come out.
 
+mod crew;
 mod fs;
 mod keeping;
 mod patience;
@@ -8,6 +9,7 @@ use std::pin::Pin;
 
 use softadastra_core::disk::{DiskError, DiskOp, DiskResult, Lane};
 use softadastra_core::error::LocalState;
+use softadastra_core::wal::scan::Crew;
 
 pub use fs::{FsDisk, disk_error};
 
@@ -29,6 +31,11 @@ pub trait Disk: Send + Sync + 'static {
     /// Whether the task that asks may see to this write of the commit lane by [`Self::carry_out`].
     fn may_be_carried(&self, _write: &DiskOp) -> bool {
         false
+    }
+
+    /// Who works out what a log on this disk holds while it is opened, if there is anybody beside the task that opens it.
+    fn crew(&self) -> Option<Box<dyn Crew>> {
+        None
     }
 
     /// As [`Self::submit`] to the commit lane, for a file on which nothing is on its way; but the disk may carry the

@@ -76,7 +76,8 @@ pub(crate) async fn bring_up<D: Disk, C: Clock>(
     start: Start,
 ) -> Result<Opened, Error> {
     let mut in_flight = InFlight::new();
-    let mut opening = Opening::new(config, seed, clock.now(), start)?;
+    let crew = disk.and_then(Disk::crew);
+    let mut opening = Opening::new(config, seed, clock.now(), start)?.with_crew(crew);
     loop {
         while let Some(request) = opening.poll_output(clock.now()) {
             submit(disk, request, &in_flight, None);

@@ -279,7 +279,7 @@ impl Replica {
                     state.own(op.dot, self.reach.1);
                     state.meet(op, &VersionVector::EMPTY);
                 }
-                Logs::Foreign(op) => state.replay_operation(&mut store, lsn, op),
+                Logs::Foreign(op) => state.replay_operation(&mut store, lsn, op, op.hashes()),
                 Logs::Sync(record) => {
                     let mut bytes = Vec::new();
                     record.encode(&mut bytes);

@@ -3,12 +3,16 @@
 use alloc::vec::Vec;
 
 use super::Replay;
+use super::ahead::Prepared;
 use crate::codec::DecodeError;
 use crate::ids::{Lsn, ReplicaId};
 use crate::wal::format::{Frame, Record, Records};
 
 /// Stands for a replica whose birth record is lost: operations salvaged without it are read as its own.
 pub const LOST_REPLICA: ReplicaId = ReplicaId([0; 16]);
+
+/// Records that a replay is told of before they come.
+const EXPECTED: usize = 16;
 
 /// What has to be remembered from record to record.
 #[derive(Debug, Default)]
@@ -25,10 +29,20 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// Replays the records of `frame` that are not in the snapshot.
-    pub(super) fn frame(&mut self, frame: &Frame, replay: &mut dyn Replay) -> Result<(), DecodeError> {
+    /// Replays the records of `frame` that are not in the snapshot. `prepared` is what the frame was prepared as, if it was.
+    pub(super) fn frame(
+        &mut self,
+        frame: &Frame,
+        prepared: Option<Prepared>,
+        replay: &mut dyn Replay,
+    ) -> Result<(), DecodeError> {
         if frame.next_lsn().0.saturating_sub(1) <= self.from.0 {
             return Ok(());
+        }
+        // Where less is known than the crew took for granted, everything is read again.
+        let whole = frame.first_lsn > self.from && !self.salvage;
+        if let Some(prepared) = prepared.filter(|prepared| whole && prepared.own == self.own) {
+            return self.prepared(prepared, replay);
         }
         let mut records = Records::of(frame);
         records.skip_through(self.from)?;
@@ -50,6 +64,22 @@ impl Feed {
         }
         for (lsn, record) in self.gathered.drain(..) {
             replay.record(lsn, record)?;
+        }
+        Ok(())
+    }
+
+    fn prepared(&mut self, prepared: Prepared, replay: &mut dyn Replay) -> Result<(), DecodeError> {
+        let mut lsn = prepared.frame.first_lsn;
+        let mut records = prepared.records.into_iter();
+        while !records.as_slice().is_empty() {
+            replay.expect(&mut records.as_slice().iter().take(EXPECTED).filter_map(|(record, _)| record.key()));
+            for (record, hashes) in records.by_ref().take(EXPECTED) {
+                if let Record::Birth { replica, .. } = &record {
+                    self.own = Some(*replica);
+                }
+                replay.hashed_record(lsn, record, hashes)?;
+                lsn = lsn.next();
+            }
         }
         Ok(())
     }

@@ -6,11 +6,13 @@ use alloc::string::String;
 
 use bytes::Bytes;
 
+use super::ahead::{Ahead, Prepared};
+use super::feed::Feed;
 use super::files::FoundSegment;
 use super::report::{Damage, Leftover, LeftoverKind, SegmentReport, Torn, Unproven};
-use super::segment::{Segment, Walked, walk};
+use super::segment::{Frames, Segment, Walked, walk_frames};
 use super::{FoundSnapshot, LOST_REPLICA, Purpose, Replay, Scan, Target};
-use crate::codec::Fault;
+use crate::codec::{DecodeError, Fault};
 use crate::ids::{LogId, Lsn};
 use crate::wal::format::{FileName, Frame, FrameSalt, SEGMENT_HEADER_LEN, SegmentHeader, decode_frame};
 
@@ -103,14 +105,13 @@ impl Scan {
         let salvage = self.purpose == Purpose::Salvage;
         let segment = Segment { bytes, salt, recycled, first_lsn, has_follower, promised: self.promised, salvage };
         let feeding = self.feeding();
+        let from = self.feed.from;
+        let ahead = Ahead::new(&mut self.crew, feeding, bytes, salt, SEGMENT_HEADER_LEN, from);
         let feed = &mut self.feed;
-        let mut tail_bytes = 0;
-        let walked = walk(&segment, &mut |_, frame: &Frame| {
-            if frame.next_lsn().0 > feed.from.0.saturating_add(1) {
-                tail_bytes += frame.encoded_len as u64;
-            }
-            if feeding { feed.frame(frame, replay) } else { Ok(()) }
-        });
+        let mut frames = Feeding { segment: &segment, feeding, feed, replay, ahead, prepared: None, tail_bytes: 0 };
+        let walked = walk_frames(&segment, &mut frames);
+        let tail_bytes = frames.tail_bytes;
+        drop(frames);
         self.report.segments.push(SegmentReport {
             number: found.number,
             name: found.name(),
@@ -329,5 +330,36 @@ impl Scan {
         report.next_token = crate::disk::IoToken(self.next_token);
         report.next_file = crate::disk::FileId(self.next_file);
         self.outcome = Some(Ok(report));
+    }
+}
+
+/// Hands the frames of a segment on to the replay.
+struct Feeding<'a> {
+    segment: &'a Segment<'a>,
+    feeding: bool,
+    feed: &'a mut Feed,
+    replay: &'a mut dyn Replay,
+    ahead: Ahead<'a>,
+    /// The frame that was read last, if it was prepared.
+    prepared: Option<Prepared>,
+    /// Bytes of frames that are not in the snapshot.
+    tail_bytes: u64,
+}
+
+impl Frames for Feeding<'_> {
+    fn read(&mut self, at: usize) -> Result<Frame, DecodeError> {
+        self.prepared = self.ahead.take(at, self.feed.own);
+        match &self.prepared {
+            Some(prepared) => Ok(prepared.frame.clone()),
+            None => decode_frame(self.segment.bytes, at, self.segment.salt),
+        }
+    }
+
+    fn visit(&mut self, _at: usize, frame: &Frame) -> Result<(), DecodeError> {
+        if frame.next_lsn().0 > self.feed.from.0.saturating_add(1) {
+            self.tail_bytes += frame.encoded_len as u64;
+        }
+        let prepared = self.prepared.take();
+        if self.feeding { self.feed.frame(frame, prepared, self.replay) } else { Ok(()) }
     }
 }

@@ -79,9 +79,32 @@ pub struct Flaw {
     pub what: String,
 }
 
+/// Reads and takes in the frames of a segment.
+pub(super) trait Frames {
+    /// What [`decode_frame`] reads at an offset.
+    fn read(&mut self, at: usize) -> Result<Frame, DecodeError>;
+
+    /// Takes in the whole frame that was read last.
+    fn visit(&mut self, at: usize, frame: &Frame) -> Result<(), DecodeError>;
+}
+
 /// Walks all frames in order and shows the whole ones to `visit`, with their offset. What `visit` cannot understand
 /// becomes a flaw, or the work of a newer version.
 pub fn walk(segment: &Segment<'_>, visit: &mut dyn FnMut(usize, &Frame) -> Result<(), DecodeError>) -> Walked {
+    struct Plain<'a, 'v>(&'a Segment<'a>, &'v mut dyn FnMut(usize, &Frame) -> Result<(), DecodeError>);
+    impl Frames for Plain<'_, '_> {
+        fn read(&mut self, at: usize) -> Result<Frame, DecodeError> {
+            decode_frame(self.0.bytes, at, self.0.salt)
+        }
+        fn visit(&mut self, at: usize, frame: &Frame) -> Result<(), DecodeError> {
+            (self.1)(at, frame)
+        }
+    }
+    walk_frames(segment, &mut Plain(segment, visit))
+}
+
+/// As [`walk`].
+pub(super) fn walk_frames(segment: &Segment<'_>, frames: &mut dyn Frames) -> Walked {
     let mut walk = Walk {
         out: Walked { next_lsn: segment.first_lsn, end: SEGMENT_HEADER_LEN, ..Walked::default() },
         unproven: VecDeque::new(),
@@ -89,10 +112,10 @@ pub fn walk(segment: &Segment<'_>, visit: &mut dyn FnMut(usize, &Frame) -> Resul
     let written = if segment.recycled { segment.bytes.len() } else { written_len(segment.bytes) };
     let mut at = SEGMENT_HEADER_LEN;
     while at < written && !walk.out.sealed && walk.out.too_new.is_none() {
-        let fault = match decode_frame(segment.bytes, at, segment.salt) {
+        let fault = match frames.read(at) {
             Ok(frame) if frame.first_lsn == walk.out.next_lsn => {
                 let wanted = segment.salvage || walk.out.flaws.is_empty();
-                if let Err(error) = if wanted { visit(at, &frame) } else { Ok(()) } {
+                if let Err(error) = if wanted { frames.visit(at, &frame) } else { Ok(()) } {
                     walk.not_understood(at, &frame, error);
                 }
                 walk.pass(at, &frame);

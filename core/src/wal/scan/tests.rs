@@ -1,3 +1,4 @@
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -225,6 +226,15 @@ impl Replay for Seen {
         self.records.push((lsn, record));
         Ok(())
     }
+
+    fn hashed_record(&mut self, lsn: Lsn, record: Record, hashes: Option<Hashes>) -> Result<(), DecodeError> {
+        let hashed = match &record {
+            Record::Own(op) | Record::Foreign(op) => Some(op.hashes()),
+            Record::Birth { .. } | Record::Sync(_) => None,
+        };
+        assert_eq!(hashes, hashed, "LSN {lsn}");
+        self.record(lsn, record)
+    }
 }
 
 /// Scans and demands that nothing is written.
@@ -233,9 +243,48 @@ pub(crate) fn scan(disk: &mut MemDisk, purpose: Purpose) -> (ScanReport, Seen) {
     (outcome.unwrap(), seen)
 }
 
+/// Everything is found alike by a scan alone, by one with a crew, and by one whose crew leaves it.
 pub(crate) fn try_scan(disk: &mut MemDisk, purpose: Purpose) -> (Result<ScanReport, DiskError>, Seen) {
+    let before = disk.clone();
+    let alone = scan_with(disk, purpose, None);
+    for loses in [None, Some(2)] {
+        let crew = Inline { loses, ..Inline::default() };
+        let helped = scan_with(&mut before.clone(), purpose, Some(Box::new(crew)));
+        assert_eq!(helped, alone, "loses {loses:?}");
+    }
+    alone
+}
+
+/// Works at once.
+#[derive(Debug, Default)]
+struct Inline {
+    worked: VecDeque<Worked>,
+    /// Gives up after so many pieces.
+    loses: Option<usize>,
+}
+
+impl Crew for Inline {
+    fn begin(&mut self, piece: Piece) {
+        self.worked.push_back(piece.work());
+    }
+
+    fn end(&mut self) -> Option<Worked> {
+        if let Some(left) = &mut self.loses {
+            *left = left.checked_sub(1)?;
+        }
+        Some(self.worked.pop_front().expect("nothing is waited for that was not begun"))
+    }
+}
+
+fn scan_with(
+    disk: &mut MemDisk,
+    purpose: Purpose,
+    crew: Option<Box<dyn Crew>>,
+) -> (Result<ScanReport, DiskError>, Seen) {
     disk.stop_files();
     let mut scan = Scan::new(purpose);
+    let works_meanwhile = crew.is_some();
+    scan.employ(crew);
     let mut seen = Seen::default();
     let mut requests = Vec::new();
     let mut files = alloc::collections::BTreeSet::new();
@@ -256,6 +305,9 @@ pub(crate) fn try_scan(disk: &mut MemDisk, purpose: Purpose) -> (Result<ScanRepo
             assert!(files.insert(*file), "each file has a number of its own");
         }
         let result = disk.run(&request.op);
+        if works_meanwhile {
+            scan.work_meanwhile(&mut seen);
+        }
         scan.handle_completion(request.token, result, &mut seen, &mut requests);
     }
 }
