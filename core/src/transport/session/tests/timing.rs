@@ -223,7 +223,7 @@ fn a_round_trip_does_not_count_the_time_in_which_no_ping_could_leave() {
     let full = Settings::default().send_window;
     pair.a.session.in_flight = full;
     time_passes(&mut pair, 11);
-    time_passes(&mut pair, 10);
+    time_passes(&mut pair, 5);
     let now = pair.now;
     pair.a.act(now, |session, out| {
         session.handle_written(now, full, out);
