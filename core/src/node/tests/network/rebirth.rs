@@ -211,6 +211,9 @@ fn after_a_rebirth_nothing_waits_and_every_link_begins_anew() {
     assert_eq!((status.waiting, status.halted), (2, Some(finding)));
     assert!(network.hosts[0].node.waiting_bytes > 0);
     network.hosts[0].prompt = true;
+    network.live(100);
+    let is_down = |event: &Event| matches!(event, Event::LinkDown { .. });
+    assert!(network.hosts[0].events.iter().any(is_down), "a link of the old name ends at once");
     network.live(20_000);
     for request in [writing, parked] {
         assert!(matches!(network.hosts[0].replies.get(&request), Some(Ok(Reply::Written(_)))), "{request:?}");
