@@ -204,11 +204,15 @@ mod tests {
                     _ => {}
                 }
                 prop_assert_eq!(cells.len(), model.len());
-                for hash in 58..70 {
-                    for number in 0..140 {
-                        let found = cells.find(hash, |found| found == number).is_some();
-                        prop_assert_eq!(found, model.contains_key(&(hash, number)));
-                    }
+                for number in [number, number + 100] {
+                    let found = cells.find(hash, |found| found == number).is_some();
+                    prop_assert_eq!(found, model.contains_key(&(hash, number)));
+                }
+            }
+            for hash in 58..70 {
+                for number in 0..140 {
+                    let found = cells.find(hash, |found| found == number).is_some();
+                    prop_assert_eq!(found, model.contains_key(&(hash, number)));
                 }
             }
             cells.clear();
