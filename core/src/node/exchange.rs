@@ -14,7 +14,7 @@ use super::{Health, Node};
 use crate::error::{Code, Error};
 use crate::ids::{Dot, Lsn, ReplicaId};
 use crate::op::{Body, Marks, Operation};
-use crate::sync::{self, Apply, Burial, Effect, Logged, Resolution, SyncRecord, carry_out, forget};
+use crate::sync::{self, Apply, Burial, Effect, Logged, Resolution, SyncRecord, carry_out};
 use crate::time::Now;
 use crate::wal::AppendError;
 use crate::wal::format::Record;
@@ -279,7 +279,6 @@ impl Node {
         let last = if group.is_empty() { Ok(self.journal.accepted()) } else { self.journal.append(&group) };
         match last {
             Ok(last) => {
-                forget(&mut self.store, &carried);
                 apply.items.iter().for_each(|item| self.engine.settle_conflicts(&item.op));
                 self.engine.applied(now, apply.token, last, carried, &self.store, &mut self.steps);
                 self.settle_memory(now);

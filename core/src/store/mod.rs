@@ -27,6 +27,8 @@ mod walk;
 
 use core::ops::Bound;
 
+use bytes::Bytes;
+
 pub use self::digest::Digest;
 pub use self::entry::Entry;
 pub use self::merge::Merge;
@@ -34,7 +36,7 @@ pub use self::walk::Walk;
 
 use self::feed::Feed;
 use self::slot::{Replicas, Slot};
-use self::staging::Staging;
+use self::staging::{Change, Staging};
 use self::table::{Handle, Table};
 use self::tree::Place;
 use crate::context::VersionVector;
@@ -74,6 +76,8 @@ pub struct Store {
     live_bytes: u64,
     dead_bytes: u64,
     last_changed: Lsn,
+    /// Of the latest removal that was staged and published.
+    last_removed: Lsn,
 }
 
 impl Store {
@@ -149,9 +153,26 @@ impl Store {
         self.intern(op, also_known);
         let (merge, slot) = merge::merge(&self.replicas, self.seated_slot(seat), lsn, op, hash, also_known);
         if let Some(slot) = slot {
-            self.staging.push(lsn, seat, slot);
+            self.staging.push(lsn, seat, Change::Entry(slot));
         }
         merge
+    }
+
+    /// Stages that the published entry of a key is taken out, without a trace: no tombstone stays, and [`Self::latest`] has
+    /// nothing of it from here on. For what a full exchange found deleted. Does nothing, and says so, when the key has no
+    /// entry, or a change of it is staged.
+    ///
+    /// # Panics
+    /// When `lsn` is not above everything staged.
+    pub fn stage_removal(&mut self, lsn: Lsn, key: &Bytes) -> bool {
+        let seat = self.seat(key);
+        let stands = seat.staged.is_none() && seat.at.is_ok();
+        if stands {
+            // Whoever comes next to this key looks for its place anew.
+            let seat = Seat { at: Err(Place::default()), ..seat };
+            self.staging.push(lsn, seat, Change::Removal(key.clone()));
+        }
+        stands
     }
 
     fn seated_slot(&self, seat: Seat) -> Option<&Slot> {
@@ -163,9 +184,17 @@ impl Store {
 
     /// Makes everything staged up to and including `through` visible.
     pub fn publish(&mut self, through: Lsn) {
-        while let Some((at, slot)) = self.staging.pop_through(through) {
-            let at = at.or_else(|place| self.table.find_again(slot.key(), place));
-            self.install(at, slot, None);
+        while let Some((lsn, at, change)) = self.staging.pop_through(through) {
+            match change {
+                Change::Entry(slot) => {
+                    let at = at.or_else(|place| self.table.find_again(slot.key(), place));
+                    self.install(at, slot, None);
+                }
+                Change::Removal(key) => {
+                    self.last_removed = lsn;
+                    self.take_out(&key);
+                }
+            }
         }
     }
 
@@ -238,11 +267,12 @@ impl Store {
     }
 
     /// Takes the published entry of a key out, without a trace: no tombstone stays. Does nothing, and says so, when a
-    /// change of the key is staged. For tombstones that everybody has seen, and for what a full exchange found deleted.
+    /// change of the key is staged. For tombstones that everybody has seen, and for replay.
     pub fn remove(&mut self, key: &[u8]) -> bool {
-        if self.staging.newest(key, self.staging.hash(key)).is_some() {
-            return false;
-        }
+        !self.is_staged(key) && self.take_out(key)
+    }
+
+    fn take_out(&mut self, key: &[u8]) -> bool {
         let Ok(handle) = self.table.find(key) else {
             return false;
         };

@@ -2,6 +2,8 @@
 
 use alloc::collections::VecDeque;
 
+use bytes::Bytes;
+
 use super::Seat;
 use super::slot::Slot;
 use super::table::Handle;
@@ -26,11 +28,29 @@ struct Staged {
     lsn: Lsn,
     /// Of the key.
     hash: u32,
-    /// Where the published entry of this key stands, or would have stood then.
+    /// Where the published entry of this key stands, or would have stood then. Behind a removal, a place in any case.
     at: Result<Handle, Place>,
-    slot: Slot,
-    /// The ticket of the staged entry of this key that this one was made from.
+    change: Change,
+    /// The ticket of the staged change of this key that this one was made from.
     made_from: Option<u64>,
+}
+
+/// What becomes of a key.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// This is its entry from here on.
+    Entry(Slot),
+    /// It has none from here on.
+    Removal(Bytes),
+}
+
+impl Change {
+    fn key(&self) -> &[u8] {
+        match self {
+            Self::Entry(slot) => slot.key(),
+            Self::Removal(key) => key,
+        }
+    }
 }
 
 impl Staging {
@@ -53,14 +73,17 @@ impl Staging {
 
     /// The ticket of the newest change of a key, and where its published entry stands or stood to be put.
     pub(super) fn newest(&self, key: &[u8], hash: u32) -> Option<(u64, Result<Handle, Place>)> {
-        let is_it = |number| self.staged(self.ticket(number)).is_some_and(|staged| staged.slot.key() == key);
+        let is_it = |number| self.staged(self.ticket(number)).is_some_and(|staged| staged.change.key() == key);
         let ticket = self.ticket(self.newest.find(hash, is_it)?);
         self.staged(ticket).map(|staged| (ticket, staged.at))
     }
 
-    /// The change with a ticket, until it is published or discarded.
+    /// The entry that the change with a ticket makes, until it is published or discarded. `None` for a removal.
     pub(super) fn slot(&self, ticket: u64) -> Option<&Slot> {
-        self.staged(ticket).map(|staged| &staged.slot)
+        match &self.staged(ticket)?.change {
+            Change::Entry(slot) => Some(slot),
+            Change::Removal(_) => None,
+        }
     }
 
     fn staged(&self, ticket: u64) -> Option<&Staged> {
@@ -79,25 +102,25 @@ impl Staging {
     }
 
     /// Puts a change behind all others. Nothing was staged for its key since `seat` was found.
-    pub(super) fn push(&mut self, lsn: Lsn, seat: Seat, slot: Slot) {
+    pub(super) fn push(&mut self, lsn: Lsn, seat: Seat, change: Change) {
         assert!(self.queue.back().is_none_or(|last| last.lsn < lsn), "changes are staged in the order of the log");
         let Seat { staged: made_from, at, hash } = seat;
-        debug_assert_eq!(self.newest(slot.key(), hash).map(|(ticket, _)| ticket), made_from, "the seat is good");
+        debug_assert_eq!(self.newest(change.key(), hash).map(|(ticket, _)| ticket), made_from, "the seat is good");
         let ticket = self.front + self.queue.len() as u64;
         match made_from {
             Some(before) => self.newest.replace(hash, before as u32, ticket as u32),
             None => self.newest.insert(hash, ticket as u32),
         }
-        self.queue.push_back(Staged { lsn, hash, at, slot, made_from });
+        self.queue.push_back(Staged { lsn, hash, at, change, made_from });
     }
 
     /// Takes the oldest change out if its LSN is at most `through`.
-    pub(super) fn pop_through(&mut self, through: Lsn) -> Option<(Result<Handle, Place>, Slot)> {
+    pub(super) fn pop_through(&mut self, through: Lsn) -> Option<(Lsn, Result<Handle, Place>, Change)> {
         let staged = self.queue.pop_front_if(|first| first.lsn <= through)?;
         // If the key was staged again since, its newest change has another ticket.
         self.newest.remove(staged.hash, self.front as u32);
         self.front += 1;
-        Some((staged.at, staged.slot))
+        Some((staged.lsn, staged.at, staged.change))
     }
 
     /// Drops every change with an LSN of at least `from`; what they were made from is the newest again.

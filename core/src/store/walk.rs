@@ -47,8 +47,8 @@ pub struct Walk {
     pub items: u32,
     /// Where the next step goes on, as its `after`; `None` when this was the last.
     pub next: Option<Bytes>,
-    /// The greatest LSN at which an entry of the block changed: a snapshot that holds the block may count only once
-    /// the log is durable up to here. [`Lsn::ZERO`] for an empty block.
+    /// The greatest LSN at which an entry of the block changed, or one was taken out that the block may lack: a snapshot
+    /// that holds the block may count only once the log is durable up to here. [`Lsn::ZERO`] when there is no such LSN.
     pub newest: Lsn,
 }
 
@@ -58,7 +58,7 @@ impl Store {
     pub fn walk(&self, after: Option<&[u8]>, room: usize, out: &mut Vec<u8>) -> Walk {
         let start = out.len();
         out.extend_from_slice(&[0; 16]);
-        let mut walk = Walk { items: 0, next: None, newest: Lsn::ZERO };
+        let mut walk = Walk { items: 0, next: None, newest: self.last_removed };
         let mut numbers = Numbers::default();
         let mut digest = Digest::default();
         let mut entries = self.entries_from(after.map_or(Bound::Unbounded, Bound::Excluded)).peekable();

@@ -30,12 +30,10 @@ pub struct Carried {
     pub conflicts: Vec<Met>,
     /// Dots met. For [`super::Engine::applied`].
     pub met: VersionVector,
-    /// What [`forget`] takes out of the store once the log has taken the group.
-    pub drops: Vec<Bytes>,
 }
 
-/// Stages the entries of `apply` from `first` on, the LSN that the log will give next. If the log then refuses the
-/// group, [`Store::discard_staged`] from `first` undoes it all.
+/// Stages the entries and the drops of `apply` from `first` on, the LSN that the log will give next. If the log then refuses the
+/// group, or gives it up later, [`Store::discard_staged`] from `first` undoes it all.
 pub fn carry_out(store: &mut Store, first: Lsn, apply: &Apply) -> Carried {
     let mut carried = Carried::default();
     let mut lsn = first;
@@ -53,27 +51,19 @@ pub fn carry_out(store: &mut Store, first: Lsn, apply: &Apply) -> Carried {
         }
     }
     for (dot, key) in &apply.drops {
-        if is_droppable(store, *dot, key) {
+        if stands(store, *dot, key) && store.stage_removal(lsn, key) {
             carried.logged.push(Logged::Sync(SyncRecord::Dropped { dot: *dot, key: key.clone() }));
-            carried.drops.push(key.clone());
+            lsn = lsn.next();
         }
     }
     carried.logged.extend(apply.records.iter().cloned().map(Logged::Sync));
     carried
 }
 
-/// Takes the drops out of the store. To be called when the log has taken the group: a write that comes in between would
-/// have seen the version that goes.
-pub fn forget(store: &mut Store, carried: &Carried) {
-    for key in &carried.drops {
-        store.remove(key);
-    }
-}
-
 /// A write that was accepted since the exchange named the key has made it the writer's again. And while something that is
 /// not yet published is being merged with it, nothing can be taken out of the store.
-fn is_droppable(store: &Store, dot: Dot, key: &[u8]) -> bool {
-    !store.is_staged(key) && store.entry(key).is_some_and(|entry| entry.dot() == dot)
+fn stands(store: &Store, dot: Dot, key: &[u8]) -> bool {
+    store.entry(key).is_some_and(|entry| entry.dot() == dot)
 }
 
 impl Apply {

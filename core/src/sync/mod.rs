@@ -59,7 +59,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-pub use self::carry::{Carried, Logged, carry_out, forget};
+pub use self::carry::{Carried, Logged, carry_out};
 pub use self::chain::{Ladder, Pairs};
 pub use self::conflict::{Conflict, Met, Outcome, Policy, Version};
 pub use self::conflicts::{Conflicts, MAX_CONFLICT_BYTES, MAX_CONFLICTS, MAX_OPEN_CONFLICT_BYTES, MAX_OPEN_CONFLICTS};

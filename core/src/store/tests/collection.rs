@@ -83,3 +83,53 @@ fn one_dot_with_two_contents_ends_with_the_greater_everywhere() {
     ends.sort_unstable_by_key(|digest| digest.0);
     assert_eq!(ends[0], ends[1]);
 }
+
+/// Whatever is published and given up, the store is as if what was not given up had come one by one.
+#[test]
+fn removals_wait_like_other_changes() {
+    let mut dice = Seed::from_number(6).stream("store");
+    let (mut store, mut plain) = (Store::new(), Store::new());
+    let mut staged: Vec<(Bytes, Option<Operation>)> = Vec::new();
+    let (mut published, mut removed) = (0, 0);
+    for seq in 1..=6000 {
+        let key = Bytes::from(alloc::format!("key/{:03}", dice.below(200)));
+        let lsn = Lsn(published + staged.len() as u64 + 1);
+        if dice.below(3) == 0 {
+            let stands = store.entry(&key).is_some() && !store.is_staged(&key);
+            assert_eq!(store.stage_removal(lsn, &key), stands);
+            if stands {
+                assert!(store.latest(&key).is_none() && store.entry(&key).is_some());
+                staged.push((key, None));
+            }
+        } else {
+            let op = write(&store, seq, core::str::from_utf8(&key).unwrap(), Body::Put(key.clone()));
+            store.stage(lsn, &op);
+            staged.push((key, Some(op)));
+        }
+        match dice.below(8) {
+            0 => {
+                let some = dice.below(staged.len() as u64 + 1) as usize;
+                for (key, op) in staged.drain(..some) {
+                    published += 1;
+                    match op {
+                        Some(op) => assert!(matches!(plain.apply(Lsn(published), &op), Merge::Applied { .. })),
+                        None => {
+                            assert!(plain.remove(&key));
+                            removed = published;
+                        }
+                    }
+                }
+                store.publish(Lsn(published));
+            }
+            1 => {
+                staged.truncate(dice.below(staged.len() as u64 + 1) as usize);
+                store.discard_staged(Lsn(published + staged.len() as u64 + 1));
+            }
+            _ => {}
+        }
+    }
+    assert!(store.entries(None).eq(plain.entries(None)) && store.feed(Lsn::ZERO).eq(plain.feed(Lsn::ZERO)));
+    assert_eq!((store.digest(), store.live_bytes()), (plain.digest(), plain.live_bytes()));
+    assert_eq!(Some(store.digest()), store.recomputed_digest());
+    assert_eq!(store.walk(Some(b"z"), 1, &mut Vec::new()).newest, Lsn(removed), "a block may lack what was taken out");
+}

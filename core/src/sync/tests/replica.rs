@@ -15,7 +15,6 @@ use crate::op::{Body, Chain, Marks, Operation};
 use crate::store::Store;
 use crate::sync::{
     Apply, CloseReason, Effect, Engine, Event, Finding, Identity, Logged, Settings, State, SyncRecord, carry_out,
-    forget,
 };
 use crate::time::{Now, WallTime};
 
@@ -171,7 +170,6 @@ impl Replica {
                 self.own(now.wall, key, Body::Delete, false);
             }
         }
-        forget(&mut self.store, &carried);
         let last = Lsn(self.log.len() as u64);
         self.engine.applied(now, apply.token, last, carried, &self.store, &mut self.effects);
     }
