@@ -2,20 +2,19 @@
 //!
 //! ```text
 //! a log there   last segment: unproven frames written again, torn tail zeroed, what was cut off filled with zeros
-//!               > sync > sync dir > (recycled: seal + sync)
-//!               > leftovers removed > sync dir > (sealed: next segment, as below) > Wal
-//! nothing there leftovers removed > sync dir > segment zero-filled > header + sync > rename > sync dir > Wal
+//!               > sync > sync dir > leftovers removed > sync dir > (sealed or recycled: next segment, as below) > Wal
+//! nothing there leftovers removed > sync dir > segment zero-filled > header + sync
+//!               > (recycled segment before: seal + sync) > rename > sync dir > Wal
 //! ```
 //!
-//! Nothing is appended to a recycled segment that was read: pieces of frames that nobody was promised may stand behind
-//! its end, and they have the life of those to come. In other segments they are zeroed; here they could not be told from
-//! what is older.
+//! Nothing is appended to a recycled segment that was read, unless there is no room for another: pieces of frames that
+//! nobody was promised may stand behind its end, and they have the life of those to come. In other segments they are zeroed;
+//! here they could not be told from what is older, so everything behind the end would have to be.
 //!
 //! Names are synced before anything is removed: after a kill the rename that made a file superfluous may be readable
 //! and not durable. A mount that is interrupted anywhere leaves a directory that scans as before.
 
 use alloc::collections::VecDeque;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -49,12 +48,24 @@ pub struct Mount {
     out: Option<Step>,
     next_token: u64,
     resume: Option<Resume>,
+    /// What to go on in if there is no room for a new segment.
+    instead: Option<Instead>,
     outcome: Option<Result<Wal, DiskError>>,
+}
+
+/// The last segment, recycled and not sealed.
+#[derive(Debug)]
+struct Instead {
+    header: SegmentHeader,
+    file: FileId,
+    end: u64,
 }
 
 #[derive(Debug)]
 enum Step {
     Do(DiskOp),
+    /// Create the file of the new segment.
+    Create(DiskOp),
     /// Fill the new segment with zeros. Without room for them it is born small.
     Fill,
     /// Give a segment that something has cut the length it had. Without room it stays short.
@@ -97,32 +108,33 @@ impl Mount {
                 steps.push_back(Step::Do(DiskOp::SyncDir));
             }
         }
-        let sealed_now = to_be_sealed.filter(|_| !planted!("recycled_segment_goes_on"));
-        if let Some((last, header)) = sealed_now.and_then(|last| Some((last, last.header?))) {
-            covered!("recycled_segment_sealed_at_a_start");
-            let seal =
-                FrameBuilder::default().seal(FrameKind::Seal, next_lsn, report.durable_seen, header.frame_salt());
-            let op = DiskOp::Write { file, offset: last.end, data: Bytes::from(seal), sync: true };
-            steps.push_back(Step::Do(op));
-        }
         if !leftovers.is_empty() {
             steps.extend(leftovers.into_iter().map(|leftover| Step::Do(DiskOp::Remove { name: leftover.name })));
             steps.push_back(Step::Do(DiskOp::SyncDir));
         }
+        let unsealed = last.filter(|last| !last.sealed).and_then(|last| Some((last.header?, file, last.end)));
+        let to_be_sealed = to_be_sealed.filter(|_| !planted!("recycled_segment_goes_on")).and(unsealed);
         let mut next_file = FileId(file.0 + 1);
-        let going_on = last
-            .filter(|last| !last.sealed && sealed_now.is_none())
-            .and_then(|last| Some((last.header?, file, last.end)));
-        let (active, file, end) = going_on.unwrap_or_else(|| {
-            if last.is_some() {
-                steps.push_back(Step::Do(DiskOp::Close { file }));
-            }
+        let (active, file, end) = unsealed.filter(|_| to_be_sealed.is_none()).unwrap_or_else(|| {
             let header = new_segment(last, snapshot, next_lsn, &settings, founding, &mut dice);
+            let before = file;
             let file = next_file;
             next_file = FileId(file.0 + 1);
-            steps.extend(creation(file, header.number));
+            let [created, fill, head] = preparation(file, header.number);
+            steps.extend([created, fill, head]);
+            if let Some((sealed, file, offset)) = to_be_sealed {
+                covered!("recycled_segment_sealed_at_a_start");
+                let seal =
+                    FrameBuilder::default().seal(FrameKind::Seal, next_lsn, report.durable_seen, sealed.frame_salt());
+                steps.push_back(Step::Do(DiskOp::Write { file, offset, data: Bytes::from(seal), sync: true }));
+            }
+            steps.extend(naming(header.number));
+            if last.is_some() {
+                steps.push_back(Step::Do(DiskOp::Close { file: before }));
+            }
             (header, file, SEGMENT_HEADER_LEN as u64)
         });
+        let instead = to_be_sealed.map(|(header, file, end)| Instead { header, file, end });
         let tail_bytes = segments.iter().map(|segment| segment.tail_bytes).sum();
         let older = segments.iter().filter(|segment| segment.number != active.number).map(older).collect();
         let resume = Resume {
@@ -139,7 +151,7 @@ impl Mount {
             next_token: report.next_token,
             next_file,
         };
-        Ok(Self { steps, out: None, next_token: report.next_token.0, resume: Some(resume), outcome: None })
+        Ok(Self { steps, out: None, next_token: report.next_token.0, resume: Some(resume), instead, outcome: None })
     }
 
     /// Begins: pushes the first request.
@@ -155,6 +167,12 @@ impl Mount {
         let step = self.out.take().filter(|_| token.0 + 1 == self.next_token);
         let step = step.expect("one operation is out at a time");
         match (step, result) {
+            (step @ (Step::Create(_) | Step::Fill | Step::Head), Err(error))
+                if error.kind == DiskErrorKind::NoSpace && self.instead.is_some() =>
+            {
+                self.go_on_in_the_last(matches!(step, Step::Create(_)));
+                self.next(out);
+            }
             (Step::Fill, Err(error)) if error.kind == DiskErrorKind::NoSpace => {
                 if let Some(resume) = &mut self.resume {
                     covered!("first_segment_without_room");
@@ -176,6 +194,26 @@ impl Mount {
         }
     }
 
+    /// There is no room for a segment behind the recycled one: everything behind its end is zeroed, whatever stands there, and
+    /// appended to.
+    fn go_on_in_the_last(&mut self, nothing_created: bool) {
+        let (Some(Instead { header, file, end }), Some(resume)) = (self.instead.take(), &mut self.resume) else {
+            return;
+        };
+        covered!("recycled_segment_goes_on_without_room");
+        self.steps.clear();
+        if !nothing_created {
+            let name = FileName::Spare(resume.active.number).to_name();
+            let gone = [DiskOp::Close { file: resume.file }, DiskOp::Remove { name }, DiskOp::SyncDir];
+            self.steps.extend(gone.map(Step::Do));
+        }
+        if let Some(len @ 1..) = header.capacity.checked_sub(end) {
+            self.steps.push_back(Step::Do(DiskOp::Zero { file, offset: end, len, sync: true }));
+        }
+        resume.older.pop();
+        (resume.active, resume.file, resume.end) = (header, file, end);
+    }
+
     /// The running log, once; `None` while the mount is going on or after it was taken.
     ///
     /// # Errors
@@ -193,7 +231,7 @@ impl Mount {
         let Some(resume) = &self.resume else { return };
         let (file, active) = (resume.file, &resume.active);
         let op = match &step {
-            Step::Do(op) | Step::Refill(op) => op.clone(),
+            Step::Do(op) | Step::Create(op) | Step::Refill(op) => op.clone(),
             Step::Fill => DiskOp::Zero { file, offset: 0, len: active.capacity, sync: true },
             Step::Head => DiskOp::Write { file, offset: 0, data: Bytes::copy_from_slice(&active.encode()), sync: true },
         };
@@ -254,16 +292,13 @@ fn cut(file: FileId, torn: &Torn) -> Vec<DiskOp> {
     }
 }
 
-fn creation(file: FileId, number: u64) -> Vec<Step> {
-    let spare = FileName::Spare(number).to_name();
-    let name: String = FileName::Segment(number).to_name();
-    alloc::vec![
-        Step::Do(DiskOp::Create { file, name: spare.clone() }),
-        Step::Fill,
-        Step::Head,
-        Step::Do(DiskOp::Rename { from: spare, to: name }),
-        Step::Do(DiskOp::SyncDir),
-    ]
+fn preparation(file: FileId, number: u64) -> [Step; 3] {
+    [Step::Create(DiskOp::Create { file, name: FileName::Spare(number).to_name() }), Step::Fill, Step::Head]
+}
+
+fn naming(number: u64) -> [Step; 2] {
+    let (from, to) = (FileName::Spare(number).to_name(), FileName::Segment(number).to_name());
+    [Step::Do(DiskOp::Rename { from, to }), Step::Do(DiskOp::SyncDir)]
 }
 
 fn older(segment: &SegmentReport) -> OlderSegment {

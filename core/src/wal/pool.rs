@@ -49,6 +49,15 @@ impl Pool {
         self.kept.push_back(kept);
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// One that is no longer worth keeping.
+    pub(super) fn take_excess(&mut self) -> Option<Kept> {
+        if self.bytes() > self.limit { self.kept.pop_front() } else { None }
+    }
+
     pub(super) fn take(&mut self) -> Option<Kept> {
         self.kept.pop_front()
     }

@@ -124,7 +124,7 @@ impl Wal {
             draft: None,
             sweep: Sweep::default(),
             closing: Vec::new(),
-            unkept: Vec::new(),
+            shedding: None,
             active_closed: false,
             life: Life::Running,
             poison: None,

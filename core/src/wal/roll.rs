@@ -96,12 +96,26 @@ impl Wal {
     pub(super) fn reuse_kept(&mut self, out: &mut dyn Sink<Effect>) {
         // While one is on its way, the spare's name is taken.
         let free = self.incoming.is_none() && self.spare.is_absent();
-        if self.life == Life::Running
-            && self.poison.is_none()
+        if self.may_reuse_kept()
             && free
             && let Some(kept) = self.files.pool.take()
         {
             self.spare.reuse(kept, &mut self.asker, out);
+        }
+    }
+
+    fn may_reuse_kept(&self) -> bool {
+        self.life == Life::Running && self.poison.is_none() && !self.files.pool.is_empty()
+    }
+
+    /// Removes segments that are not worth keeping any more, one after the other: all of them when the log closes.
+    pub(super) fn shed(&mut self, out: &mut dyn Sink<Effect>) {
+        let pool = &mut self.files.pool;
+        if self.shedding.is_none()
+            && let Some(kept) = if self.life == Life::Running { pool.take_excess() } else { pool.take() }
+        {
+            let op = DiskOp::Remove { name: kept.name().to_name() };
+            self.shedding = Some(self.asker.ask(Lane::Background, op, out));
         }
     }
 
@@ -130,6 +144,10 @@ impl Wal {
         match news {
             SpareNews::Advanced if wanted => self.roll(out),
             SpareNews::Advanced => {}
+            // There is a segment to write over, once what was begun is gone.
+            SpareNews::NoRoom(_) if self.spare.is_reused() || self.may_reuse_kept() => {
+                covered!("segment_written_over_for_want_of_room");
+            }
             SpareNews::NoRoom(error) if self.waiting.is_some() => self.refuse(error, out),
             // Nobody needs it yet. The roll that does will try again.
             SpareNews::NoRoom(_) => {}

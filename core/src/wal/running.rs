@@ -59,8 +59,8 @@ pub struct Wal {
     pub(super) sweep: Sweep,
     /// Segments being closed.
     pub(super) closing: Vec<(IoToken, String)>,
-    /// Kept segments being removed.
-    pub(super) unkept: Vec<IoToken>,
+    /// A kept segment is being removed.
+    pub(super) shedding: Option<IoToken>,
     pub(super) active_closed: bool,
     pub(super) life: Life,
     pub(super) poison: Option<Poison>,
@@ -128,6 +128,7 @@ impl Wal {
             self.step_completed(step, result, out);
         } else if self.spare.awaits(token) {
             let news = self.spare.handle_completion(result, &mut self.asker, out);
+            self.reuse_kept(out);
             self.spare_news(news, out);
         } else if let Some((draft, _)) = self.draft.as_mut().filter(|(draft, _)| draft.awaits(token)) {
             let news = draft.handle_completion(result, self.progress.durable, &mut self.asker, out);
@@ -137,12 +138,12 @@ impl Wal {
                 self.stop(during, error, out);
             }
             self.reuse_kept(out);
-        } else if let Some(at) = self.unkept.iter().position(|awaited| *awaited == token) {
+        } else if self.shedding.take_if(|awaited| *awaited == token).is_some() {
             // What is not removed now is removed at the next start.
-            self.unkept.swap_remove(at);
             if let Err(error) = result {
                 self.sweep.note_failure(error);
             }
+            self.shed(out);
         } else {
             let at = self.closing.iter().position(|(awaited, _)| *awaited == token);
             let (_, name) = self.closing.swap_remove(at.expect("a completion names an operation that was asked for"));
@@ -299,10 +300,7 @@ impl Wal {
             self.life = Life::Leaving;
         } else if self.life == Life::Leaving && !self.active_closed {
             self.spare.discard(&mut self.asker, out);
-            while let Some(kept) = self.files.pool.take() {
-                let op = DiskOp::Remove { name: kept.name().to_name() };
-                self.unkept.push(self.asker.ask(Lane::Background, op, out));
-            }
+            self.shed(out);
             if self.asker.is_quiet() {
                 self.active_closed = true;
                 let (file, name) = (self.files.active.file, self.files.active.name());

@@ -89,6 +89,7 @@ impl Wal {
                 self.files.install(snapshot);
                 let segment = next_capacity(&self.settings, u64::MAX, Some(snapshot));
                 self.files.pool.aim(segment, snapshot.bytes);
+                self.shed(out);
                 out.push(Effect::SnapshotDone { at: snapshot.at, bytes: snapshot.bytes });
                 if self.life == Life::Running {
                     self.sweep.resume();

@@ -107,6 +107,11 @@ impl Spare {
         matches!(self.stage, Stage::Absent)
     }
 
+    /// It is about to be made of a superfluous segment.
+    pub(super) const fn is_reused(&self) -> bool {
+        matches!(self.stage, Stage::Renaming { .. })
+    }
+
     /// Makes it of a superfluous segment.
     pub(super) fn reuse(&mut self, kept: Kept, asker: &mut Asker, out: &mut dyn Sink<Effect>) {
         let op = DiskOp::Rename { from: kept.name().to_name(), to: self.name() };
@@ -138,8 +143,11 @@ impl Spare {
             self.goal = 0;
             return Some(Ready { file, capacity: zeroed, recycled: self.recycled });
         }
-        self.goal = self.goal.max(wanted);
         self.lane = Lane::Commit;
+        if matches!(self.stage, Stage::Closing { .. } | Stage::Removing { .. }) {
+            return None;
+        }
+        self.goal = self.goal.max(wanted);
         self.starved = false;
         self.drive(asker, out);
         None

@@ -115,8 +115,14 @@ fn closing_removes_what_was_kept() {
         bench.settle();
     }
     bench.call(|wal, now, out| wal.close(now, out));
-    bench.settle();
-    assert_eq!(bench.wal.status().state, State::Closed);
+    while bench.wal.status().state != State::Closed {
+        let of_kept = |op: &DiskOp| matches!(op, DiskOp::Remove { name } if name.ends_with(".old"));
+        let removals = bench.asked.iter().filter(|request| of_kept(&request.op)).count();
+        assert!(removals <= 1, "one after the other");
+        let request = bench.asked.pop_front().unwrap();
+        let result = bench.disk.run(&request.op);
+        bench.complete(request.token, result);
+    }
     let names = bench.disk.names();
     assert!(names.iter().all(|name| name.ends_with(".seg") || name.ends_with(".snap")), "{names:?}");
 }
@@ -191,4 +197,74 @@ fn no_segment_is_set_up_while_another_takes_the_name_of_its_spare() {
     assert!(bench.heard().iter().all(|line| !line.starts_with("rename 1.seg.old")));
     bench.settle();
     assert!(bench.heard().contains(&"rename 1.seg.old to 4.seg.new  (background)".to_string()));
+}
+
+impl Bench {
+    /// Everything but the filling of spares with zeros.
+    fn settle_but_zeros(&mut self) {
+        while let Some(at) = self.asked.iter().position(|request| !matches!(request.op, DiskOp::Zero { .. })) {
+            let request = self.asked.remove(at).unwrap();
+            let result = self.disk.run(&request.op);
+            self.complete(request.token, result);
+            self.submit();
+        }
+    }
+
+    /// A log of which a segment was set aside while the next one was being filled with zeros.
+    fn with_one_kept_too_late() -> Self {
+        let mut bench = Self::new(settings());
+        bench.write_up_to_segment(3);
+        while !bench.asked.iter().any(|request| matches!(request.op, DiskOp::Zero { .. })) {
+            bench.write(700);
+            bench.settle_but_zeros();
+        }
+        let last = bench.wal.progress().durable.0;
+        bench.begin(last).unwrap();
+        bench.settle_but_zeros();
+        bench.block(b"all", true, last);
+        bench.settle_but_zeros();
+        assert!(bench.disk.names().contains(&"0000000000000001.seg.old".to_string()));
+        bench.heard();
+        bench
+    }
+}
+
+#[test]
+fn where_there_is_no_room_for_zeros_a_segment_is_written_over() {
+    let mut bench = Bench::with_one_kept_too_late();
+    bench.fail("zero", NoSpace);
+    bench.settle();
+    assert!(bench.heard().contains(&"rename 1.seg.old to 4.seg.new  (background)".to_string()));
+    while bench.wal.files.active.header.number == 3 {
+        bench.write(700);
+        bench.settle();
+    }
+    assert!(bench.wal.files.active.header.recycled);
+}
+
+#[test]
+fn a_write_that_waits_for_a_segment_is_not_refused_while_one_can_be_written_over() {
+    let mut bench = Bench::with_one_kept_too_late();
+    while bench.wal.waiting.is_none() {
+        bench.write(700);
+        bench.settle_but_zeros();
+    }
+    bench.heard();
+    bench.fail("zero", NoSpace);
+    bench.settle();
+    let lines = bench.heard();
+    assert!(lines.iter().all(|line| !line.contains("refused")), "{lines:#?}");
+    assert_eq!(bench.wal.progress().durable, bench.wal.progress().accepted);
+    assert!(bench.wal.files.active.header.recycled, "{lines:#?}");
+}
+
+#[test]
+fn what_is_no_longer_worth_keeping_is_removed_with_the_next_snapshot() {
+    let mut bench = Bench::with_one_kept_too_late();
+    bench.wal.files.pool.aim(0, 0);
+    assert!(bench.wal.files.pool.bytes() > 0);
+    bench.call(|wal, _, out| wal.shed(out));
+    bench.settle_but_zeros();
+    assert!(bench.disk.names().iter().all(|name| !name.ends_with(".old")));
+    assert_eq!((bench.wal.files.pool.bytes(), bench.wal.shedding), (0, None));
 }

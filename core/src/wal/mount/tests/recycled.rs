@@ -92,6 +92,33 @@ fn a_start_that_is_cut_short_anywhere_is_made_good_by_the_next() {
     }
 }
 
+/// A full disk must not keep a log from being opened: the recycled segment has room, once it is clean behind its end.
+#[test]
+fn without_room_for_another_a_recycled_segment_is_zeroed_behind_its_end_and_goes_on() {
+    let (log, first, _) = unsynced();
+    let mut whole = log.finish();
+    lose(&mut whole, first.clone());
+    let mut probe = whole.clone();
+    mount(&mut probe);
+    let created = |op: &DiskOp| matches!(op, DiskOp::Create { .. });
+    let create = probe.journal().iter().skip(whole.journal().len()).position(created).unwrap();
+    for short_of_room in 0..3 {
+        let mut disk = whole.clone();
+        disk.fail(whole.journal().len() + create + short_of_room, Failure::Clean(DiskErrorKind::NoSpace));
+        let (mut wal, report, seen) = mount(&mut disk);
+        assert_eq!((report.torn.unwrap().offset, seen.lsns()), (first.start as u64, vec![1]));
+        assert_eq!((disk.names(), wal.status().segments), (vec![name(1)], 1), "operation {short_of_room}");
+        let bytes = disk.durable_bytes(&name(1)).unwrap();
+        assert!(bytes[first.start..].iter().all(|byte| *byte == 0), "nothing stands behind the end");
+        write(&mut wal, &mut disk, 1, &[b'c'; 600]);
+        disk.crash();
+        let (again, seen) = scan(&mut disk, Purpose::Open);
+        assert_eq!((again.refusal(), again.torn, seen.lsns()), (None, None, vec![1, 2]));
+        let (_, report, seen) = mount(&mut disk);
+        assert_eq!((report.refusal(), seen.lsns(), disk.names().len()), (None, vec![1, 2], 2), "now there is room");
+    }
+}
+
 #[test]
 fn a_log_that_was_closed_is_still_closed_after_a_start_that_wrote_nothing() {
     let mut log = Log::new().written_over(b"abc");
