@@ -18,7 +18,11 @@ usage: sim replay SEED [--nodes N] [--operations N] [--until STEP] [--trace]
        sim planted [NAME ...] [--seconds N] plant each known bug and see that it is caught";
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    std::panic::set_hook(Box::new(|panic| {
+        end_if_nobody_reads(panic);
+        eprintln!("{panic}");
+    }));
+    let args: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match run(&words) {
         Ok(true) => ExitCode::SUCCESS,
@@ -58,7 +62,7 @@ fn run(words: &[&str]) -> Result<bool, String> {
             let settings = swarm::Settings {
                 first: given.get("--from").copied().unwrap_or_else(fresh_seed),
                 most: seeds.unwrap_or(u64::MAX),
-                time: Duration::from_secs(minutes * 60),
+                time: Duration::from_secs(minutes.checked_mul(60).ok_or("so many minutes cannot be counted")?),
                 shape: shape(&given)?,
                 threads: given.get("--threads").map_or_else(threads, |threads| (*threads).clamp(1, 64) as usize),
                 minimise: true,
@@ -98,6 +102,10 @@ fn run(words: &[&str]) -> Result<bool, String> {
             };
             planted::run(names, Duration::from_secs(seconds))
         }
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(true)
+        }
         [] => Err("say what to do".into()),
         [what, ..] => Err(format!("{what} is not something to do")),
     }
@@ -128,7 +136,12 @@ fn shape(given: &BTreeMap<&str, u64>) -> Result<Shape, String> {
         Some(nodes) => return Err(format!("{nodes} nodes are too many or too few: 1 to 9")),
         None => None,
     };
-    Ok(Shape { nodes, operations: given.get("--operations").map(|count| *count as u32) })
+    let operations = match given.get("--operations") {
+        Some(count @ 1..=1_000_000) => Some(*count as u32),
+        Some(count) => return Err(format!("{count} operations are too many or too few: 1 to 1,000,000")),
+        None => None,
+    };
+    Ok(Shape { nodes, operations })
 }
 
 /// One for each core.
@@ -142,7 +155,7 @@ fn replay_until(plan: &Plan, step: u64, trace: bool) -> bool {
     for line in lines.iter().skip(if trace { 0 } else { lines.len().saturating_sub(40) }) {
         println!("{line}");
     }
-    println!("seed {}{}, after step {step}:", plan.seed, plan.shape);
+    println!("seed {}{}, after step {step}, or at the end if that comes first:", plan.seed, plan.shape);
     for host in standing {
         println!("{host}");
     }
@@ -237,12 +250,24 @@ fn turmoil(seed: u64, story: &str) -> Result<bool, String> {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()
         .map_err(|error| format!("cargo does not run: {error}"))?;
-    Ok(status.success())
+    match status.code() {
+        Some(0) => Ok(true),
+        Some(1) => Ok(false),
+        _ => Err(format!("what tells it ended with {status}")),
+    }
 }
 
 /// The minimiser runs a failing plan many times; one panic message is enough.
 fn quiet_panics() {
-    std::panic::set_hook(Box::new(|_| {}));
+    std::panic::set_hook(Box::new(end_if_nobody_reads));
+}
+
+/// Whoever was to read the output has gone: nothing is left to be said, and no promise was broken.
+fn end_if_nobody_reads(panic: &std::panic::PanicHookInfo<'_>) {
+    let text = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
+    if text.starts_with("failed printing to stdout") {
+        std::process::exit(1);
+    }
 }
 
 /// A seed that nobody has chosen. It is printed, so that the run can be repeated.

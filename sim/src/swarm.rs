@@ -93,6 +93,9 @@ pub fn run(settings: &Settings) -> Report {
     });
     let elapsed = begun.elapsed();
     let (seeds, tally, found) = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let (true, Some((plan, failure))) = (settings.minimise, &found) {
+        eprintln!("seed {}{} fails: {failure}; looking for its shortest story", plan.seed, plan.shape);
+    }
     let found =
         found.map(|(plan, failure)| if settings.minimise { shortest(plan, &failure) } else { as_it_is(plan, failure) });
     Report { seeds, elapsed, tally, found }

@@ -20,3 +20,4 @@ mod regressions;
 mod seeds;
 mod stories;
 mod turmoil;
+mod words;

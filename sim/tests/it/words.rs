@@ -1,0 +1,42 @@
+//! What `sim` says to words it does not know, and to readers who leave.
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+
+fn sim(words: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_sim")).args(words).output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_by_name() {
+    for (words, named) in [
+        (&["bogus"][..], "bogus"),
+        (&["replay", "x"], "x is not a number"),
+        (&["replay", "1", "--nodes", "10"], "10 nodes"),
+        (&["replay", "1", "--operations", "0"], "0 operations"),
+        (&["replay", "1", "--operations", "4294967297"], "4294967297 operations"),
+        (&["swarm", "--seeds", "1", "--minutes", "18446744073709551615"], "minutes"),
+    ] {
+        let (code, said) = sim(words);
+        assert_eq!(code, Some(2), "{words:?}");
+        assert!(said.starts_with(named) || said.contains(named), "{words:?}: {said}");
+        assert!(said.contains("usage:") && !said.contains("panicked"), "{said}");
+    }
+    assert_eq!(sim(&["--help"]).0, Some(0));
+}
+
+#[test]
+fn a_reader_who_leaves_ends_it_without_a_word() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sim"))
+        .args(["replay", "42", "--trace"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The pipe holds less than what is to be said.
+    drop(child.stdout.take());
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!((child.wait().unwrap().code(), said.as_str()), (Some(1), ""));
+}
