@@ -4,7 +4,7 @@ use std::io::Read;
 use std::process::{Command, Stdio};
 
 fn sim(words: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_sim")).args(words).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_sim")).args(words).output().expect("the program is there");
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
