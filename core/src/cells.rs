@@ -180,6 +180,8 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
         /// Few hashes, all near the end of the smallest index, so that numbers crowd and go round its end.
         #[test]
         fn cells_are_a_map(steps in proptest::collection::vec((0u8..4, 58u32..70, 0u32..40), 1..400)) {
