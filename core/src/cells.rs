@@ -222,19 +222,24 @@ mod tests {
         }
     }
 
+    /// As many as make an index of `wanted` cells, none of them in the way of another.
+    fn fill(cells: &mut Cells, wanted: usize) {
+        (0..=wanted as u32 / 4).for_each(|number| cells.insert(2 * number, number));
+        assert_eq!(cells.cells.len(), wanted, "at least half are empty");
+    }
+
     #[test]
     fn an_index_that_was_large_gives_its_memory_back_when_it_is_empty() {
-        let fill = |cells: &mut Cells| (0..KEEP as u32).for_each(|number| cells.insert(number, number));
-        let mut cells = Cells::default();
-        fill(&mut cells);
-        assert_eq!(cells.cells.len(), 2 * KEEP);
-        (0..KEEP as u32).for_each(|number| cells.remove(number, number));
-        assert_eq!((cells.len(), cells.cells.capacity()), (0, 0));
-        fill(&mut cells);
-        cells.clear();
-        assert_eq!((cells.len(), cells.cells.capacity()), (0, 0));
-        cells.insert(5, 7);
-        cells.remove(5, 7);
-        assert_eq!((cells.len(), cells.cells.len()), (0, LEAST), "a small one keeps its memory");
+        for (large, kept) in [(2 * KEEP, 0), (KEEP, KEEP), (LEAST, LEAST)] {
+            let mut cells = Cells::default();
+            fill(&mut cells, large);
+            (0..=large as u32 / 4).for_each(|number| cells.remove(2 * number, number));
+            assert_eq!((cells.len(), cells.cells.len()), (0, kept), "{large} cells, one by one");
+            let mut cells = Cells::default();
+            fill(&mut cells, large);
+            cells.clear();
+            assert_eq!((cells.len(), cells.cells.len()), (0, kept), "{large} cells, at once");
+            assert!(cells.cells.capacity() <= kept && cells.cells.iter().all(|cell| *cell == EMPTY));
+        }
     }
 }

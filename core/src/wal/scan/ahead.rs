@@ -184,3 +184,6 @@ fn piece_end(bytes: &[u8], offset: usize, salt: FrameSalt) -> usize {
     }
     end
 }
+
+#[cfg(test)]
+mod tests;
