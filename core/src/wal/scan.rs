@@ -28,7 +28,7 @@ mod files;
 mod load;
 mod plan;
 mod report;
-pub mod segment;
+mod segment;
 mod verdict;
 
 pub use ahead::{Crew, Piece, Worked};

@@ -10,7 +10,7 @@ use super::ahead::{Ahead, Prepared};
 use super::feed::Feed;
 use super::files::FoundSegment;
 use super::report::{Damage, Leftover, LeftoverKind, SegmentReport, Torn, Unproven};
-use super::segment::{Frames, Segment, Walked, walk_frames};
+use super::segment::{Frames, Segment, Walked, walk};
 use super::{FoundSnapshot, LOST_REPLICA, Purpose, Replay, Scan, Target};
 use crate::codec::{DecodeError, Fault};
 use crate::ids::{LogId, Lsn};
@@ -109,7 +109,7 @@ impl Scan {
         let ahead = Ahead::new(&mut self.crew, feeding, bytes, salt, SEGMENT_HEADER_LEN, from);
         let feed = &mut self.feed;
         let mut frames = Feeding { segment: &segment, feeding, feed, replay, ahead, prepared: None, tail_bytes: 0 };
-        let walked = walk_frames(&segment, &mut frames);
+        let walked = walk(&segment, &mut frames);
         let tail_bytes = frames.tail_bytes;
         drop(frames);
         self.report.segments.push(SegmentReport {
@@ -355,7 +355,7 @@ impl Frames for Feeding<'_> {
         }
     }
 
-    fn visit(&mut self, _at: usize, frame: &Frame) -> Result<(), DecodeError> {
+    fn visit(&mut self, frame: &Frame) -> Result<(), DecodeError> {
         if frame.next_lsn().0 > self.feed.from.0.saturating_add(1) {
             self.tail_bytes += frame.encoded_len as u64;
         }

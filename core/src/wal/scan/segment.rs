@@ -10,73 +10,73 @@ use bytes::Bytes;
 use super::verdict::{Verdict, judge, own_len, written_len};
 use crate::codec::{DecodeError, Fault};
 use crate::ids::Lsn;
-use crate::wal::format::{Frame, FrameKind, FrameSalt, SEGMENT_HEADER_LEN, decode_frame};
+use crate::wal::format::{Frame, FrameKind, FrameSalt, SEGMENT_HEADER_LEN};
 
 /// One segment and what is known of it from elsewhere.
 #[derive(Clone, Copy, Debug)]
-pub struct Segment<'a> {
+pub(super) struct Segment<'a> {
     /// The whole file.
-    pub bytes: &'a Bytes,
+    pub(super) bytes: &'a Bytes,
     /// The life of the file, from its header.
-    pub salt: FrameSalt,
+    pub(super) salt: FrameSalt,
     /// Behind its frames stands what an earlier life left, not zeros.
-    pub recycled: bool,
+    pub(super) recycled: bool,
     /// LSN of its first record.
-    pub first_lsn: Lsn,
+    pub(super) first_lsn: Lsn,
     /// Segments of higher numbers are there.
-    pub has_follower: bool,
+    pub(super) has_follower: bool,
     /// The greatest LSN that other files state to have been durable.
-    pub promised: Lsn,
+    pub(super) promised: Lsn,
     /// Visit frames behind damage, too.
-    pub salvage: bool,
+    pub(super) salvage: bool,
 }
 
 /// What one segment holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Walked {
+pub(super) struct Walked {
     /// Whole frames.
-    pub frames: u64,
+    pub(super) frames: u64,
     /// Records in them.
-    pub records: u64,
+    pub(super) records: u64,
     /// LSN after the last of them.
-    pub next_lsn: Lsn,
+    pub(super) next_lsn: Lsn,
     /// Where the last whole frame ends.
-    pub end: usize,
+    pub(super) end: usize,
     /// A seal frame ends the segment.
-    pub sealed: bool,
+    pub(super) sealed: bool,
     /// The last frame was written by a clean close.
-    pub closed: bool,
+    pub(super) closed: bool,
     /// The greatest LSN that a frame states to have been durable.
-    pub durable_seen: Lsn,
+    pub(super) durable_seen: Lsn,
     /// Where the frames begin that no later frame states to be durable.
-    pub unproven_from: Option<usize>,
+    pub(super) unproven_from: Option<usize>,
     /// What is wrong.
-    pub flaws: Vec<Flaw>,
+    pub(super) flaws: Vec<Flaw>,
     /// Where a tail begins that nobody was promised, and its length.
-    pub torn: Option<(usize, usize)>,
+    pub(super) torn: Option<(usize, usize)>,
     /// What a newer version wrote.
-    pub too_new: Option<String>,
+    pub(super) too_new: Option<String>,
 }
 
 impl Walked {
     /// Nothing stands there, whole or broken.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
+    pub(super) const fn is_empty(&self) -> bool {
         self.frames == 0 && self.torn.is_none() && self.flaws.is_empty()
     }
 }
 
 /// One damaged spot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Flaw {
+pub(super) struct Flaw {
     /// Where.
-    pub offset: usize,
+    pub(super) offset: usize,
     /// The first record that may be lost.
-    pub first_lsn: Lsn,
+    pub(super) first_lsn: Lsn,
     /// The last record that may be lost, when a frame behind it tells.
-    pub last_lsn: Option<Lsn>,
+    pub(super) last_lsn: Option<Lsn>,
     /// What is wrong.
-    pub what: String,
+    pub(super) what: String,
 }
 
 /// Reads and takes in the frames of a segment.
@@ -85,37 +85,23 @@ pub(super) trait Frames {
     fn read(&mut self, at: usize) -> Result<Frame, DecodeError>;
 
     /// Takes in the whole frame that was read last.
-    fn visit(&mut self, at: usize, frame: &Frame) -> Result<(), DecodeError>;
+    fn visit(&mut self, frame: &Frame) -> Result<(), DecodeError>;
 }
 
-/// Walks all frames in order and shows the whole ones to `visit`, with their offset. What `visit` cannot understand
-/// becomes a flaw, or the work of a newer version.
-pub fn walk(segment: &Segment<'_>, visit: &mut dyn FnMut(usize, &Frame) -> Result<(), DecodeError>) -> Walked {
-    struct Plain<'a, 'v>(&'a Segment<'a>, &'v mut dyn FnMut(usize, &Frame) -> Result<(), DecodeError>);
-    impl Frames for Plain<'_, '_> {
-        fn read(&mut self, at: usize) -> Result<Frame, DecodeError> {
-            decode_frame(self.0.bytes, at, self.0.salt)
-        }
-        fn visit(&mut self, at: usize, frame: &Frame) -> Result<(), DecodeError> {
-            (self.1)(at, frame)
-        }
-    }
-    walk_frames(segment, &mut Plain(segment, visit))
-}
-
-/// As [`walk`].
-pub(super) fn walk_frames(segment: &Segment<'_>, frames: &mut dyn Frames) -> Walked {
+/// Walks all frames in order and shows the whole ones to `frames`. What it cannot understand becomes a flaw, or the work of a
+/// newer version.
+pub(super) fn walk(segment: &Segment<'_>, frames: &mut dyn Frames) -> Walked {
     let mut walk = Walk {
         out: Walked { next_lsn: segment.first_lsn, end: SEGMENT_HEADER_LEN, ..Walked::default() },
         unproven: VecDeque::new(),
     };
-    let written = if segment.recycled { segment.bytes.len() } else { written_len(segment.bytes) };
+    let written = (!segment.recycled).then(|| written_len(segment.bytes));
     let mut at = SEGMENT_HEADER_LEN;
-    while at < written && !walk.out.sealed && walk.out.too_new.is_none() {
+    while !walk.out.sealed && walk.out.too_new.is_none() {
         let fault = match frames.read(at) {
             Ok(frame) if frame.first_lsn == walk.out.next_lsn => {
                 let wanted = segment.salvage || walk.out.flaws.is_empty();
-                if let Err(error) = if wanted { frames.visit(at, &frame) } else { Ok(()) } {
+                if let Err(error) = if wanted { frames.visit(&frame) } else { Ok(()) } {
                     walk.not_understood(at, &frame, error);
                 }
                 walk.pass(at, &frame);
@@ -125,8 +111,8 @@ pub(super) fn walk_frames(segment: &Segment<'_>, frames: &mut dyn Frames) -> Wal
             Ok(frame) => format!("a frame of LSN {} stands where LSN {} belongs", frame.first_lsn, walk.out.next_lsn),
             Err(error) => format!("{error}"),
         };
-        let written = if segment.recycled { own_len(segment.bytes, at, segment.salt) } else { written };
-        if written == at {
+        let written = written.unwrap_or_else(|| own_len(segment.bytes, at, segment.salt));
+        if written <= at {
             break;
         }
         match walk.judge(segment, at, written, &fault) {

@@ -128,7 +128,9 @@ fn a_crew_is_given_nothing_that_a_snapshot_holds() {
 fn what_a_crew_was_given_of_a_segment_is_waited_for_even_if_the_segment_is_left() {
     let mut log = log_from(1, 1);
     let torn = log.frame_unsynced(&[VALUE]);
-    (0..6).for_each(|_| drop(log.frame_unsynced(&[VALUE])));
+    for _ in 0..6 {
+        log.frame_unsynced(&[VALUE]);
+    }
     let mut disk = log.finish();
     disk.flip(&name(1), torn.end - 8, 0);
     let (mut told, crew) = (Told::default(), Watched::default());

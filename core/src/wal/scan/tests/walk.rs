@@ -135,6 +135,24 @@ fn opening_looks_at_no_older_snapshot_when_the_newest_is_damaged() {
 }
 
 #[test]
+fn damage_to_a_long_snapshot_is_told_once() {
+    let mut log = Log::new();
+    log.frame(&[b"a"]);
+    let at = Lsn(2);
+    let mut file = encode_header(LOG, at, &REPLICA.0);
+    for block in 0..3 {
+        file.extend(encode_block(LOG, at, block, 1, &vec![1; SNAPSHOT_CHUNK]));
+    }
+    file.extend(encode_footer(LOG, at, 3, 3, at));
+    file[9] ^= 1;
+    let mut disk = log.finish();
+    disk.place(&FileName::Snapshot(at).to_name(), file);
+    let (report, seen) = scan(&mut disk, Purpose::Open);
+    assert_eq!(report.damage.iter().map(|damage| damage.offset).collect::<Vec<_>>(), [0]);
+    assert_eq!(seen, Seen::default());
+}
+
+#[test]
 fn salvage_reads_one_snapshot_and_nothing_that_a_whole_one_made_superfluous() {
     let mut log = Log::new();
     log.frame(&[b"a"]);
