@@ -67,3 +67,22 @@ impl Pool {
         self.kept.iter().map(|kept| kept.len).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_of_half_to_twice_the_wanted_length_are_kept_up_to_the_limit() {
+        let mut pool = Pool::default();
+        pool.aim(100, 1000);
+        assert_eq!([49, 50, 200, 201].map(|len| pool.wants(len)), [false, true, true, false]);
+        (1..=4).for_each(|number| pool.put(Kept { number, len: 200 }));
+        assert_eq!([100, 101].map(|len| pool.wants(len)), [true, false], "of 900 bytes");
+        pool.put(Kept { number: 5, len: 100 });
+        assert_eq!(pool.take_excess(), None);
+        pool.put(Kept { number: 6, len: 1 });
+        assert_eq!(pool.take_excess(), Some(Kept { number: 1, len: 200 }));
+        assert_eq!((pool.bytes(), pool.take_excess()), (701, None));
+    }
+}

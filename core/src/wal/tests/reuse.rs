@@ -9,14 +9,8 @@ impl Bench {
     fn with_one_kept(settings: Settings) -> Self {
         let mut bench = Self::new(settings);
         bench.write_up_to_segment(3);
-        let last = bench.wal.progress().durable.0;
-        bench.begin(last).unwrap();
-        bench.done("create");
-        bench.done("write");
-        bench.block(b"all", true, last);
-        for op in ["write", "sync", "read", "close", "rename", "syncdir", "rename"] {
-            bench.done(op);
-        }
+        bench.snapshot_just_durable();
+        bench.done("rename");
         bench.heard();
         bench
     }
@@ -81,6 +75,17 @@ fn frames_of_a_recycled_segment_leave_its_length_alone() {
 }
 
 #[test]
+fn behind_a_seal_that_a_recycled_segment_ends_with_nothing_is_written() {
+    let mut bench = Bench::new(settings());
+    let active = SegmentHeader { recycled: true, ..header(4096) };
+    bench.wal = Wal::resume(Resume { active, end: 4096 - 40, ..fresh(settings()) });
+    bench.write(10);
+    bench.settle();
+    assert!(bench.heard().contains(&"write 1.seg @4056 +40: Seal + sync".to_string()));
+    assert_eq!(bench.disk.bytes("0000000000000001.seg").len(), 4096);
+}
+
+#[test]
 fn what_is_kept_is_bounded() {
     let mut bench = Bench::new(settings());
     let (mut over, mut filled) = (0, 0);
@@ -125,6 +130,17 @@ fn closing_removes_what_was_kept() {
     }
     let names = bench.disk.names();
     assert!(names.iter().all(|name| name.ends_with(".seg") || name.ends_with(".snap")), "{names:?}");
+}
+
+#[test]
+fn a_log_that_closes_sets_up_no_segment_of_what_is_kept() {
+    let mut bench = Bench::with_one_kept(settings());
+    bench.call(|wal, now, out| wal.close(now, out));
+    bench.settle();
+    let lines = bench.heard();
+    assert!(lines.iter().all(|line| !line.starts_with("rename")), "{lines:#?}");
+    assert!(lines.contains(&"remove 1.seg.old  (background)".to_string()), "{lines:#?}");
+    assert_eq!(bench.wal.status().state, State::Closed);
 }
 
 #[test]
@@ -174,14 +190,8 @@ fn a_rename_of_a_kept_segment_that_fails_stops_the_log() {
 fn no_segment_is_set_up_while_another_takes_the_name_of_its_spare() {
     let mut bench = Bench::new(settings());
     bench.write_up_to_segment(2);
-    let last = bench.wal.progress().durable.0;
-    bench.begin(last).unwrap();
-    bench.done("create");
-    bench.done("write");
-    bench.block(b"all", true, last);
-    for op in ["write", "sync", "read", "close", "rename", "syncdir", "rename"] {
-        bench.done(op);
-    }
+    bench.snapshot_just_durable();
+    bench.done("rename");
     while bench.wal.incoming.is_none() {
         bench.write(3000);
         while bench.wal.incoming.is_none() && bench.asked.len() > 1 {
@@ -199,10 +209,18 @@ fn no_segment_is_set_up_while_another_takes_the_name_of_its_spare() {
     assert!(bench.heard().contains(&"rename 1.seg.old to 4.seg.new  (background)".to_string()));
 }
 
+fn fills(op: &DiskOp) -> bool {
+    matches!(op, DiskOp::Zero { .. })
+}
+
+fn creates_segment(op: &DiskOp) -> bool {
+    matches!(op, DiskOp::Create { name, .. } if name.ends_with(".seg.new"))
+}
+
 impl Bench {
-    /// Everything but the filling of spares with zeros.
-    fn settle_but_zeros(&mut self) {
-        while let Some(at) = self.asked.iter().position(|request| !matches!(request.op, DiskOp::Zero { .. })) {
+    /// Everything but what is held back.
+    fn settle_but(&mut self, held: fn(&DiskOp) -> bool) {
+        while let Some(at) = self.asked.iter().position(|request| !held(&request.op)) {
             let request = self.asked.remove(at).unwrap();
             let result = self.disk.run(&request.op);
             self.complete(request.token, result);
@@ -210,19 +228,19 @@ impl Bench {
         }
     }
 
-    /// A log of which a segment was set aside while the next one was being filled with zeros.
-    fn with_one_kept_too_late() -> Self {
+    /// A log of which a segment was set aside when the next one was begun, of which a step is held back.
+    fn with_one_kept_too_late(held: fn(&DiskOp) -> bool) -> Self {
         let mut bench = Self::new(settings());
         bench.write_up_to_segment(3);
-        while !bench.asked.iter().any(|request| matches!(request.op, DiskOp::Zero { .. })) {
+        while !bench.asked.iter().any(|request| held(&request.op)) {
             bench.write(700);
-            bench.settle_but_zeros();
+            bench.settle_but(held);
         }
         let last = bench.wal.progress().durable.0;
         bench.begin(last).unwrap();
-        bench.settle_but_zeros();
+        bench.settle_but(held);
         bench.block(b"all", true, last);
-        bench.settle_but_zeros();
+        bench.settle_but(held);
         assert!(bench.disk.names().contains(&"0000000000000001.seg.old".to_string()));
         bench.heard();
         bench
@@ -231,7 +249,7 @@ impl Bench {
 
 #[test]
 fn where_there_is_no_room_for_zeros_a_segment_is_written_over() {
-    let mut bench = Bench::with_one_kept_too_late();
+    let mut bench = Bench::with_one_kept_too_late(fills);
     bench.fail("zero", NoSpace);
     bench.settle();
     assert!(bench.heard().contains(&"rename 1.seg.old to 4.seg.new  (background)".to_string()));
@@ -244,27 +262,29 @@ fn where_there_is_no_room_for_zeros_a_segment_is_written_over() {
 
 #[test]
 fn a_write_that_waits_for_a_segment_is_not_refused_while_one_can_be_written_over() {
-    let mut bench = Bench::with_one_kept_too_late();
-    while bench.wal.waiting.is_none() {
-        bench.write(700);
-        bench.settle_but_zeros();
+    for (held, op) in [(fills as fn(&DiskOp) -> bool, "zero"), (creates_segment, "create")] {
+        let mut bench = Bench::with_one_kept_too_late(held);
+        while bench.wal.waiting.is_none() {
+            bench.write(700);
+            bench.settle_but(held);
+        }
+        bench.heard();
+        bench.fail(op, NoSpace);
+        bench.settle();
+        let lines = bench.heard();
+        assert!(lines.iter().all(|line| !line.contains("refused")), "{lines:#?}");
+        assert_eq!(bench.wal.progress().durable, bench.wal.progress().accepted);
+        assert!(bench.wal.files.active.header.recycled, "{lines:#?}");
     }
-    bench.heard();
-    bench.fail("zero", NoSpace);
-    bench.settle();
-    let lines = bench.heard();
-    assert!(lines.iter().all(|line| !line.contains("refused")), "{lines:#?}");
-    assert_eq!(bench.wal.progress().durable, bench.wal.progress().accepted);
-    assert!(bench.wal.files.active.header.recycled, "{lines:#?}");
 }
 
 #[test]
 fn what_is_no_longer_worth_keeping_is_removed_with_the_next_snapshot() {
-    let mut bench = Bench::with_one_kept_too_late();
+    let mut bench = Bench::with_one_kept_too_late(fills);
     bench.wal.files.pool.aim(0, 0);
     assert!(bench.wal.files.pool.bytes() > 0);
     bench.call(|wal, _, out| wal.shed(out));
-    bench.settle_but_zeros();
+    bench.settle_but(fills);
     assert!(bench.disk.names().iter().all(|name| !name.ends_with(".old")));
     assert_eq!((bench.wal.files.pool.bytes(), bench.wal.shedding), (0, None));
 }

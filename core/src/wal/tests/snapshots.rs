@@ -23,6 +23,19 @@ impl Bench {
         self.settle();
     }
 
+    /// A snapshot of all that is durable, which is durable itself now; what it makes superfluous is still there. Gives where.
+    pub(super) fn snapshot_just_durable(&mut self) -> u64 {
+        let at = self.wal.progress().durable.0;
+        self.begin(at).unwrap();
+        self.done("create");
+        self.done("write");
+        self.block(b"all", true, at);
+        for op in ["write", "sync", "read", "close", "rename", "syncdir"] {
+            self.done(op);
+        }
+        at
+    }
+
     /// Writes until segment `number` is the active one.
     pub(super) fn write_up_to_segment(&mut self, number: u64) {
         while self.wal.files.active.header.number < number {
@@ -350,14 +363,7 @@ fn pinned_files_stay_and_make_up_a_consistent_copy() {
 fn a_removal_that_fails_stops_the_removals_until_the_next_snapshot() {
     let mut bench = Bench::new(settings());
     bench.write_up_to_segment(3);
-    let last = bench.wal.progress().durable.0;
-    bench.begin(last).unwrap();
-    bench.done("create");
-    bench.done("write");
-    bench.block(b"all", true, last);
-    for op in ["write", "sync", "read", "close", "rename", "syncdir"] {
-        bench.done(op);
-    }
+    let last = bench.snapshot_just_durable();
     bench.heard();
     bench.fail("rename", Io);
     bench.says("");
@@ -374,14 +380,8 @@ fn a_removal_that_fails_stops_the_removals_until_the_next_snapshot() {
 fn a_directory_that_cannot_be_synced_after_a_removal_stops_the_log() {
     let mut bench = Bench::new(settings());
     bench.write_up_to_segment(2);
-    let last = bench.wal.progress().durable.0;
-    bench.begin(last).unwrap();
-    bench.done("create");
-    bench.done("write");
-    bench.block(b"all", true, last);
-    for op in ["write", "sync", "read", "close", "rename", "syncdir", "rename"] {
-        bench.done(op);
-    }
+    bench.snapshot_just_durable();
+    bench.done("rename");
     bench.heard();
     bench.fail("syncdir", Io);
     bench.says("poisoned: syncing the directory after a removal: Io; doubtful none; unwritten none");
@@ -407,14 +407,7 @@ fn after_a_failure_nothing_is_removed_any_more() {
 fn a_file_that_is_gone_already_needs_no_removal() {
     let mut bench = Bench::new(settings());
     bench.write_up_to_segment(2);
-    let last = bench.wal.progress().durable.0;
-    bench.begin(last).unwrap();
-    bench.done("create");
-    bench.done("write");
-    bench.block(b"all", true, last);
-    for op in ["write", "sync", "read", "close", "rename", "syncdir"] {
-        bench.done(op);
-    }
+    bench.snapshot_just_durable();
     bench.fail("rename", NotFound);
     bench.settle();
     assert_eq!(bench.wal.status().removal_failed, None);

@@ -38,6 +38,21 @@ fn a_recycled_segment_is_sealed_and_a_small_one_follows() {
 }
 
 #[test]
+fn what_is_copied_behind_a_seal_of_a_start_is_a_whole_log() {
+    let mut log = Log::new().written_over(b"abc");
+    log.frame(&[b"one"]);
+    let mut disk = log.finish();
+    let (mut wal, _, _) = mount(&mut disk);
+    write(&mut wal, &mut disk, 2, b"two");
+    let mut copy = MemDisk::new();
+    for file in wal.pin().files {
+        copy.place(&file.name, disk.bytes(&file.name)[..file.len as usize].to_vec());
+    }
+    let (report, seen) = scan(&mut copy, Purpose::Open);
+    assert_eq!((report.refusal(), report.segments[0].sealed, seen.lsns()), (None, true, vec![1, 2, 3]));
+}
+
+#[test]
 fn what_was_torn_off_never_follows_a_new_frame_of_the_same_length() {
     let (log, first, second) = unsynced();
     let mut disk = log.finish();
