@@ -144,6 +144,23 @@ fn a_chunk_that_outgrows_itself_is_halved() {
     assert!(lens(&feed).iter().all(|len| (CHUNK / 2..2 * CHUNK).contains(len)), "{:?}", lens(&feed));
 }
 
+#[test]
+fn a_chunk_that_is_more_than_full_takes_nothing_behind_it() {
+    let chunk = CHUNK as u64;
+    let mut feed = Feed::default();
+    (1..=chunk).for_each(|lsn| feed.put(Lsn(2 * lsn), 0));
+    feed.put(Lsn(chunk + 1), 0);
+    (2 * chunk + 1..=5 * chunk).for_each(|lsn| feed.put(Lsn(lsn), 0));
+    assert_eq!(lens(&feed), [CHUNK + 1, CHUNK, CHUNK, CHUNK]);
+}
+
+#[test]
+fn a_chunk_with_room_takes_what_comes_late() {
+    let mut feed = Feed::default();
+    [1, 1 << 33, 2].into_iter().for_each(|lsn| feed.put(Lsn(lsn), 0));
+    assert_eq!(lens(&feed), [2, 1]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 

@@ -32,6 +32,24 @@ fn acknowledged_only_when_enough_replicas_have_it_durable() {
 }
 
 #[test]
+fn what_was_sent_to_one_peer_is_on_its_way_though_another_was_sent_less() {
+    let mut world = World::new(3, 1, &Settings::default());
+    for peer in [1, 2] {
+        world.replicas[peer].auto_commit = false;
+        world.connect(0, peer);
+    }
+    world.settle_for(Duration::from_secs(1));
+    world.put(0, "k", "v");
+    world.put(0, "l", "v");
+    world.settle_for(Duration::from_secs(1));
+    for sent in [[2, 0], [0, 2], [1, 2]] {
+        world.replicas[0].engine.sessions.values_mut().zip(sent).for_each(|(session, sent)| session.sent_seq = sent);
+        let status = world.replicas[0].engine.outbox_status();
+        assert_eq!((status.in_flight, status.queued), (2, 0), "{sent:?}");
+    }
+}
+
+#[test]
 fn the_outbox_is_exact_after_a_crash() {
     let mut world = World::new(2, 2, &Settings::default());
     world.put(0, "a", "1");

@@ -301,6 +301,22 @@ fn every_difference_is_counted_and_told() {
     }
 }
 
+#[test]
+fn a_pulse_does_not_name_what_is_published_and_not_durable() {
+    let mut world = world();
+    world.replicas[0].auto_commit = false;
+    world.put(0, "k", "v");
+    let replica = &mut world.replicas[0];
+    replica.publish_through(replica.log.len());
+    let me = replica.identity.replica;
+    let now = Now { mono: crate::time::Instant(0), wall: WallTime(0) };
+    replica.engine.sessions.insert(PeerId(1), open(now, 9));
+    let pulse = |replica: &super::replica::Replica| replica.engine.pulse(now, PeerId(1), 1, &replica.store);
+    assert_eq!((pulse(replica).exact, pulse(replica).vector.get(me)), (false, 0));
+    replica.commit(now);
+    assert_eq!((pulse(replica).exact, pulse(replica).vector.get(me)), (true, 1));
+}
+
 /// What is left of a closed history is not claimed: two may hold different parts of it as long as they are on their way.
 #[test]
 fn states_are_compared_unless_what_is_left_of_a_history_is_on_its_way() {
