@@ -1,7 +1,7 @@
 //! What a full exchange drops, and a log that gives the record of it up for want of room.
 
 use super::*;
-use crate::sync::{Apply, PeerId, Token};
+use crate::sync::{Apply, Item, PeerId, Token};
 
 /// A log of small segments, the first half full, on a disk that has no room for another segment.
 fn cramped() -> Bench {
@@ -103,6 +103,38 @@ fn a_drop_shows_when_it_is_durable_and_a_write_behind_it_has_not_seen_what_goes(
     assert_eq!((shown.0.as_deref(), shown.1), (Some(&b"again"[..]), 1));
     let bench = bench.reopen(2);
     assert_eq!(after(&bench), shown, "as replay has it");
+}
+
+/// A version of a writer whose clock is far ahead, deleted by an own operation above it: after a restart, too, own stamps follow
+/// the own clock.
+#[test]
+fn a_deletion_above_a_stamp_from_the_future_does_not_set_the_clock() {
+    let mut bench = Bench::new();
+    let year_ahead = Stamp::from_wall(WallTime(at(0).wall.0 + 365 * 24 * 3_600_000));
+    let dot = Dot { replica: ReplicaId([9; 16]), seq: 1 };
+    let (context, body, marks) = (VersionVector::EMPTY, Body::Put("v".into()), Marks::default());
+    let op = Operation { dot, stamp: year_ahead, context, key: "k".into(), body, marks };
+    let nothing = Apply {
+        token: Token(1),
+        peer: PeerId(1),
+        items: vec![],
+        drops: vec![],
+        reissue: vec![],
+        bury: vec![],
+        burials: vec![],
+        records: vec![],
+    };
+    let found = Apply { items: vec![Item { op, known: VersionVector::EMPTY }], ..nothing.clone() };
+    let buried = Apply { bury: vec![(dot, "k".into())], ..nothing };
+    for apply in [found, buried] {
+        bench.node.apply(bench.now, &apply).expect("the log takes it");
+        bench.run();
+    }
+    assert!(bench.node.store().entry(b"k").is_some_and(|entry| entry.is_tombstone() && entry.stamp() > year_ahead));
+    let mut bench = bench.reopen(2);
+    bench.put("other", "v");
+    bench.run();
+    assert!(bench.node.store().entry(b"other").unwrap().stamp() < year_ahead);
 }
 
 #[test]
