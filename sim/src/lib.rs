@@ -1,10 +1,12 @@
 //! Deterministic simulation: one number decides workload, disk, clocks, crashes and configuration, and the same
 //! number gives the same run, always. `docs/simulation.md` is the manual.
 
+pub mod again;
 pub mod chance;
 pub mod disk;
 #[expect(clippy::indexing_slicing, reason = "test code: an index out of range stops the run, as it should")]
 pub mod fuzzing;
+pub mod host_stories;
 pub mod judges;
 pub mod logview;
 pub mod network;

@@ -5,17 +5,25 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use sim::plan::{Plan, Shape};
-use sim::{planted, swarm, world};
+use sim::planted::Bug;
+use sim::{host_stories, planted, swarm, world};
 
 const USAGE: &str = "\
-usage: sim replay SEED [--nodes N] [--operations N] [--until STEP] [--trace]
+usage: sim replay SEED [--nodes N] [--operations N] [--until STEP] [--trace] [--planted BUG]
                                             run one seed again; print its story, and how nodes stand at a step
        sim swarm [--minutes N] [--seeds N] [--from SEED] [--threads N] [--nodes N] [--operations N]
                                             run many seeds; stop at the first that fails
-       sim turmoil SEED [STORY]              tell one seed of the world of hosts; STORY is storm unless said
-       sim hunt --seconds N                 count the seeds until one fails
-       sim hunt-hosts --seconds N           the same in the world of hosts
-       sim planted [NAME ...] [--seconds N] plant each known bug and see that it is caught";
+       sim turmoil SEED [STORY] [--planted BUG]
+                                            tell one seed of the world of hosts; STORY is storm unless said
+       sim planted [BUG ...] [--seconds N] [--story]
+                                            plant each known bug and see that it is caught; --story tells how
+       sim hunt --seconds N [--planted BUG] [--story]
+                                            what `planted` runs for each bug: count the seeds from 1 until one fails
+       sim hunt-hosts --seconds N [--planted BUG] [--story]
+                                            the same in the world of hosts
+--nodes is 1 to 9; left out, the seed decides: 1 to 5. --planted wakes a known bug; a build that does not hold it makes one that does.
+ends with 0: all went as it should; 1: it did not (a promise was broken; where a bug is planted: nobody noticed it); 2: not understood,
+or it could not be done";
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
@@ -37,22 +45,30 @@ fn main() -> ExitCode {
 fn run(words: &[&str]) -> Result<bool, String> {
     match words {
         ["replay", seed, rest @ ..] => {
-            let trace = rest.contains(&"--trace");
-            let rest: Vec<&str> = rest.iter().copied().filter(|word| *word != "--trace").collect();
+            let mut rest = rest.to_vec();
+            let trace = flag(&mut rest, "--trace");
+            let bug = planted_bug(&mut rest)?;
             let given = options(&rest, &["--until", "--nodes", "--operations"])?;
             let plan = Plan::shaped(number(seed)?, shape(&given)?);
+            if let Some(elsewhere) = with_awake(bug, words) {
+                return elsewhere;
+            }
             Ok(match given.get("--until") {
                 Some(step) => replay_until(&plan, *step, trace),
                 None => replay(plan, trace),
             })
         }
         ["turmoil", seed, rest @ ..] => {
-            let story = match rest {
+            let mut rest = rest.to_vec();
+            let bug = planted_bug(&mut rest)?;
+            let story = match rest.as_slice() {
                 [] => "storm",
                 [story] => story,
                 _ => return Err(format!("turmoil does not know {rest:?}")),
             };
-            turmoil(number(seed)?, story)
+            let seed = number(seed)?;
+            host_stories::check(story)?;
+            with_awake(bug, words).unwrap_or_else(|| turmoil(seed, story))
         }
         ["swarm", rest @ ..] => {
             let known = ["--minutes", "--seeds", "--from", "--threads", "--nodes", "--operations"];
@@ -73,34 +89,32 @@ fn run(words: &[&str]) -> Result<bool, String> {
             print!("{report}");
             Ok(report.found.is_none())
         }
-        ["hunt", "--seconds", seconds, rest @ ..] => {
-            match rest {
-                [] => {}
-                ["--planted", bug] => planted::wake(bug)?,
-                _ => return Err(format!("hunt does not know {rest:?}")),
-            }
+        ["hunt", rest @ ..] => {
+            let hunted = Hunted::read(rest)?;
             quiet_panics();
             let report = swarm::run(&swarm::Settings {
                 first: 1,
                 most: u64::MAX,
-                time: Duration::from_secs(number(seconds)?),
+                time: hunted.time,
                 shape: Shape::FREE,
                 threads: threads(),
-                minimise: false,
+                minimise: hunted.story,
             });
             match &report.found {
-                Some(found) => println!("caught {} {}", report.seeds, found.failure.judge),
+                Some(found) => println!("caught {} {} {}", report.seeds, found.seed, found.failure.judge),
                 None => println!("escaped {}", report.seeds),
             }
-            Ok(report.found.is_some())
+            if let (Some(found), true) = (&report.found, hunted.story) {
+                print!("{found}");
+            }
+            Ok(report.found.is_some() == hunted.planted)
         }
-        ["hunt-hosts", "--seconds", seconds] => hunt_hosts(Duration::from_secs(number(seconds)?)),
+        ["hunt-hosts", rest @ ..] => hunt_hosts(&Hunted::read(rest)?),
         ["planted", rest @ ..] => {
-            let (names, seconds) = match rest {
-                [names @ .., "--seconds", seconds] => (names, number(seconds)?),
-                names => (names, 60),
-            };
-            planted::run(names, Duration::from_secs(seconds))
+            let mut rest = rest.to_vec();
+            let story = flag(&mut rest, "--story");
+            let seconds = value(&mut rest, "--seconds")?.map_or(Ok(60), number)?;
+            planted::run(&rest, Duration::from_secs(seconds), story)
         }
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
@@ -113,6 +127,57 @@ fn run(words: &[&str]) -> Result<bool, String> {
 
 fn number(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("{text} is not a number"))
+}
+
+/// Takes a word out, and says whether it was there.
+fn flag(words: &mut Vec<&str>, name: &str) -> bool {
+    let before = words.len();
+    words.retain(|word| *word != name);
+    words.len() < before
+}
+
+/// Takes a word out with the one behind it, and gives that.
+fn value<'a>(words: &mut Vec<&'a str>, name: &str) -> Result<Option<&'a str>, String> {
+    let Some(at) = words.iter().position(|word| *word == name) else { return Ok(None) };
+    words.remove(at);
+    if at == words.len() {
+        return Err(format!("{name} lacks what it is to be"));
+    }
+    Ok(Some(words.remove(at)))
+}
+
+fn planted_bug(words: &mut Vec<&str>) -> Result<Option<Bug>, String> {
+    value(words, "--planted")?.map(Bug::named).transpose()
+}
+
+/// Wakes the bug; where this build does not hold it, lets one that does carry out these words.
+fn with_awake(bug: Option<Bug>, words: &[&str]) -> Option<Result<bool, String>> {
+    let bug = bug?;
+    if bug.is_here() { planted::wake(bug).err().map(Err) } else { Some(planted::in_its_own_build(bug, words)) }
+}
+
+/// What a hunt is told.
+struct Hunted {
+    time: Duration,
+    /// A bug is awake: it is to be found.
+    planted: bool,
+    /// Whether to tell how it came to light.
+    story: bool,
+}
+
+impl Hunted {
+    fn read(words: &[&str]) -> Result<Self, String> {
+        let mut rest = words.to_vec();
+        let story = flag(&mut rest, "--story");
+        let bug = planted_bug(&mut rest)?;
+        let seconds = value(&mut rest, "--seconds")?.ok_or("a hunt needs --seconds N")?;
+        if !rest.is_empty() {
+            return Err(format!("a hunt does not know {rest:?}"));
+        }
+        let time = Duration::from_secs(number(seconds)?);
+        bug.map_or(Ok(()), planted::wake)?;
+        Ok(Self { time, planted: bug.is_some(), story })
+    }
 }
 
 /// Reads pairs of a name and a number.
@@ -191,10 +256,8 @@ fn replay(plan: Plan, trace: bool) -> bool {
 
 #[cfg(feature = "turmoil")]
 fn turmoil(seed: u64, story: &str) -> Result<bool, String> {
-    use sim::turmoil::{play, shorten, stories::STORIES};
-    let names = || STORIES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-    let draw = STORIES.iter().find(|(name, _)| *name == story);
-    let (_, draw) = draw.ok_or_else(|| format!("no story is called {story}; there are {}", names()))?;
+    use sim::turmoil::{play, stories::STORIES};
+    let (_, draw) = STORIES.iter().find(|(name, _)| *name == story).ok_or("the story has gone")?;
     let script = draw(seed);
     let outcome = play(&script, true);
     for line in outcome.trace.lines() {
@@ -209,44 +272,56 @@ fn turmoil(seed: u64, story: &str) -> Result<bool, String> {
         Some(failure) => {
             println!("BROKEN {failure}");
             quiet_panics();
-            println!("of {} things that happen, it takes", script.acts.len());
-            for (at, act) in shorten(&script).acts {
-                println!("{at:>6} ms  {act}");
-            }
+            print_shortest(&script);
         }
     }
     Ok(outcome.failure.is_none())
 }
 
+#[cfg(feature = "turmoil")]
+fn print_shortest(script: &sim::turmoil::Script) {
+    println!("of {} things that happen, it takes", script.acts.len());
+    for (at, act) in sim::turmoil::shorten(script).acts {
+        println!("{at:>6} ms  {act}");
+    }
+}
+
 /// Counts the random runs of hosts until one fails.
 #[cfg(feature = "turmoil")]
-fn hunt_hosts(time: Duration) -> Result<bool, String> {
+fn hunt_hosts(hunted: &Hunted) -> Result<bool, String> {
     use sim::turmoil::{play, storm::storm};
     quiet_panics();
     let begun = std::time::Instant::now();
     for seed in 1.. {
-        if begun.elapsed() > time {
+        if begun.elapsed() > hunted.time {
             println!("escaped {}", seed - 1);
             break;
         }
-        if let Some(failure) = play(&storm(seed), false).failure {
-            println!("caught {seed} {failure}");
-            return Ok(true);
+        let script = storm(seed);
+        if let Some(failure) = play(&script, false).failure {
+            println!("caught {seed} {seed} {failure}");
+            if hunted.story {
+                print_shortest(&script);
+            }
+            return Ok(hunted.planted);
         }
     }
-    Ok(false)
+    Ok(!hunted.planted)
 }
 
 #[cfg(not(feature = "turmoil"))]
-fn hunt_hosts(_: Duration) -> Result<bool, String> {
+fn hunt_hosts(_: &Hunted) -> Result<bool, String> {
     Err("this was built without the driver: add --features turmoil".into())
 }
 
-/// This was built without the driver: builds it in, and lets that tell the story.
+/// This was built without the driver: builds it in, in the same profile, and lets that tell the story.
 #[cfg(not(feature = "turmoil"))]
 fn turmoil(seed: u64, story: &str) -> Result<bool, String> {
+    eprintln!("this was built without the driver: building it in, which takes a minute the first time");
     let status = std::process::Command::new(env!("CARGO"))
-        .args(["run", "-q", "-p", "sim", "--features", "turmoil", "--", "turmoil", &seed.to_string(), story])
+        .arg("run")
+        .args((!cfg!(debug_assertions)).then_some("--release"))
+        .args(["-p", "sim", "--features", "turmoil", "--", "turmoil", &seed.to_string(), story])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()
         .map_err(|error| format!("cargo does not run: {error}"))?;

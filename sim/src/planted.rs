@@ -2,12 +2,14 @@
 //!
 //! Each lives in the engine behind `planted!("name")`, next to the line that it breaks. The macro is the constant `false`
 //! but in a build with `--cfg planted`, which only this command makes: `cargo run --release -p sim -- planted` builds the
-//! simulator once more with all of them, wakes one at a time, and counts the seeds it takes to catch it.
+//! simulator once more with all of them, wakes one at a time, and counts the seeds it takes to catch it. With `--story` it tells
+//! how each came to light; `replay SEED --planted NAME` plays that seed again.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// One known bug.
@@ -106,33 +108,73 @@ pub const BUGS: &[Bug] = &[
 ];
 
 impl Bug {
+    /// The bug of this name.
+    ///
+    /// # Errors
+    /// A sentence, when there is none.
+    pub fn named(name: &str) -> Result<Self, String> {
+        let bug = BUGS.iter().find(|bug| bug.name == name);
+        bug.copied().ok_or_else(|| format!("no bug is called {name}; docs/simulation.md lists them"))
+    }
+
     /// Whether only the world of hosts can see it.
     fn is_in_the_driver(self) -> bool {
         self.name.starts_with("driver_")
+    }
+
+    /// Whether this build holds it.
+    #[must_use]
+    pub fn is_here(self) -> bool {
+        in_this_driver(self.name).unwrap_or(cfg!(planted))
+    }
+
+    /// The words that play a seed again with this bug awake.
+    fn replay(self, seed: &str) -> String {
+        let what = if self.is_in_the_driver() { "turmoil" } else { "replay" };
+        crate::again::with(format_args!("{what} {seed} --planted {}", self.name))
+    }
+}
+
+/// Whether the driver of this build has the bug of this name; `None` for bugs of the engine.
+fn in_this_driver(name: &str) -> Option<bool> {
+    macro_rules! driver {
+        ($($bug:tt)*) => {
+            match name {
+                $($bug => Some(cfg!(planted = $bug)),)*
+                _ => None,
+            }
+        };
+    }
+    driver! {
+        "driver_tells_before_the_disk"
+        "driver_forgets_after_an_error"
+        "driver_answers_the_oldest"
+        "driver_answers_what_it_carries_too_early"
+        "driver_drops_what_is_carried"
+        "driver_stops_dialling"
+        "driver_loses_the_rest_of_a_short_write"
     }
 }
 
 /// How long the swarm is let run on the build without a bug awake: it must find nothing.
 const CONTROL: Duration = Duration::from_secs(10);
 
-/// Builds, and runs the swarm on each bug named, or on all. Says whether all were caught.
+/// Builds, and runs the swarm on each bug named, or on all; with `story`, tells how each was caught. Says whether all were.
 ///
 /// # Errors
 /// A sentence, when a name is unknown or the build fails.
-pub fn run(names: &[&str], time: Duration) -> Result<bool, String> {
-    if let Some(unknown) = names.iter().find(|name| BUGS.iter().all(|bug| bug.name != **name)) {
-        return Err(format!("no bug is called {unknown}"));
-    }
-    let chosen: Vec<&Bug> = BUGS.iter().filter(|bug| names.is_empty() || names.contains(&bug.name)).collect();
+pub fn run(names: &[&str], time: Duration, story: bool) -> Result<bool, String> {
+    let named: Vec<Bug> = names.iter().map(|name| Bug::named(name)).collect::<Result<_, _>>()?;
+    let chosen = if named.is_empty() { BUGS } else { &named };
     let binary = build(None)?;
     println!("{:<38} {:>7} {:>8}  caught by", "bug", "seeds", "seconds");
-    if hunt(&binary, "", CONTROL)?.is_some() {
+    if hunt(&binary, None, CONTROL, false)? {
         return Err("the swarm finds something although no bug is awake: see to that first".into());
     }
     let mut escaped = Vec::new();
     for bug in chosen {
-        let binary = if bug.is_in_the_driver() { build(Some(bug))? } else { binary.clone() };
-        if hunt(&binary, bug.name, time)?.is_none() {
+        let binary = if bug.is_in_the_driver() { build(Some(*bug))? } else { binary.clone() };
+        if !hunt(&binary, Some(*bug), time, story)? {
             escaped.push(bug.name);
         }
     }
@@ -142,30 +184,76 @@ pub fn run(names: &[&str], time: Duration) -> Result<bool, String> {
     Ok(escaped.is_empty())
 }
 
-/// Runs the swarm with a bug awake, prints what became of it, and gives the promise that was found broken.
-fn hunt(binary: &Path, bug: &str, time: Duration) -> Result<Option<String>, String> {
+/// Runs the swarm with a bug awake, or none; prints what became of it, and says whether a promise was found broken.
+fn hunt(binary: &Path, bug: Option<Bug>, time: Duration, story: bool) -> Result<bool, String> {
     let begun = Instant::now();
-    let hunt =
-        if BUGS.iter().any(|known| known.name == bug && known.is_in_the_driver()) { "hunt-hosts" } else { "hunt" };
+    let hunt = if bug.is_some_and(Bug::is_in_the_driver) { "hunt-hosts" } else { "hunt" };
     let mut command = Command::new(binary);
     command.args([hunt, "--seconds", &time.as_secs().to_string()]);
-    if hunt == "hunt" {
-        command.args(["--planted", bug]);
-    }
+    command.args(bug.iter().flat_map(|bug| ["--planted", bug.name]));
+    command.args(story.then_some("--story"));
     let output = command.output().map_err(|error| format!("the simulator does not run: {error}"))?;
     let said = String::from_utf8_lossy(&output.stdout);
-    let mut words = said.trim().splitn(3, ' ');
-    let (verdict, seeds, by) = (words.next(), words.next().unwrap_or("?"), words.next().unwrap_or("?"));
-    let caught = (verdict == Some("caught")).then(|| by.to_owned());
-    let row = if bug.is_empty() { "(none)" } else { bug };
-    let by = caught.as_deref().unwrap_or(if bug.is_empty() { "nothing, as it should be" } else { "NOT CAUGHT" });
-    println!("{row:<38} {seeds:>7} {:>8.1}  {by}", begun.elapsed().as_secs_f64());
-    Ok(caught)
+    let (verdict, story) = said.split_once('\n').unwrap_or((&said, ""));
+    let Some(verdict) = Verdict::read(verdict) else {
+        return Err(format!(
+            "the hunt ended with {} and said {said}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        ));
+    };
+    let row = bug.map_or("(none)", |bug| bug.name);
+    let by = match (&verdict.caught, bug) {
+        (Some((_, by)), _) => by,
+        (None, Some(_)) => "NOT CAUGHT",
+        (None, None) => "nothing, as it should be",
+    };
+    println!("{row:<38} {:>7} {:>8.1}  {by}", verdict.seeds, begun.elapsed().as_secs_f64());
+    if let (Some((seed, _)), Some(bug)) = (&verdict.caught, bug) {
+        println!("    again: {}", bug.replay(seed));
+    }
+    for line in story.lines() {
+        println!("    {line}");
+    }
+    Ok(verdict.caught.is_some())
+}
+
+/// What a hunt says in its first line.
+struct Verdict<'a> {
+    seeds: &'a str,
+    /// The seed that failed, and the promise that it broke.
+    caught: Option<(&'a str, &'a str)>,
+}
+
+impl<'a> Verdict<'a> {
+    fn read(line: &'a str) -> Option<Self> {
+        let words: Vec<&str> = line.splitn(4, ' ').collect();
+        match words.as_slice() {
+            ["caught", seeds, seed, by] => Some(Self { seeds, caught: Some((seed, by)) }),
+            ["escaped", seeds] => Some(Self { seeds, caught: None }),
+            _ => None,
+        }
+    }
+}
+
+/// Builds the simulator with this bug in it, and has that do what these words say. Says whether it ended well.
+///
+/// # Errors
+/// A sentence, when it does not build, or does not understand.
+pub fn in_its_own_build(bug: Bug, words: &[&str]) -> Result<bool, String> {
+    eprintln!("building the simulator with its known bugs; {} will be awake", bug.name);
+    let binary = build(bug.is_in_the_driver().then_some(bug))?;
+    let status = Command::new(binary).args(words).status().map_err(|error| format!("it does not run: {error}"))?;
+    match status.code() {
+        Some(0) => Ok(true),
+        Some(1) => Ok(false),
+        _ => Err(format!("the build with {} in it ended with {status}", bug.name)),
+    }
 }
 
 /// Builds the simulator with all bugs of the engine in it, asleep, or with one of the driver. The flag goes to the packages
 /// of this workspace alone: what they depend on is as it always is.
-fn build(driver: Option<&Bug>) -> Result<PathBuf, String> {
+fn build(driver: Option<Bug>) -> Result<PathBuf, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("the package lies in a workspace")?;
     let target = root.join("target").join("planted");
     let flag = driver.map_or("planted".to_owned(), |bug| format!("'planted=\"{}\"'", bug.name));
@@ -190,12 +278,57 @@ fn build(driver: Option<&Bug>) -> Result<PathBuf, String> {
     Ok(target.join("release").join("sim"))
 }
 
+static AWAKE: OnceLock<&'static str> = OnceLock::new();
+
+/// The bug that is awake in this process.
+#[must_use]
+pub fn awake() -> Option<&'static str> {
+    AWAKE.get().copied()
+}
+
 /// Wakes a bug in this process; in a build without bugs there is none to wake.
 ///
 /// # Errors
-/// A sentence, when this build has no bugs.
-pub fn wake(bug: &str) -> Result<(), String> {
+/// A sentence, when this build does not hold it.
+pub fn wake(bug: Bug) -> Result<(), String> {
+    if !bug.is_here() {
+        return Err(format!("{} is not in this build; `planted` makes one that holds it", bug.name));
+    }
     #[cfg(planted)]
-    softadastra_core::planted::choose(bug);
-    if cfg!(planted) || bug.is_empty() { Ok(()) } else { Err(format!("this build has no bugs, and no {bug}")) }
+    softadastra_core::planted::choose(bug.name);
+    AWAKE.get_or_init(|| bug.name);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_bug_of_the_driver_can_be_told_in_a_build() {
+        for bug in BUGS {
+            assert_eq!(in_this_driver(bug.name).is_some(), bug.is_in_the_driver(), "{}", bug.name);
+        }
+    }
+
+    #[test]
+    fn what_a_hunt_says_is_read_as_it_is_written() {
+        let caught = Verdict::read("caught 12 7 claims are true").expect("it is one");
+        assert_eq!((caught.seeds, caught.caught), ("12", Some(("7", "claims are true"))));
+        assert!(Verdict::read("escaped 3").is_some_and(|verdict| verdict.caught.is_none()));
+        assert!(Verdict::read("usage: sim").is_none());
+    }
+
+    #[test]
+    fn the_line_that_plays_a_bug_again_names_seed_and_bug() {
+        let bug = |name| Bug::named(name).unwrap();
+        assert!(bug("ack_before_sync").replay("2").ends_with("-p sim -- replay 2 --planted ack_before_sync"));
+        assert!(bug("driver_stops_dialling").replay("2").ends_with("-- turmoil 2 --planted driver_stops_dialling"));
+        assert!(Bug::named("nobody").unwrap_err().contains("no bug is called nobody"));
+    }
+
+    #[test]
+    fn no_bug_is_in_a_build_that_did_not_ask_for_it() {
+        assert!(BUGS.iter().all(|bug| bug.is_here() == cfg!(planted)));
+    }
 }

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::again;
 use crate::judges::Failure;
 use crate::plan::{Plan, Shape};
+use crate::planted;
 use crate::shorten;
 use crate::tally::Tally;
 use crate::world;
@@ -126,7 +128,9 @@ pub fn shortest(plan: Plan, failure: &Failure) -> Found {
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "seed {} fails: {}", self.seed, self.failure)?;
-        writeln!(f, "replay: cargo run -p sim -- replay {}{} --trace", self.seed, self.plan.shape)?;
+        let planted = planted::awake().map_or(String::new(), |bug| format!(" --planted {bug}"));
+        let words = format_args!("replay {}{}{planted} --trace", self.seed, self.plan.shape);
+        writeln!(f, "replay: {}", again::with(words))?;
         writeln!(f, "shortest story: {} of {} items", self.plan.items.len(), self.items)?;
         write!(f, "{}", self.plan)?;
         let last = 60;

@@ -7,6 +7,7 @@ macro_rules! stories {
     };
 }
 
+mod chosen;
 mod determinism;
 mod every;
 mod exchange;

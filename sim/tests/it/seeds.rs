@@ -4,16 +4,14 @@ use sim::swarm;
 use sim::tally::Tally;
 use sim::world;
 
+use crate::chosen::{chosen, fresh};
+
 /// The same ones in every run of the tests.
 const FIXED: std::ops::Range<u64> = 1..80;
 /// Besides, one in which a node stays up for long enough to say that its disk has room again.
 const ROOM_AGAIN: u64 = 578;
 /// New ones in every run; printed, so that they can be replayed.
 const FRESH: u64 = 8;
-
-fn chosen() -> Option<u64> {
-    std::env::var("SEED").ok().map(|seed| seed.parse().expect("SEED is a number"))
-}
 
 fn fail(seed: u64) {
     if let Some(found) = swarm::check(seed) {
@@ -45,13 +43,11 @@ fn fixed_seeds_keep_every_promise_and_reach_every_mark() {
 
 #[test]
 fn fresh_seeds_keep_every_promise() {
-    use std::hash::{BuildHasher, Hasher};
     if chosen().is_some() {
         return;
     }
-    let first = std::hash::RandomState::new().build_hasher().finish() >> 16;
+    let first = fresh(FRESH, "seeds");
     for seed in first..first + FRESH {
-        println!("fresh seed {seed}");
         fail(seed);
     }
 }

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
+use sim::again;
 use sim::turmoil::script::Act;
 use sim::turmoil::storm::storm;
 use sim::turmoil::{Outcome, Script, play, shorten, stories};
 
-fn chosen() -> Option<u64> {
-    std::env::var("SEED").ok().map(|seed| seed.parse().expect("SEED is a number"))
-}
+use crate::chosen::{chosen, fresh};
 
 /// Plays a script twice, and demands that no promise is broken and that both runs are one.
 fn check(script: &Script) -> Outcome {
@@ -21,8 +20,9 @@ fn check(script: &Script) -> Outcome {
         let end = first.trace.len().saturating_sub(60) as usize;
         let told: Vec<&str> = first.trace.lines().iter().skip(end).map(String::as_str).collect();
         panic!(
-            "{story} {seed}: {failure}\nagain: cargo run -p sim -- turmoil {seed} {story}\n\
+            "{story} {seed}: {failure}\nagain: {}\n\
              of {} things that happen, it takes\n{}\nthe end of the story:\n{}",
+            again::with(format_args!("turmoil {seed} {story}")),
             script.acts.len(),
             acts.join("\n"),
             told.join("\n")
@@ -130,10 +130,8 @@ fn random_runs_keep_every_promise_and_reach_what_they_should() {
 
 #[test]
 fn a_random_run_that_nobody_has_seen_keeps_every_promise() {
-    use std::hash::{BuildHasher, Hasher};
     if chosen().is_none() {
-        let seed = std::hash::RandomState::new().build_hasher().finish() >> 16;
-        println!("fresh seed {seed}");
+        let seed = fresh(1, "turmoil");
         check(&storm(seed));
     }
 }

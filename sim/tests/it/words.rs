@@ -16,6 +16,13 @@ fn what_cannot_be_done_is_refused_by_name() {
         (&["replay", "1", "--nodes", "10"], "10 nodes"),
         (&["replay", "1", "--operations", "0"], "0 operations"),
         (&["replay", "1", "--operations", "4294967297"], "4294967297 operations"),
+        (&["replay", "1", "--planted", "nobody"], "no bug is called nobody"),
+        (&["replay", "1", "--planted"], "--planted lacks"),
+        (&["planted", "nobody", "--story"], "no bug is called nobody"),
+        (&["hunt"], "--seconds"),
+        (&["hunt", "--seconds", "1", "--planted", "ack_before_sync"], "ack_before_sync is not in this build"),
+        (&["hunt-hosts", "--seconds", "1", "--planted", "driver_stops_dialling"], "is not in this build"),
+        (&["turmoil", "1", "nothing"], "no story is called nothing; there are storm"),
         (&["swarm", "--seeds", "1", "--minutes", "18446744073709551615"], "minutes"),
     ] {
         let (code, said) = sim(words);
@@ -24,6 +31,13 @@ fn what_cannot_be_done_is_refused_by_name() {
         assert!(said.contains("usage:") && !said.contains("panicked"), "{said}");
     }
     assert_eq!(sim(&["--help"]).0, Some(0));
+}
+
+#[test]
+fn a_hunt_that_finds_nothing_where_nothing_is_planted_went_as_it_should() {
+    for hunt in ["hunt", "hunt-hosts"] {
+        assert_eq!(sim(&[hunt, "--seconds", "0"]), (Some(0), String::new()), "{hunt}");
+    }
 }
 
 #[test]

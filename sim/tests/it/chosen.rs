@@ -1,0 +1,34 @@
+//! Which seeds run: the one that `SEED` says, or some that nobody has seen.
+
+use std::ffi::OsStr;
+use std::hash::{BuildHasher, Hasher};
+use std::io::Write;
+
+/// The seed that `SEED` says.
+pub(crate) fn chosen() -> Option<u64> {
+    std::env::var_os("SEED").map(|seed| read(&seed).unwrap_or_else(|why| panic!("{why}")))
+}
+
+fn read(seed: &OsStr) -> Result<u64, String> {
+    seed.to_str().and_then(|seed| seed.trim().parse().ok()).ok_or_else(|| {
+        format!("SEED={} is no seed: say a number, such as SEED=42 cargo test -p sim seeds", seed.display())
+    })
+}
+
+/// The first of so many new seeds. They are told past what `cargo test` keeps to itself, so that they can be run again.
+pub(crate) fn fresh(count: u64, tests: &str) -> u64 {
+    let first = std::hash::RandomState::new().build_hasher().finish() >> 16;
+    let last = if count > 1 { format!(" to {}", first + count - 1) } else { String::new() };
+    let line = format!("fresh seeds {first}{last}; again: SEED={first} cargo test -p sim {tests}\n");
+    std::io::stderr().write_all(line.as_bytes()).expect("somebody reads");
+    first
+}
+
+#[test]
+fn what_is_no_seed_is_refused_by_name() {
+    assert_eq!(read(OsStr::new("42")), Ok(42));
+    for wrong in ["abc", "", "-1", "18446744073709551616"] {
+        let why = read(OsStr::new(wrong)).unwrap_err();
+        assert!(why.starts_with(&format!("SEED={wrong} is no seed")) && why.contains("SEED=42"), "{why}");
+    }
+}
