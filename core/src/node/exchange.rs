@@ -191,7 +191,9 @@ impl Node {
                 self.take_in(now);
             }
             Effect::Persist(record) => {
-                self.log_sync(now, &record);
+                if self.append_sync(now, &record).is_some() {
+                    self.settle_memory(now);
+                }
             }
             Effect::CollectDue => {
                 self.exchange.collect_due = true;
@@ -220,11 +222,9 @@ impl Node {
 
     /// Hands a record of sync to the log. Nothing waits for it: if the log takes none now, it will be said again or is
     /// not needed.
-    fn log_sync(&mut self, now: Now, record: &SyncRecord) -> Option<Lsn> {
+    fn append_sync(&mut self, now: Now, record: &SyncRecord) -> Option<Lsn> {
         self.begin_run(now).ok()?;
-        let lsn = self.journal.append(core::slice::from_ref(&sync_record(record))).ok()?;
-        self.settle_memory(now);
-        Some(lsn)
+        self.journal.append(core::slice::from_ref(&sync_record(record))).ok()
     }
 
     /// Without a log everything is as durable as it gets at once.
@@ -374,8 +374,9 @@ impl Node {
         }
         self.exchange.collect_due = false;
         let Some(record) = self.engine.plan_collection(now, &self.store) else { return };
-        if self.log_sync(now, &record).is_some() {
-            self.engine.collected(&record, &mut self.store, &mut self.steps);
+        if let Some(lsn) = self.append_sync(now, &record) {
+            self.engine.collecting(lsn, record, &mut self.store);
+            self.settle_memory(now);
         }
     }
 

@@ -22,6 +22,7 @@ use crate::time::WallTime;
 use crate::wal::format::{FileName, FrameKind, SEGMENT_HEADER_LEN, SegmentHeader, decode_frame};
 
 mod births;
+mod collections;
 mod drops;
 mod limits;
 mod network;

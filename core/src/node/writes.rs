@@ -390,6 +390,7 @@ impl Node {
                 self.published_reach = reach;
                 self.engine.own_published(lsn, reach.seq, reach.chain);
             }
+            self.engine.published(through, &mut self.steps);
             self.outputs.push_back(Output::Published(through));
         }
         self.answer_through(through);

@@ -159,11 +159,11 @@ impl Store {
     }
 
     /// Stages that the published entry of a key is taken out, without a trace: no tombstone stays, and [`Self::latest`] has
-    /// nothing of it from here on. For what a full exchange found deleted. Does nothing, and says so, when the key has no
+    /// nothing of it from here on. For what a full exchange found deleted, and tombstones that everybody has seen. Does nothing, and says so, when the key has no
     /// entry, or a change of it is staged.
     ///
     /// # Panics
-    /// When `lsn` is not above everything staged.
+    /// When `lsn` is not above everything staged, but for other removals: one record may take out many.
     pub fn stage_removal(&mut self, lsn: Lsn, key: &Bytes) -> bool {
         let seat = self.seat(key);
         let stands = seat.staged.is_none() && seat.at.is_ok();
@@ -267,7 +267,7 @@ impl Store {
     }
 
     /// Takes the published entry of a key out, without a trace: no tombstone stays. Does nothing, and says so, when a
-    /// change of the key is staged. For tombstones that everybody has seen, and for replay.
+    /// change of the key is staged. For replay.
     pub fn remove(&mut self, key: &[u8]) -> bool {
         !self.is_staged(key) && self.take_out(key)
     }

@@ -103,7 +103,11 @@ impl Staging {
 
     /// Puts a change behind all others. Nothing was staged for its key since `seat` was found.
     pub(super) fn push(&mut self, lsn: Lsn, seat: Seat, change: Change) {
-        assert!(self.queue.back().is_none_or(|last| last.lsn < lsn), "changes are staged in the order of the log");
+        // One record may take out many.
+        let is_removal = |change: &Change| matches!(change, Change::Removal(_));
+        let one_record = |last: &Staged| last.lsn == lsn && is_removal(&last.change) && is_removal(&change);
+        let follows = self.queue.back().is_none_or(|last| last.lsn < lsn || one_record(last));
+        assert!(follows, "changes are staged in the order of the log");
         let Seat { staged: made_from, at, hash } = seat;
         debug_assert_eq!(self.newest(change.key(), hash).map(|(ticket, _)| ticket), made_from, "the seat is good");
         let ticket = self.front + self.queue.len() as u64;

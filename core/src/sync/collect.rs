@@ -5,15 +5,67 @@
 //! which says that it was deleted. The greatest dots collected make the *floor*: whoever's vector does not cover it may
 //! still hold what was deleted, and is met with a full exchange. The greatest stamp collected is kept too, and own
 //! writes are stamped above it, so that a key written anew wins against the tombstone where that is not yet collected.
+//!
+//! They go when the record of it is published, as everything that a record changes: a log that gives the record up, or a disk
+//! that loses it, leaves them there.
 
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use super::engine::Engine;
 use super::record::SyncRecord;
+use super::{Effect, Event};
 use crate::clock::Stamp;
 use crate::context::VersionVector;
+use crate::ids::Lsn;
+use crate::sink::Sink;
 use crate::store::{Entry, Store};
+use crate::time::Now;
+
+/// A collection that the log has taken.
+#[derive(Debug)]
+pub(super) struct Collecting {
+    pub(super) lsn: Lsn,
+    record: SyncRecord,
+    tombstones: usize,
+}
+
+impl Engine {
+    /// The record that collects every tombstone that may go; to be asked for when nothing is staged. The node logs it
+    /// and calls [`Self::collecting`]. `None` when there is none to go.
+    #[must_use]
+    pub fn plan_collection(&self, now: Now, store: &Store) -> Option<SyncRecord> {
+        if store.tombstones() == 0 || store.staged_len() > 0 || self.turns.is_taken() {
+            return None;
+        }
+        let holds = |replica, member: &_| self.leases.holds(now, &self.settings, replica, member);
+        let stable = self.state.members.stable(self.me.replica, &self.claims, holds);
+        // A tombstone from the future would lift every later write above itself.
+        plan(store, &stable, Stamp::from_wall(now.wall))
+    }
+
+    /// The log has taken the record of [`Self::plan_collection`], which got `lsn`, and nothing was staged since: stages that
+    /// the tombstones go.
+    pub fn collecting(&mut self, lsn: Lsn, record: SyncRecord, store: &mut Store) {
+        let SyncRecord::Collected { stable, before, stamp, .. } = &record else { return };
+        // A write from here on does not see them, and wins against them elsewhere all the same.
+        self.floor_stamp = self.floor_stamp.max(*stamp);
+        let gone = going(store, stable, *before);
+        let tombstones = gone.iter().filter(|key| store.stage_removal(lsn, key)).count();
+        self.collecting = Some(Collecting { lsn, record, tombstones });
+    }
+
+    /// The store shows everything up to `lsn`.
+    pub fn published(&mut self, lsn: Lsn, out: &mut dyn Sink<Effect>) {
+        if let Some(Collecting { record, tombstones, .. }) = self.collecting.take_if(|collecting| collecting.lsn <= lsn)
+        {
+            self.state.apply(&record);
+            self.floor_rose(out);
+            out.push(Effect::Event(Event::Collected { tombstones }));
+        }
+    }
+}
 
 fn may_go(entry: &Entry<'_>, stable: &VersionVector, before: Stamp) -> bool {
     entry.is_tombstone() && entry.stamp() < before && entry.known_dots().all(|dot| stable.covers(dot))
@@ -32,12 +84,12 @@ pub(super) fn plan(store: &Store, stable: &VersionVector, before: Stamp) -> Opti
     if dots.is_empty() { None } else { Some(SyncRecord::Collected { stable: stable.clone(), before, dots, stamp }) }
 }
 
-/// Takes out all that may go, and says how many tombstones that were.
+fn going(store: &Store, stable: &VersionVector, before: Stamp) -> Vec<Bytes> {
+    let gone = store.entries(None).filter(|entry| may_go(entry, stable, before));
+    gone.map(|entry| Bytes::copy_from_slice(entry.key())).collect()
+}
+
+/// Takes out all that may go, as a replay does, and says how many tombstones that were.
 pub(super) fn sweep(store: &mut Store, stable: &VersionVector, before: Stamp) -> usize {
-    let keys: Vec<Bytes> = store
-        .entries(None)
-        .filter(|entry| may_go(entry, stable, before))
-        .map(|entry| Bytes::copy_from_slice(entry.key()))
-        .collect();
-    keys.iter().filter(|key| store.remove(key)).count()
+    going(store, stable, before).iter().filter(|key| store.remove(key)).count()
 }

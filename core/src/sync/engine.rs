@@ -7,6 +7,7 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::collect::Collecting;
 use super::conflict::{Met, Outcome};
 use super::conflicts::Noted;
 use super::direct::Hearing;
@@ -20,7 +21,7 @@ use super::record::SyncRecord;
 use super::session::{FullIn, Phase, Session};
 use super::sessions::Sessions;
 use super::state::State;
-use super::{Carried, CloseReason, Effect, Event, Finding, Identity, PeerId, Resolution, Settings, Token, collect};
+use super::{Carried, CloseReason, Effect, Event, Finding, Identity, PeerId, Resolution, Settings, Token};
 use crate::clock::Stamp;
 use crate::context::VersionVector;
 use crate::dice::Dice;
@@ -73,6 +74,8 @@ pub struct Engine {
     /// [`Effect::AllReady`] was said, and not yet asked for whom.
     all_ready: bool,
     collect_at: Instant,
+    /// Tombstones on their way out.
+    pub(super) collecting: Option<Collecting>,
     /// Runs in which peers were met, the latest last.
     pub(super) runs: BTreeMap<ReplicaId, VecDeque<u64>>,
     /// Whose full exchange is taken in.
@@ -136,6 +139,7 @@ impl Engine {
         let boot = SyncRecord::Boot { boot: me.boot, after: durable };
         let mut engine = Self {
             collect_at: now.mono + settings.collect_every,
+            collecting: None,
             ahead: Ahead::of(&state.members, me.replica, state.acknowledged),
             acknowledged_logged: now.mono,
             floor_stamp: state.floor_stamp,
@@ -264,6 +268,7 @@ impl Engine {
         let lost = |applying: &Applying| applying.lsn.is_none_or(|lsn| lsn >= from);
         let peers: Vec<PeerId> = self.applies.iter().filter(|a| lost(a)).map(|a| a.peer).collect();
         self.applies.retain(|applying| !lost(applying));
+        self.collecting.take_if(|collecting| collecting.lsn >= from);
         for peer in peers {
             self.close(peer, refusal(why), out);
         }
@@ -462,29 +467,6 @@ impl Engine {
     #[must_use]
     pub const fn traffic(&self) -> Traffic {
         self.traffic
-    }
-
-    /// The record that collects every tombstone that may go; to be asked for when nothing is staged. The node logs it
-    /// and calls [`Self::collected`]. `None` when there is none to go.
-    #[must_use]
-    pub fn plan_collection(&self, now: Now, store: &Store) -> Option<SyncRecord> {
-        if store.tombstones() == 0 || store.staged_len() > 0 || self.turns.is_taken() {
-            return None;
-        }
-        let holds = |replica, member: &_| self.leases.holds(now, &self.settings, replica, member);
-        let stable = self.state.members.stable(self.me.replica, &self.claims, holds);
-        // A tombstone from the future would lift every later write above itself.
-        collect::plan(store, &stable, Stamp::from_wall(now.wall))
-    }
-
-    /// The log has taken the record of [`Self::plan_collection`], and nothing was staged since.
-    pub fn collected(&mut self, record: &SyncRecord, store: &mut Store, out: &mut dyn Sink<Effect>) {
-        if let SyncRecord::Collected { stable, before, .. } = record {
-            let tombstones = collect::sweep(store, stable, *before);
-            self.state.apply(record);
-            self.floor_rose(out);
-            out.push(Effect::Event(Event::Collected { tombstones }));
-        }
     }
 
     // Reading.

@@ -306,8 +306,9 @@ impl World {
                 if replica.may_collect
                     && let Some(record) = replica.engine.plan_collection(now, &replica.store)
                 {
+                    let lsn = replica.next_lsn();
                     replica.log.push(Logs::Sync(record.clone()));
-                    replica.engine.collected(&record, &mut replica.store, &mut replica.effects);
+                    replica.engine.collecting(lsn, record, &mut replica.store);
                 }
             }
             Effect::Close { peer, reason, retry_after } => {

@@ -102,7 +102,7 @@ impl Replica {
         }
     }
 
-    fn next_lsn(&self) -> Lsn {
+    pub(super) fn next_lsn(&self) -> Lsn {
         Lsn(self.log.len() as u64 + 1)
     }
 
@@ -199,6 +199,7 @@ impl Replica {
             }
         }
         self.published = records;
+        self.engine.published(Lsn(records as u64), &mut self.effects);
     }
 
     /// Records written and not yet durable.
