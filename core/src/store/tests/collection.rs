@@ -52,6 +52,37 @@ fn nothing_staged_is_taken_out_from_under() {
 }
 
 #[test]
+fn only_removals_are_staged_several_to_a_record() {
+    let staged = |steps: [(u64, bool); 2]| {
+        let mut store = Store::new();
+        let keys = ["a", "b"].map(|key| Bytes::from_static(key.as_bytes()));
+        for (seq, key) in (1..).zip(["a", "b"]) {
+            let op = put(&store, seq, key, "v");
+            store.apply(Lsn(seq), &op);
+        }
+        let stage = || {
+            for ((lsn, removal), key) in steps.into_iter().zip(&keys) {
+                if removal {
+                    store.stage_removal(Lsn(lsn), key);
+                } else {
+                    let op = put(&store, lsn, core::str::from_utf8(key).unwrap(), "w");
+                    store.stage(Lsn(lsn), &op);
+                }
+            }
+            store.staged_len()
+        };
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(stage)).ok()
+    };
+    let (change, removal) = (false, true);
+    for (first, second) in [(change, change), (change, removal), (removal, change), (removal, removal)] {
+        let both_removals = first && second;
+        assert_eq!(staged([(9, first), (10, second)]), Some(2));
+        assert_eq!(staged([(9, first), (9, second)]), both_removals.then_some(2), "{first} {second}");
+        assert_eq!(staged([(10, first), (9, second)]), None, "{first} {second}");
+    }
+}
+
+#[test]
 fn what_others_had_merged_becomes_known() {
     let mut store = Store::new();
     let op = put(&store, 1, "k", "v");

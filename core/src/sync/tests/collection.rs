@@ -6,7 +6,9 @@ use alloc::vec;
 use core::time::Duration;
 
 use super::harness::World;
-use crate::sync::{Event, Settings, collect};
+use crate::error::{Code, Error};
+use crate::ids::Lsn;
+use crate::sync::{Effect, Event, Settings, collect};
 
 fn settings() -> Settings {
     Settings { collect_every: Duration::from_secs(2), ..Settings::default() }
@@ -34,6 +36,28 @@ fn a_delete_while_a_member_is_away_never_comes_back() {
     world.settle();
     assert_eq!(world.values("k"), vec![None, None, None]);
     assert!(world.replicas.iter().all(|r| !r.events.iter().any(|event| matches!(event, Event::Diverged { .. }))));
+}
+
+#[test]
+fn a_collection_that_the_log_gives_up_is_none_whatever_becomes_of_its_place() {
+    let collected = |given_up_from: fn(Lsn) -> Lsn| {
+        let mut world = World::new(1, 1, &settings());
+        world.replicas[0].may_collect = false;
+        world.put(0, "k", "v");
+        world.delete(0, "k");
+        world.advance(Duration::from_secs(1));
+        let now = world.now(0);
+        let replica = &mut world.replicas[0];
+        let lsn = replica.next_lsn();
+        let record = replica.engine.plan_collection(now, &replica.store).unwrap();
+        replica.engine.collecting(lsn, record, &mut replica.store);
+        let error = Error::new(Code::DiskFull, "no room", "make room");
+        replica.engine.taken_back(given_up_from(lsn), &error, &mut replica.effects);
+        replica.engine.published(lsn, &mut replica.effects);
+        let told = |effect: &&Effect| matches!(effect, Effect::Event(Event::Collected { .. }));
+        replica.effects.iter().filter(told).count()
+    };
+    assert_eq!([|lsn: Lsn| Lsn(lsn.0 - 1), |lsn| lsn, Lsn::next].map(collected), [0, 0, 1]);
 }
 
 /// What is written after a collection is stamped at or above its limit.
