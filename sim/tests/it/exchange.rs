@@ -1,6 +1,7 @@
 //! Named stories about how operations travel: what is sent and what is not, when it counts as delivered, who is held up.
 
-use sim::plan::{Exchange, Fleet, Knobs, Policy, What};
+use sim::disk::Loss;
+use sim::plan::{Crash, Exchange, Fleet, Knobs, Policy, What};
 use sim::scenario::{Several, host};
 use sim::tally::Mark;
 use sim::world::World;
@@ -9,6 +10,8 @@ use crate::fleets::HASTY;
 
 stories![
     nothing_is_offered_before_it_is_durable,
+    what_is_not_yet_durable_hides_nothing_that_is,
+    what_a_kill_leaves_in_the_page_cache_is_made_durable_and_offered,
     superseded_versions_are_not_sent,
     a_transfer_that_was_cut_resumes_where_it_was,
     a_mesh_is_not_flooded,
@@ -29,6 +32,30 @@ fn nothing_is_offered_before_it_is_durable() {
     // It was answered without a sync, and is gone; nobody else may have it.
     let story = story.expect_absent("A", "till").expect_absent("B", "till").put("A", "till", "shut");
     story.wait_for("B", "till", "shut").end();
+}
+
+/// What is durable was written over, and neither can be offered: the greeting, the walk to the end of the feed and a cut
+/// come in between. Then the later write is lost.
+#[test]
+fn what_is_not_yet_durable_hides_nothing_that_is() {
+    let lazy = Knobs { sync_every: 20_000_000, ..HASTY };
+    for crash in [Crash::Power(Loss::TOTAL), Crash::Kill { salt: 1, evict: false }] {
+        let lost = matches!(crash, Crash::Power(_));
+        let story = Several::apart_with("hidden", &Fleet::of(2, lazy)).put("A", "till", "open").settle();
+        let story = story.happens("A", What::Flush).settle().put("A", "till", "shut").connect("A", "B");
+        let story = story.run_for(3_000_000).expect_links("A", 1).expect_absent("B", "till");
+        let story = story.happens("A", What::Crash { crash, after: 0, down: 1_000 }).settle();
+        let left = if lost { "open" } else { "shut" };
+        story.expect("A", "till", left).wait_for("B", "till", left).end();
+    }
+}
+
+#[test]
+fn what_a_kill_leaves_in_the_page_cache_is_made_durable_and_offered() {
+    let lazy = Knobs { sync_every: 20_000_000, ..HASTY };
+    let story = Several::of("left by a kill", &Fleet::of(2, lazy)).settle().put("A", "till", "open").run_for(1_000_000);
+    let story = story.expect_absent("B", "till").kill("A").wait_for("B", "till", "open").power_loss_after("A", 0);
+    story.settle().expect("A", "till", "open").end();
 }
 
 #[test]

@@ -18,6 +18,7 @@ stories![
     a_late_joiner_is_sent_every_key_once,
     a_deleted_key_does_not_return_with_a_member_that_was_away,
     a_member_away_beyond_its_lease_is_met_with_a_full_exchange,
+    a_full_disk_in_the_middle_of_a_full_exchange_loses_nothing_and_brings_nothing_back,
     a_flapping_link_brings_everything_in_the_end,
     a_half_open_link_is_noticed_by_its_silence,
     a_one_way_link_is_no_link,
@@ -134,6 +135,29 @@ fn a_member_away_beyond_its_lease_is_met_with_a_full_exchange() {
     let story = story.put("A", "more", "4").settle().expect_tombstones("A", 0).expect("C", "gone", "1");
     let story = story.connect("C", "A").connect("C", "B").converge().expect_mark(Mark::Collected);
     story.expect_absent("C", "gone").expect("A", "new", "3").expect("C", "kept", "2").end();
+}
+
+/// The log of C ends where its disk is full, in the middle of what the exchange drops, and a snapshot is taken meanwhile.
+#[test]
+fn a_full_disk_in_the_middle_of_a_full_exchange_loses_nothing_and_brings_nothing_back() {
+    let knobs = Knobs { exchange: Exchange { lease_hours: 1, ..HASTY.exchange }, ..HASTY };
+    let each = |story: Several, one: fn(Several, &str) -> Several| {
+        (0..40).fold(story, |story, number| one(story, &format!("gone{number}")))
+    };
+    for (filler, crashes) in [(55_600, false), (56_000, true), (56_600, false), (57_200, true)] {
+        let story = Several::of("full exchange", &Fleet::of(3, knobs)).settle().full_but("C", 100_000);
+        let story = each(story, |story, key| story.put("A", key, "1")).converge().part("C", "A").part("C", "B");
+        let story = each(story, |story, key| story.delete("B", key)).put("C", "filler", &"x".repeat(filler)).settle();
+        let days = What::Clock(48 * 3_600_000);
+        let story = story.happens("A", days.clone()).happens("B", days.clone()).happens("C", days).settle();
+        let story = story.put("A", "more", "2").settle().expect_tombstones("A", 0).expect("C", "gone39", "1");
+        let mut story = story.connect("C", "A").happens("C", What::Snapshot).settle().expect_mark(Mark::NoRoom);
+        if crashes {
+            story = story.power_loss_after("C", 0).settle();
+        }
+        let story = story.room_again("C").connect("C", "B").converge().expect_absent("C", "gone0");
+        story.expect("A", "filler", &"x".repeat(filler)).expect("C", "more", "2").end();
+    }
 }
 
 #[test]
