@@ -1,7 +1,8 @@
 //! One file per promise. A judge is shown every moment of a run and says when its promise is broken.
 //!
-//! To add one: a file with a type that implements [`Judge`], a line in [`Court::new`], and a way to break the promise
-//! in [`crate::planted`], or else nobody knows that the judge is awake.
+//! To add one: a file with a type that implements [`Judge`], its `mod` line here, a line in [`Court::new`], and a way to break
+//! the promise in [`crate::planted`], or else nobody knows that the judge is awake. From outside this package:
+//! [`crate::world::World::judged_by`].
 
 mod acknowledged_is_held;
 mod all_converge;
@@ -173,6 +174,8 @@ pub enum Moment<'a> {
         node: &'a Node,
         /// Bytes of the refused batch.
         bytes: usize,
+        /// The batch is within the limits of keys and values.
+        allowed: bool,
         /// What its clients were told.
         oracle: &'a Oracle,
         /// How it is configured.
@@ -283,6 +286,16 @@ impl Court {
             Box::new(order_never_matters::OrderNeverMatters::default()),
             Box::new(sessions_hold::SessionsHold::default()),
         ])
+    }
+
+    /// One more, which is shown everything after the others.
+    pub fn add(&mut self, judge: Box<dyn Judge>) {
+        self.0.push(judge);
+    }
+
+    /// What the judges guard: the name that failures carry, and the number in the design's list of invariants.
+    pub fn promises(&self) -> impl Iterator<Item = (&'static str, u8)> {
+        self.0.iter().map(|judge| (judge.name(), judge.invariant()))
     }
 
     /// Shows a moment to every judge.

@@ -9,6 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use softadastra_core::config::{Config, Durability};
+use softadastra_core::error::{Code, Error};
 use softadastra_core::wal;
 
 pub use self::fleet::{Air, Climate, Exchange, Fleet, Manners, Policy, Seat};
@@ -343,6 +344,31 @@ impl Knobs {
     #[must_use]
     pub const fn syncs_always(&self) -> bool {
         self.sync_every == 0
+    }
+
+    /// What the world and its judges have to know of a configuration that somebody else made.
+    ///
+    /// # Errors
+    /// When there is no log: nothing of such a node outlives it.
+    pub fn of(config: &Config) -> Result<Self, Error> {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let sync_every = match config.durability {
+            Durability::Always => 0,
+            Durability::Every(interval) => micros(interval),
+            Durability::Memory => {
+                let what = "a node without a log is not simulated";
+                return Err(Error::new(Code::InvalidArgument, what, "give it another durability"));
+            }
+        };
+        Ok(Self {
+            sync_every,
+            first_segment: config.log.first_segment,
+            max_segment: config.log.max_segment,
+            snapshot_min: config.log.snapshot_min,
+            mark_after: micros(config.log.mark_after),
+            max_pending: config.max_pending_bytes,
+            exchange: Exchange::of(&config.sync),
+        })
     }
 
     /// The node's configuration.

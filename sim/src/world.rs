@@ -18,6 +18,7 @@ mod inherited;
 mod links;
 mod opening;
 mod operators;
+mod own;
 mod perform;
 mod twins;
 
@@ -67,6 +68,15 @@ pub struct Outcome {
 #[must_use]
 pub fn run(plan: &Plan, keep_trace: bool) -> Outcome {
     run_in(World::with(plan.seed, &plan.fleet, plan.pace, keep_trace), plan)
+}
+
+/// Runs a plan in a world that is prepared before it begins: own settings ([`World::configure`]), own judges
+/// ([`World::judged_by`]). For [`crate::shorten::shortest`], too.
+#[must_use]
+pub fn run_with(plan: &Plan, keep_trace: bool, prepare: impl FnOnce(&mut World)) -> Outcome {
+    let mut world = World::with(plan.seed, &plan.fleet, plan.pace, keep_trace);
+    prepare(&mut world);
+    run_in(world, plan)
 }
 
 /// Runs a plan without a trace, which is quicker.
@@ -282,26 +292,6 @@ impl World {
         let delay = at.saturating_sub(self.stage.now);
         self.last_item = self.last_item.max(at);
         self.stage.schedule(delay, host, None, Kind::Item(Box::new(what)));
-    }
-
-    /// A client sends writes of its own making as one batch, now. `number` names the batch.
-    ///
-    /// # Errors
-    /// The first promise found broken.
-    pub fn send(
-        &mut self,
-        host: HostId,
-        number: u32,
-        writes: Vec<softadastra_core::node::Write>,
-    ) -> Result<(), Failure> {
-        let Self { stage, hosts, .. } = self;
-        match hosts.get_mut(usize::from(host.0)) {
-            Some(host) => {
-                host.send(stage, number, writes)?;
-                host.pump(stage)
-            }
-            None => Ok(()),
-        }
     }
 
     /// The simulated time in microseconds.

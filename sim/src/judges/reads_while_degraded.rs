@@ -24,7 +24,7 @@ impl Judge for ReadsWhileDegraded {
             Moment::Health { health, excused: false } if !matches!(health, Health::Ready | Health::Closing) => {
                 Err(format!("the node is {} though nothing happened to its disk", health.as_str()))
             }
-            Moment::Refused { error, node, bytes, oracle, knobs } => {
+            Moment::Refused { error, node, bytes, allowed, oracle, knobs } => {
                 if error.local() != LocalState::Valid {
                     return Err(format!("a batch refused at once leaves local state in doubt: {error}"));
                 }
@@ -32,6 +32,7 @@ impl Judge for ReadsWhileDegraded {
                 let fits = match error.code() {
                     Code::Degraded => matches!(health, Health::Degraded(_)),
                     Code::DiskFull => health == Health::DiskFull,
+                    Code::InvalidArgument => !allowed,
                     Code::InvalidState => health == Health::Closing,
                     Code::Overloaded => {
                         oracle.waiting_bytes() > 0 && oracle.waiting_bytes() + bytes > knobs.max_pending

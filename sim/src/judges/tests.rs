@@ -130,8 +130,14 @@ fn every_judge_finds_what_it_is_there_to_find() {
         *waited = Some(11_000_000);
     }
     let unread = Up { disk: SimDisk::new(), ..Up::with("k", "v") };
-    let refused =
-        Moment::Refused { error: &degraded, node: &empty.node, bytes: 1, oracle: &empty.oracle, knobs: &Knobs::SMALL };
+    let refused = Moment::Refused {
+        error: &degraded,
+        node: &empty.node,
+        bytes: 1,
+        allowed: true,
+        oracle: &empty.oracle,
+        knobs: &Knobs::SMALL,
+    };
     let (key, newer) = (first.key.clone(), operation(1, 3, 30, "new"));
     let wrote = |seen| Moment::Read {
         client: 0,
@@ -220,4 +226,37 @@ fn sequential_numbers_of_the_design_are_all_guarded() {
     let guarded: BTreeSet<u8> = Court::new().0.iter().map(|judge| judge.invariant()).collect();
     // One seed, one trace: no moment of a run shows that (`tests/it/determinism.rs`).
     assert_eq!(guarded.into_iter().collect::<Vec<_>>(), (0..=15).collect::<Vec<u8>>());
+}
+
+#[test]
+fn the_manual_lists_the_promises_of_the_court() {
+    let manual = include_str!("../../../docs/simulation.md");
+    for (name, invariant) in Court::new().promises() {
+        let number = if invariant == 0 { "–".to_owned() } else { invariant.to_string() };
+        let row = format!("| `{}` | {number} |", name.replace(',', "").replace(' ', "_"));
+        assert!(manual.contains(&row), "no {row}");
+    }
+}
+
+#[test]
+fn a_judge_from_outside_is_shown_what_the_others_are_shown() {
+    struct Never;
+    impl Judge for Never {
+        fn name(&self) -> &'static str {
+            "never"
+        }
+
+        fn invariant(&self) -> u8 {
+            0
+        }
+
+        fn see(&mut self, _: HostId, _: &Moment<'_>) -> Result<(), String> {
+            Err("it happened".into())
+        }
+    }
+    let mut court = Court::new();
+    assert_eq!(court.see(7, HostId(1), &Moment::SessionsEnd), Ok(()));
+    court.add(Box::new(Never));
+    let failure = court.see(7, HostId(1), &Moment::SessionsEnd).unwrap_err();
+    assert_eq!((failure.judge, failure.at, failure.what.as_str()), ("never", 7, "n1: it happened"));
 }

@@ -161,6 +161,30 @@ impl Exchange {
         refuse_skew: false,
     };
 
+    /// What of these settings a plan could vary.
+    pub(super) fn of(settings: &sync::Settings) -> Self {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            required_acks: u8::try_from(settings.required_acks).unwrap_or(u8::MAX),
+            window: settings.window,
+            ack_timeout_ms: millis(settings.ack_timeout),
+            max_retries: settings.max_retries,
+            backoff_ms: millis(settings.backoff_first),
+            ping_ms: millis(settings.ping_every),
+            collect_ms: millis(settings.collect_every),
+            lease_hours: settings.member_lease.as_secs() / 3600,
+            policy: match settings.conflict_policy {
+                sync::Policy::LastWriteWins => Policy::Last,
+                sync::Policy::KeepLocal => Policy::Local,
+                sync::Policy::ApplyRemote => Policy::Remote,
+                sync::Policy::KeepBoth => Policy::Both,
+                sync::Policy::Custom(_) => Policy::Longer,
+            },
+            auto_tick: settings.auto_tick,
+            refuse_skew: matches!(settings.clock_policy, sync::ClockPolicy::Refuse),
+        }
+    }
+
     pub(super) fn settings(&self) -> sync::Settings {
         sync::Settings {
             required_acks: usize::from(self.required_acks),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use softadastra_core::config::Config;
 use softadastra_core::disk::{FileId, IoToken};
 use softadastra_core::error::Error;
 use softadastra_core::ids::{Lsn, NodeId, ReplicaId};
@@ -39,6 +40,9 @@ pub(super) struct Host {
     pub(super) life: u32,
     pub(super) knobs: Knobs,
     pub(super) next_knobs: Option<Knobs>,
+    /// Settings that say more than `knobs`, which agree with them.
+    pub(super) config: Option<Config>,
+    pub(super) next_config: Option<Config>,
     pub(super) skew_ms: i64,
     pub(super) drift_ppm: i64,
     /// To whom it wants links.
@@ -145,6 +149,8 @@ impl Host {
             life: 0,
             knobs,
             next_knobs: None,
+            config: None,
+            next_config: None,
             skew_ms,
             drift_ppm,
             roads,

@@ -27,11 +27,13 @@ impl Host {
         stage.follow(self.id, self.life);
         self.struck = false;
         self.broken_links = 0;
-        self.knobs = self.next_knobs.take().unwrap_or(self.knobs);
+        if let Some(knobs) = self.next_knobs.take() {
+            (self.knobs, self.config) = (knobs, self.next_config.take());
+        }
         self.let_rot(stage);
         stage.note(self.id, format_args!("start {}", self.life));
         let seed = Seed::from_number(chance::mix(stage.seed, u64::from(self.id.0), u64::from(self.life)));
-        let mut config = self.knobs.config();
+        let mut config = self.config.clone().unwrap_or_else(|| self.knobs.config());
         if stage.witness.is_some() {
             config.node_id = NodeId::new(format!("n{}", stage.face(self.id).0)).ok();
         }

@@ -1,6 +1,7 @@
 //! Items of a plan, carried out.
 
 use bytes::Bytes;
+use softadastra_core::limits::MAX_KEY_LEN;
 use softadastra_core::node::Write;
 
 use super::crash::Doom;
@@ -77,7 +78,7 @@ impl Host {
             What::Copy if matches!(self.machine, Machine::Up(_)) => self.copied = Some(replay::copy(&self.disk)),
             What::Copy => {}
             What::CopyBack { down } => self.copy_back(stage, down)?,
-            What::Configure(knobs) => self.next_knobs = Some(knobs),
+            What::Configure(knobs) => (self.next_knobs, self.next_config) = (Some(knobs), None),
             What::Block { .. }
             | What::Slow { .. }
             | What::Cut { .. }
@@ -137,11 +138,21 @@ impl Host {
                 self.told.insert(number, oracle::Told::Failed);
                 self.changed = true;
                 let bytes = writes.iter().map(oracle::size).sum();
+                let longest = self.config.as_ref().map_or(self.knobs.config().max_value_len, |own| own.max_value_len);
+                let allowed = !writes.is_empty() && writes.iter().all(|write| is_allowed(write, longest));
                 let (error, oracle, knobs) = (&error, &self.oracle, &self.knobs);
-                stage.see(self.id, &Moment::Refused { error, node, bytes, oracle, knobs })
+                stage.see(self.id, &Moment::Refused { error, node, bytes, allowed, oracle, knobs })
             }
         }
     }
+}
+
+fn is_allowed(write: &Write, longest_value: usize) -> bool {
+    let value = match write {
+        Write::Put { value, .. } => value.len(),
+        Write::Delete { .. } => 0,
+    };
+    (1..=MAX_KEY_LEN).contains(&write.key().len()) && value <= longest_value
 }
 
 /// The key of a number.

@@ -18,7 +18,7 @@ stories![
 
 #[test]
 fn a_power_cut_around_the_answer_takes_nothing_that_was_answered() {
-    for after in 0..12 {
+    for after in 1..13 {
         let loss = Loss { data: Fate::Mixed(50), names: Fate::Kept, stale: false, salt: u64::from(after) };
         let cut = What::Crash { crash: sim::plan::Crash::Power(loss), after, down: 1_000 };
         let story = Several::mesh("power cut", 2).put("A", "before", "1").happens("A", cut);
