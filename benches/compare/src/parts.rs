@@ -125,12 +125,14 @@ pub(crate) fn listen() -> Option<String> {
     (read > 0).then(|| line.trim_end().to_owned())
 }
 
-/// Resident memory of a process, in bytes.
+/// Resident memory of a process, in bytes; without pages of files, such as that of its program.
 ///
 /// # Errors
 /// Where the system does not say.
 pub(crate) fn resident(process: u32) -> Result<f64, Fault> {
     let text = std::fs::read_to_string(format!("/proc/{process}/statm"))?;
-    let pages: f64 = text.split(' ').nth(1).ok_or("no resident memory in statm")?.parse()?;
-    Ok(pages * rustix::param::page_size() as f64)
+    let mut pages = text.split(' ').skip(1).map(str::parse::<f64>);
+    let mut next = || pages.next().ok_or("no resident memory in statm");
+    let (resident, of_files) = (next()??, next()??);
+    Ok((resident - of_files) * rustix::param::page_size() as f64)
 }

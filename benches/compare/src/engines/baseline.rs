@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::{Fault, Key};
 use crate::sample::{Sample, Stopwatch};
-use crate::work::Keys;
+use crate::work::puts::Writes;
 
 /// Bytes of the zero-filled file that the baselines write round and round in.
 const SPACE: u64 = 64 << 20;
@@ -61,7 +61,7 @@ struct Frame {
 /// Those of the disk.
 pub(crate) fn event_loop(dir: &Path, clients: usize, value: usize, time: Duration) -> Result<Sample, Fault> {
     let file = zeroed(dir)?;
-    let mut keys = Keys::new(1);
+    let mut writes = Writes::new(1, value);
     let mut map: BTreeMap<Key, Vec<u8>> = BTreeMap::new();
     let (to_disk, frames) = mpsc::sync_channel::<Frame>(1);
     let (synced, done) = mpsc::channel::<Result<Frame, std::io::Error>>();
@@ -91,7 +91,8 @@ pub(crate) fn event_loop(dir: &Path, clients: usize, value: usize, time: Duratio
         if !over && !waiting.is_empty() && in_flight < 2 {
             let mut frame = Frame { bytes: vec![0; 8], members: Vec::with_capacity(waiting.len()) };
             for began in waiting.drain(..) {
-                let (key, content) = (keys.next(), vec![7; value]);
+                let (key, content) = writes.next();
+                let content = content.to_vec();
                 frame.bytes.extend_from_slice(&u32::try_from(content.len())?.to_le_bytes());
                 frame.bytes.extend_from_slice(&key);
                 frame.bytes.extend_from_slice(&content);
@@ -121,12 +122,13 @@ pub(crate) fn event_loop(dir: &Path, clients: usize, value: usize, time: Duratio
 /// # Errors
 /// None; the shape is that of the others.
 pub(crate) fn map(dir: &Path, value: usize, time: Duration) -> Result<Sample, Fault> {
-    let mut keys = Keys::new(1);
+    let mut writes = Writes::new(1, value);
     let mut map: BTreeMap<Key, Vec<u8>> = BTreeMap::new();
     let mut watch = Stopwatch::start(dir);
     while watch.elapsed() < time {
         for _ in 0..64 {
-            map.insert(keys.next(), vec![7; value]);
+            let (key, content) = writes.next();
+            map.insert(key, content.to_vec());
         }
         watch.count(64);
     }

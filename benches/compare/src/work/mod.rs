@@ -13,9 +13,12 @@ pub(crate) fn touch(value: &[u8]) -> usize {
     value.len()
 }
 
-/// Keys drawn uniformly from [`Self::SPACE`] of them, the same for every engine (an xorshift of its own: the keys must
+/// Keys drawn uniformly from [`Self::SPACE`] of them, or fewer, the same for every engine (an xorshift of its own: the keys must
 /// cost nothing beside what is measured).
-pub(crate) struct Keys(u64);
+pub(crate) struct Keys {
+    state: u64,
+    space: u64,
+}
 
 impl Keys {
     /// How many keys there are.
@@ -24,12 +27,18 @@ impl Keys {
     /// Keys from a seed, one for each thread.
     #[must_use]
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+        Self::within(seed, Self::SPACE)
+    }
+
+    /// The same, of so many keys only.
+    #[must_use]
+    pub(crate) fn within(seed: u64, space: u64) -> Self {
+        Self { state: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1, space: space.max(1) }
     }
 
     /// The next key.
     pub(crate) fn next(&mut self) -> Key {
-        key(self.draw() % Self::SPACE)
+        key(self.draw() % self.space)
     }
 
     /// A number below `bound`, which is not 0.
@@ -38,10 +47,10 @@ impl Keys {
     }
 
     fn draw(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        self.state
     }
 }
 
