@@ -64,9 +64,9 @@ pub struct Settings {
     pub sync: SyncMode,
     /// Bytes of the first segment of a log. Default 1 MiB: a log of few writes stays small.
     pub first_segment: u64,
-    /// Each segment has twice the bytes of the one before, up to this, and beside a snapshot up to a quarter of it or
-    /// `snapshot_min`, whichever is greater. Default 64 MiB: rolling costs nothing any more, and a removed segment still gives
-    /// back room in useful portions.
+    /// Each segment has twice the bytes of the one before, up to `snapshot_min`; beyond that an eighth more, up to this, and
+    /// beside a snapshot up to a quarter of it. Default 64 MiB: rolling costs nothing any more, and a removed segment still
+    /// gives back room in useful portions.
     pub max_segment: u64,
     /// Bytes of records that may gather while the frame before is on its way. Default 64 MiB. A larger group is
     /// accepted when nothing else is gathered.

@@ -110,8 +110,19 @@ fn segments_double_up_to_the_greatest() {
     }
     let mut sizes: Vec<u64> = bench.wal.files.older.iter().map(|older| older.len).collect();
     sizes.push(bench.wal.files.active.header.capacity);
-    assert_eq!(sizes, [4096, 8192, 16384, 16384]);
+    assert_eq!(sizes, [4096, 8192, 12288, 16384, 16384]);
     assert_eq!(bench.wal.progress().durable, Lsn(40));
+}
+
+#[test]
+fn beyond_the_least_tail_segments_grow_by_an_eighth() {
+    const BLOCKS: [u64; 7] = [2, 4, 8, 9, 11, 13, 15];
+    let mut bench =
+        Bench::new(Settings { first_segment: 8192, snapshot_min: 32_768, max_segment: 1 << 20, ..settings() });
+    bench.write_up_to_segment(BLOCKS.len() as u64);
+    let mut sizes: Vec<u64> = bench.wal.files.older.iter().map(|older| older.len / 4096).collect();
+    sizes.push(bench.wal.files.active.header.capacity / 4096);
+    assert_eq!(sizes, BLOCKS);
 }
 
 #[test]
