@@ -466,6 +466,7 @@ impl Node {
         if let Some(endpoint) = &mut self.links.endpoint {
             endpoint.flush(now.mono, &mut self.steps);
         }
+        self.engine.settle_sessions();
     }
 
     /// Lets sync write to one peer, in messages of at most about `room` bytes.

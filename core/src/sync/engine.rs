@@ -371,6 +371,12 @@ impl Engine {
         woken
     }
 
+    /// Does now what the next write or message would have to do first, for every session that was written to. For when
+    /// there is time; nothing depends on it.
+    pub fn settle_sessions(&mut self) {
+        self.sessions.settle(&self.settings);
+    }
+
     /// When [`Self::handle_timeout`] wants to be called.
     #[must_use]
     pub fn poll_timeout(&mut self, store: &Store) -> Option<Instant> {

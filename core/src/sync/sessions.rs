@@ -68,7 +68,9 @@ impl Sessions {
         &self.naming
     }
 
-    fn settle(&mut self, settings: &Settings) {
+    /// Looks again at those that were lent for a change. Asking for any of the above does so by itself; where it is done
+    /// beforehand, nobody's question takes longer for what others have changed.
+    pub(super) fn settle(&mut self, settings: &Settings) {
         for peer in take(&mut self.touched) {
             let session = self.by_peer.get(&peer);
             let wants = session.and_then(|session| session.deadline(settings));
