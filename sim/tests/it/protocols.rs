@@ -88,7 +88,8 @@ fn a_power_loss_at_every_step_of_a_roll_onto_an_old_segment() {
         let of_old = spare.is_some_and(|(_, content)| content.starts_with(b"SADSEG"));
         let active = disk.files().filter(|(name, _)| name.ends_with(".seg")).last();
         let room = active.map_or(0, |(_, content)| content.iter().rev().take_while(|byte| **byte == 0).count());
-        of_old && room < 45_000
+        // Where zeros say how much room there is.
+        of_old && !is_over_an_old_one(disk) && room < 45_000
     };
     let before = || with_old_segments("roll onto an old segment", ready);
     let act = |story: Story| story.send_put("a", &"a".repeat(20_000)).send_put("b", &"b".repeat(30_000));

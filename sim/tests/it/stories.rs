@@ -138,7 +138,6 @@ fn a_full_disk_refuses_and_room_heals() {
     let big = "x".repeat(60_000);
     // What was prepared in time is used up first.
     let story = Story::begin("disk full").put("a", &big).full_but(0).put("filler", &big).put("filler", "x");
-    let story = story.put("filler", &big);
     let story = story.send_put("b", &big).rest().told(Told::Failed);
     let story = story.expect_health("disk_full").expect("a", &big).expect_absent("b");
     story
