@@ -189,7 +189,9 @@ impl Engine {
     pub fn peer_up(&mut self, now: Now, peer: PeerId, out: &mut dyn Sink<Effect>) {
         let spread = self.dice.below(self.settings.ping_every.as_micros() as u64 / 4 + 1);
         let ping_at = now.mono + self.settings.ping_every + Duration::from_micros(spread);
-        self.sessions.insert(peer, Session::new(now.mono, self.claims.clone(), self.state.floor.clone(), ping_at));
+        let mut session = Session::new(now.mono, self.claims.clone(), self.state.floor.clone(), ping_at);
+        session.said_owed.clone_from(&self.state.owed);
+        self.sessions.insert(peer, session);
         match self.halted {
             Some(finding) => self.close(peer, CloseReason::Identity(finding), out),
             None => self.wake(peer, out),

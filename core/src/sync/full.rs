@@ -247,7 +247,9 @@ impl Engine {
             // What it has collected is below its floor. Anything else that it claims and does not hold is hidden from it by
             // another operation of that name. Under a name of its own everybody takes in what stands here.
             let collected = them.floor.covers(entry.dot());
-            let hidden = !collected && is_retired(entry.dot());
+            // What it has dropped in an exchange that is not over stays here until that is: then its floor says so.
+            let dropped = them.owed.covers(entry.dot());
+            let hidden = !collected && !dropped && is_retired(entry.dot());
             let ambiguous = claims && (hidden || is_ambiguous(entry.dot()));
             let in_doubt = entry.stamp() <= them.floor_stamp
                 && (entry.dot().replica == me || entry.changed() <= session.full_from);
@@ -310,11 +312,14 @@ impl Engine {
         }
     }
 
-    /// Keys were dropped that others may have been named: whoever has not seen their deletion greets anew.
-    pub(super) fn part_from_those_below(&mut self, exchange: PeerId, out: &mut dyn Sink<Effect>) {
-        let floor = &self.state.floor;
+    /// Keys were dropped that others may have been named: whoever has not seen their deletion greets anew if the floor `rose`
+    /// with it, and whoever is just told the keys that there are, and has not heard of what is owed.
+    pub(super) fn part_from_those_below(&mut self, exchange: PeerId, rose: bool, out: &mut dyn Sink<Effect>) {
+        let (floor, owed) = (&self.state.floor, &self.state.owed);
         let below = |(peer, session): (&PeerId, &Session)| {
-            (*peer != exchange && session.is_open() && !session.vector.covers_all(floor)).then_some(*peer)
+            let unseen = rose && !session.vector.covers_all(floor);
+            let unheard = session.full_out.is_some() && !session.said_owed.covers_all(owed);
+            (*peer != exchange && session.is_open() && (unseen || unheard)).then_some(*peer)
         };
         let below: Vec<PeerId> = self.sessions.iter().filter_map(below).collect();
         for peer in below {

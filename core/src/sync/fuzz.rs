@@ -290,6 +290,7 @@ impl Words<'_> {
             vector: self.vector(),
             floor: self.vector(),
             floor_stamp: self.stamp(),
+            owed: self.vector(),
         }
     }
 

@@ -42,6 +42,7 @@ impl Engine {
             vector: session.said.clone(),
             floor: session.said_floor.clone(),
             floor_stamp: self.state.floor_stamp,
+            owed: session.said_owed.clone(),
         }))
     }
 
@@ -163,11 +164,11 @@ impl Engine {
             Judged::Impossible => return self.halt(Finding::LogRollback { durable: self.durable, told: lsn }, out),
         };
         let exact = self.is_exact_with(&VersionVector::EMPTY, store);
-        let floor = &self.state.floor;
+        let (floor, owed) = (&self.state.floor, &self.state.owed);
         let stale = |session: &super::session::Session| {
             let them = session.them.as_ref();
             !planted!("floor_ignored")
-                && *floor != session.said_floor
+                && (*floor != session.said_floor || !session.said_owed.covers_all(owed))
                 && !them.is_some_and(|them| them.vector.covers_all(floor))
         };
         if self.sessions.get(&peer).is_some_and(stale) {

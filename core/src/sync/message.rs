@@ -3,7 +3,8 @@
 //! ```text
 //! message = kind u8 | body length u32 | body          several may share one transport frame
 //!   1 hello    protocol from u8, to u8 | network 16 | replica 16 | log 16 | boot u64 | node id | wall u64 |
-//!              window varint | own seq varint | vector | floor vector | floor stamp u64 | (more from newer versions)
+//!              window varint | own seq varint | vector | floor vector | floor stamp u64 |
+//!              owed vector (older versions end before it) | (more from newer versions)
 //!   2 resume   LSN varint | boot u64 | pairs | direct
 //!   3 batch    through u64 | parts
 //!   4 full     through u64 | parts
@@ -102,6 +103,8 @@ pub struct Hello {
     pub floor: VersionVector,
     /// The greatest stamp of a tombstone it has collected.
     pub floor_stamp: Stamp,
+    /// The floor that it owes, empty if none: what it dropped in a full exchange that is not over lies below.
+    pub owed: VersionVector,
 }
 
 /// Where two exact replicas with equal vectors must agree.
@@ -474,6 +477,7 @@ impl Hello {
         self.vector.encode(out);
         self.floor.encode(out);
         out.extend_from_slice(&self.floor_stamp.0.to_le_bytes());
+        self.owed.encode(out);
     }
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -490,6 +494,10 @@ impl Hello {
             vector: VersionVector::decode(reader, "vector")?,
             floor: VersionVector::decode(reader, "floor")?,
             floor_stamp: Stamp(reader.u64("floor stamp")?),
+            owed: match reader.remaining() {
+                0 => VersionVector::EMPTY,
+                _ => VersionVector::decode(reader, "owed vector")?,
+            },
         })
     }
 }

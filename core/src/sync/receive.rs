@@ -190,9 +190,7 @@ impl Engine {
         if !drops.is_empty() {
             match self.owe_floor(peer) {
                 Some(record) => {
-                    if matches!(record, SyncRecord::Floor { .. }) {
-                        self.part_from_those_below(peer, out);
-                    }
+                    self.part_from_those_below(peer, matches!(record, SyncRecord::Floor { .. }), out);
                     records.push(record);
                 }
                 None => return self.close(peer, CloseReason::TooManyReplicas, out),

@@ -52,9 +52,10 @@ pub(super) const SLOWEST_LINE: u64 = 8 << 10;
 pub(super) struct Session {
     pub(super) phase: Phase,
     pub(super) them: Option<Hello>,
-    /// The vector and the floor this side said in its hello.
+    /// The vector, the floor and the floor owed that this side said in its hello.
     pub(super) said: VersionVector,
     pub(super) said_floor: VersionVector,
+    pub(super) said_owed: VersionVector,
     pub(super) hello_due: bool,
     pub(super) resume_due: bool,
     pub(super) bye: Option<Bye>,
@@ -165,6 +166,7 @@ impl Session {
             them: None,
             said,
             said_floor,
+            said_owed: VersionVector::EMPTY,
             hello_due: true,
             resume_due: false,
             bye: None,

@@ -70,6 +70,7 @@ fn one_of_each() -> Vec<Message> {
             vector: vector(&[(1, 7)]),
             floor: VersionVector::EMPTY,
             floor_stamp: Stamp(0),
+            owed: VersionVector::EMPTY,
         }),
         Message::Resume { lsn: Lsn(300), boot: 5, pairs: pairs(), direct: [replica(3)].into_iter().collect() },
         Message::Batch(
@@ -121,7 +122,7 @@ fn the_layouts_are_pinned() {
         text.push('\n');
     }
     insta::assert_snapshot!(text, @r"
-    01680000000101eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee010101010101010101010101010101010202020202020202020202020202020205000000000000000674696c6c2d310068e5cf8b01000080804007010101010101010101010101010101010107000000000000000000
+    01690000000101eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee010101010101010101010101010101010202020202020202020202020202020205000000000000000674696c6c2d310068e5cf8b0100008080400701010101010101010101010101010101010700000000000000000000
     022e000000ac020500000000000000021111000000000000001010000000000000000103030303030303030303030303030303
     03820000002d010000000000000001010101010101010101010101010101010000080706050403020107016b0176020001080706050403020108016c020101010101010101010101010101010108020202020202020202020202020202020406021111000000000000001010000000000000000501010101010101010101010101010101010804
     041e0000000000000000000000010000080706050403020107016b017603016d07016d
@@ -153,6 +154,21 @@ fn a_newer_hello_may_say_more() {
     let len = u32::try_from(bytes.len() - HEADER_LEN).unwrap();
     bytes[1..HEADER_LEN].copy_from_slice(&len.to_le_bytes());
     assert_eq!(read(&bytes.into()).unwrap(), [hello]);
+}
+
+#[test]
+fn an_older_hello_owes_nothing() {
+    let hello = |owed| {
+        let Message::Hello(hello) = one_of_each().swap_remove(0) else { unreachable!("a hello comes first") };
+        Message::Hello(Hello { owed, ..hello })
+    };
+    let owing = hello(vector(&[(2, 5)]));
+    assert_eq!(read(&encode(core::slice::from_ref(&owing)).into()).unwrap(), [owing]);
+    let mut older = encode(&[hello(VersionVector::EMPTY)]);
+    assert_eq!(older.pop(), Some(0));
+    let len = u32::try_from(older.len() - HEADER_LEN).unwrap();
+    older[1..HEADER_LEN].copy_from_slice(&len.to_le_bytes());
+    assert_eq!(read(&older.into()).unwrap(), [hello(VersionVector::EMPTY)]);
 }
 
 #[test]

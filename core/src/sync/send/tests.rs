@@ -42,6 +42,7 @@ fn session(claims: &[Dot]) -> Session {
         vector: VersionVector::EMPTY,
         floor: VersionVector::EMPTY,
         floor_stamp: Stamp::default(),
+        owed: VersionVector::EMPTY,
     });
     session.vector = vector(claims);
     session.direct = [ME, HEARD].map(|replica| ReplicaId([replica; 16])).into();

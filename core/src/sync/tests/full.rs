@@ -377,10 +377,14 @@ fn a_claim_of_another_history_deletes_nothing() {
 }
 
 /// Somebody claims an operation, does not have its key, and has never collected anything of that name. Once the name is
-/// retired, its owner will not sort that out any more: what stands here is written again.
+/// retired, its owner will not sort that out any more: what stands here is written again. But not if he owes the floor of
+/// somebody else, and may have dropped it because of that: then it stays until his floor says so.
 #[test]
 fn what_nobody_has_collected_is_not_taken_for_deleted() {
-    for (collected, retired) in [(false, false), (false, true), (true, false), (true, true)] {
+    let cases = [(false, false), (false, true), (true, false), (true, true)];
+    for (owed, (collected, retired)) in
+        cases.map(|case| (false, case)).into_iter().chain(cases.map(|case| (true, case)))
+    {
         let mut world = world(1, 7);
         let held = dot(0xcc, 1);
         let mut writer = Stranger::new(0xcc);
@@ -396,15 +400,19 @@ fn what_nobody_has_collected_is_not_taken_for_deleted() {
         if collected {
             other.hello.floor.include(held);
         }
+        if owed {
+            other.hello.owed.include(held);
+        }
         other.greet(&mut world, 0);
         other.name(&mut world, 0, &[], None);
         let cut = other.hello.vector.clone();
         other.batch(&mut world, 0, vec![Part::End, Part::Cut(cut)]);
         assert!(other.is_heard(&world, 0), "{:?}", world.replicas[0].closes);
         let replica = &world.replicas[0];
-        assert_eq!(replica.get("x").is_some(), !collected, "collected: {collected}, retired: {retired}");
+        let what = alloc::format!("collected: {collected}, owed: {owed}, retired: {retired}");
+        assert_eq!(replica.get("x").is_some(), !collected, "{what}");
         let again = replica.engine.vector().get(replica.identity.replica);
-        assert_eq!(again, u64::from(retired && !collected), "collected: {collected}, retired: {retired}");
+        assert_eq!(again, u64::from(retired && !collected && !owed), "{what}");
         let repeats = replica.store.entry(b"x").and_then(|entry| entry.marks().repeats);
         assert_eq!(repeats, None, "that name may mean another operation");
     }

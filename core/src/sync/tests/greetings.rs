@@ -140,14 +140,24 @@ fn a_resume_names_the_others_that_are_heard() {
     assert_eq!(direct(from_below), [], "in a full exchange everything is to come from it");
 }
 
-/// Deletions are forgotten here between the hello and the resume of a peer that may not have seen them.
+/// Deletions are forgotten here, or are to be, between the hello and the resume of a peer that may not have seen them.
 #[test]
 fn a_floor_that_rises_during_a_greeting_ends_it_for_those_below() {
     let floor = vector(&[dot(0xcc, 1)]);
-    for (rises, seen, is_heard) in [(true, false, false), (true, true, true), (false, false, true)] {
+    let cases = [(true, false, false), (true, true, true), (false, false, true)];
+    for (owed, (rises, seen, is_heard)) in
+        cases.map(|case| (false, case)).into_iter().chain(cases.map(|case| (true, case)))
+    {
         let mut world = world();
-        if !rises {
+        let risen = |engine: &mut Engine| {
+            let state = &mut engine.state;
+            if owed { &mut state.owed } else { &mut state.floor }.clone_from(&floor);
+        };
+        if owed {
             world.replicas[0].engine.state.floor = floor.clone();
+        }
+        if !rises {
+            risen(&mut world.replicas[0].engine);
         }
         let mut stranger = Stranger::new(9);
         if seen {
@@ -157,12 +167,12 @@ fn a_floor_that_rises_during_a_greeting_ends_it_for_those_below() {
         let now = world.now(0);
         let replica = &mut world.replicas[0];
         replica.engine.peer_up(now, peer, &mut replica.effects);
-        replica.engine.state.floor = floor.clone();
+        risen(&mut replica.engine);
         replica.engine.take_hello(now, peer, stranger.hello.clone(), &mut replica.effects);
         let resume = (Lsn::ZERO, 0, Ladder::default().pairs(0, 0), BTreeSet::new());
         replica.engine.take_resume(now, peer, resume, &replica.store, &mut replica.effects);
         let phase = replica.engine.sessions[&peer].phase;
-        assert_eq!(phase == Phase::Open, is_heard, "rises {rises}, seen {seen}: {phase:?}");
+        assert_eq!(phase == Phase::Open, is_heard, "owed {owed}, rises {rises}, seen {seen}: {phase:?}");
         let rose = |effect: &Effect| matches!(effect, Effect::Close { reason: CloseReason::FloorRose, .. });
         assert_eq!(replica.effects.iter().any(rose), !is_heard);
     }

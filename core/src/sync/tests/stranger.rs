@@ -36,6 +36,7 @@ impl Stranger {
             vector: VersionVector::EMPTY,
             floor: VersionVector::EMPTY,
             floor_stamp: Stamp::default(),
+            owed: VersionVector::EMPTY,
         };
         Self { hello, origins: Origins::default(), peer: PeerId(10_000 + 100 * u64::from(number)), lsn: 0 }
     }

@@ -17,6 +17,7 @@ use crate::time::{Instant, Now};
 const A: PeerId = PeerId(1);
 const B: PeerId = PeerId(2);
 const C: PeerId = PeerId(3);
+const D: PeerId = PeerId(4);
 
 fn dot(replica: u8, seq: u64) -> Dot {
     Dot { replica: ReplicaId([replica; 16]), seq }
@@ -272,10 +273,31 @@ fn only_open_sessions_below_the_floor_are_parted_from() {
     greeting.phase = Phase::Greeting;
     engine.sessions.insert(PeerId(4), greeting);
     let mut effects = Vec::new();
-    engine.part_from_those_below(A, &mut effects);
+    engine.part_from_those_below(A, true, &mut effects);
     assert!(
         matches!(effects[..], [Effect::Close { peer: B, reason: CloseReason::FloorRose, .. }]),
         "whose exchange it is, who has seen it, and who is only greeting, stay: {effects:?}"
+    );
+}
+
+#[test]
+fn whoever_is_told_the_keys_hears_first_what_is_owed() {
+    let owed = vector(&[dot(9, 1)]);
+    let (mut world, now) = world();
+    let engine = &mut world.replicas[0].engine;
+    engine.state.owed = owed.clone();
+    let named = |peer| Session { full_out: Some(FullOut::Naming { after: None }), ..open(now, peer) };
+    engine.sessions.extend([
+        (A, named(A)),
+        (B, named(B)),
+        (C, open(now, C)),
+        (D, Session { said_owed: owed, ..named(D) }),
+    ]);
+    let mut effects = Vec::new();
+    engine.part_from_those_below(A, false, &mut effects);
+    assert!(
+        matches!(effects[..], [Effect::Close { peer: B, reason: CloseReason::FloorRose, .. }]),
+        "whose exchange it is, who is not told any keys, and who has heard of it, stay: {effects:?}"
     );
 }
 
