@@ -84,7 +84,7 @@ pub struct RecoveryReport {
     pub log: Option<LogId>,
     /// The directory was empty, and a new history was born.
     pub created: bool,
-    /// The last run ended by a clean close.
+    /// The log ended with the frame of a clean close.
     pub clean: bool,
     /// LSN at which the snapshot began that was loaded.
     pub snapshot_at: Option<Lsn>,

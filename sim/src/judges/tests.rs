@@ -222,6 +222,31 @@ fn nobody_speaks_when_nothing_is_wrong() {
 }
 
 #[test]
+fn what_a_start_says_of_the_last_close_is_judged_where_a_frame_can_show_it() {
+    let (up, bare, nothing, whole) = (Up::empty(), SimDisk::new(), State::default(), Verdict::Cut(0));
+    let word = |clean: bool, was: Option<bool>, disk: &SimDisk| {
+        let report = RecoveryReport { clean, ..RecoveryReport::default() };
+        let mut moment = up.opened(&nothing, &whole);
+        if let Moment::Opened { report: told, closed, grown, disk: directory, .. } = &mut moment {
+            (*told, *closed, *grown, *directory) = (&report, was, true, disk);
+        }
+        answers_are_true::AnswersAreTrue.see(HOST, &moment).err()
+    };
+    let told = word(false, Some(true), &up.disk).unwrap();
+    assert!(told.contains("clean: false") && told.contains("expected clean: true"), "{told}");
+    let told = word(true, Some(false), &up.disk).unwrap();
+    assert!(told.contains("clean: true") && told.contains("expected clean: false"), "{told}");
+    assert_eq!(word(false, Some(true), &bare), None, "no segment shows a frame");
+    assert!(word(true, Some(false), &bare).is_some());
+    for closed in [None, Some(true)] {
+        assert_eq!(word(true, closed, &up.disk), None);
+    }
+    for closed in [None, Some(false)] {
+        assert_eq!(word(false, closed, &up.disk), None);
+    }
+}
+
+#[test]
 fn sequential_numbers_of_the_design_are_all_guarded() {
     let guarded: BTreeSet<u8> = Court::new().0.iter().map(|judge| judge.invariant()).collect();
     // One seed, one trace: no moment of a run shows that (`tests/it/determinism.rs`).

@@ -1,6 +1,7 @@
 //! Crashes at every step of the protocols: the first start, a roll, a snapshot, a recovery, a close.
 
 use sim::disk::{Fate, Loss, SimDisk};
+use sim::logview;
 use sim::plan::{Crash, What};
 use sim::scenario::Story;
 use sim::tally::Mark;
@@ -10,6 +11,7 @@ stories![
     a_power_loss_at_every_step_of_a_roll,
     a_power_loss_at_every_step_of_a_roll_onto_an_old_segment,
     nothing_comes_back_that_was_torn_off_a_recycled_segment,
+    a_close_is_forgotten_with_the_segment_that_showed_it,
     a_power_loss_at_every_step_of_a_recovery,
     a_power_loss_at_every_step_of_the_first_start,
     a_power_loss_at_every_step_of_a_close,
@@ -116,6 +118,27 @@ fn nothing_comes_back_that_was_torn_off_a_recycled_segment() {
             .put("c", "2")
             .end();
     }
+}
+
+/// Seed 80092989057323: a start sealed the recycled segment that ended with a clean close, and was killed. The snapshot
+/// covers that segment, so the next start does not read it, and removes it: nothing shows the close any more.
+#[test]
+fn a_close_is_forgotten_with_the_segment_that_showed_it() {
+    let frames = |disk: &SimDisk| logview::segments(disk).iter().map(|view| view.frames.len()).collect::<Vec<_>>();
+    let begin = || with_old_segments("a close forgotten", is_over_an_old_one);
+    let covered = begin().put("a", "0").snapshot().close_and_open();
+    let (clean, mut left) = (covered.hits(Mark::CleanStart), Vec::new());
+    let covered = covered.on_disk(|disk| left = frames(disk));
+    assert!(clean > 0 && matches!(left.as_slice(), [(1..), 0]), "the last start sealed what it found: {left:?}");
+    let covered = covered.kill().on_disk(|disk| left = frames(disk));
+    assert_eq!((covered.hits(Mark::CleanStart), left), (clean, vec![0]));
+    covered.put("a", "1").close_and_open().expect("a", "1").end();
+
+    let needed = begin().put("a", "1").close_and_open();
+    let clean = needed.hits(Mark::CleanStart);
+    let needed = needed.kill();
+    assert_eq!(needed.hits(Mark::CleanStart), clean + 1, "the segment that shows the close is still read");
+    needed.expect("a", "1").end();
 }
 
 #[test]
