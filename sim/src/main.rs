@@ -73,11 +73,21 @@ fn run(words: &[&str]) -> Result<bool, String> {
         ["swarm", rest @ ..] => {
             let known = ["--minutes", "--seeds", "--from", "--threads", "--nodes", "--operations"];
             let given = options(rest, &known)?;
+            if let Some((name, _)) =
+                given.iter().find(|(name, value)| ["--minutes", "--seeds"].contains(name) && **value == 0)
+            {
+                return Err(format!("{name} 0 plays nothing: say 1 or more, or leave it out"));
+            }
+            let first = given.get("--from").copied().unwrap_or_else(fresh_seed);
             let seeds = given.get("--seeds").copied();
+            let there_are = (u64::MAX - first).saturating_add(1);
+            if let Some(seeds) = seeds.filter(|seeds| *seeds > there_are) {
+                return Err(format!("there are no {seeds} seeds from {first}: the last one is {}", u64::MAX));
+            }
             let minutes = given.get("--minutes").copied().unwrap_or(if seeds.is_some() { 24 * 60 } else { 1 });
             let settings = swarm::Settings {
-                first: given.get("--from").copied().unwrap_or_else(fresh_seed),
-                most: seeds.unwrap_or(u64::MAX),
+                first,
+                most: seeds.unwrap_or(there_are),
                 time: Duration::from_secs(minutes.checked_mul(60).ok_or("so many minutes cannot be counted")?),
                 shape: shape(&given)?,
                 threads: given.get("--threads").map_or_else(threads, |threads| (*threads).clamp(1, 64) as usize),

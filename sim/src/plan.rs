@@ -28,7 +28,7 @@ pub struct Plan {
     pub pace: Pace,
     /// The nodes. The first one's configuration is `knobs`.
     pub fleet: Fleet,
-    /// What happens, in order of time.
+    /// What happens. Each item says when; what troubles bring later stands before what comes earlier.
     pub items: Vec<Item>,
 }
 
@@ -424,7 +424,9 @@ impl fmt::Display for Plan {
         if self.fleet.size() > 1 || self.fleet.inherits {
             write!(f, "{}", self.fleet)?;
         }
-        for item in &self.items {
+        let mut in_order: Vec<&Item> = self.items.iter().collect();
+        in_order.sort_by_key(|item| item.at);
+        for item in in_order {
             writeln!(f, "{item}")?;
         }
         Ok(())

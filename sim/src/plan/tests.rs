@@ -71,3 +71,12 @@ fn plans_reach_every_sort_of_trouble() {
         assert!(text.contains(sort), "no plan of the first 40 has {sort:?}");
     }
 }
+
+#[test]
+fn a_plan_is_told_in_order_of_time() {
+    let item = |at, down| Item { at, host: HostId(0), what: What::Close { down } };
+    let items = vec![item(3_000, 1), item(1_000, 2), item(3_000, 3), item(2_000, 4)];
+    let told = Plan { items, ..Plan::draw(1) }.to_string();
+    let closes = told.lines().filter_map(|line| line.split_once("open after ")).map(|(_, down)| down);
+    assert_eq!(closes.collect::<Vec<_>>(), ["2 us", "4 us", "1 us", "3 us"], "{told}");
+}

@@ -18,10 +18,27 @@ fn read(seed: &OsStr) -> Result<u64, String> {
 /// The first of so many new seeds. They are told past what `cargo test` keeps to itself, so that they can be run again.
 pub(crate) fn fresh(count: u64, tests: &str) -> u64 {
     let first = std::hash::RandomState::new().build_hasher().finish() >> 16;
-    let last = if count > 1 { format!(" to {}", first + count - 1) } else { String::new() };
-    let line = format!("fresh seeds {first}{last}; again: SEED={first} cargo test -p sim {tests}\n");
-    std::io::stderr().write_all(line.as_bytes()).expect("somebody reads");
+    std::io::stderr().write_all(how_again(first, count, tests).as_bytes()).expect("somebody reads");
     first
+}
+
+fn how_again(first: u64, count: u64, tests: &str) -> String {
+    let one = format!("SEED={first} cargo test -p sim {tests}");
+    if count == 1 {
+        return format!("fresh seed {first}; again: {one}\n");
+    }
+    let last = first + count - 1;
+    let all = format!("cargo run -p sim -- swarm --from {first} --seeds {count}");
+    format!("fresh seeds {first} to {last}; all again: {all}; the first alone, and the others likewise: {one}\n")
+}
+
+#[test]
+fn every_fresh_seed_can_be_run_again_by_what_is_told() {
+    assert_eq!(how_again(7, 1, "turmoil"), "fresh seed 7; again: SEED=7 cargo test -p sim turmoil\n");
+    let told = how_again(7, 8, "seeds");
+    for words in ["fresh seeds 7 to 14;", "all again: cargo run -p sim -- swarm --from 7 --seeds 8;", "alone"] {
+        assert!(told.contains(words), "{told}");
+    }
 }
 
 #[test]

@@ -24,6 +24,9 @@ fn what_cannot_be_done_is_refused_by_name() {
         (&["hunt-hosts", "--seconds", "1", "--planted", "driver_stops_dialling"], "is not in this build"),
         (&["turmoil", "1", "nothing"], "no story is called nothing; there are storm"),
         (&["swarm", "--seeds", "1", "--minutes", "18446744073709551615"], "minutes"),
+        (&["swarm", "--minutes", "0"], "--minutes 0 plays nothing"),
+        (&["swarm", "--seeds", "0"], "--seeds 0 plays nothing"),
+        (&["swarm", "--from", "18446744073709551615", "--seeds", "2"], "no 2 seeds from 18446744073709551615"),
     ] {
         let (code, said) = sim(words);
         assert_eq!(code, Some(2), "{words:?}");
