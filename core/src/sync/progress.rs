@@ -82,6 +82,15 @@ impl Engine {
         }
     }
 
+    /// A member spoke itself, and told that it holds so much more. If it was given up, it counts again, though it tells nothing
+    /// new: what it told before counts again with it, and somebody may be waiting for that.
+    pub(super) fn hear(&mut self, now: Now, replica: ReplicaId, vector: VersionVector, out: &mut dyn Sink<Effect>) {
+        let Some(member) = self.state.members.get(replica) else { return };
+        let heard = self.state.members.heard_at(now.wall, replica);
+        let report = Member { node: member.node.clone(), heard, forgotten: WallTime(0), vector };
+        self.report(now, replica, &report, out);
+    }
+
     /// A report of a member came, from itself or from another.
     pub(super) fn report(&mut self, now: Now, replica: ReplicaId, report: &Member, out: &mut dyn Sink<Effect>) {
         if replica == self.me.replica {

@@ -107,12 +107,8 @@ impl Engine {
         } else if comparable && let Some(replica) = replica {
             self.diverged.remove(&replica);
         }
-        if let Some(replica) = replica
-            && let Some(member) = self.state.members.get_mut(replica).filter(|member| !member.is_forgotten())
-            && member.hear(now.wall)
-        {
-            self.member_changed(replica);
-            self.spread_members(now);
+        if let Some(replica) = replica {
+            self.hear(now, replica, VersionVector::EMPTY, out);
         }
         self.wake(peer, out);
     }

@@ -422,14 +422,9 @@ impl Engine {
             self.note_advance(peer, out);
         }
         let Some(session) = self.sessions.get_mut(&peer) else { return };
-        if let Some(member) = self.state.members.get(replica) {
-            let report = super::Member {
-                node: member.node.clone(),
-                heard: self.state.members.heard_at(now.wall, replica),
-                forgotten: WallTime(0),
-                vector: core::mem::take(&mut session.unreported),
-            };
-            self.report(now, replica, &report, out);
+        if self.state.members.get(replica).is_some() {
+            let told = core::mem::take(&mut session.unreported);
+            self.hear(now, replica, told, out);
         }
         self.wake(peer, out);
     }

@@ -15,6 +15,7 @@ stories![
     what_another_operation_of_that_name_hides_is_not_taken_for_deleted,
     what_somebody_out_of_reach_has_seen_deleted_stays_deleted,
     who_is_given_up_by_a_clock_that_is_ahead_counts_again_when_another_hears_it,
+    who_is_given_up_right_after_its_last_word_counts_again_though_it_has_nothing_new_to_say,
     a_name_that_only_its_lost_successor_had_met_holds_nobody_up,
 ];
 
@@ -174,6 +175,18 @@ fn who_is_given_up_by_a_clock_that_is_ahead_counts_again_when_another_hears_it()
     let story = story.connect("A", "B").connect("B", "C").put("C", "a", "1").converge();
     let story = story.happens("C", What::GiveUp { who: host("A") }).run_for(1_000_000).put("C", "a", "2").converge();
     story.expect("A", "a", "2").end();
+}
+
+/// Seed 42818703426280: somebody was given up after the last operation had come to it, and before word of that was passed on. Its
+/// links stood and it spoke, but had nothing new to say, so it counted no more, and the operation was never acknowledged.
+#[test]
+fn who_is_given_up_right_after_its_last_word_counts_again_though_it_has_nothing_new_to_say() {
+    let exchange = Exchange { required_acks: 2, ..Exchange::DEFAULT };
+    let fleet = Fleet::of(3, Knobs { exchange, ..Knobs::SMALL });
+    let story = Several::apart_with("given up after its last word", &fleet).connect("A", "B").connect("B", "C");
+    let story = story.put("A", "a", "1").converge().put("A", "a", "2").wait_for("C", "a", "2").run_for(100_000);
+    let story = story.expect_outbox("A", |outbox| outbox.size() == 1).happens("A", What::GiveUp { who: host("C") });
+    story.converge().end();
 }
 
 /// Seed 900152 of five nodes: a node that nobody had met was backed up, restored under another name, wrote on top of what it had

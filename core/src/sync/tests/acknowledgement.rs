@@ -246,6 +246,33 @@ fn a_replica_that_was_given_up_counts_again_when_it_is_heard_whatever_the_clock_
     }
 }
 
+/// Seed 42818703426280: C holds the operation and has said so to B, where word that C is given up comes in a moment later.
+/// Nothing is written any more, so all that C says from then on is that it is there.
+#[test]
+fn a_replica_that_was_given_up_counts_again_though_it_has_nothing_new_to_say() {
+    const A: usize = 0;
+    const B: usize = 1;
+    const C: usize = 2;
+    for late_clock_ms in [0, 400_000] {
+        let mut world = World::new(3, 23, &Settings { required_acks: 2, ..Settings::default() });
+        world.replicas[B].skew_ms = -late_clock_ms;
+        world.connect(A, B);
+        world.connect(B, C);
+        world.settle();
+        world.put(A, "k", "v");
+        world.settle_for(Duration::from_millis(100));
+        assert_eq!(world.replicas[C].get("k").as_deref(), Some("v"));
+        assert_eq!(world.replicas[A].engine.outbox_status().size(), 1, "nobody has passed on what C holds");
+        let (now, given_up) = (world.now(A), world.replicas[C].identity.replica);
+        let mut effects = core::mem::take(&mut world.replicas[A].effects);
+        world.replicas[A].engine.forget(now, given_up, &mut effects).unwrap();
+        world.replicas[A].effects = effects;
+        world.route(A);
+        world.settle_for(Duration::from_secs(30));
+        assert_eq!(world.replicas[A].engine.outbox_status().size(), 0, "a clock is late by {late_clock_ms} ms");
+    }
+}
+
 #[test]
 fn what_is_acknowledged_altogether_is_remembered_at_once() {
     let mut world = World::new(2, 21, &Settings::default());
