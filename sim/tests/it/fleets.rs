@@ -145,7 +145,7 @@ fn a_full_disk_in_the_middle_of_a_full_exchange_loses_nothing_and_brings_nothing
         (0..40).fold(story, |story, number| one(story, &format!("gone{number}")))
     };
     for (filler, crashes) in [(55_600, false), (56_000, true), (56_600, false), (57_200, true)] {
-        let story = Several::of("full exchange", &Fleet::of(3, knobs)).settle().full_but("C", 100_000);
+        let story = Several::of("full exchange", &Fleet::of(3, knobs)).settle().full_but("C", 80_000);
         let story = each(story, |story, key| story.put("A", key, "1")).converge().part("C", "A").part("C", "B");
         let story = each(story, |story, key| story.delete("B", key)).put("C", "filler", &"x".repeat(filler)).settle();
         let days = What::Clock(48 * 3_600_000);
