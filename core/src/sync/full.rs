@@ -25,7 +25,7 @@ use super::{CloseReason, Effect, PeerId};
 use crate::context::VersionVector;
 use crate::ids::{Dot, ReplicaId};
 use crate::sink::Sink;
-use crate::store::Store;
+use crate::store::{Entry, Store};
 use crate::time::{Instant, Now};
 
 /// A turn lasts so many times `full_timeout` at most, if others wait.
@@ -59,6 +59,8 @@ pub(super) struct Turns {
 #[derive(Default)]
 pub(super) struct Compared {
     pub(super) drops: Vec<(Dot, Bytes)>,
+    /// What was merged with what is dropped, as far as its names mean the same to all: nothing is left here that tells of it.
+    pub(super) forgets: VersionVector,
     pub(super) reissue: Vec<(Bytes, Option<Dot>)>,
     pub(super) bury: Vec<(Dot, Bytes)>,
 }
@@ -220,6 +222,10 @@ impl Engine {
         }
         // The peer may mean another operation of that name.
         let is_ambiguous = |dot: Dot| session.is_parted(dot) || state.former.is_ambiguous(dot);
+        let forget = |compared: &mut Compared, entry: &Entry<'_>| {
+            let known: VersionVector = entry.known().iter().filter(|dot| !is_ambiguous(*dot)).collect();
+            compared.forgets.join(&known);
+        };
         let is_retired = |dot: Dot| state.members.get(dot.replica).is_some_and(Member::is_forgotten);
         let mut compared = Compared::default();
         let range = store.entries(after.as_deref());
@@ -232,9 +238,12 @@ impl Engine {
                     let collected = them.vector.covers(entry.dot()) && them.floor.covers(entry.dot());
                     let forgotten = collected && !known.covers(entry.dot()) && !is_ambiguous(entry.dot());
                     if !entry.is_tombstone() && forgotten {
-                        let is_merged = entry.known().covers(*tombstone);
-                        let list = if is_merged { &mut compared.bury } else { &mut compared.drops };
-                        list.push((entry.dot(), key));
+                        if entry.known().covers(*tombstone) {
+                            compared.bury.push((entry.dot(), key));
+                        } else {
+                            compared.drops.push((entry.dot(), key));
+                            forget(&mut compared, &entry);
+                        }
                     }
                     continue;
                 }
@@ -264,6 +273,7 @@ impl Engine {
                 if collected {
                     covered!("full_exchange_drops");
                     compared.drops.push((entry.dot(), key));
+                    forget(&mut compared, &entry);
                 }
             } else if !entry.is_tombstone() && in_doubt {
                 covered!("full_exchange_writes_again");
@@ -280,13 +290,15 @@ impl Engine {
 
     /// What the peer has forgotten as deleted is dropped here. If the deletions are claimed already, they are forgotten here
     /// too, from the same frame on, or somebody who still holds what was dropped would be told to claim them. If not, less is
-    /// shown than the vector says, and the floor is *owed* until they are claimed. `None` if they do not fit in.
-    pub(super) fn owe_floor(&mut self, peer: PeerId) -> Option<SyncRecord> {
+    /// shown than the vector says, and the floor is *owed* until they are claimed. With it goes all that what was dropped
+    /// `forgets`: the peer may never have heard of it, and somebody may hold it still. `None` if they do not fit in.
+    pub(super) fn owe_floor(&mut self, peer: PeerId, forgets: &VersionVector) -> Option<SyncRecord> {
         if !self.floor_fits(peer) {
             return None;
         }
         let them = self.sessions.get(&peer)?.them.as_ref()?;
-        let (dots, stamp) = (them.floor.clone(), them.floor_stamp);
+        let (mut dots, stamp) = (them.floor.clone(), them.floor_stamp);
+        dots.join(forgets);
         let is_claimed = self.claims.covers_all(&dots);
         let record = if is_claimed { SyncRecord::Floor { dots, stamp } } else { SyncRecord::Owed { dots, stamp } };
         self.state.apply(&record);

@@ -177,7 +177,7 @@ impl Engine {
             Ok(compared) => compared,
             Err(reason) => return self.close(peer, reason, out),
         };
-        let Compared { drops, reissue, bury } = compared.unwrap_or_default();
+        let Compared { drops, forgets, reissue, bury } = compared.unwrap_or_default();
         if !sorted.items.is_empty() {
             self.spoil_others(peer);
         }
@@ -188,7 +188,7 @@ impl Engine {
         }
         let mut records = Vec::new();
         if !drops.is_empty() {
-            match self.owe_floor(peer) {
+            match self.owe_floor(peer, &forgets) {
                 Some(record) => {
                     self.part_from_those_below(peer, matches!(record, SyncRecord::Floor { .. }), out);
                     records.push(record);

@@ -165,6 +165,30 @@ fn what_somebody_out_of_reach_has_seen_deleted_stays_deleted() {
     }
 }
 
+/// Seed 42818703427770 of 22 November 2026: what stood at B had won over a write of A, and B dropped it because C had
+/// collected its deletion. C had never heard of A's write. A held it still, and nobody told A that it was gone.
+#[test]
+fn what_had_lost_to_something_dropped_is_gone_with_it() {
+    let exchange = Exchange { collect_ms: 1_000, lease_hours: 1, ..Exchange::DEFAULT };
+    let fleet = Fleet::of(3, Knobs { exchange, ..Knobs::SMALL });
+    let story = Several::apart_with("lost to something dropped", &fleet).connect("A", "B").connect("B", "C");
+    let story = story.put("B", "k", "1").put("B", "other", "1").converge();
+    let story = story.block_one_way("B", "A").block_one_way("B", "C").put("A", "k", "2").wait_for("B", "k", "2");
+    let cut = || What::Cut { with: host("B"), deaf: false, other_deaf: false };
+    let story = story.put("C", "k", "3").wait_for("B", "k", "3").block_one_way("A", "B").block_one_way("C", "B");
+    let story = story
+        .happens("A", cut())
+        .happens("C", cut())
+        .delete("C", "k")
+        .happens("C", What::Clock(48 * 3_600_000))
+        .run_for(10_000_000);
+    let dropped = |world: &mut sim::world::World| world.read(host("B"), b"k").is_none();
+    let story = story.expect_tombstones("C", 0).connect("B", "C").until("B has dropped it", dropped);
+    let story = story.expect("A", "k", "2").connect("A", "B").converge();
+    let story = ["A", "B", "C"].into_iter().fold(story, |story, node| story.expect(node, "other", "1"));
+    ["A", "B", "C"].into_iter().fold(story, |story, node| story.expect_absent(node, "k")).end();
+}
+
 /// Seed 590: a node gave another one up that lived, and was linked to a third one only. The clock of that one was eight minutes
 /// behind; it took the moment for its own present, and what it said of the member it heard came too early to count.
 #[test]

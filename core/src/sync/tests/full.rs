@@ -338,6 +338,34 @@ fn a_tombstone_that_has_merged_news_is_not_dropped() {
     assert!(tombstone.is_tombstone() && tombstone.known().covers(news));
 }
 
+/// Who still holds what had lost to something dropped hears of it by the floor; not where that name means two operations.
+#[test]
+fn what_had_lost_to_something_dropped_is_forgotten_with_it() {
+    for ambiguous in [false, true] {
+        let mut world = world(1, 10);
+        let (gone, lost) = (dot(0xcc, 1), dot(0xdd, 1));
+        if ambiguous {
+            world.replicas[0].engine.state.former.give_up(lost.replica, 0);
+        }
+        let mut holder = Stranger::new(0xee);
+        holder.hello.vector = vector(&[gone, lost]);
+        holder.greet(&mut world, 0);
+        let Part::Entry { op, .. } = entry(gone, "x") else { unreachable!("an entry") };
+        let winner = Part::Entry { op, known: vector(&[gone, lost]) };
+        holder.batch(&mut world, 0, vec![winner, Part::End, Part::Cut(vector(&[gone, lost]))]);
+        let mut forgetful = from_above(0xaa);
+        for dots in [&mut forgetful.hello.floor, &mut forgetful.hello.vector] {
+            dots.include(gone);
+        }
+        forgetful.greet(&mut world, 0);
+        forgetful.name(&mut world, 0, &[], None);
+        let replica = &world.replicas[0];
+        assert_eq!(replica.get("x"), None);
+        assert!(replica.engine.state.owed.covers(gone));
+        assert_eq!(replica.engine.state.owed.covers(lost), !ambiguous);
+    }
+}
+
 fn chain_of(number: u64) -> Pairs {
     let mut ladder = Ladder::default();
     ladder.push(1, Chain(number));
