@@ -14,6 +14,7 @@ stories![
     what_two_directories_copied_back_told_each_other_is_not_taken_for_deleted,
     what_another_operation_of_that_name_hides_is_not_taken_for_deleted,
     what_somebody_out_of_reach_has_seen_deleted_stays_deleted,
+    what_had_lost_to_something_dropped_is_gone_with_it,
     who_is_given_up_by_a_clock_that_is_ahead_counts_again_when_another_hears_it,
     who_is_given_up_right_after_its_last_word_counts_again_though_it_has_nothing_new_to_say,
     a_name_that_only_its_lost_successor_had_met_holds_nobody_up,
