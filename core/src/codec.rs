@@ -164,11 +164,20 @@ impl<'a> Reader<'a> {
     /// [`DecodeError`] when the length exceeds `max` or the input ends.
     #[inline]
     pub fn blob(&mut self, max: usize, field: &'static str) -> Result<Bytes, DecodeError> {
+        Ok(self.whole.slice_ref(self.slice(max, field)?))
+    }
+
+    /// As [`Self::blob`], without a share in the input.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the length exceeds `max` or the input ends.
+    #[inline]
+    pub fn slice(&mut self, max: usize, field: &'static str) -> Result<&'a [u8], DecodeError> {
         let len = usize::try_from(self.varint(field)?).unwrap_or(usize::MAX);
         if len > max {
             return Err(DecodeError { field, fault: Fault::Invalid });
         }
-        Ok(self.whole.slice_ref(self.take(len, field)?))
+        self.take(len, field)
     }
 
     /// `len` bytes, shared with the input.

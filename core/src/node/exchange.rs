@@ -17,7 +17,7 @@ use crate::op::{Body, Marks, Operation};
 use crate::sync::{self, Apply, Burial, Effect, Logged, Resolution, SyncRecord, carry_out};
 use crate::time::Now;
 use crate::wal::AppendError;
-use crate::wal::format::Record;
+use crate::wal::format::{Loggable, Record, put_foreign, put_sync};
 
 /// What sync wants written.
 enum Again<'a> {
@@ -275,8 +275,8 @@ impl Node {
             self.history.clock.adopt(item.op.stamp, now.wall, self.config.max_clock_drift);
         }
         let carried = carry_out(&mut self.store, first, apply);
-        let group: Vec<Record> = carried.logged.iter().map(record).collect();
-        let last = if group.is_empty() { Ok(self.journal.accepted()) } else { self.journal.append(&group) };
+        let group = &carried.logged;
+        let last = if group.is_empty() { Ok(self.journal.accepted()) } else { self.journal.append(group) };
         match last {
             Ok(last) => {
                 apply.items.iter().for_each(|item| self.engine.settle_conflicts(&item.op));
@@ -410,10 +410,12 @@ impl Node {
     }
 }
 
-fn record(logged: &Logged) -> Record {
-    match logged {
-        Logged::Foreign(op) => Record::Foreign(op.clone()),
-        Logged::Sync(record) => sync_record(record),
+impl Loggable for Logged<'_> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Foreign(op) => put_foreign(out, op),
+            Self::Sync(record) => put_sync(out, |out| record.encode(out)),
+        }
     }
 }
 

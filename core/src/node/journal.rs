@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 
 use crate::ids::Lsn;
-use crate::wal::format::Record;
+use crate::wal::format::Loggable;
 use crate::wal::{AppendError, Wal};
 
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Journal {
     }
 
     /// Takes in a group of records, all or none, and says the LSN of its last.
-    pub(super) fn append(&mut self, group: &[Record]) -> Result<Lsn, AppendError> {
+    pub(super) fn append(&mut self, group: &[impl Loggable]) -> Result<Lsn, AppendError> {
         match self {
             Self::Log(log) => log.append(group),
             Self::Memory { last } => {

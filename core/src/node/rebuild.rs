@@ -1,5 +1,7 @@
 //! Rebuilding a node's state from its log: the visitor that the log's scan feeds.
 
+use alloc::boxed::Box;
+
 use bytes::Bytes;
 
 use super::history::{History, Reach};
@@ -9,11 +11,11 @@ use crate::config::Config;
 use crate::context::VersionVector;
 use crate::ids::{Lsn, ReplicaId, Seq};
 use crate::op::{Chain, Hashes};
-use crate::store::Store;
+use crate::store::{Laid, Store};
 use crate::sync::{Renaming, State, SyncRecord};
 use crate::time::WallTime;
 use crate::wal::format::Record;
-use crate::wal::scan::Replay;
+use crate::wal::scan::{BlockMaker, Foreseen, Replay};
 
 /// State at the end of a log: whose history it is and what the store holds.
 #[derive(Debug)]
@@ -151,6 +153,20 @@ impl Replay for Rebuild {
     fn block(&mut self, items: u32, body: Bytes) -> Result<(), DecodeError> {
         self.snapshot_entries += u64::from(items);
         self.store.load(items, body)
+    }
+
+    fn block_maker(&self) -> Option<BlockMaker> {
+        Some(|items, body| Laid::of(items, body).ok().map(|laid| Box::new(laid) as Foreseen))
+    }
+
+    fn foreseen_block(&mut self, items: u32, body: Bytes, made: Foreseen) -> Result<(), DecodeError> {
+        match made.downcast::<Laid>() {
+            Ok(laid) => {
+                self.snapshot_entries += u64::from(items);
+                self.store.take(*laid)
+            }
+            Err(_) => self.block(items, body),
+        }
     }
 
     fn record(&mut self, lsn: Lsn, record: Record) -> Result<(), DecodeError> {

@@ -46,7 +46,7 @@ pub(super) fn merge(
             replicas,
             &Parts {
                 key: &op.key,
-                body: &op.body,
+                value: op.body.value().map(|value| &**value),
                 content_hash,
                 dot: op.dot,
                 stamp: op.stamp,

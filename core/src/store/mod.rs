@@ -17,6 +17,7 @@ mod digest;
 mod entry;
 mod feed;
 mod index;
+mod laid;
 mod merge;
 mod scan;
 mod slot;
@@ -31,10 +32,12 @@ use bytes::Bytes;
 
 pub use self::digest::Digest;
 pub use self::entry::Entry;
+pub use self::laid::Laid;
 pub use self::merge::Merge;
 pub use self::walk::Walk;
 
 use self::feed::Feed;
+use self::laid::Tally;
 use self::slot::{Replicas, Slot};
 use self::staging::{Change, Staging};
 use self::table::{Handle, Table};
@@ -72,9 +75,7 @@ pub struct Store {
     digest: Digest,
     /// The part of `digest` that tombstones have in it.
     dead_digest: Digest,
-    live: usize,
-    live_bytes: u64,
-    dead_bytes: u64,
+    tally: Tally,
     last_changed: Lsn,
     /// Of the latest removal that was staged and published.
     last_removed: Lsn,
@@ -282,7 +283,7 @@ impl Store {
         if slot.is_tombstone() {
             self.dead_digest.remove(part);
         }
-        self.uncount(&slot);
+        self.tally.uncount(&slot);
         true
     }
 
@@ -305,32 +306,32 @@ impl Store {
     /// The number of published keys that have a value.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.live
+        self.tally.live
     }
 
     /// Whether no published key has a value.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.live == 0
+        self.tally.live == 0
     }
 
     /// The number of published tombstones.
     #[must_use]
     pub fn tombstones(&self) -> usize {
-        self.table.len() - self.live
+        self.table.len() - self.tally.live
     }
 
     /// Bytes of the keys and values of published, live entries.
     #[must_use]
     pub fn live_bytes(&self) -> u64 {
-        self.live_bytes
+        self.tally.live_bytes
     }
 
     /// About how many bytes a snapshot of the published state takes, tombstones included.
     #[must_use]
     pub fn snapshot_bytes(&self) -> u64 {
         const PER_ENTRY: u64 = 36;
-        self.live_bytes + self.dead_bytes + PER_ENTRY * self.table.len() as u64
+        self.tally.live_bytes + self.tally.dead_bytes + PER_ENTRY * self.table.len() as u64
     }
 
     /// The digest of the published state.
@@ -403,10 +404,6 @@ impl Store {
         (at, at.ok().map(|handle| self.table.slot(handle)))
     }
 
-    fn last_key(&self) -> Option<&[u8]> {
-        self.table.last_key()
-    }
-
     fn view<'a>(&'a self, slot: &'a Slot) -> Entry<'a> {
         Entry { slot, replicas: &self.replicas }
     }
@@ -422,11 +419,11 @@ impl Store {
     fn install(&mut self, at: Result<Handle, Place>, slot: Slot, part: Option<Digest>) {
         let changed = slot.changed;
         self.last_changed = self.last_changed.max(changed);
-        self.count(&slot);
+        self.tally.count(&slot);
         let handle = match at {
             Ok(handle) => {
                 let old = self.table.replace(handle, slot);
-                self.uncount(&old);
+                self.tally.uncount(&old);
                 self.change_digest(&old, handle, part);
                 handle
             }
@@ -459,39 +456,6 @@ impl Store {
         }
         if is_dead {
             self.dead_digest.add(new);
-        }
-    }
-
-    /// Takes in an entry behind all others, its part of the digest apart.
-    fn take_loaded(&mut self, slot: Slot) {
-        let changed = slot.changed;
-        self.last_changed = self.last_changed.max(changed);
-        self.count(&slot);
-        if slot.is_tombstone() {
-            let part = Digest::of(self.view(&slot));
-            self.dead_digest.add(part);
-        }
-        let handle = self.table.push_last(slot);
-        self.feed.push_loose(changed, handle);
-    }
-
-    fn count(&mut self, slot: &Slot) {
-        match slot.value() {
-            Some(value) => {
-                self.live += 1;
-                self.live_bytes += (slot.key().len() + value.len()) as u64;
-            }
-            None => self.dead_bytes += slot.key().len() as u64,
-        }
-    }
-
-    fn uncount(&mut self, slot: &Slot) {
-        match slot.value() {
-            Some(value) => {
-                self.live -= 1;
-                self.live_bytes -= (slot.key().len() + value.len()) as u64;
-            }
-            None => self.dead_bytes -= slot.key().len() as u64,
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::clock::Stamp;
 use crate::codec::put_varint;
 use crate::context::VersionVector;
 use crate::ids::{Dot, Lsn, ReplicaId, Seq};
-use crate::op::{Body, Marks};
+use crate::op::Marks;
 
 const TOMBSTONE: u32 = 1 << 0;
 const BATCH_CONTINUES: u32 = 1 << 1;
@@ -69,8 +69,18 @@ impl Replicas {
         self.ids.first() == Some(&id)
     }
 
+    /// The id of a number, if it was given out.
+    pub(super) fn get(&self, number: u32) -> Option<ReplicaId> {
+        self.ids.get(number as usize).copied()
+    }
+
     fn id(&self, number: u32) -> ReplicaId {
-        *self.ids.get(number as usize).expect("a slot names only replicas that were interned")
+        self.get(number).expect("a slot names only replicas that were interned")
+    }
+
+    /// Takes in all of `others`, in their order. Says whether each has the same number here as there.
+    pub(super) fn take_in(&mut self, others: &Self) -> bool {
+        (0..).zip(&others.ids).fold(true, |same, (number, id)| (self.intern(*id) == number) & same)
     }
 }
 
@@ -78,7 +88,8 @@ impl Replicas {
 #[derive(Debug)]
 pub(super) struct Parts<'a> {
     pub(super) key: &'a [u8],
-    pub(super) body: &'a Body,
+    /// `None` for a tombstone.
+    pub(super) value: Option<&'a [u8]>,
     pub(super) content_hash: u64,
     pub(super) dot: Dot,
     pub(super) stamp: Stamp,
@@ -124,14 +135,14 @@ impl Slot {
     ///
     /// Every replica named must have been interned.
     pub(super) fn new(replicas: &Replicas, parts: &Parts<'_>) -> Self {
-        let Parts { key, body, content_hash, dot, stamp, marks, context, known, version, changed } = *parts;
+        let Parts { key, value, content_hash, dot, stamp, marks, context, known, version, changed } = *parts;
         let known = known.filter(|known| !is_context_and_dot(known, context, dot));
         let own = context.get(dot.replica);
         let back = if own == 0 { 0 } else { dot.seq.saturating_sub(own) };
         let inline = context.len() == usize::from(own > 0) && back <= BACK_MAX && (own == 0 || back > 0);
 
         let flag = |set: bool, bit: u32| if set { bit } else { 0 };
-        let bits = flag(body.value().is_none(), TOMBSTONE)
+        let bits = flag(value.is_none(), TOMBSTONE)
             | flag(marks.batch_continues, BATCH_CONTINUES)
             | flag(marks.lifted, LIFTED)
             | flag(marks.resolution, RESOLUTION)
@@ -150,8 +161,7 @@ impl Slot {
         if let Some(repeated) = marks.repeats {
             put_list(&mut lists, replicas, &core::iter::once(repeated).collect());
         }
-        let empty = Bytes::new();
-        let blob = Blob::new(key, &lists, body.value().unwrap_or(&empty));
+        let blob = Blob::new(key, &lists, value.unwrap_or_default());
         let replica = replicas.number(dot.replica).expect("interned by the caller");
         Self { blob, stamp, seq: dot.seq, version, changed, content_hash, replica, bits }
     }
@@ -171,6 +181,31 @@ impl Slot {
         }
     }
 
+    /// The same entry among `replicas`, which hold all that it names by their numbers among `others`.
+    pub(super) fn translated(self, others: &Replicas, replicas: &Replicas) -> Self {
+        let replica = replicas.number(others.id(self.replica)).expect("interned by the caller");
+        if self.bits & (CONTEXT | KNOWN | REPEATS) == 0 {
+            return Self { replica, ..self };
+        }
+        let context = self.context(others).collect();
+        let known = self.has_known().then(|| self.known(others).collect());
+        Self::new(
+            replicas,
+            &Parts {
+                key: self.key(),
+                value: self.value(),
+                content_hash: self.content_hash,
+                dot: self.dot(others),
+                stamp: self.stamp,
+                marks: self.marks(others),
+                context: &context,
+                known: known.as_ref(),
+                version: self.version,
+                changed: self.changed,
+            },
+        )
+    }
+
     /// The same winner, with another `known`, changed at `changed`.
     pub(super) fn with_known(&self, replicas: &Replicas, known: &VersionVector, changed: Lsn) -> Self {
         let context = self.context(replicas).collect();
@@ -185,10 +220,6 @@ impl Slot {
         context: &VersionVector,
         known: &VersionVector,
     ) -> Self {
-        let body = match self.value() {
-            Some(_) => Body::Put(self.share_value()),
-            None => Body::Delete,
-        };
         // What got another name together with its repetition was not seen by others under that name.
         let marks = self.marks(replicas);
         let marks = Marks { repeats: marks.repeats.filter(|repeated| context.covers(*repeated)), ..marks };
@@ -196,7 +227,7 @@ impl Slot {
             replicas,
             &Parts {
                 key: self.key(),
-                body: &body,
+                value: self.value(),
                 content_hash: self.content_hash,
                 dot,
                 stamp: self.stamp,
@@ -315,7 +346,7 @@ impl Slot {
 }
 
 impl Blob {
-    fn new(key: &[u8], lists: &[u8], value: &Bytes) -> Self {
+    fn new(key: &[u8], lists: &[u8], value: &[u8]) -> Self {
         let apart = value.len() >= SHARED_FROM;
         let inside = if apart { 0 } else { value.len() };
         // Exactly sized, so that turning it into a box does not copy it once more.

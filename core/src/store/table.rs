@@ -5,7 +5,7 @@ use core::ops::Bound;
 
 use super::index::Index;
 use super::slot::Slot;
-use super::tree::{Keys, Ordered, Place, Tree};
+use super::tree::{Keys, Ordered, Place, Run, Tree};
 
 /// The place of a slot; it never changes as long as the entry is there. Deletions leave tombstones; what is collected
 /// frees its place for another key.
@@ -33,7 +33,7 @@ struct Slots {
 /// A slot in one cache line rather than parts of two: to fetch it, a reader waits once.
 #[derive(Debug)]
 #[repr(align(64))]
-struct Line(Slot);
+pub(super) struct Line(pub(super) Slot);
 
 const _: () = assert!(size_of::<Line>() == 64);
 
@@ -44,8 +44,12 @@ impl Slots {
         &slot.expect("handles are given out with their slots").0
     }
 
+    fn next(&self) -> Handle {
+        Handle::try_from(self.len).expect("2^32 entries would fill 600 GiB")
+    }
+
     fn push(&mut self, slot: Slot) -> Handle {
-        let handle = Handle::try_from(self.len).expect("2^32 entries would fill 600 GiB");
+        let handle = self.next();
         match self.chunks.last_mut() {
             Some(chunk) if chunk.len() < CHUNK => chunk.push(Line(slot)),
             // The first piece grows with the store, so that a small one stays small.
@@ -58,6 +62,19 @@ impl Slots {
         }
         self.len += 1;
         handle
+    }
+
+    fn append(&mut self, lines: Vec<Line>) {
+        self.len += lines.len();
+        let mut lines = lines.into_iter();
+        while lines.len() > 0 {
+            match self.chunks.last_mut() {
+                Some(chunk) if chunk.len() < CHUNK => chunk.extend(lines.by_ref().take(CHUNK - chunk.len())),
+                Some(_) => self.chunks.push(Vec::with_capacity(CHUNK)),
+                // As small as in `push`.
+                None => self.chunks.push(Vec::with_capacity(lines.len().min(CHUNK))),
+            }
+        }
     }
 }
 
@@ -134,11 +151,16 @@ impl Table {
         handle
     }
 
-    /// Takes in the entry of a key that is greater than all others.
-    pub(super) fn push_last(&mut self, slot: Slot) -> Handle {
-        let handle = self.slots.push(slot);
-        self.tree.push_last(&self.slots, handle);
-        handle
+    /// Where the next entries go that [`Self::append`] takes in.
+    pub(super) fn next_handle(&self) -> Handle {
+        self.slots.next()
+    }
+
+    /// Takes in entries of keys that rise and are greater than all others. `run` holds them in this order.
+    pub(super) fn append(&mut self, lines: Vec<Line>, run: Run) {
+        let (last, first) = (self.tree.last(), self.slots.next());
+        self.slots.append(lines);
+        self.tree.append(&self.slots, last, run, first);
     }
 
     /// Takes an entry out.

@@ -5,7 +5,8 @@
 //! usual slack a key costs about 12. Branches hold the shortest separators of their children, with heads too.
 //!
 //! What a search costs is waiting for memory. So heads are counted through rather than bisected: eight cache lines that
-//! are fetched at once take less time than three that each name the next.
+//! are fetched at once take less time than three that each name the next. And the part that all keys share, as far as it is
+//! short, stands beside them: whether a key has it is known without a look at any of the others.
 //!
 //! Only collected tombstones are taken out. Leaves are never joined: one that runs empty stays and fills again. Leaves
 //! know their successor, so a scan is a walk along them.
@@ -19,8 +20,13 @@ use super::table::Handle;
 
 mod bulk;
 
+pub(super) use bulk::Run;
+
 /// Keys of a full leaf, and children of a full branch.
 const FANOUT: usize = 64;
+
+/// Of what the keys of a node share, so many bytes stand in the node.
+const NEAR: usize = 16;
 
 /// Where the tree finds the keys behind its handles.
 pub(super) trait Keys {
@@ -62,10 +68,12 @@ struct Heads {
     len: u16,
     /// How many bytes all keys share at least.
     skip: u16,
+    /// The first of those.
+    shared: [u8; NEAR],
 }
 
 impl Heads {
-    const EMPTY: Self = Self { items: [u64::MAX; FANOUT], len: 0, skip: 0 };
+    const EMPTY: Self = Self { items: [u64::MAX; FANOUT], len: 0, skip: 0, shared: [0; NEAR] };
 
     fn len(&self) -> usize {
         usize::from(self.len)
@@ -87,13 +95,37 @@ impl Heads {
             *item = u64::from(number);
         }
         if let [first, .., last] = heads.items() {
-            heads.skip = common_prefix(key_of(*first as u32), key_of(*last as u32)) as u16;
+            let first = key_of(*first as u32);
+            heads.share(first, common_prefix(first, key_of(*last as u32)));
         }
         let (len, skip) = (heads.len(), heads.skip);
         for item in heads.items.iter_mut().take(len) {
             *item = item_of(key_of(*item as u32), skip, *item as u32);
         }
         heads
+    }
+
+    /// The heads of some neighbours among these. Where they share no more than all do, none between the first and the last is
+    /// looked at.
+    fn part<'k>(&self, items: &[u64], key_of: impl Fn(u32) -> &'k [u8]) -> Self {
+        if let [first, .., last] = items
+            && common_prefix(key_of(*first as u32), key_of(*last as u32)) == usize::from(self.skip)
+        {
+            let mut part = Self { len: items.len() as u16, skip: self.skip, shared: self.shared, ..Self::EMPTY };
+            for (place, item) in part.items.iter_mut().zip(items) {
+                *place = *item;
+            }
+            return part;
+        }
+        Self::build(items.iter().map(|item| *item as u32), key_of)
+    }
+
+    /// All keys begin with the first `skip` bytes of `key`.
+    fn share(&mut self, key: &[u8], skip: usize) {
+        self.skip = skip as u16;
+        for (near, byte) in self.shared.iter_mut().zip(key.iter().take(skip)) {
+            *near = *byte;
+        }
     }
 
     /// The places whose heads equal that of `key`, provided `key` shares the prefix.
@@ -129,10 +161,12 @@ impl Heads {
 
     /// How `key` stands to what all keys share.
     fn compare_prefix<'k>(&self, key: &[u8], key_of: impl Fn(u32) -> &'k [u8]) -> Ordering {
-        if self.skip == 0 {
-            return Ordering::Equal;
-        }
         let skip = usize::from(self.skip);
+        let near = self.shared.get(..skip).unwrap_or(&self.shared);
+        let order = key.get(..near.len()).unwrap_or(key).cmp(near);
+        if order.is_ne() || skip <= NEAR {
+            return order;
+        }
         let shared = key_of(self.number(0)).get(..skip).unwrap_or_default();
         key.get(..skip).unwrap_or(key).cmp(shared)
     }
@@ -140,11 +174,10 @@ impl Heads {
     /// Puts the key that `number` stands for at `at`. There is room.
     fn insert<'k>(&mut self, at: usize, number: u32, key_of: impl Fn(u32) -> &'k [u8]) {
         let key = key_of(number);
-        if let Some(first) = self.items().first() {
-            let shared = common_prefix(key, key_of(*first as u32));
-            if shared < usize::from(self.skip) {
-                self.shorten(shared as u16, key_of);
-            }
+        if let Some(first) = self.items().first().map(|item| *item as u32)
+            && self.compare_prefix(key, &key_of).is_ne()
+        {
+            self.shorten(common_prefix(key, key_of(first)) as u16, key_of);
         }
         let item = item_of(key, self.skip, number);
         if let Some(tail) = self.items.get_mut(at..) {
@@ -291,6 +324,7 @@ impl Tree {
     }
 
     /// Puts in a handle whose key is greater than all others.
+    #[cfg(test)]
     pub(super) fn push_last(&mut self, keys: &impl Keys, handle: Handle) {
         let at = self.leaf(self.last_leaf).map_or(0, |leaf| leaf.keys.len());
         self.insert(keys, Place { leaf: self.last_leaf, at: at as u32 }, handle);
@@ -304,7 +338,13 @@ impl Tree {
 
     fn insert_and_split(&mut self, keys: &impl Keys, handle: Handle) {
         let key = keys.key(handle);
-        if let Some((separator, right)) = self.insert_below(keys, self.root, self.height, key, handle) {
+        let split = self.insert_below(keys, self.root, self.height, key, handle);
+        self.grow(split);
+    }
+
+    /// Puts a root above the old one and its new right neighbour, if it got one.
+    fn grow(&mut self, split: Option<(Box<[u8]>, u32)>) {
+        if let Some((separator, right)) = split {
             let root = self.branches.len() as u32;
             self.branches.push(Branch::of(alloc::vec![separator], alloc::vec![self.root, right]));
             self.root = root;
@@ -379,10 +419,7 @@ impl Tree {
             (false, _) => FANOUT / 2,
         };
         let (low, high) = leaf.keys.items().split_at(middle);
-        let part = |items: &[u64], next| {
-            let handles = items.iter().map(|item| *item as Handle);
-            Leaf { keys: Heads::build(handles, key_of), next }
-        };
+        let part = |items: &[u64], next| Leaf { keys: leaf.keys.part(items, key_of), next };
         let mut upper = part(high, if is_last { right } else { leaf.next });
         let mut lower = part(low, right);
         if at > middle || middle == FANOUT {

@@ -21,24 +21,20 @@ use core::ops::Bound;
 use bytes::Bytes;
 
 use super::digest::Digest;
-use super::slot::{Parts, Slot};
 use super::{Entry, Store};
-use crate::clock::Stamp;
-use crate::codec::{DecodeError, Fault, Reader, put_blob, put_varint};
+use crate::codec::{put_blob, put_varint};
 use crate::context::VersionVector;
-use crate::ids::{Dot, Lsn, ReplicaId};
-use crate::limits::{MAX_KEY_LEN, MAX_REPLICAS, MAX_VALUE_LEN};
-use crate::op::{Body, Marks};
+use crate::ids::{Lsn, ReplicaId};
 
-const TOMBSTONE: u8 = 1 << 0;
-const BATCH_CONTINUES: u8 = 1 << 1;
-const LIFTED: u8 = 1 << 2;
-const RESOLUTION: u8 = 1 << 3;
-const CONTEXT: u8 = 1 << 4;
+pub(super) const TOMBSTONE: u8 = 1 << 0;
+pub(super) const BATCH_CONTINUES: u8 = 1 << 1;
+pub(super) const LIFTED: u8 = 1 << 2;
+pub(super) const RESOLUTION: u8 = 1 << 3;
+pub(super) const CONTEXT: u8 = 1 << 4;
 /// `known` is more than the context and the dot.
-const KNOWN: u8 = 1 << 5;
-const REPEATS: u8 = 1 << 6;
-const KNOWN_FLAGS: u8 = TOMBSTONE | BATCH_CONTINUES | LIFTED | RESOLUTION | CONTEXT | KNOWN | REPEATS;
+pub(super) const KNOWN: u8 = 1 << 5;
+pub(super) const REPEATS: u8 = 1 << 6;
+pub(super) const KNOWN_FLAGS: u8 = TOMBSTONE | BATCH_CONTINUES | LIFTED | RESOLUTION | CONTEXT | KNOWN | REPEATS;
 
 /// One step of a walk over the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,128 +75,6 @@ impl Store {
             place.copy_from_slice(&digest.0.to_le_bytes());
         }
         walk
-    }
-
-    /// Takes in a block that [`Self::walk`] made. Blocks come in key order, before anything is applied.
-    ///
-    /// # Errors
-    /// [`DecodeError`] when the bytes are not `items` well-formed entries whose keys rise and follow all that was
-    /// loaded. The store then holds part of the block and must be thrown away.
-    #[expect(clippy::needless_pass_by_value, reason = "blocks are handed over, as log records are")]
-    pub fn load(&mut self, items: u32, block: Bytes) -> Result<(), DecodeError> {
-        let mut reader = Reader::new(&block);
-        let digest = Digest(u128::from_le_bytes(reader.array("snapshot block digest")?));
-        let mut names = Vec::new();
-        for _ in 0..items {
-            let slot = self.decode(&mut reader, &mut names)?;
-            if self.last_key().is_some_and(|last| last >= slot.key()) {
-                return Err(DecodeError { field: "snapshot entry key", fault: Fault::Invalid });
-            }
-            self.take_loaded(slot);
-        }
-        reader.finish("snapshot block")?;
-        self.digest.add(digest);
-        Ok(())
-    }
-
-    fn decode(&mut self, reader: &mut Reader<'_>, names: &mut Vec<ReplicaId>) -> Result<Slot, DecodeError> {
-        let invalid = |field| DecodeError { field, fault: Fault::Invalid };
-        let flags = reader.u8("snapshot entry flags")?;
-        if flags & !KNOWN_FLAGS != 0 {
-            return Err(DecodeError { field: "snapshot entry flags", fault: Fault::FromTheFuture });
-        }
-        let replica = self.take_replica(reader, names)?;
-        let dot = Dot { replica, seq: reader.varint("snapshot entry seq")? };
-        let stamp = Stamp(reader.u64("snapshot entry stamp")?);
-        let version = reader.varint("snapshot entry version")?;
-        let changed = Lsn(reader.varint("snapshot entry LSN")?);
-        let content_hash = reader.u64("snapshot entry content hash")?;
-        if dot.seq == 0 || version == 0 || changed == Lsn::ZERO {
-            return Err(invalid("snapshot entry"));
-        }
-        let context = if flags & CONTEXT == 0 { VersionVector::EMPTY } else { self.take_vector(reader, names)? };
-        if context.covers(dot) {
-            return Err(invalid("snapshot entry context"));
-        }
-        let known = if flags & KNOWN == 0 { None } else { Some(self.take_vector(reader, names)?) };
-        if known.as_ref().is_some_and(|known| !known.covers(dot) || !known.covers_all(&context)) {
-            return Err(invalid("snapshot entry known"));
-        }
-        let repeats = if flags & REPEATS == 0 {
-            None
-        } else {
-            let replica = self.take_replica(reader, names)?;
-            Some(Dot { replica, seq: reader.varint("snapshot entry repeated")? })
-        };
-        if repeats.is_some_and(|repeated| repeated.seq == 0 || !context.covers(repeated)) {
-            return Err(invalid("snapshot entry repeated"));
-        }
-        let key = reader.blob(MAX_KEY_LEN, "snapshot entry key")?;
-        if key.is_empty() {
-            return Err(invalid("snapshot entry key"));
-        }
-        let body = if flags & TOMBSTONE == 0 {
-            Body::Put(reader.blob(MAX_VALUE_LEN, "snapshot entry value")?)
-        } else {
-            Body::Delete
-        };
-        let marks = Marks {
-            batch_continues: flags & BATCH_CONTINUES != 0,
-            lifted: flags & LIFTED != 0,
-            resolution: flags & RESOLUTION != 0,
-            repeats,
-        };
-        let parts = Parts {
-            key: &key,
-            body: &body,
-            content_hash,
-            dot,
-            stamp,
-            marks,
-            context: &context,
-            known: known.as_ref(),
-            version,
-            changed,
-        };
-        Ok(Slot::new(&self.replicas, &parts))
-    }
-
-    fn take_replica(&mut self, reader: &mut Reader<'_>, names: &mut Vec<ReplicaId>) -> Result<ReplicaId, DecodeError> {
-        let field = "snapshot entry replica";
-        let number = usize::try_from(reader.varint(field)?).unwrap_or(usize::MAX);
-        if let Some(id) = names.get(number) {
-            return Ok(*id);
-        }
-        if number != names.len() {
-            return Err(DecodeError { field, fault: Fault::Invalid });
-        }
-        let id = ReplicaId(reader.array(field)?);
-        self.replicas.intern(id);
-        names.push(id);
-        Ok(id)
-    }
-
-    fn take_vector(
-        &mut self,
-        reader: &mut Reader<'_>,
-        names: &mut Vec<ReplicaId>,
-    ) -> Result<VersionVector, DecodeError> {
-        let field = "snapshot entry vector";
-        let invalid = DecodeError { field, fault: Fault::Invalid };
-        let count = reader.varint(field)?;
-        if count == 0 || count > MAX_REPLICAS as u64 {
-            return Err(invalid);
-        }
-        let mut vector = VersionVector::EMPTY;
-        let mut previous = None;
-        for _ in 0..count {
-            let dot = Dot { replica: self.take_replica(reader, names)?, seq: reader.varint(field)? };
-            if previous.is_some_and(|before| before >= dot.replica) || !vector.include(dot) {
-                return Err(invalid);
-            }
-            previous = Some(dot.replica);
-        }
-        Ok(vector)
     }
 }
 

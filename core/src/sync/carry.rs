@@ -14,18 +14,18 @@ use crate::store::Store;
 
 /// A record to be logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Logged {
+pub enum Logged<'a> {
     /// A foreign operation by itself.
-    Foreign(Operation),
+    Foreign(&'a Operation),
     /// A record of sync.
     Sync(SyncRecord),
 }
 
 /// What carrying out an [`Apply`] came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Carried {
+pub struct Carried<'a> {
     /// To be logged as one group; the first gets the LSN that was given, each further one the next.
-    pub logged: Vec<Logged>,
+    pub logged: Vec<Logged<'a>>,
     /// Conflicts met. For [`super::Engine::applied`].
     pub conflicts: Vec<Met>,
     /// Dots met. For [`super::Engine::applied`].
@@ -34,8 +34,9 @@ pub struct Carried {
 
 /// Stages the entries and the drops of `apply` from `first` on, the LSN that the log will give next. If the log then refuses the
 /// group, or gives it up later, [`Store::discard_staged`] from `first` undoes it all.
-pub fn carry_out(store: &mut Store, first: Lsn, apply: &Apply) -> Carried {
+pub fn carry_out<'a>(store: &mut Store, first: Lsn, apply: &'a Apply) -> Carried<'a> {
     let mut carried = Carried::default();
+    carried.logged.reserve(apply.items.len() + apply.records.len());
     let mut lsn = first;
     for item in &apply.items {
         carried.met.include(item.op.dot);
@@ -74,9 +75,9 @@ impl Apply {
     }
 }
 
-fn logged(item: &Item) -> Logged {
+fn logged(item: &Item) -> Logged<'_> {
     if item.known.is_empty() {
-        Logged::Foreign(item.op.clone())
+        Logged::Foreign(&item.op)
     } else {
         Logged::Sync(SyncRecord::Entry { op: item.op.clone(), known: item.known.clone() })
     }

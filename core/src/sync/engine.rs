@@ -237,7 +237,7 @@ impl Engine {
         now: Now,
         token: Token,
         lsn: Lsn,
-        carried: Carried,
+        carried: Carried<'_>,
         store: &Store,
         out: &mut dyn Sink<Effect>,
     ) {

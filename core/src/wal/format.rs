@@ -236,7 +236,7 @@ impl FrameBuilder {
     }
 
     /// Appends one record.
-    pub fn push(&mut self, record: &Record) {
+    pub fn push(&mut self, record: &impl Loggable) {
         if self.bytes.is_empty() {
             self.bytes.resize(FRAME_HEADER_LEN, 0);
         }
@@ -388,34 +388,52 @@ impl Record {
 
     /// Appends: kind (1 byte), payload length (4 bytes), payload.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let start = out.len();
-        out.extend_from_slice(&[0; 5]);
-        let kind = match self {
-            Self::Birth { replica, node, at } => {
+        match self {
+            Self::Birth { replica, node, at } => put_record(out, KIND_BIRTH, |out| {
                 out.extend_from_slice(&replica.0);
                 out.extend_from_slice(&at.0.to_le_bytes());
                 put_blob(out, node.as_str().as_bytes());
-                KIND_BIRTH
-            }
-            Self::Own(op) => {
-                op.encode(out);
-                KIND_OWN
-            }
-            Self::Foreign(op) => {
-                out.extend_from_slice(&op.dot.replica.0);
-                op.encode(out);
-                KIND_FOREIGN
-            }
-            Self::Sync(bytes) => {
-                out.extend_from_slice(bytes);
-                KIND_SYNC
-            }
-        };
-        let len = (out.len() - start - 5) as u32;
-        let [a, b, c, d] = len.to_le_bytes();
-        for (to, from) in out.iter_mut().skip(start).zip([kind, a, b, c, d]) {
-            *to = from;
+            }),
+            Self::Own(op) => put_record(out, KIND_OWN, |out| op.encode(out)),
+            Self::Foreign(op) => put_foreign(out, op),
+            Self::Sync(bytes) => put_sync(out, |out| out.extend_from_slice(bytes)),
         }
+    }
+}
+
+/// What is logged as one record, be it that nobody has made a [`Record`] of it.
+pub trait Loggable {
+    /// As [`Record::encode`].
+    fn encode(&self, out: &mut Vec<u8>);
+}
+
+impl Loggable for Record {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.encode(out);
+    }
+}
+
+/// Appends the record that [`Record::Foreign`] stands for.
+pub(crate) fn put_foreign(out: &mut Vec<u8>, op: &Operation) {
+    put_record(out, KIND_FOREIGN, |out| {
+        out.extend_from_slice(&op.dot.replica.0);
+        op.encode(out);
+    });
+}
+
+/// Appends the record that [`Record::Sync`] of these bytes stands for.
+pub(crate) fn put_sync(out: &mut Vec<u8>, payload: impl FnOnce(&mut Vec<u8>)) {
+    put_record(out, KIND_SYNC, payload);
+}
+
+fn put_record(out: &mut Vec<u8>, kind: u8, payload: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[0; 5]);
+    payload(out);
+    let len = (out.len() - start - 5) as u32;
+    let [a, b, c, d] = len.to_le_bytes();
+    for (to, from) in out.iter_mut().skip(start).zip([kind, a, b, c, d]) {
+        *to = from;
     }
 }
 

@@ -64,9 +64,9 @@ pub struct Settings {
     pub sync: SyncMode,
     /// Bytes of the first segment of a log. Default 1 MiB: a log of few writes stays small.
     pub first_segment: u64,
-    /// Each segment has twice the bytes of the one before, up to `snapshot_min`; beyond that an eighth more, up to this, and
-    /// beside a snapshot up to a quarter of it. Default 64 MiB: rolling costs nothing any more, and a removed segment still
-    /// gives back room in useful portions.
+    /// Each segment has twice the bytes of the one before, up to half of `snapshot_min`; beyond that a sixteenth more, up to
+    /// this, and beside a snapshot up to a quarter of it. Default 64 MiB: rolling costs nothing any more, and a removed
+    /// segment still gives back room in useful portions.
     pub max_segment: u64,
     /// Bytes of records that may gather while the frame before is on its way. Default 64 MiB. A larger group is
     /// accepted when nothing else is gathered.
@@ -75,7 +75,8 @@ pub struct Settings {
     /// enough to cost a busy log nothing, short enough that damage to the last write of the day is not taken for a
     /// torn tail.
     pub mark_after: Duration,
-    /// No snapshot is wanted before this many bytes were logged since the last. Default 8 MiB.
+    /// No snapshot is wanted before this many bytes were logged since the last. Default 16 MiB: read again within a
+    /// tenth of a second or so, and enough that a small store is not most of what a busy node writes.
     pub snapshot_min: u64,
 }
 
@@ -87,7 +88,7 @@ impl Default for Settings {
             max_segment: 64 << 20,
             gather_limit: 64 << 20,
             mark_after: Duration::from_secs(1),
-            snapshot_min: 8 << 20,
+            snapshot_min: 16 << 20,
         }
     }
 }

@@ -25,15 +25,15 @@ pub(super) struct Incoming {
     file: FileId,
 }
 
-/// Bytes of the segment after one of `present` bytes: twice as many while that is no more than the least tail, or a quarter of
-/// `snapshot` if that is greater; without a snapshot an eighth more than before. Beside a small snapshot, the room in a large
-/// segment would be most of what the log takes.
+/// Bytes of the segment after one of `present` bytes: twice as many while that is no more than half of the least tail, or a
+/// quarter of `snapshot` if that is greater; without a snapshot a sixteenth more than before. Beside a small snapshot, the
+/// room in a large segment would be most of what the log takes.
 pub(super) fn next_capacity(settings: &Settings, present: u64, snapshot: Option<SnapshotFile>) -> u64 {
     let of_use = match snapshot {
         Some(snapshot) => snapshot.bytes / 4,
-        None => present.saturating_add(present / 8),
+        None => present.saturating_add(present / 16),
     };
-    let of_use = settings.snapshot_min.max(of_use.next_multiple_of(BLOCK));
+    let of_use = (settings.snapshot_min / 2).max(of_use.next_multiple_of(BLOCK));
     present.saturating_mul(2).min(of_use).max(settings.first_segment).min(settings.max_segment)
 }
 

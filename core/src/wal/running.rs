@@ -16,7 +16,7 @@ use super::asker::Asker;
 use super::commit::{Stated, Step};
 use super::draft::{Draft, closing};
 use super::files::Files;
-use super::format::{FrameBuilder, Record};
+use super::format::{FrameBuilder, Loggable};
 use super::roll::Incoming;
 use super::spare::Spare;
 use super::sweep::Sweep;
@@ -84,7 +84,7 @@ impl Wal {
     ///
     /// # Errors
     /// [`AppendError`]; nothing was taken in.
-    pub fn append(&mut self, group: &[Record]) -> Result<Lsn, AppendError> {
+    pub fn append<R: Loggable>(&mut self, group: &[R]) -> Result<Lsn, AppendError> {
         if self.poison.is_some() {
             return Err(AppendError::Poisoned);
         }

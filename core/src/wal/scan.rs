@@ -31,7 +31,7 @@ mod report;
 mod segment;
 mod verdict;
 
-pub use ahead::{Crew, Piece, Worked};
+pub use ahead::{BlockMaker, Crew, Foreseen, Piece, Worked};
 pub use feed::LOST_REPLICA;
 pub use report::{Damage, Leftover, LeftoverKind, ScanReport, SegmentReport, SnapshotReport, Torn, Unproven};
 
@@ -80,12 +80,25 @@ pub trait Replay {
         self.record(lsn, record)
     }
 
+    /// How to make ahead of time what [`Self::foreseen_block`] takes.
+    fn block_maker(&self) -> Option<BlockMaker> {
+        None
+    }
+
+    /// As [`Self::block`], of a block of which something was made by [`Self::block_maker`].
+    ///
+    /// # Errors
+    /// [`DecodeError`] when it cannot be understood.
+    fn foreseen_block(&mut self, items: u32, body: Bytes, _made: Foreseen) -> Result<(), DecodeError> {
+        self.block(items, body)
+    }
+
     /// The keys of records that come next. Nothing needs to be done about them.
     fn expect(&mut self, _keys: &mut dyn Iterator<Item = &[u8]>) {}
 }
 
 /// Bytes of a snapshot read at once.
-const SNAPSHOT_CHUNK: usize = 1 << 20;
+const SNAPSHOT_CHUNK: usize = if cfg!(test) { 1000 } else { 4 << 20 };
 /// When a segment cannot be read whole, salvage reads it in pieces of this many bytes and does without the bad ones.
 const SALVAGE_PIECE: usize = 64 << 10;
 
@@ -256,7 +269,7 @@ impl Scan {
     fn work(&mut self, replay: &mut dyn Replay) {
         match self.held.take() {
             Some((Target::Segment(index), bytes)) => self.replay_segment(index, &bytes, replay),
-            Some((target, chunk)) => self.snapshot_left = self.load(target, &chunk, false, replay),
+            Some((target, chunk)) => self.snapshot_left = self.load(target, chunk, false, replay),
             None => {}
         }
     }
@@ -333,7 +346,7 @@ impl Scan {
                 }
             }
             Target::Snapshot(_) if self.snapshot_left => {}
-            Target::Snapshot(_) if ended => self.snapshot_left = self.load(target, &data, true, replay),
+            Target::Snapshot(_) if ended => self.snapshot_left = self.load(target, data, true, replay),
             Target::Snapshot(_) => {
                 self.held = Some((target, data));
                 return self.read(target, file, reading, out);

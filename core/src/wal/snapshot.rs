@@ -133,14 +133,17 @@ enum Expects {
     Nothing,
 }
 
-/// Reads a snapshot from chunks of any size, holding no more than one part and one chunk.
+/// Reads a snapshot from chunks of any size, holding no more than one part and two chunks. Blocks share the memory of the
+/// chunk that they lie in.
 ///
 /// Feed with [`Self::push`], then take parts with [`Self::next_part`] until it wants more bytes; at the end of the file ask
 /// [`Self::finish`] whether the snapshot was whole.
 #[derive(Debug)]
 pub struct Decoder {
-    buffer: Vec<u8>,
+    bytes: Bytes,
     read: usize,
+    /// Comes behind `bytes`, and is joined to them where a part goes on in here.
+    more: Bytes,
     offset: u64,
     expects: Expects,
     log: LogId,
@@ -164,8 +167,9 @@ impl Decoder {
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            buffer: Vec::new(),
+            bytes: Bytes::new(),
             read: 0,
+            more: Bytes::new(),
             offset: 0,
             expects: Expects::Header,
             log: LogId([0; 16]),
@@ -184,10 +188,10 @@ impl Decoder {
     }
 
     /// Takes the next bytes of the file.
-    pub fn push(&mut self, chunk: &[u8]) {
-        self.buffer.drain(..self.read);
-        self.read = 0;
-        self.buffer.extend_from_slice(chunk);
+    pub fn push(&mut self, chunk: Bytes) {
+        self.join(self.more.len());
+        self.more = chunk;
+        self.pass_on();
     }
 
     /// The next part; `None` when more bytes are wanted.
@@ -205,16 +209,69 @@ impl Decoder {
             }
             self.searching = false;
         }
-        let rest = self.buffer.get(self.read..).unwrap_or_default();
         if self.expects == Expects::Nothing {
             let trailing = DecodeError { field: "snapshot", fault: Fault::Trailing };
-            return if rest.is_empty() { Ok(None) } else { Err(trailing) };
+            return if self.rest().is_empty() { Ok(None) } else { Err(trailing) };
         }
-        let Some(raw) = RawPart::read(rest, life(self.log, self.at))? else { return Ok(None) };
-        let (part, expects) = self.interpret(&raw)?;
-        self.consume(raw.encoded_len);
+        let life = life(self.log, self.at);
+        loop {
+            if let Some(raw) = RawPart::read(&self.bytes, self.read, life)? {
+                return self.take(raw).map(Some);
+            }
+            if !self.join(RawPart::len(self.rest()).saturating_sub(self.rest().len())) {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// As [`Self::next_part`], for a part that was read before.
+    pub(super) fn take(&mut self, raw: RawPart) -> Result<Part, DecodeError> {
+        let encoded_len = raw.encoded_len;
+        let (part, expects) = self.interpret(raw)?;
+        self.consume(encoded_len);
         self.expects = expects;
-        Ok(Some(part))
+        Ok(part)
+    }
+
+    /// What binds the parts to this snapshot, once that is known and the next part stands at [`Self::offset`].
+    pub(super) fn life(&self) -> Option<u32> {
+        let known = !self.searching && matches!(self.expects, Expects::Head | Expects::BlockOrFooter);
+        known.then(|| life(self.log, self.at))
+    }
+
+    /// The bytes of what may be parts from an offset of the file on: `room` bytes or a little more, unless fewer are at hand
+    /// in one piece.
+    pub(super) fn peek(&self, offset: u64, room: usize) -> Option<Bytes> {
+        let at = self.read + usize::try_from(offset.checked_sub(self.offset)?).ok()?;
+        let mut end = at;
+        while end - at < room
+            && let Some(rest) = self.bytes.get(end..).filter(|rest| rest.len() >= PART_HEADER_LEN)
+            && RawPart::len(rest) <= rest.len()
+        {
+            end += RawPart::len(rest);
+        }
+        (end > at).then(|| self.bytes.slice(at..end))
+    }
+
+    fn rest(&self) -> &[u8] {
+        self.bytes.get(self.read..).unwrap_or_default()
+    }
+
+    /// Takes `len` more bytes behind those at hand, or as many as there are. Says whether there were any.
+    fn join(&mut self, len: usize) -> bool {
+        let more = self.more.split_to(len.min(self.more.len()));
+        if !more.is_empty() {
+            self.bytes = [self.rest(), &more[..]].concat().into();
+            self.read = 0;
+        }
+        !more.is_empty()
+    }
+
+    /// Goes on with the bytes behind those at hand when nothing of these is left.
+    fn pass_on(&mut self) {
+        if self.read == self.bytes.len() && !self.more.is_empty() {
+            (self.bytes, self.read) = (core::mem::take(&mut self.more), 0);
+        }
     }
 
     /// Demands that the snapshot ended with its footer and nothing is left.
@@ -222,7 +279,7 @@ impl Decoder {
     /// # Errors
     /// [`DecodeError`] when it is cut short.
     pub fn finish(&self) -> Result<(), DecodeError> {
-        if self.expects == Expects::Nothing && self.read == self.buffer.len() {
+        if self.expects == Expects::Nothing && self.rest().is_empty() {
             Ok(())
         } else {
             Err(DecodeError { field: "snapshot", fault: Fault::Short })
@@ -239,27 +296,32 @@ impl Decoder {
         self.gaps = true;
         self.searching = true;
         // The bad part itself is not worth a second look.
-        self.consume(PART_ALIGN.min(self.buffer.len() - self.read));
+        self.consume(PART_ALIGN.min(self.rest().len()));
         true
     }
 
     /// Passes over bytes until a part may begin. Says whether one does within the bytes at hand.
     fn search(&mut self) -> bool {
         let life = life(self.log, self.at);
-        while let Some(rest) = self.buffer.get(self.read..).filter(|rest| rest.len() >= PART_HEADER_LEN) {
-            let raw = RawPart::read(rest, life);
+        loop {
+            if self.rest().len() < PART_HEADER_LEN {
+                self.join(self.more.len());
+            }
+            if self.rest().len() < PART_HEADER_LEN {
+                return false;
+            }
+            let raw = RawPart::read(&self.bytes, self.read, life);
             if raw.is_ok_and(|raw| raw.is_none_or(|raw| raw.kind != KIND_HEAD && raw.index >= self.blocks)) {
                 return true;
             }
             self.consume(PART_ALIGN);
         }
-        false
     }
 
     fn read_header(&mut self) -> Result<bool, DecodeError> {
         let invalid = |field| DecodeError { field, fault: Fault::Invalid };
-        let rest = self.buffer.get(self.read..).unwrap_or_default();
-        let Some(bytes) = rest.get(..SNAPSHOT_HEADER_LEN) else { return Ok(false) };
+        self.join(SNAPSHOT_HEADER_LEN.saturating_sub(self.rest().len()));
+        let Some(bytes) = self.rest().get(..SNAPSHOT_HEADER_LEN) else { return Ok(false) };
         let bytes = Bytes::copy_from_slice(bytes);
         let mut reader = Reader::new(&bytes);
         if reader.array("snapshot magic")? != SNAPSHOT_MAGIC {
@@ -283,18 +345,20 @@ impl Decoder {
         Ok(true)
     }
 
-    fn interpret(&mut self, raw: &RawPart) -> Result<(Part, Expects), DecodeError> {
+    fn interpret(&mut self, raw: RawPart) -> Result<(Part, Expects), DecodeError> {
         let invalid = |field| DecodeError { field, fault: Fault::Invalid };
         match (raw.kind, self.expects) {
             (KIND_HEAD, Expects::Head) if raw.index == 0 => {
-                Ok((Part::Head { log: self.log, at: self.at, head: raw.body.clone() }, Expects::BlockOrFooter))
+                // Of its own: what is made of a head may share its memory for long.
+                let head = Bytes::copy_from_slice(&raw.body);
+                Ok((Part::Head { log: self.log, at: self.at, head }, Expects::BlockOrFooter))
             }
             (KIND_BLOCK, Expects::BlockOrFooter)
                 if raw.index == self.blocks || (self.gaps && raw.index > self.blocks) =>
             {
                 self.blocks = raw.index.saturating_add(1);
                 self.items = self.items.saturating_add(u64::from(raw.items));
-                Ok((Part::Block { items: raw.items, body: raw.body.clone() }, Expects::BlockOrFooter))
+                Ok((Part::Block { items: raw.items, body: raw.body }, Expects::BlockOrFooter))
             }
             (KIND_FOOTER, Expects::BlockOrFooter) => {
                 let mut reader = Reader::new(&raw.body);
@@ -315,10 +379,13 @@ impl Decoder {
     fn consume(&mut self, len: usize) {
         self.read += len;
         self.offset += len as u64;
+        self.pass_on();
     }
 }
 
-struct RawPart {
+/// A part whose checksum held.
+#[derive(Debug)]
+pub(super) struct RawPart {
     kind: u8,
     index: u64,
     items: u32,
@@ -327,10 +394,11 @@ struct RawPart {
 }
 
 impl RawPart {
-    /// The part at the beginning of `bytes`; `None` when it goes on beyond them.
-    fn read(bytes: &[u8], expected_life: u32) -> Result<Option<Self>, DecodeError> {
+    /// The part at `at` of `bytes`; `None` when it goes on beyond them.
+    pub(super) fn read(bytes: &Bytes, at: usize, expected_life: u32) -> Result<Option<Self>, DecodeError> {
         let invalid = |field| DecodeError { field, fault: Fault::Invalid };
-        let Some(header) = bytes.get(..PART_HEADER_LEN) else { return Ok(None) };
+        let rest = bytes.get(at..).unwrap_or_default();
+        let Some(header) = rest.get(..PART_HEADER_LEN) else { return Ok(None) };
         let header = Bytes::copy_from_slice(header);
         let mut reader = Reader::new(&header);
         if reader.array("part magic")? != PART_MAGIC {
@@ -348,15 +416,32 @@ impl RawPart {
             return Err(invalid("part length"));
         }
         let encoded_len = PART_HEADER_LEN + body_len.next_multiple_of(PART_ALIGN);
-        let Some(padded) = bytes.get(PART_HEADER_LEN..encoded_len) else { return Ok(None) };
+        let Some(padded) = rest.get(PART_HEADER_LEN..encoded_len) else { return Ok(None) };
         let mut hasher = crc32fast::Hasher::new_with_initial(expected_life);
         hasher.update(header.get(..PART_HEADER_LEN - 4).unwrap_or_default());
         hasher.update(padded);
         if hasher.finalize() != crc {
             return Err(invalid("part checksum"));
         }
-        let body = Bytes::copy_from_slice(padded.get(..body_len).unwrap_or_default());
+        let body = bytes.slice_ref(padded.get(..body_len).unwrap_or_default());
         Ok(Some(Self { kind, index, items, body, encoded_len }))
+    }
+
+    /// How long the part at the beginning of `bytes` says it is, or else its header: nothing of it is checked.
+    fn len(bytes: &[u8]) -> usize {
+        let word = bytes.get(4..8).filter(|_| bytes.len() >= PART_HEADER_LEN).and_then(|word| word.try_into().ok());
+        let body_len = word.map_or(0, |word| u32::from_le_bytes(word) as usize);
+        PART_HEADER_LEN + body_len.min(MAX_PART_BODY).next_multiple_of(PART_ALIGN)
+    }
+
+    /// Bytes it takes in the file, header and padding included.
+    pub(super) const fn encoded_len(&self) -> usize {
+        self.encoded_len
+    }
+
+    /// Its entries, if it is a block: how many, and the writer's bytes.
+    pub(super) fn block(&self) -> Option<(u32, &Bytes)> {
+        (self.kind == KIND_BLOCK).then_some((self.items, &self.body))
     }
 }
 

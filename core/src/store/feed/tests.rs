@@ -200,3 +200,29 @@ proptest! {
         prop_assert_eq!(all, (1u64..5000).collect::<Vec<_>>());
     }
 }
+
+proptest! {
+    #[test]
+    fn what_was_loaded_is_put_in_the_order_of_lsns(
+        few in proptest::collection::vec(0u64..50, 0..20),
+        // Across passes, across chunks, and too far apart for either.
+        reach in prop::sample::select(&[1u64, 3000, 1 << 12, 1 << 22, 1 << 33, 1 << 40, u64::MAX - 50][..]),
+        seed: u64,
+        many in 0usize..4000,
+    ) {
+        let mut dice = crate::dice::Seed::from_number(seed).stream("feed");
+        let lsns = few.into_iter().chain((0..many).map(|_| dice.next_u64() % reach));
+        let loose: Vec<(Lsn, Handle)> = lsns.map(Lsn).zip(0..).collect();
+        let mut sorted = loose.clone();
+        sorted.sort_unstable();
+        prop_assert_eq!(&order(loose.clone()), &sorted);
+        let mut feed = Feed { loose, ..Feed::default() };
+        feed.settle();
+        let of_chunk = |(base, items): (&Lsn, &Vec<Item>)| -> Vec<(Lsn, Handle)> {
+            items.iter().map(|item| (item.lsn(*base), item.handle)).collect()
+        };
+        let found: Vec<(Lsn, Handle)> = feed.chunks.iter().flat_map(of_chunk).collect();
+        prop_assert_eq!((feed.len, found), (sorted.len(), sorted));
+        prop_assert!(reach < 3000 || feed.chunks.values().all(|items| items.len() <= CHUNK + 100));
+    }
+}

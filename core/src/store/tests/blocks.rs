@@ -139,3 +139,59 @@ fn entries_are_equal_when_all_that_is_kept_of_them_is() {
         assert!(!one.entries(None).eq(other.entries(None)), "{what}");
     }
 }
+
+/// Two stores that call the same replicas by different numbers.
+#[test]
+fn a_block_is_taken_in_whatever_the_store_calls_its_replicas() {
+    let dot = |replica, seq| Dot { replica: ReplicaId([replica; 16]), seq };
+    let mut store = Store::new();
+    let mut op = put(&store, 5, "a", "one");
+    store.apply(Lsn(1), &op);
+    // A context and a concurrent loser, by others.
+    op = Operation { dot: dot(3, 8), key: "b".into(), ..op };
+    op.context = [dot(7, 2), dot(9, 1)].into_iter().collect();
+    store.apply(Lsn(2), &op);
+    op = Operation { dot: dot(1, 4), stamp: Stamp(1), context: VersionVector::EMPTY, ..op };
+    assert_eq!(store.apply(Lsn(3), &op), Merge::Superseded);
+    // What it repeats, and a deletion.
+    op = Operation { dot: dot(9, 3), key: "c".into(), context: core::iter::once(dot(3, 1)).collect(), ..op };
+    op.marks.repeats = Some(dot(3, 1));
+    store.apply(Lsn(4), &op);
+    op = Operation { dot: dot(9, 4), key: "d".into(), body: Body::Delete, marks: Marks::default(), ..op };
+    store.apply(Lsn(5), &op);
+
+    let mut blocks = Vec::new();
+    let mut after = None;
+    loop {
+        let mut block = Vec::new();
+        let walk = store.walk(after.as_deref(), 0, &mut block);
+        blocks.push((walk.items, Bytes::from(block)));
+        after = walk.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(blocks.len(), 4);
+    // Laid out in any order, taken in in theirs.
+    let mut laid: Vec<Laid> = blocks.iter().rev().map(|(items, block)| Laid::of(*items, block).unwrap()).collect();
+    let mut copy = Store::new();
+    while let Some(next) = laid.pop() {
+        copy.take(next).unwrap();
+    }
+    assert_same(&store, &copy);
+    check_derived(&copy);
+    assert!(copy.table.bytes() < 32 << 10, "a small store takes {} bytes", copy.table.bytes());
+    // Slots whose ids were taken for others would not know their own.
+    for entry in copy.entries(None) {
+        let Some(same) = store.entry(entry.key()) else { panic!("a key that was not written") };
+        assert_eq!((entry.marks(), entry.known()), (same.marks(), same.known()));
+    }
+    let one = Laid::of(blocks[1].0, &blocks[1].1).unwrap();
+    assert_eq!(copy.take(one).unwrap_err().field, "snapshot entry key");
+}
+
+#[test]
+fn a_replica_that_has_two_numbers_is_refused() {
+    let twice = with_lists(HAS_CONTEXT, &[&[1, 1], &[7; 16], &[3]]);
+    assert_eq!(load(&twice).unwrap_err().field, "snapshot entry replica");
+}

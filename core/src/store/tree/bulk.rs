@@ -2,6 +2,8 @@
 //!
 //! What is sorted is the eight bytes of each key behind what all of them share. They tell most keys apart, and hold the heads
 //! of most leaves, so that hardly any key is looked at twice: looking at keys that lie anywhere is what takes the time.
+//!
+//! Keys that rise anyway are made into a run of leaves, and runs are put together.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -58,6 +60,72 @@ impl Tree {
     }
 }
 
+/// Leaves over keys that rise, by the places of the keys: made anywhere, put behind a tree by [`Tree::append`].
+#[derive(Debug)]
+pub(in crate::store) struct Run {
+    #[expect(clippy::vec_box, reason = "they become leaves of the tree as they are")]
+    pub(super) leaves: Vec<Box<Leaf>>,
+    /// Between neighbours.
+    separators: Vec<Box<[u8]>>,
+}
+
+impl Run {
+    /// Over the keys of the places below `count`, as few leaves as can hold them, all about equally full.
+    pub(in crate::store) fn over<K: Keys + ?Sized>(keys: &K, count: Handle) -> Self {
+        let wanted = (count as usize).div_ceil(FANOUT);
+        let (mut leaves, mut separators) = (Vec::with_capacity(wanted), Vec::with_capacity(wanted));
+        let mut from = 0;
+        for left in (1..=wanted).rev() {
+            let to = from + (count - from).div_ceil(left as u32);
+            if from > 0 {
+                separators.push(separator(keys.key(from - 1), keys.key(from)));
+            }
+            leaves.push(Box::new(Leaf { keys: Heads::build(from..to, |place| keys.key(place)), next: 0 }));
+            from = to;
+        }
+        Self { leaves, separators }
+    }
+}
+
+impl Tree {
+    /// Puts a run behind all keys, of which `last` is the greatest. The key of its place `n` has the handle `first + n`.
+    pub(in crate::store) fn append(&mut self, keys: &impl Keys, last: Option<Handle>, run: Run, first: Handle) {
+        if run.leaves.is_empty() {
+            return;
+        }
+        let below = last.map_or(&[][..], |last| keys.key(last));
+        let separators = core::iter::once(separator(below, keys.key(first))).chain(run.separators);
+        for (mut leaf, separator) in run.leaves.into_iter().zip(separators) {
+            let number = self.leaves.len() as u32;
+            let len = leaf.keys.len();
+            for item in leaf.keys.items.iter_mut().take(len) {
+                *item += u64::from(first);
+            }
+            leaf.next = number;
+            if let Some(before) = self.leaves.get_mut(self.last_leaf as usize) {
+                before.next = number;
+            }
+            self.leaves.push(leaf);
+            self.last_leaf = number;
+            if number > 0 {
+                let split = self.append_below(self.root, self.height, separator, number);
+                self.grow(split);
+            }
+        }
+    }
+
+    /// Makes `right` the last leaf below a node on the right edge. As [`Self::insert_below`] otherwise.
+    fn append_below(&mut self, node: u32, height: u32, separator: Box<[u8]>, right: u32) -> Option<(Box<[u8]>, u32)> {
+        if height == 0 {
+            return Some((separator, right));
+        }
+        let branch = self.branches.get(node as usize).expect("children are nodes of the tree");
+        let at = branch.children.len() - 1;
+        let (separator, right) = self.append_below(branch.child(at), height - 1, separator, right)?;
+        self.insert_in_branch(node, at, separator, right)
+    }
+}
+
 /// How many bytes all keys share at least.
 fn shared_prefix(keys: &impl Keys, count: Handle) -> usize {
     if count == 0 {
@@ -93,7 +161,8 @@ fn heads(keys: &impl Keys, items: &[Item], shared: usize) -> Heads {
     let Some(behind) = skip.checked_sub(shared).filter(|behind| behind + 4 <= SORTED) else {
         return Heads::build(items.iter().map(|(_, handle)| *handle), |handle| keys.key(handle));
     };
-    let mut heads = Heads { len: items.len() as u16, skip: skip as u16, ..Heads::EMPTY };
+    let mut heads = Heads { len: items.len() as u16, ..Heads::EMPTY };
+    heads.share(keys.key(*first), skip);
     for (place, (bytes, handle)) in heads.items.iter_mut().zip(items) {
         *place = bytes << (8 * behind) >> 32 << 32 | u64::from(*handle);
     }

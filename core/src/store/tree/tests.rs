@@ -103,6 +103,27 @@ fn keys_that_differ_only_behind_their_heads_are_told_apart() {
     model.check(&[alloc::vec![0; 30]]);
 }
 
+/// It may end before what of it stands in the node, with that, or behind it.
+#[test]
+fn what_keys_share_is_known_however_long_it_is() {
+    for shared in 0..3 * NEAR {
+        let prefix = alloc::vec![7; shared];
+        let mut model = Model::default();
+        for number in 0..2 * FANOUT as u32 {
+            model.insert([&prefix[..], &(number * 1_000_003).to_be_bytes()].concat());
+        }
+        // Alike up to some byte, and there at an end, smaller or greater.
+        let others = prefix.iter().enumerate().flat_map(|(at, _)| {
+            let alike = &prefix[..at];
+            [alike.to_vec(), [alike, &[6, 7, 7]].concat(), [alike, &[8]].concat()]
+        });
+        let others: Vec<Vec<u8>> = others.filter(|other| !other.is_empty()).collect();
+        model.check(&others);
+        others.into_iter().rev().for_each(|other| model.insert(other));
+        model.check(&[]);
+    }
+}
+
 #[test]
 fn branches_split_in_the_middle_and_stay_full_where_keys_come_in_order() {
     let children = |model: &Model| -> Vec<usize> { model.tree.branches.iter().map(|it| it.children.len()).collect() };
@@ -243,4 +264,28 @@ fn a_large_tree_made_at_once_is_full_and_goes_on_growing() {
         model.insert(format!("{:08}-more", number * 7919 % 20_011).into_bytes());
     }
     model.check(&[b"0".to_vec(), b"00010000".to_vec(), b"9".to_vec()]);
+}
+
+#[test]
+fn runs_put_behind_each_other_are_a_tree_of_all_their_keys_and_go_on_growing() {
+    for lens in [&[1][..], &[64], &[65], &[1, 1, 1], &[430; 40], &[5000, 1, 64, 4097, 63, 0, 128], &[1; 300]] {
+        let mut model = Model::default();
+        for len in lens {
+            let first = model.keys.len();
+            let keys: Vec<Vec<u8>> =
+                (first..first + len).map(|number| format!("key-{number:06}").into_bytes()).collect();
+            let run = Run::over(&keys, *len as Handle);
+            assert!(run.leaves.iter().all(|leaf| leaf.keys.len() * run.leaves.len() + run.leaves.len() > *len));
+            let last = model.tree.last();
+            model.order.extend(keys.iter().cloned().zip(first as Handle..));
+            model.keys.extend(keys);
+            model.tree.append(&model.keys, last, run, first as Handle);
+        }
+        model.check(&[b"key".to_vec(), b"key-".to_vec(), b"key-000100".to_vec(), b"z".to_vec()]);
+        for number in 0..300 {
+            model.insert(format!("key-{:06}-more", number * 7).into_bytes());
+            model.insert(format!("zz-{number:06}").into_bytes());
+        }
+        model.check(&[b"a".to_vec(), b"key-000063".to_vec(), b"zz-000299".to_vec()]);
+    }
 }

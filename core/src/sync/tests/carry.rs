@@ -40,8 +40,9 @@ fn what_stands_here_already_is_not_logged_again_and_takes_no_lsn() {
     let (old, new) = (op("old", 1), op("new", 2));
     let mut store = Store::new();
     store.apply(Lsn(1), &old);
-    let carried = carry_out(&mut store, Lsn(5), &apply(vec![old, new.clone()], vec![]));
-    assert_eq!(carried.logged, [Logged::Foreign(new)]);
+    let apply = apply(vec![old, new.clone()], vec![]);
+    let carried = carry_out(&mut store, Lsn(5), &apply);
+    assert_eq!(carried.logged, [Logged::Foreign(&new)]);
     store.publish(Lsn(5));
     assert_eq!(store.entry(b"new").unwrap().changed(), Lsn(5), "where the log has it");
 }
@@ -64,7 +65,8 @@ fn a_version_is_dropped_only_if_it_is_what_stands_here_and_nothing_is_on_its_way
         if let Some(op) = staged {
             store.stage(Lsn(2), op);
         }
-        let carried = carry_out(&mut store, Lsn(3), &apply(vec![], vec![compared.clone()]));
+        let apply = apply(vec![], vec![compared.clone()]);
+        let carried = carry_out(&mut store, Lsn(3), &apply);
         let record = Logged::Sync(SyncRecord::Dropped { dot: compared.dot, key: compared.key.clone() });
         let (logged, latest) = if is_dropped { (vec![record], None) } else { (vec![], staged.or(published)) };
         assert_eq!(carried.logged, logged, "{published:?} stands, {staged:?} is staged");

@@ -156,7 +156,7 @@ impl Replica {
         let first = self.next_lsn();
         let carried = carry_out(&mut self.store, first, apply);
         self.log.extend(carried.logged.iter().cloned().map(|logged| match logged {
-            Logged::Foreign(op) => Logs::Foreign(op),
+            Logged::Foreign(op) => Logs::Foreign(op.clone()),
             Logged::Sync(record) => Logs::Sync(record),
         }));
         for (key, repeats) in &apply.reissue {

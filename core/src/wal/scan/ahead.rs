@@ -1,8 +1,9 @@
-//! Frames worked out before the walk comes to them.
+//! Frames and blocks worked out before the walk comes to them.
 //!
 //! To check a frame, to read its records and to hash them needs nothing but its bytes. So pieces of a segment are given to a
 //! [`Crew`], which may work them out on other processors while the records before them are replayed. The walk takes what
-//! comes of it where it fits, and else does the same by itself: nothing depends on a crew but how long it takes.
+//! comes of it where it fits, and else does the same by itself: nothing depends on a crew but how long it takes. The same
+//! goes for the parts of a snapshot.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -16,7 +17,12 @@ use crate::ids::{Lsn, ReplicaId};
 use crate::op::Hashes;
 use crate::wal::format::{Frame, FrameSalt, Record, Records, decode_frame, passed_by};
 
-/// Bytes of frames that are worked out as one piece, at least.
+mod parts;
+
+pub use parts::{BlockMaker, Foreseen};
+pub(super) use parts::{Checked, PartsAhead};
+
+/// Bytes that are worked out as one piece, at least.
 const PIECE: usize = if cfg!(test) { 256 } else { 128 << 10 };
 
 /// The most pieces that are waited for.
@@ -31,9 +37,19 @@ pub trait Crew: fmt::Debug + Send {
     fn end(&mut self) -> Option<Worked>;
 }
 
-/// Some frames of a segment, one behind the other.
+/// Some frames of a segment, or some parts of a snapshot, one behind the other.
 #[derive(Debug)]
-pub struct Piece {
+pub struct Piece(Work);
+
+#[derive(Debug)]
+enum Work {
+    Frames(Stretch),
+    Parts(parts::Stretch),
+}
+
+/// Some frames of a segment.
+#[derive(Debug)]
+struct Stretch {
     bytes: Bytes,
     /// Where they begin in the segment.
     offset: usize,
@@ -43,7 +59,13 @@ pub struct Piece {
 
 /// What came of a piece.
 #[derive(Debug)]
-pub struct Worked(VecDeque<Prepared>);
+pub struct Worked(Outcome);
+
+#[derive(Debug)]
+enum Outcome {
+    Frames(VecDeque<Prepared>),
+    Parts(VecDeque<Checked>),
+}
 
 /// A frame whose records were read.
 #[derive(Debug)]
@@ -59,6 +81,15 @@ impl Piece {
     /// Works it out, as far as its frames are whole and understood.
     #[must_use]
     pub fn work(self) -> Worked {
+        Worked(match self.0 {
+            Work::Frames(stretch) => Outcome::Frames(stretch.work()),
+            Work::Parts(stretch) => Outcome::Parts(stretch.work()),
+        })
+    }
+}
+
+impl Stretch {
+    fn work(self) -> VecDeque<Prepared> {
         let Self { bytes, offset, salt, mut own } = self;
         // A copy: what shares memory is counted, and processors that count at one place wait for each other.
         let bytes = Bytes::copy_from_slice(&bytes);
@@ -70,7 +101,7 @@ impl Piece {
             at += frame.encoded_len;
             frames.push_back(Prepared { offset: offset + at - frame.encoded_len, frame, own: before, records });
         }
-        Worked(frames)
+        frames
     }
 }
 
@@ -147,7 +178,8 @@ impl<'a> Ahead<'a> {
             if offset == end {
                 return;
             }
-            crew.begin(Piece { bytes: self.bytes.slice(offset..end), offset, salt: self.salt, own });
+            let stretch = Stretch { bytes: self.bytes.slice(offset..end), offset, salt: self.salt, own };
+            crew.begin(Piece(Work::Frames(stretch)));
             self.next = end;
             self.out += 1;
         }
@@ -156,9 +188,11 @@ impl<'a> Ahead<'a> {
     /// Waits for the oldest piece.
     fn end(&mut self) {
         match self.crew.as_mut().and_then(|crew| crew.end()) {
-            Some(Worked(frames)) => {
+            Some(Worked(outcome)) => {
                 self.out -= 1;
-                self.prepared.extend(frames);
+                if let Outcome::Frames(frames) = outcome {
+                    self.prepared.extend(frames);
+                }
             }
             None => (*self.crew, self.out) = (None, 0),
         }

@@ -1,8 +1,12 @@
 //! The snapshot part of a scan.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 
+use bytes::Bytes;
+
+use super::ahead::{Checked, Crew, Foreseen, PartsAhead};
 use super::report::{Damage, SnapshotReport};
 use super::{Purpose, Replay, Scan, Target};
 use crate::codec::{DecodeError, Fault};
@@ -11,12 +15,32 @@ use crate::wal::snapshot::Part;
 
 impl Scan {
     /// Takes the next bytes of a snapshot. Says whether no more of them are wanted.
-    pub(super) fn load(&mut self, target: Target, chunk: &[u8], ended: bool, replay: &mut dyn Replay) -> bool {
+    pub(super) fn load(&mut self, target: Target, chunk: Bytes, ended: bool, replay: &mut dyn Replay) -> bool {
         self.decoder.push(chunk);
+        // Lent to what looks ahead, which does not live as long as this.
+        let mut crew = self.crew.take();
+        let left = self.take_parts(target, &mut crew, replay);
+        self.crew = crew;
+        if !left
+            && ended
+            && let Err(error) = self.decoder.finish()
+        {
+            self.snapshot_fault(target, self.decoder.offset(), error);
+        }
+        left
+    }
+
+    fn take_parts(&mut self, target: Target, crew: &mut Option<Box<dyn Crew>>, replay: &mut dyn Replay) -> bool {
+        let make = if self.feeding() { replay.block_maker() } else { None };
+        let mut ahead = PartsAhead::new(crew, make);
         loop {
             let offset = self.decoder.offset();
-            let problem = match self.decoder.next_part() {
-                Ok(Some(part)) => match self.take_part(target, part, replay) {
+            let (part, made) = match ahead.take(&self.decoder) {
+                Some(Checked { raw, made, .. }) => (self.decoder.take(raw).map(Some), made),
+                None => (self.decoder.next_part(), None),
+            };
+            let problem = match part {
+                Ok(Some(part)) => match self.take_part(target, part, made, replay) {
                     Ok(()) => continue,
                     Err(Problem::OtherSnapshot(what)) => {
                         self.snapshot_damaged(target, offset, what);
@@ -24,7 +48,7 @@ impl Scan {
                     }
                     Err(Problem::NotUnderstood(error)) => error,
                 },
-                Ok(None) => break,
+                Ok(None) => return false,
                 Err(error) => {
                     // What follows may still be good for something.
                     let go_on = self.purpose == Purpose::Salvage && self.decoder.skip_damage();
@@ -40,13 +64,15 @@ impl Scan {
                 return true;
             }
         }
-        if ended && let Err(error) = self.decoder.finish() {
-            self.snapshot_fault(target, self.decoder.offset(), error);
-        }
-        false
     }
 
-    fn take_part(&mut self, target: Target, part: Part, replay: &mut dyn Replay) -> Result<(), Problem> {
+    fn take_part(
+        &mut self,
+        target: Target,
+        part: Part,
+        made: Option<Foreseen>,
+        replay: &mut dyn Replay,
+    ) -> Result<(), Problem> {
         let Some(found) = self.snapshot(target).cloned() else { return Ok(()) };
         match part {
             Part::Head { log, at, head } => {
@@ -64,7 +90,10 @@ impl Scan {
             }
             Part::Block { items, body } => {
                 if self.feeding() {
-                    replay.block(items, body)?;
+                    match made {
+                        Some(made) => replay.foreseen_block(items, body, made)?,
+                        None => replay.block(items, body)?,
+                    }
                 }
             }
             Part::Footer { items, reaches, .. } => {

@@ -26,7 +26,7 @@ fn read(file: &[u8], chunk: usize) -> Result<Vec<Part>, DecodeError> {
     let mut decoder = Decoder::new();
     let mut parts = Vec::new();
     for chunk in file.chunks(chunk) {
-        decoder.push(chunk);
+        decoder.push(Bytes::copy_from_slice(chunk));
         while let Some(part) = decoder.next_part()? {
             parts.push(part);
         }
@@ -88,7 +88,7 @@ fn a_head_has_the_number_0_and_no_part_is_longer_than_the_limit() {
     put_part(&mut second, life(LOG, AT), KIND_HEAD, 1, 0, b"head");
     let first_part = |file: &[u8]| {
         let mut decoder = Decoder::new();
-        decoder.push(file);
+        decoder.push(Bytes::copy_from_slice(file));
         decoder.next_part()
     };
     assert!(matches!(first_part(&file), Ok(Some(Part::Head { .. }))));
@@ -119,7 +119,7 @@ fn salvage_passes_over_a_damaged_block() {
     let first_block = encode_header(LOG, AT, b"head").len();
     file[first_block + PART_HEADER_LEN] ^= 1;
     let mut decoder = Decoder::new();
-    decoder.push(&file);
+    decoder.push(file.into());
     assert!(matches!(decoder.next_part(), Ok(Some(Part::Head { .. }))));
     assert_eq!(decoder.next_part().unwrap_err().field, "part checksum");
     assert!(decoder.skip_damage());
@@ -157,7 +157,7 @@ proptest! {
         file.splice(at.., garbage);
         let mut decoder = Decoder::new();
         for chunk in file.chunks(chunk) {
-            decoder.push(chunk);
+            decoder.push(Bytes::copy_from_slice(chunk));
             loop {
                 match decoder.next_part() {
                     Ok(Some(_)) => {}
@@ -178,7 +178,7 @@ fn behind_damage_a_part_that_came_before_is_passed_over() {
     damaged[PART_HEADER_LEN] ^= 1;
     file.extend([&first[..], &damaged, &first, &encode_block(LOG, AT, 2, 1, b"third")].concat());
     let mut decoder = Decoder::new();
-    decoder.push(&file);
+    decoder.push(file.into());
     assert!(matches!(decoder.next_part(), Ok(Some(Part::Head { .. }))));
     assert!(matches!(decoder.next_part(), Ok(Some(Part::Block { .. }))));
     assert!(decoder.next_part().is_err());

@@ -51,7 +51,7 @@ fn a_group_gets_consecutive_lsns_in_one_frame() {
     let mut bench = Bench::new(settings());
     assert_eq!(bench.wal.append(&[record(1, 1), record(2, 1), record(3, 1)]), Ok(Lsn(3)));
     assert_eq!(bench.wal.append(&[record(4, 1)]), Ok(Lsn(4)));
-    assert_eq!(bench.wal.append(&[]), Ok(Lsn(4)), "nothing is nothing");
+    assert_eq!(bench.wal.append::<Record>(&[]), Ok(Lsn(4)), "nothing is nothing");
     bench.submit();
     assert_eq!(bench.frame(&bench.asked[0]).unwrap().count, 4);
 }

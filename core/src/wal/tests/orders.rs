@@ -158,7 +158,7 @@ fn read(disk: &MemDisk) -> Found {
     for name in &names {
         if let FileName::Snapshot(at) = name {
             let mut decoder = Decoder::new();
-            decoder.push(disk.bytes(&name.to_name()));
+            decoder.push(Bytes::copy_from_slice(disk.bytes(&name.to_name())));
             while let Some(part) = decoder.next_part().expect("a snapshot under its own name is whole") {
                 if let Part::Footer { reaches: to, .. } = part {
                     (snapshot, reaches) = (snapshot.max(*at), reaches.max(to));

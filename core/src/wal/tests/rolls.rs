@@ -115,10 +115,10 @@ fn segments_double_up_to_the_greatest() {
 }
 
 #[test]
-fn beyond_the_least_tail_segments_grow_by_an_eighth() {
-    const BLOCKS: [u64; 7] = [2, 4, 8, 9, 11, 13, 15];
+fn beyond_half_of_the_least_tail_segments_grow_by_a_sixteenth() {
+    const BLOCKS: [u64; 7] = [2, 4, 8, 9, 10, 11, 12];
     let mut bench =
-        Bench::new(Settings { first_segment: 8192, snapshot_min: 32_768, max_segment: 1 << 20, ..settings() });
+        Bench::new(Settings { first_segment: 8192, snapshot_min: 65_536, max_segment: 1 << 20, ..settings() });
     bench.write_up_to_segment(BLOCKS.len() as u64);
     let mut sizes: Vec<u64> = bench.wal.files.older.iter().map(|older| older.len / 4096).collect();
     sizes.push(bench.wal.files.active.header.capacity / 4096);

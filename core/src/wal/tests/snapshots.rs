@@ -84,7 +84,7 @@ fn a_snapshot_becomes_valid_step_by_step() {
     assert_eq!(bench.wal.status().snapshot, Some(present));
 
     let mut decoder = Decoder::new();
-    decoder.push(bench.disk.durable_bytes("0000000000000001.snap").unwrap());
+    decoder.push(Bytes::copy_from_slice(bench.disk.durable_bytes("0000000000000001.snap").unwrap()));
     let mut parts = Vec::new();
     while let Some(part) = decoder.next_part().unwrap() {
         parts.push(part);
@@ -471,8 +471,8 @@ fn a_copy_begins_with_the_first_segment_even_if_that_is_empty() {
 }
 
 #[test]
-fn beside_a_small_snapshot_the_next_segment_is_no_larger_than_the_least_tail() {
-    let settings = Settings { snapshot_min: 8192, ..settings() };
+fn beside_a_small_snapshot_the_next_segment_is_no_larger_than_half_of_the_least_tail() {
+    let settings = Settings { snapshot_min: 16_384, ..settings() };
     let mut bench = Bench::new(settings);
     bench.write_up_to_segment(3);
     assert_eq!(bench.wal.files.active.header.capacity, 12_288, "without a snapshot they grow");

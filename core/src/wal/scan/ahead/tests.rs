@@ -5,8 +5,9 @@ use super::*;
 use crate::disk::{DiskOp, DiskRequest};
 use crate::testing::MemDisk;
 use crate::wal::format::{FileName, FrameKind, SEGMENT_HEADER_LEN};
-use crate::wal::scan::tests::{Log, REPLICA, birth, name, snapshot};
+use crate::wal::scan::tests::{LOG, Log, REPLICA, birth, name, snapshot};
 use crate::wal::scan::{Purpose, Replay, Scan, ScanReport};
+use crate::wal::snapshot::{encode_block, encode_footer, encode_header};
 
 const VALUE: &[u8] = &[b'v'; 100];
 /// A frame of one such value is shorter.
@@ -24,9 +25,13 @@ struct Watched {
 
 impl Crew for Watched {
     fn begin(&mut self, piece: Piece) {
-        assert!(piece.bytes.len() < PIECE + FRAME, "a piece of {} bytes", piece.bytes.len());
+        let (len, offset) = match &piece.0 {
+            Work::Frames(stretch) => (stretch.bytes.len(), stretch.offset),
+            Work::Parts(stretch) => stretch.place(),
+        };
+        assert!(len < PIECE + FRAME, "a piece of {len} bytes");
         if self.begun.fetch_add(1, Relaxed) == 0 {
-            self.first.store(piece.offset, Relaxed);
+            self.first.store(offset, Relaxed);
         }
         self.worked.push_back(piece.work());
         assert!(self.worked.len() <= AHEAD, "{} pieces are waited for", self.worked.len());
@@ -138,6 +143,85 @@ fn what_a_crew_was_given_of_a_segment_is_waited_for_even_if_the_segment_is_left(
     let report = open(&mut disk, Some(Box::new(crew)), &mut told, |_, _, _| {});
     assert_eq!((report.refusal(), report.torn.map(|torn| torn.offset)), (None, Some(torn.start as u64)));
     assert!(begun.load(Relaxed) > 3);
+    assert_eq!(begun.load(Relaxed), ended.load(Relaxed));
+}
+
+/// Counts blocks that a crew has looked at, and all.
+#[derive(Debug, Default)]
+struct Counted {
+    foreseen: u32,
+    blocks: u32,
+    items: u32,
+}
+
+impl Replay for Counted {
+    fn head(&mut self, _: Lsn, _: Bytes) -> Result<ReplicaId, DecodeError> {
+        Ok(REPLICA)
+    }
+
+    fn block(&mut self, items: u32, _: Bytes) -> Result<(), DecodeError> {
+        self.blocks += 1;
+        self.items += items;
+        Ok(())
+    }
+
+    fn block_maker(&self) -> Option<BlockMaker> {
+        Some(|items, _| Some(Box::new(items)))
+    }
+
+    fn foreseen_block(&mut self, items: u32, body: Bytes, made: Foreseen) -> Result<(), DecodeError> {
+        assert_eq!(made.downcast_ref(), Some(&items), "made of another block");
+        self.foreseen += 1;
+        self.block(items, body)
+    }
+
+    fn record(&mut self, _: Lsn, _: Record) -> Result<(), DecodeError> {
+        Ok(())
+    }
+}
+
+/// A log with a snapshot of so many blocks, 48 bytes each with their headers.
+fn log_behind_blocks(blocks: u32) -> MemDisk {
+    let at = Lsn(1);
+    let mut file = encode_header(LOG, at, &REPLICA.0);
+    for index in 0..blocks {
+        file.extend(encode_block(LOG, at, u64::from(index), index + 1, &[0; 16]));
+    }
+    file.extend(encode_footer(LOG, at, u64::from(blocks), (1..=u64::from(blocks)).sum(), at));
+    let mut disk = log_from(1, 1).finish();
+    disk.place(&FileName::Snapshot(at).to_name(), file);
+    disk
+}
+
+#[test]
+fn a_crew_looks_at_the_blocks_that_lie_whole_in_what_was_read() {
+    let blocks = 100;
+    let mut disk = log_behind_blocks(blocks);
+    let crew = Watched::default();
+    let (begun, ended) = (crew.begun.clone(), crew.ended.clone());
+    let (mut alone, mut helped) = (Counted::default(), Counted::default());
+    let reports = (
+        open(&mut disk, None, &mut alone, |_, _, _| {}),
+        open(&mut disk, Some(Box::new(crew)), &mut helped, |_, _, _| {}),
+    );
+    assert_eq!(reports.0, reports.1);
+    assert_eq!((alone.blocks, alone.items, alone.foreseen), (blocks, (1..=blocks).sum(), 0));
+    assert_eq!((helped.blocks, helped.items), (alone.blocks, alone.items));
+    // Twenty fit into what is read at once, and one lies across.
+    assert!(helped.foreseen > blocks * 9 / 10, "{helped:?}");
+    assert_eq!(begun.load(Relaxed), ended.load(Relaxed));
+}
+
+#[test]
+fn blocks_that_a_crew_was_given_are_waited_for_even_if_the_snapshot_is_left() {
+    let mut disk = log_behind_blocks(40);
+    // In the checksum of the first block.
+    disk.flip(&FileName::Snapshot(Lsn(1)).to_name(), encode_header(LOG, Lsn(1), &REPLICA.0).len() + 28, 0);
+    let (mut counted, crew) = (Counted::default(), Watched::default());
+    let (begun, ended) = (crew.begun.clone(), crew.ended.clone());
+    let report = open(&mut disk, Some(Box::new(crew)), &mut counted, |_, _, _| {});
+    assert_eq!((report.damage.len(), counted.blocks), (1, 0));
+    assert!(begun.load(Relaxed) > 0);
     assert_eq!(begun.load(Relaxed), ended.load(Relaxed));
 }
 
