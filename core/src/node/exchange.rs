@@ -330,7 +330,8 @@ impl Node {
         let latest = self.store.seated(seat);
         let (stamp, context, marks) = match again {
             Again::Value(key, repeats) => {
-                let latest = latest?;
+                // A deletion that came in between leaves no doubt.
+                let latest = latest.filter(|latest| !latest.is_tombstone())?;
                 let repeats = repeats.filter(|repeats| latest.origin() == *repeats);
                 let write = write((*key).clone(), latest.body());
                 return Some(self.issue(now, lsn, write, seat, Marks { repeats, ..Marks::default() }).0);
@@ -375,7 +376,7 @@ impl Node {
         self.exchange.collect_due = false;
         let Some(record) = self.engine.plan_collection(now, &self.store) else { return };
         if let Some(lsn) = self.append_sync(now, &record) {
-            self.engine.collecting(lsn, record, &mut self.store);
+            self.engine.collecting(lsn, record, &mut self.store, &mut self.steps);
             self.settle_memory(now);
         }
     }

@@ -9,12 +9,14 @@
 //! They go when the record of it is published, as everything that a record changes: a log that gives the record up, or a disk
 //! that loses it, leaves them there.
 
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 
 use super::engine::Engine;
 use super::record::SyncRecord;
+use super::session::Phase;
 use super::{Effect, Event};
 use crate::clock::Stamp;
 use crate::context::VersionVector;
@@ -36,24 +38,53 @@ impl Engine {
     /// and calls [`Self::collecting`]. `None` when there is none to go.
     #[must_use]
     pub fn plan_collection(&self, now: Now, store: &Store) -> Option<SyncRecord> {
-        if store.tombstones() == 0 || store.staged_len() > 0 || self.turns.is_taken() {
+        // What was taken from a peer and is not in the log yet may have been written beside a tombstone, unseen.
+        let waits = self.applies.iter().any(|applying| applying.lsn.is_none());
+        if store.tombstones() == 0 || store.staged_len() > 0 || waits || self.turns.is_taken() {
             return None;
         }
         let holds = |replica, member: &_| self.leases.holds(now, &self.settings, replica, member);
-        let stable = self.state.members.stable(self.me.replica, &self.claims, holds);
+        let mut stable = self.state.members.stable(self.me.replica, &self.claims, holds);
+        // What others say of a peer may come sooner than what it sent before it had merged what it claims now.
+        for session in self.sessions.values().filter(|session| session.phase != Phase::Closing) {
+            let counts = |replica| {
+                self.state.members.get(replica).is_some_and(|member| !member.is_forgotten() && holds(replica, member))
+            };
+            if session.replica().is_some_and(counts) {
+                stable = stable.meet(&session.vector);
+            }
+        }
         // A tombstone from the future would lift every later write above itself.
         plan(store, &stable, Stamp::from_wall(now.wall))
     }
 
     /// The log has taken the record of [`Self::plan_collection`], which got `lsn`, and nothing was staged since: stages that
     /// the tombstones go.
-    pub fn collecting(&mut self, lsn: Lsn, record: SyncRecord, store: &mut Store) {
+    ///
+    /// Whoever is below the floor to come is parted from now, not when it is there: what such a peer sends meanwhile stands behind
+    /// the record in the log, and would come in beside nothing.
+    pub fn collecting(&mut self, lsn: Lsn, record: SyncRecord, store: &mut Store, out: &mut dyn Sink<Effect>) {
         let SyncRecord::Collected { stable, before, stamp, .. } = &record else { return };
         // A write from here on does not see them, and wins against them elsewhere all the same.
         self.floor_stamp = self.floor_stamp.max(*stamp);
+        if planted!("collected_before_the_record") {
+            sweep(store, stable, *before);
+            self.state.apply(&record);
+            return;
+        }
         let gone = going(store, stable, *before);
         let tombstones = gone.iter().filter(|key| store.stage_removal(lsn, key)).count();
         self.collecting = Some(Collecting { lsn, record, tombstones });
+        self.part_from_those_below_the_floor(out);
+    }
+
+    /// The floor, and what a collection that the log has taken will add to it.
+    pub(super) fn floor_to_come(&self) -> Cow<'_, VersionVector> {
+        let mut floor = Cow::Borrowed(&self.state.floor);
+        if let Some(Collecting { record: SyncRecord::Collected { dots, .. }, .. }) = &self.collecting {
+            floor.to_mut().join(dots);
+        }
+        floor
     }
 
     /// The store shows everything up to `lsn`.

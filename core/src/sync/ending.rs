@@ -23,9 +23,14 @@ impl Engine {
     /// Deletions are forgotten here. Peers that may not have seen them must not be told to claim them.
     pub(super) fn floor_rose(&mut self, out: &mut dyn Sink<Effect>) {
         self.floor_stamp = self.floor_stamp.max(self.state.floor_stamp);
+        self.part_from_those_below_the_floor(out);
+    }
+
+    /// Ends open sessions with peers that were told a lower floor, or will have been when the one to come is there.
+    pub(super) fn part_from_those_below_the_floor(&mut self, out: &mut dyn Sink<Effect>) {
+        let floor = self.floor_to_come();
         let below = self.sessions.iter().filter(|(_, session)| {
-            let floor = &self.state.floor;
-            session.is_open() && session.said_floor != *floor && !session.vector.covers_all(floor)
+            session.is_open() && session.said_floor != *floor && !session.vector.covers_all(&floor)
         });
         let below: Vec<PeerId> = below.map(|(peer, _)| *peer).collect();
         for peer in below {

@@ -306,8 +306,12 @@ impl Engine {
     }
 
     /// Whether a peer may be told to claim what is claimed here: not if it may hold what a full exchange has dropped.
+    ///
+    /// What of it is in the floor that the peer was told, the exchange itself has compared with what the peer holds. Else two
+    /// that have dropped the same would wait for each other: the one for a deletion that the other claims, the other for
+    /// what lost to it.
     pub(super) fn may_cut(&self, session: &Session) -> bool {
-        self.state.owed.is_empty() || session.vector.covers_all(&self.state.owed)
+        self.state.owed.iter().all(|dot| session.vector.covers(dot) || session.said_floor.covers(dot))
     }
 
     /// A floor that is owed becomes the own one when the deletions are claimed, or when nobody is left who could claim them.
@@ -315,7 +319,7 @@ impl Engine {
         if self.state.owed.is_empty() {
             return;
         }
-        let closed = self.closed();
+        let closed = self.closed_for_good();
         if self.state.owed.iter().all(|dot| self.claims.covers(dot) || closed.covers(dot)) {
             covered!("owed_floor_settled");
             let record = SyncRecord::Floor { dots: self.state.owed.clone(), stamp: self.state.floor_stamp };

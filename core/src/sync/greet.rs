@@ -99,7 +99,7 @@ impl Engine {
             session.phase = Phase::Resuming;
         }
         self.outbox.requeue();
-        self.leases.note(now, replica);
+        self.leases.note(now, replica, now.wall);
         self.report(now, replica, &report, out);
         self.wake(peer, out);
     }
@@ -164,12 +164,12 @@ impl Engine {
             Judged::Impossible => return self.halt(Finding::LogRollback { durable: self.durable, told: lsn }, out),
         };
         let exact = self.is_exact_with(&VersionVector::EMPTY, store);
-        let (floor, owed) = (&self.state.floor, &self.state.owed);
+        let (floor, owed) = (self.floor_to_come(), &self.state.owed);
         let stale = |session: &super::session::Session| {
             let them = session.them.as_ref();
             !planted!("floor_ignored")
                 && (*floor != session.said_floor || !session.said_owed.covers_all(owed))
-                && !them.is_some_and(|them| them.vector.covers_all(floor))
+                && !them.is_some_and(|them| them.vector.covers_all(&floor))
         };
         if self.sessions.get(&peer).is_some_and(stale) {
             covered!("floor_rose_during_the_greeting");

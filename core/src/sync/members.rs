@@ -16,15 +16,19 @@ use crate::time::WallTime;
 /// Milliseconds in which a member that says nothing new is passed on as heard: a sixth of the shortest lease.
 const HEARD_GRAIN: u64 = 10 * 60 * 1000;
 
-/// Milliseconds that the clocks of two nodes may lie apart before one's times are not believed by the other: the shortest lease.
-const CLOCKS_APART: u64 = 60 * 60 * 1000;
+/// The latest time of a giving up that is taken over.
+const LATEST: u64 = 1 << 62;
 
 /// Another replica.
+///
+/// Its times tell in which order it was given up and heard, over all clocks: whoever hears it after it was given up says that he
+/// heard it later, whatever his clock shows. So they are passed on as they were said, and joined by the greater, be they ever so
+/// far ahead. For how long a member was silent they do not tell: leases do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// The operator's name of its node.
     pub node: NodeId,
-    /// When anybody last heard it.
+    /// When anybody last heard it, by his clock.
     pub heard: WallTime,
     /// When it was retired by `peers forget`; it counts for nothing any more, unless it was heard since. 0 if never.
     pub forgotten: WallTime,
@@ -53,14 +57,11 @@ impl Member {
         news || self.is_forgotten() != was_forgotten
     }
 
-    /// What somebody says of times that are still to come here is his clock's fault, or that of the one here. Up to
-    /// [`CLOCKS_APART`] it stands as it was said: if each took it for his own now, somebody whose clock is behind could never
-    /// say that a member counts again that another has given up. Who was heard last stays heard last.
-    pub(super) fn clamp(&mut self, now: WallTime) {
+    /// Times that no clock shows would leave no room for later ones.
+    pub(super) fn cap(&mut self) {
         let counts = !self.is_forgotten();
-        let latest = now.0.saturating_add(CLOCKS_APART);
-        self.heard = WallTime(self.heard.0.min(latest));
-        self.forgotten = WallTime(self.forgotten.0.min(if counts { latest.saturating_sub(1) } else { latest }));
+        self.heard = self.heard.min(WallTime(LATEST + u64::from(counts)));
+        self.forgotten = self.forgotten.min(WallTime(LATEST));
     }
 
     /// It was heard at `at`. Says whether others should hear of that.

@@ -6,6 +6,7 @@ use super::Effect;
 use super::engine::{ACKNOWLEDGED_EVERY, ALL_ACKNOWLEDGED_EVERY, Engine};
 use super::members::Member;
 use super::record::SyncRecord;
+use super::session::Session;
 use crate::context::VersionVector;
 use crate::error::{Code, Error};
 use crate::ids::{Dot, ReplicaId, Seq};
@@ -37,10 +38,29 @@ impl Engine {
     /// What is here of histories that are closed, beyond all claims: it counts as it stands. It is not claimed, or whoever
     /// holds more of it would not send that; so it may be open again at any moment.
     pub(super) fn closed(&self) -> VersionVector {
+        self.closed_but_for(|other, here| self.says_less(other, here))
+    }
+
+    /// The same, if nobody ever said that he claims it: what others tell of a peer may come before its own word, and nothing
+    /// that lasts is to follow from that.
+    pub(super) fn closed_for_good(&self) -> VersionVector {
+        self.closed_but_for(|_, _| false)
+    }
+
+    /// `lost`: who claims less by now than he said.
+    fn closed_but_for(&self, lost: impl Fn(ReplicaId, Dot) -> bool) -> VersionVector {
         if self.claims.covers_all(&self.state.met) {
             return VersionVector::EMPTY;
         }
-        self.state.met.iter().filter(|here| self.is_closed(*here)).collect()
+        self.state.met.iter().filter(|here| self.is_closed(*here, &lost)).collect()
+    }
+
+    /// Whether a peer is linked, and does not claim this. What it claimed once, and others pass on for ever, went with the
+    /// directory that it lost.
+    fn says_less(&self, other: ReplicaId, dot: Dot) -> bool {
+        let less =
+            |session: &Session| session.is_open() && session.replica() == Some(other) && !session.vector.covers(dot);
+        self.sessions.values().any(less)
     }
 
     /// Whether all that is here is claimed, or left of histories that are closed.
@@ -51,7 +71,7 @@ impl Engine {
 
     /// Whether the last operation that is here of a replica is claimed by nobody, and nobody is left who could say that it
     /// may be.
-    fn is_closed(&self, here: Dot) -> bool {
+    fn is_closed(&self, here: Dot, lost: impl Fn(ReplicaId, Dot) -> bool) -> bool {
         let replica = here.replica;
         let claimed = self.claims.get(replica);
         let heard = || self.sessions.values().any(|session| session.replica() == Some(replica));
@@ -59,11 +79,16 @@ impl Engine {
             return false;
         }
         let others = self.state.members.iter().filter(|(other, member)| *other != replica && !member.is_forgotten());
-        let mut claims = others.map(|(_, member)| member.vector.get(replica));
         match self.state.members.get(replica) {
-            Some(member) => member.is_forgotten() && !claims.any(|seq| seq >= here.seq),
+            Some(member) => {
+                let claims = |(other, member): (ReplicaId, &Member)| member.vector.covers(here) && !lost(other, here);
+                member.is_forgotten() && !others.into_iter().any(claims)
+            }
             // Nobody can retire it. But what others claim of it is on its way, and word of itself with that.
-            None => !claims.chain(self.sessions.values().map(|s| s.vector.get(replica))).any(|seq| seq > claimed),
+            None => {
+                let claims = others.map(|(_, member)| &member.vector).chain(self.sessions.values().map(|s| &s.vector));
+                !claims.into_iter().any(|vector| vector.get(replica) > claimed)
+            }
         }
     }
 
@@ -100,13 +125,17 @@ impl Engine {
         let is_new = known.is_none();
         let is_news = self.state.members.join(replica, report, Some(self.me.replica));
         if is_news || known < Some(report.heard) {
-            self.leases.note(now, replica);
+            self.leases.note(now, replica, report.heard);
+        }
+        // Who says that somebody is given up who was heard since is to hear of that.
+        let is_wrong = report.is_forgotten() && self.state.members.get(replica).is_some_and(|m| !m.is_forgotten());
+        if is_news || is_wrong {
+            self.member_changed(replica);
+            self.spread_members(now);
         }
         if !is_news {
             return;
         }
-        self.member_changed(replica);
-        self.spread_members(now);
         if is_new {
             self.persist(SyncRecord::Member { replica, member: report.clone() }, out);
         }

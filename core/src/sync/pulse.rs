@@ -95,7 +95,7 @@ impl Engine {
         session.note_waits(now.mono, pulse.waits);
         let replica = session.replica();
         if let Some(replica) = replica {
-            self.leases.note(now, replica);
+            self.leases.note(now, replica, now.wall);
         }
         let (exact, vector) = self.comparable(self.sessions.get(&peer), store);
         let comparable = pulse.exact && exact && pulse.vector == vector;

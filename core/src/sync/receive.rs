@@ -114,7 +114,7 @@ impl Engine {
             }
             (Phase::Open, Message::Members(members)) => {
                 for (replica, mut member) in members {
-                    member.clamp(now.wall);
+                    member.cap();
                     let told = member.vector.get(self.me.replica);
                     if told > self.own_written {
                         return self.halt(self.rolled_back(told), out);
@@ -275,7 +275,8 @@ impl Engine {
         store: &Store,
         out: &mut dyn Sink<Effect>,
     ) -> Option<Sorted> {
-        let mut sorted = Sorted::default();
+        // Nearly all of it is entries, and nearly all of them are new.
+        let mut sorted = Sorted { items: Vec::with_capacity(parts.len()), ..Sorted::default() };
         for part in parts {
             match part {
                 Part::Entry { op, known } => {

@@ -18,6 +18,7 @@ use super::chain::{Ladder, Pairs};
 use super::conflict::Met;
 use super::conflicts::Conflicts;
 use super::former::Former;
+use super::lease::{CLOCKS_APART, later};
 use super::members::{Member, Members};
 use super::record::{Checkpoint, SyncRecord};
 use super::{collect, conflict};
@@ -263,9 +264,11 @@ impl State {
         }
     }
 
-    /// A name has no owner any more, for all who hear of it. Should it be heard all the same, it counts again.
+    /// A name has no owner any more, for all who hear of it, also for those who have just heard it by a clock that is ahead. Should
+    /// it be heard all the same, it counts again.
     #[must_use]
     pub fn retiring(mut self, name: ReplicaId, node: NodeId, at: WallTime) -> Self {
+        let at = later(at, CLOCKS_APART);
         let vector = self.vector.clone();
         self.members.join(name, &Member { node, heard: WallTime(0), forgotten: at, vector }, None);
         self

@@ -239,13 +239,20 @@ fn what_is_written_again_says_what_it_repeats_if_that_still_stands() {
     let origin = |bench: &Bench, key: &str| bench.node.store().entry(key.as_bytes()).unwrap().origin();
     let [stands, overwritten] = ["stands", "overwritten"].map(|key| origin(&bench, key));
     bench.put("overwritten", "w");
+    bench.put("deleted", "v");
+    bench.node.write(bench.now, vec![delete("deleted")]).unwrap();
     bench.run();
+    let deletion = origin(&bench, "deleted");
     let apply = crate::sync::Apply {
         token: crate::sync::Token(1),
         peer: crate::sync::PeerId(1),
         items: vec![],
         drops: vec![],
-        reissue: vec![("stands".into(), Some(stands)), ("overwritten".into(), Some(overwritten))],
+        reissue: vec![
+            ("stands".into(), Some(stands)),
+            ("overwritten".into(), Some(overwritten)),
+            ("deleted".into(), None),
+        ],
         bury: vec![],
         burials: vec![],
         records: vec![],
@@ -254,6 +261,7 @@ fn what_is_written_again_says_what_it_repeats_if_that_still_stands() {
         bench.node.write_again(bench.now, &apply).unwrap();
         bench.run();
         assert_eq!(["stands", "overwritten"].map(|key| marks(&bench, key)), [Some(stands), None]);
+        assert_eq!(origin(&bench, "deleted"), deletion, "a deletion that came in between leaves no doubt");
     }
 }
 

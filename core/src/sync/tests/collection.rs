@@ -1,14 +1,19 @@
 //! Tombstones, their collection, and strangers from below the floor.
 
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec;
 use core::time::Duration;
 
 use super::harness::World;
+use super::stranger::Stranger;
 use crate::error::{Code, Error};
 use crate::ids::Lsn;
-use crate::sync::{Effect, Event, Settings, collect};
+use crate::sync::chain::Ladder;
+use crate::sync::session::Phase;
+use crate::sync::{Effect, Event, Member, PeerId, Settings, collect};
+use crate::time::WallTime;
 
 fn settings() -> Settings {
     Settings { collect_every: Duration::from_secs(2), ..Settings::default() }
@@ -50,7 +55,7 @@ fn a_collection_that_the_log_gives_up_is_none_whatever_becomes_of_its_place() {
         let replica = &mut world.replicas[0];
         let lsn = replica.next_lsn();
         let record = replica.engine.plan_collection(now, &replica.store).unwrap();
-        replica.engine.collecting(lsn, record, &mut replica.store);
+        replica.engine.collecting(lsn, record, &mut replica.store, &mut replica.effects);
         let error = Error::new(Code::DiskFull, "no room", "make room");
         replica.engine.taken_back(given_up_from(lsn), &error, &mut replica.effects);
         replica.engine.published(lsn, &mut replica.effects);
@@ -58,6 +63,71 @@ fn a_collection_that_the_log_gives_up_is_none_whatever_becomes_of_its_place() {
         replica.effects.iter().filter(told).count()
     };
     assert_eq!([|lsn: Lsn| Lsn(lsn.0 - 1), |lsn| lsn, Lsn::next].map(collected), [0, 0, 1]);
+}
+
+/// Seed 184230102433395 of three nodes: between the log's taking of the record and its publication somebody from below was
+/// exchanged with as if nothing were, and what he had written beside a tombstone came in behind it, where nothing knew of that.
+#[test]
+fn whoever_is_below_a_floor_to_come_is_parted_when_the_log_has_taken_it() {
+    for (seen, pending) in [(false, true), (true, true), (false, false)] {
+        let mut world = World::new(1, 1, &settings());
+        world.replicas[0].may_collect = false;
+        world.put(0, "k", "v");
+        world.delete(0, "k");
+        let mut stranger = Stranger::new(9);
+        if seen {
+            stranger.hello.vector = world.replicas[0].engine.vector().clone();
+        }
+        let resume = || (Lsn::ZERO, 0, Ladder::default().pairs(0, 0), BTreeSet::new());
+        let (open, greeted) = (PeerId(1), PeerId(2));
+        let now = world.now(0);
+        let replica = &mut world.replicas[0];
+        replica.engine.peer_up(now, open, &mut replica.effects);
+        replica.engine.take_hello(now, open, stranger.hello.clone(), &mut replica.effects);
+        replica.engine.take_resume(now, open, resume(), &replica.store, &mut replica.effects);
+        assert_eq!(replica.engine.sessions[&open].phase, Phase::Open);
+        // Beyond its lease, or it would hold back the collection.
+        replica.engine.forget(now, stranger.hello.replica, &mut replica.effects).unwrap();
+        world.advance(Duration::from_secs(1));
+        let now = world.now(0);
+        let replica = &mut world.replicas[0];
+        let lsn = replica.next_lsn();
+        let record = replica.engine.plan_collection(now, &replica.store).expect("a tombstone is there");
+        if pending {
+            replica.engine.collecting(lsn, record, &mut replica.store, &mut replica.effects);
+        }
+        assert_eq!(replica.engine.sessions[&open].phase == Phase::Open, seen || !pending);
+
+        let mut other = Stranger::new(8);
+        other.hello.vector.clone_from(&stranger.hello.vector);
+        replica.engine.peer_up(now, greeted, &mut replica.effects);
+        replica.engine.take_hello(now, greeted, other.hello, &mut replica.effects);
+        replica.engine.take_resume(now, greeted, resume(), &replica.store, &mut replica.effects);
+        assert_eq!(replica.engine.sessions[&greeted].phase == Phase::Open, seen || !pending);
+    }
+}
+
+/// What others say of a peer comes on another way than what it sends: that may still be on its way.
+#[test]
+fn of_a_peer_that_is_linked_only_its_own_word_tells_what_it_has_seen() {
+    let mut world = World::new(1, 1, &settings());
+    world.replicas[0].may_collect = false;
+    world.put(0, "k", "v");
+    world.delete(0, "k");
+    let (stranger, peer) = (Stranger::new(9), PeerId(1));
+    let now = world.now(0);
+    let replica = &mut world.replicas[0];
+    replica.engine.peer_up(now, peer, &mut replica.effects);
+    replica.engine.take_hello(now, peer, stranger.hello.clone(), &mut replica.effects);
+    let (node, vector) = (stranger.hello.node.clone(), replica.engine.vector().clone());
+    let report = Member { node, heard: now.wall, forgotten: WallTime(0), vector };
+    replica.engine.report(now, stranger.hello.replica, &report, &mut replica.effects);
+    world.advance(Duration::from_secs(1));
+    let now = world.now(0);
+    let replica = &mut world.replicas[0];
+    assert!(replica.engine.plan_collection(now, &replica.store).is_none(), "it has not said so itself");
+    replica.engine.peer_down(now, peer, &replica.store, &mut replica.effects);
+    assert!(replica.engine.plan_collection(now, &replica.store).is_some(), "nothing of it is on its way");
 }
 
 /// What is written after a collection is stamped at or above its limit.

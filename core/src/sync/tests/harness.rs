@@ -308,7 +308,7 @@ impl World {
                 {
                     let lsn = replica.next_lsn();
                     replica.log.push(Logs::Sync(record.clone()));
-                    replica.engine.collecting(lsn, record, &mut replica.store);
+                    replica.engine.collecting(lsn, record, &mut replica.store, &mut replica.effects);
                 }
             }
             Effect::Close { peer, reason, retry_after } => {
