@@ -32,7 +32,7 @@ const MAX_EXCHANGES: u32 = 16;
 pub struct DirLock {
     file: Option<File>,
     dir: Arc<HeldDir>,
-    _whole: Option<File>,
+    whole: Option<File>,
     /// The text in the file is ours.
     ours: bool,
 }
@@ -64,7 +64,7 @@ impl DirLock {
                 tracing::debug!(%error, dir = %dir.display(), "the lock file does not name its holder");
             }
         }
-        Ok(Self { file: Some(file), dir: Arc::new(held), _whole: whole, ours })
+        Ok(Self { file: Some(file), dir: Arc::new(held), whole, ours })
     }
 
     /// Keeps others from taking the lock of `dir` while it is only read, and changes nothing there. `None` when there is
@@ -88,7 +88,7 @@ impl DirLock {
             Err(error) => return Err(failed("opening", &path, &error)),
         };
         match file.as_mut().map(|file| (flock(&*file, SHARED), file)) {
-            None | Some((Ok(()), _)) => Ok(Some(Self { file, dir: Arc::new(held), _whole: whole, ours: false })),
+            None | Some((Ok(()), _)) => Ok(Some(Self { file, dir: Arc::new(held), whole, ours: false })),
             Some((Err(Errno::WOULDBLOCK), file)) => Err(locked(dir, read_holder(file).as_ref())),
             Some((Err(error), _)) => Err(failed("locking", &path, &error.into())),
         }
@@ -168,6 +168,11 @@ impl Drop for DirLock {
         {
             file.set_len(0).unwrap_or(());
         }
+        // Closing the files would do, but for a child that is just being started: it holds all files of this process until it
+        // has become another program. Where that fails, closing still does.
+        for file in [&self.file, &self.whole].into_iter().flatten() {
+            flock(file, FlockOperation::Unlock).unwrap_or(());
+        }
     }
 }
 
@@ -240,18 +245,17 @@ pub fn lock_path(dir: &Path) -> PathBuf {
 mod tests {
     use super::*;
 
-    /// Tries again while it is locked: where another test starts a process, that holds all files of this one until it has
-    /// become the other program.
-    fn in_a_moment<T>(take: impl Fn() -> Result<T, Error>) -> T {
-        let began = std::time::Instant::now();
-        loop {
-            match take() {
-                Err(error) if error.code() == Code::Locked && began.elapsed().as_secs() < 10 => {
-                    std::thread::yield_now()
-                }
-                result => return result.unwrap(),
-            }
-        }
+    /// A child that is being started holds what this process has open until it has become the other program.
+    #[test]
+    fn who_lets_go_of_the_lock_frees_it_whoever_else_holds_its_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = DirLock::acquire(dir.path()).unwrap();
+        let inherited = [&lock.file, &lock.whole].map(|file| file.as_ref().unwrap().try_clone().unwrap());
+        drop(lock);
+        let again = DirLock::acquire(dir.path()).unwrap();
+        drop(inherited);
+        assert_eq!(DirLock::acquire(dir.path()).unwrap_err().code(), Code::Locked);
+        drop(again);
     }
 
     #[test]
@@ -266,7 +270,7 @@ mod tests {
         assert_eq!(holder.pid, pid);
         assert!(holder.command.contains("softadastra"), "{holder:?}");
         drop(first);
-        in_a_moment(|| DirLock::acquire(dir.path()));
+        DirLock::acquire(dir.path()).unwrap();
         assert_eq!(DirLock::holder(dir.path()), None);
     }
 
@@ -280,12 +284,12 @@ mod tests {
         assert_eq!(DirLock::acquire(dir.path()).unwrap_err().code(), Code::Locked);
         assert_eq!(DirLock::share(dir.path()).unwrap_err().code(), Code::Locked);
         drop(first);
-        let reader = in_a_moment(|| DirLock::share(dir.path()));
+        let reader = DirLock::share(dir.path()).unwrap();
         assert!(reader.is_some());
         std::fs::remove_file(lock_path(dir.path())).unwrap();
         assert_eq!(DirLock::acquire(dir.path()).unwrap_err().code(), Code::Locked);
         drop(reader);
-        in_a_moment(|| DirLock::acquire(dir.path()));
+        DirLock::acquire(dir.path()).unwrap();
     }
 
     #[test]
