@@ -46,8 +46,10 @@ const LISTED_AT_ONCE: usize = 128;
 /// dropped before that leaves its write to be carried out, or not, like one whose answer was lost.
 ///
 /// A write that finds no other on its way goes to the disk in the thread that polls it, which stands still for as long: for
-/// a write without a sync always; for one with a sync only in a runtime of several threads, and while syncs take less than
-/// 2 ms or so. Everything else waits without holding a thread.
+/// one without a sync while writes take less than 10 ms or so; for one with a sync only in a runtime of several threads,
+/// while syncs take less than 2 ms or so, and for one node of the process at a time. What several have written goes there in
+/// one frame, up to 64 KiB of it in the same way as long as the node has no links, in the thread that runs the node at that
+/// moment. Everything else waits without holding a thread.
 ///
 /// [`Client::close`] ends the node in order. When the last clone is dropped without it, the node finishes what it has
 /// accepted and closes in the background, as long as the runtime lives. Nothing that was answered is lost either way.

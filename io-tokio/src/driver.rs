@@ -35,10 +35,10 @@ use tokio::task::JoinSet;
 pub(crate) use self::command::{Act, Answer, Command, Files, FilesJob, StartDiscovery, StartTransport, Writing, tell};
 pub(crate) use self::discovery::Standing;
 pub(crate) use self::shared::{Shared, closed, nothing_on_disk, stopped};
-pub(crate) use self::start::{InFlight, Opened, bring_up, submit};
+pub(crate) use self::start::{InFlight, Opened, Way, bring_up, submit};
 
 use self::desk::{Answered, Desk};
-use self::direct::tell_published;
+use self::direct::{may_be_carried, tell_published};
 use self::discovery::Discovery;
 use self::links::{Links, NetFact};
 use self::network::Transport;
@@ -54,7 +54,7 @@ const MAX_BATCH: usize = 1024;
 
 /// Up to this many answers are given before the next frame leaves. With more, there is enough for that frame already,
 /// and the disk had better not wait.
-const JOIN_MOST: usize = 128;
+const JOIN_MOST: usize = 512;
 
 /// So often those who were just answered get their turn, as long as more of them come.
 const JOIN_ROUNDS: usize = 4;
@@ -222,8 +222,8 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
         }
     }
 
-    /// Waits for something to hand in. Completions first: they free the disk for the next frame and clients from their
-    /// wait. Whoever comes first, clients or peers, the others are not left behind.
+    /// Waits for something to hand in, and takes with it whatever else is at hand. Completions first: they free the disk for the next
+    /// frame and clients from their wait.
     async fn next_fact(&mut self, at_hand: &mut AtHand<N>) -> Fact {
         let Self { shared, in_flight, jobs, commands, net_facts, timer, clients_gone, losing, loss, .. } = self;
         let fact = tokio::select! {
@@ -238,10 +238,8 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
             1.. = net_facts.recv_many(&mut at_hand.net, MAX_BATCH) => Fact::Gathered,
             () = timer.ring() => Fact::Timeout,
         };
-        if matches!(fact, Fact::Gathered) {
-            gather(commands, &mut at_hand.commands);
-            gather(net_facts, &mut at_hand.net);
-        }
+        gather(commands, &mut at_hand.commands);
+        gather(net_facts, &mut at_hand.net);
         fact
     }
 
@@ -278,10 +276,7 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
                 desk.node.handle(now, Input::DiskLost(loss.error.clone()));
                 self.loss = Some(loss);
             }
-            Fact::Gathered => {
-                at_hand.net.drain(..).for_each(|fact| self.net_fact(&mut desk.node, now, fact));
-                at_hand.commands.drain(..).for_each(|command| self.command(desk, now, command));
-            }
+            Fact::Gathered => {}
             Fact::JobEnded => desk.node.unpin_files(now),
             Fact::ClientsGone => {
                 self.clients_gone = true;
@@ -289,8 +284,16 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
             }
             Fact::Timeout => {}
         }
-        // Whatever came first: a node that is kept busy must not lose the sense of time. An alarm may also ring for a
-        // deadline that has moved on since.
+        // Whatever came first, the others are not left behind: where the loop carries frames, one may be through whenever it
+        // looks.
+        if then == Then::Wait {
+            while self.jobs.try_join_next().is_some() {
+                desk.node.unpin_files(now);
+            }
+            at_hand.net.drain(..).for_each(|fact| self.net_fact(&mut desk.node, now, fact));
+            at_hand.commands.drain(..).for_each(|command| self.command(desk, now, command));
+        }
+        // Nor is time. An alarm may also ring for a deadline that has moved on since.
         if desk.node.poll_timeout().is_some_and(|at| at <= now.mono) {
             desk.node.handle(now, Input::Timeout);
         }
@@ -324,8 +327,9 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
     fn act(&mut self, output: Output) {
         match output {
             Output::Disk(request) => {
-                let shared = is_sync_of_the_log(&request).then_some(&self.shared);
-                submit(self.disk.as_deref(), request, &self.in_flight, shared);
+                let measured = is_sync_of_the_log(&request).then_some(&self.shared);
+                let way = if self.may_carry(&request) { Way::Carried } else { Way::Submitted };
+                submit(self.disk.as_deref(), request, way, &self.in_flight, measured);
             }
             // The desk keeps who waits for it.
             Output::Reply { .. } => {}
@@ -343,6 +347,14 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
             }
             Output::Closed => self.ended = true,
         }
+    }
+
+    /// Whether this is a frame that the loop carries to the disk in its own thread. Handing it to the thread of the disk and
+    /// being woken by that costs as long as a quick sync, and so does waking a thread for each client whom a second
+    /// one could serve meanwhile. With peers the loop has better things to do: what they send is opened and sorted
+    /// out while the disk works.
+    fn may_carry(&self, request: &DiskRequest) -> bool {
+        self.links.is_empty() && self.disk.as_deref().is_some_and(|disk| may_be_carried(request, disk))
     }
 
     /// Logs an event. Of some peers the event has only the number.

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::data_dir::disk_failed;
 use crate::disk::{Disk, FsDisk};
-use crate::driver::{Command, Driver, InFlight, bring_up, stopped, submit};
+use crate::driver::{Command, Driver, InFlight, Way, bring_up, stopped, submit};
 use crate::network::Book;
 use crate::off_thread;
 use crate::tcp::Tcp;
@@ -26,7 +26,7 @@ pub(crate) async fn inspect_disk<D: Disk>(disk: &D) -> Result<Inspected, Error> 
     let mut in_flight = InFlight::new();
     loop {
         while let Some(request) = inspection.poll_output() {
-            submit(Some(disk), request, &in_flight, None);
+            submit(Some(disk), request, Way::Submitted, &in_flight, None);
         }
         match in_flight.next().await {
             Some((token, result)) => inspection.handle(token, result),

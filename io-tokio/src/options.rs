@@ -155,7 +155,7 @@ impl ClientOptions {
         self
     }
 
-    /// No snapshot is taken before this many bytes were logged since the last. Default 8 MiB: below that, replay is
+    /// No snapshot is taken before this many bytes were logged since the last. Default 16 MiB: below that, replay is
     /// quicker than anybody notices. Beyond it a snapshot is taken when the log has outgrown the data.
     #[must_use]
     pub fn snapshot_after(mut self, bytes: u64) -> Self {

@@ -102,7 +102,7 @@ pub struct Settings {
     pub first_segment: Option<u64>,
     /// The size to which segments grow. Default 64 MiB.
     pub max_segment: Option<u64>,
-    /// The log must outgrow this before a snapshot is taken. Default 8 MiB.
+    /// The log must outgrow this before a snapshot is taken. Default 16 MiB.
     pub snapshot_after: Option<u64>,
     /// How long to wait for another process to let go of the data directory. Default: five seconds for `node start`, one
     /// second for other commands, so that two of them started together do not fail each other.

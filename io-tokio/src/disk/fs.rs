@@ -7,7 +7,6 @@ use std::os::unix::fs::{FileExt, MetadataExt as _};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Instant;
 
 use bytes::Bytes;
 use rustix::fs::OFlags;
@@ -152,7 +151,7 @@ impl Disk for FsDisk {
 
     fn may_be_carried(&self, write: &DiskOp) -> bool {
         let DiskOp::Write { data, sync, .. } = write else { return false };
-        data.len() <= SMALL && self.shared.upgrade().is_some_and(|shared| !sync || shared.patience.lasts())
+        data.len() <= SMALL && self.shared.upgrade().is_some_and(|shared| shared.patience.lasts(*sync))
     }
 
     fn carry_out(&self, write: DiskOp) -> impl Future<Output = DiskResult> + Send + 'static {
@@ -160,12 +159,8 @@ impl Disk for FsDisk {
         async move {
             // The threads have it as long as there is somebody to ask.
             let Some(shared) = shared else { return Err(fault("the disk threads have ended".to_owned())) };
-            let synced = matches!(write, DiskOp::Write { sync: true, .. }).then(Instant::now);
-            let result = shared.carry_out(write);
-            if let Some(began) = synced {
-                shared.patience.waited_since(began);
-            }
-            result
+            let sync = matches!(write, DiskOp::Write { sync: true, .. });
+            shared.patience.wait_for(sync, || shared.carry_out(write))
         }
     }
 

@@ -129,8 +129,8 @@ impl Shared {
     }
 }
 
-/// Whether it is a frame that a client may carry to the disk itself.
-fn may_be_carried(request: &DiskRequest, disk: &dyn DynDisk) -> bool {
+/// Whether it is a frame that whoever polls the node may carry to the disk itself.
+pub(super) fn may_be_carried(request: &DiskRequest, disk: &dyn DynDisk) -> bool {
     request.lane == Lane::Commit && matches!(request.op, DiskOp::Write { .. }) && disk.may_be_carried(&request.op)
 }
 

@@ -98,6 +98,11 @@ impl<N: Net> Links<N> {
         (links, facts)
     }
 
+    /// Whether there is no connection, nor one in the making.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
     pub(super) fn net(&self) -> Arc<N> {
         self.net.clone()
     }

@@ -12,23 +12,39 @@ use softadastra_core::error::{Code, Error};
 use softadastra_core::node::{Node, Opening, OpeningState, RecoveryReport, Start};
 
 use super::Shared;
-use crate::disk::Disk;
+use crate::disk::{Disk, OnItsWay};
 use crate::world::Clock;
 
 type Completed = Pin<Box<dyn Future<Output = (IoToken, DiskResult)> + Send>>;
 /// Disk operations that have not completed.
 pub(crate) type InFlight = FuturesUnordered<Completed>;
 
+/// How an operation gets to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// By the disk's own means.
+    Submitted,
+    /// In the thread that waits for it, as [`Disk::carry_out`] says.
+    Carried,
+}
+
 /// Queues a request at once, so that the order is that of the calls. `measured`: who is to know how long it took.
 pub(crate) fn submit<D: Disk>(
     disk: Option<&D>,
     request: DiskRequest,
+    way: Way,
     in_flight: &InFlight,
     measured: Option<&Arc<Shared>>,
 ) {
     let DiskRequest { token, lane, op } = request;
     let told_early = cfg!(planted = "driver_tells_before_the_disk") && matches!(op, DiskOp::Write { .. });
-    match disk.map(|disk| disk.submit(lane, op)) {
+    let on_its_way = disk.map(|disk| -> OnItsWay {
+        match way {
+            Way::Submitted => Box::pin(disk.submit(lane, op)),
+            Way::Carried => Box::pin(disk.carry_out(op)),
+        }
+    });
+    match on_its_way {
         Some(_unheard) if told_early => in_flight.push(Box::pin(std::future::ready((token, Ok(Completion::Done))))),
         Some(completion) => {
             let measured = measured.map(|shared| (shared.clone(), shared.mono()));
@@ -80,7 +96,7 @@ pub(crate) async fn bring_up<D: Disk, C: Clock>(
     let mut opening = Opening::new(config, seed, clock.now(), start)?.with_crew(crew);
     loop {
         while let Some(request) = opening.poll_output(clock.now()) {
-            submit(disk, request, &in_flight, None);
+            submit(disk, request, Way::Submitted, &in_flight, None);
         }
         match opening.advance(clock.now()) {
             OpeningState::Ready(node, report) => return Ok(Opened { node, report, in_flight }),
@@ -93,7 +109,7 @@ pub(crate) async fn bring_up<D: Disk, C: Clock>(
         if let Some((token, result)) = in_flight.next().await {
             opening.handle(clock.now(), token, result);
         } else if let Some(request) = opening.poll_output(clock.now()) {
-            submit(disk, request, &in_flight, None);
+            submit(disk, request, Way::Submitted, &in_flight, None);
         } else {
             return Err(Error::new(
                 Code::InternalError,

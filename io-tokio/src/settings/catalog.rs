@@ -98,7 +98,7 @@ catalog! {
             "The size of the first log segment, 64KiB to 1GiB. Each has twice the size of the one before.";
         MaxSegment = "max_segment", Value(r#""64MiB""#),
             "The size to which segments grow.";
-        SnapshotAfter = "snapshot_after", Value(r#""8MiB""#),
+        SnapshotAfter = "snapshot_after", Value(r#""16MiB""#),
             "A snapshot is taken when the log has outgrown this, and the live data.";
     }
     "Links" {

@@ -1,11 +1,14 @@
 //! Writes that clients hand in by themselves, and frames that they carry to the disk.
 
+use std::sync::atomic::AtomicBool;
+
 use futures_util::FutureExt;
+use futures_util::future::join_all;
 use softadastra_core::disk::{DiskErrorKind, DiskOp, Lane};
 use softadastra_core::error::LocalState;
 use tokio::time::timeout;
 
-use super::network::SOON;
+use super::network::{SOON, join, shows};
 use super::*;
 
 async fn open_unsynced(dir: &TempDir, rules: &Arc<Rules>) -> Client {
@@ -205,4 +208,63 @@ async fn what_finds_somebody_reading_is_handed_in_when_he_has_left_and_in_order(
     let written = timeout(SOON, put).await.unwrap().unwrap();
     let flushed = timeout(SOON, flush).await.unwrap().unwrap();
     assert!(written.lsn <= flushed, "{written:?}, flushed up to {flushed:?}");
+}
+
+#[tokio::test]
+async fn what_several_writers_share_needs_no_other_thread_either() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = Rules::new();
+    let client = open_unsynced(&dir, &rules).await;
+    client.put("first", "1").await.unwrap();
+    let before = rules.carried();
+    let mut held = false;
+    rules.judge(move |lane, op| match (lane, op) {
+        (Lane::Commit, DiskOp::Write { .. }) if !std::mem::replace(&mut held, true) => Verdict::Hold,
+        _ => Verdict::Pass,
+    });
+    let put = |name: usize| {
+        let client = client.clone();
+        tokio::spawn(async move { client.put(format!("{name}"), "1").await })
+    };
+    let writers: Vec<_> = (0..8).map(put).collect();
+    rules.held().await;
+    assert_eq!(rules.carried(), before + 1, "by the client that came first");
+    rules.let_go();
+    for written in join_all(writers).await {
+        written.unwrap().unwrap();
+    }
+    assert_eq!(rules.carried(), before + 2, "the others share the next one, which the loop carries");
+}
+
+/// Where the loop carries frames, the next one is through as soon as it looks, time and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_without_a_pause_keep_neither_peers_nor_commands_nor_backups_waiting() {
+    let (dir, copies) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let rules = Rules::new();
+    let (client, peer) = (open_under(&dir, &rules).await, super::network::memory("peer").await);
+    join(&client, &peer).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer = |name: usize| {
+        let (client, stop) = (client.clone(), stop.clone());
+        async move {
+            let mut n = 0;
+            while !stop.load(Ordering::SeqCst) {
+                n += 1;
+                client.put(format!("{name}"), format!("{n}")).await.unwrap();
+            }
+            n
+        }
+    };
+    let writers: Vec<_> = (0..8).map(|name| tokio::spawn(writer(name))).collect();
+    peer.put("from/peer", "1").await.unwrap();
+    shows(&client, "from/peer", Some("1")).await;
+    timeout(SOON, client.pulse()).await.expect("a command is heard").unwrap();
+    timeout(SOON, client.backup(copies.path().join("copy"))).await.expect("a backup ends").unwrap();
+    // What it held is let go: segments may be removed again.
+    timeout(SOON, client.snapshot()).await.expect("a snapshot ends").unwrap();
+    stop.store(true, Ordering::SeqCst);
+    for written in join_all(writers).await {
+        assert!(written.unwrap() > 10);
+    }
+    assert_eq!(value(&client, "from/peer").as_deref(), Some("1"));
 }

@@ -104,7 +104,7 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
 }
 
 /// Founds a network at `first` and lets `second` join it; gives where the first one listens.
-async fn join(first: &Client, second: &Client) -> SocketAddr {
+pub(super) async fn join(first: &Client, second: &Client) -> SocketAddr {
     let (mut ups, mut downs) = (first.events().unwrap(), second.events().unwrap());
     let ticket = first.ticket(Vec::new()).await.unwrap();
     assert!(ticket.addresses.is_empty() && ticket.secret.is_some());
