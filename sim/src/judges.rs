@@ -52,11 +52,26 @@ pub struct Failure {
     pub what: String,
     /// When, in microseconds of simulated time.
     pub at: u64,
+    /// The other judges that saw the same step go wrong, in the order in which they look.
+    pub also: Vec<&'static str>,
+}
+
+impl Failure {
+    /// Another judge says that the same step went wrong.
+    pub(crate) fn seconded(&mut self, judge: &'static str) {
+        if judge != self.judge && !self.also.contains(&judge) {
+            self.also.push(judge);
+        }
+    }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (invariant {}) broken at {} us: {}", self.judge, self.invariant, self.at, self.what)
+        write!(f, "{} (invariant {}) broken at {} us: {}", self.judge, self.invariant, self.at, self.what)?;
+        if !self.also.is_empty() {
+            write!(f, "; the same step by: {}", self.also.join(", "))?;
+        }
+        Ok(())
     }
 }
 
@@ -301,17 +316,21 @@ impl Court {
     /// Shows a moment to every judge.
     ///
     /// # Errors
-    /// The first promise found broken.
+    /// The first promise found broken; it names the others.
     pub fn see(&mut self, at: u64, host: HostId, moment: &Moment<'_>) -> Result<(), Failure> {
+        let mut broken = Ok(());
         for judge in &mut self.0 {
-            judge.see(host, moment).map_err(|what| Failure {
-                judge: judge.name(),
-                invariant: judge.invariant(),
-                what: format!("n{}: {what}", host.0),
-                at,
-            })?;
+            let Err(what) = judge.see(host, moment) else { continue };
+            match &mut broken {
+                Ok(()) => {
+                    let (judge, invariant) = (judge.name(), judge.invariant());
+                    broken =
+                        Err(Failure { judge, invariant, what: format!("n{}: {what}", host.0), at, also: Vec::new() });
+                }
+                Err(first) => first.seconded(judge.name()),
+            }
         }
-        Ok(())
+        broken
     }
 }
 

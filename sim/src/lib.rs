@@ -24,4 +24,5 @@ pub mod told;
 pub mod trace;
 #[cfg(feature = "turmoil")]
 pub mod turmoil;
+pub mod watch;
 pub mod world;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sim::plan::{Plan, Shape};
 use sim::planted::Bug;
+use sim::watch::{self, Watch};
 use sim::{host_stories, planted, swarm, world};
 
 const USAGE: &str = "\
@@ -22,8 +23,20 @@ usage: sim replay SEED [--nodes N] [--operations N] [--until STEP] [--trace] [--
        sim hunt-hosts --seconds N [--planted BUG] [--story]
                                             the same in the world of hosts
 --nodes is 1 to 9; left out, the seed decides: 1 to 5. --planted wakes a known bug; a build that does not hold it makes one that does.
+Ctrl-C ends a swarm with what it has found so far, and the search for a shortest story with the shortest so far.
 ends with 0: all went as it should; 1: it did not (a promise was broken; where a bug is planted: nobody noticed it); 2: not understood,
-or it could not be done";
+or it could not be done; 130: stopped by Ctrl-C or SIGTERM, and nothing was found until then; 141: nobody read on";
+
+/// How the process ends when nobody reads what it says: what shells say of one that has written into a closed pipe.
+const UNREAD: i32 = 141;
+
+/// How something ended that could be done.
+enum End {
+    /// As it should, or not.
+    Went(bool),
+    /// Before its time, and well so far.
+    Stopped,
+}
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
@@ -33,29 +46,38 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match run(&words) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(End::Went(true)) => ExitCode::SUCCESS,
+        Ok(End::Went(false)) => ExitCode::FAILURE,
+        Ok(End::Stopped) => ExitCode::from(watch::STOPPED),
         Err(why) => {
-            eprintln!("{why}\n{USAGE}");
+            eprintln!("{why}\n`sim --help` lists all that it knows");
             ExitCode::from(2)
         }
     }
 }
 
-fn run(words: &[&str]) -> Result<bool, String> {
+fn run(words: &[&str]) -> Result<End, String> {
+    match words {
+        ["swarm", rest @ ..] => run_swarm(rest),
+        _ => do_one(words).map(End::Went),
+    }
+}
+
+fn do_one(words: &[&str]) -> Result<bool, String> {
     match words {
         ["replay", seed, rest @ ..] => {
             let mut rest = rest.to_vec();
             let trace = flag(&mut rest, "--trace");
             let bug = planted_bug(&mut rest)?;
-            let given = options(&rest, &["--until", "--nodes", "--operations"])?;
-            let plan = Plan::shaped(number(seed)?, shape(&given)?);
+            let plan_seed = seed_of("replay", seed)?;
+            let given = options("replay", &rest, &["--until", "--nodes", "--operations"])?;
+            let plan = Plan::shaped(plan_seed, shape(&given)?);
             if let Some(elsewhere) = with_awake(bug, words) {
                 return elsewhere;
             }
             Ok(match given.get("--until") {
                 Some(step) => replay_until(&plan, *step, trace),
-                None => replay(plan, trace),
+                None => replay(plan, trace)?,
             })
         }
         ["turmoil", seed, rest @ ..] => {
@@ -66,50 +88,22 @@ fn run(words: &[&str]) -> Result<bool, String> {
                 [story] => story,
                 _ => return Err(format!("turmoil does not know {rest:?}")),
             };
-            let seed = number(seed)?;
+            let seed = seed_of("turmoil", seed)?;
             host_stories::check(story)?;
             with_awake(bug, words).unwrap_or_else(|| turmoil(seed, story))
-        }
-        ["swarm", rest @ ..] => {
-            let known = ["--minutes", "--seeds", "--from", "--threads", "--nodes", "--operations"];
-            let given = options(rest, &known)?;
-            if let Some((name, _)) =
-                given.iter().find(|(name, value)| ["--minutes", "--seeds"].contains(name) && **value == 0)
-            {
-                return Err(format!("{name} 0 plays nothing: say 1 or more, or leave it out"));
-            }
-            let first = given.get("--from").copied().unwrap_or_else(fresh_seed);
-            let seeds = given.get("--seeds").copied();
-            let there_are = (u64::MAX - first).saturating_add(1);
-            if let Some(seeds) = seeds.filter(|seeds| *seeds > there_are) {
-                return Err(format!("there are no {seeds} seeds from {first}: the last one is {}", u64::MAX));
-            }
-            let minutes = given.get("--minutes").copied().unwrap_or(if seeds.is_some() { 24 * 60 } else { 1 });
-            let settings = swarm::Settings {
-                first,
-                most: seeds.unwrap_or(there_are),
-                time: Duration::from_secs(minutes.checked_mul(60).ok_or("so many minutes cannot be counted")?),
-                shape: shape(&given)?,
-                threads: given.get("--threads").map_or_else(threads, |threads| (*threads).clamp(1, 64) as usize),
-                minimise: true,
-            };
-            println!("from seed {}", settings.first);
-            quiet_panics();
-            let report = swarm::run(&settings);
-            print!("{report}");
-            Ok(report.found.is_none())
         }
         ["hunt", rest @ ..] => {
             let hunted = Hunted::read(rest)?;
             quiet_panics();
-            let report = swarm::run(&swarm::Settings {
+            let settings = swarm::Settings {
                 first: 1,
                 most: u64::MAX,
                 time: hunted.time,
                 shape: Shape::FREE,
                 threads: threads(),
                 minimise: hunted.story,
-            });
+            };
+            let report = swarm::run(&settings, &Watch::nobody());
             match &report.found {
                 Some(found) => println!("caught {} {} {}", report.seeds, found.seed, found.failure.judge),
                 None => println!("escaped {}", report.seeds),
@@ -126,6 +120,7 @@ fn run(words: &[&str]) -> Result<bool, String> {
             let seconds = value(&mut rest, "--seconds")?.map_or(Ok(60), number)?;
             planted::run(&rest, Duration::from_secs(seconds), story)
         }
+        ["replay" | "turmoil"] => Err(format!("{} needs a seed: sim {0} 42", words.concat())),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(true)
@@ -133,6 +128,46 @@ fn run(words: &[&str]) -> Result<bool, String> {
         [] => Err("say what to do".into()),
         [what, ..] => Err(format!("{what} is not something to do")),
     }
+}
+
+fn run_swarm(words: &[&str]) -> Result<End, String> {
+    let known = ["--minutes", "--seeds", "--from", "--threads", "--nodes", "--operations"];
+    let given = options("swarm", words, &known)?;
+    if let Some((name, _)) = given.iter().find(|(name, value)| ["--minutes", "--seeds"].contains(name) && **value == 0)
+    {
+        return Err(format!("{name} 0 plays nothing: say 1 or more, or leave it out"));
+    }
+    let first = given.get("--from").copied().unwrap_or_else(fresh_seed);
+    let seeds = given.get("--seeds").copied();
+    let there_are = (u64::MAX - first).saturating_add(1);
+    if let Some(seeds) = seeds.filter(|seeds| *seeds > there_are) {
+        return Err(format!("there are no {seeds} seeds from {first}: the last one is {}", u64::MAX));
+    }
+    let minutes = given.get("--minutes").copied().unwrap_or(if seeds.is_some() { 24 * 60 } else { 1 });
+    let settings = swarm::Settings {
+        first,
+        most: seeds.unwrap_or(there_are),
+        time: Duration::from_secs(minutes.checked_mul(60).ok_or("so many minutes cannot be counted")?),
+        shape: shape(&given)?,
+        threads: given.get("--threads").map_or_else(threads, |threads| (*threads).clamp(1, 64) as usize),
+        minimise: true,
+    };
+    let watch = watch()?;
+    quiet_panics();
+    // Whoever reads this may stop it from here on.
+    println!("from seed {}", settings.first);
+    let report = swarm::run(&settings, &watch);
+    print!("{report}");
+    Ok(if report.stopped && report.found.is_none() { End::Stopped } else { End::Went(report.found.is_none()) })
+}
+
+/// Somebody waits for what comes.
+fn watch() -> Result<Watch, String> {
+    Watch::somebody().map_err(|error| format!("the system does not tell of Ctrl-C: {error}"))
+}
+
+fn seed_of(what: &str, text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("{text} is no seed: sim {what} 42"))
 }
 
 fn number(text: &str) -> Result<u64, String> {
@@ -153,7 +188,8 @@ fn value<'a>(words: &mut Vec<&'a str>, name: &str) -> Result<Option<&'a str>, St
     if at == words.len() {
         return Err(format!("{name} lacks what it is to be"));
     }
-    Ok(Some(words.remove(at)))
+    let value = words.remove(at);
+    if words.contains(&name) { Err(twice(name)) } else { Ok(Some(value)) }
 }
 
 fn planted_bug(words: &mut Vec<&str>) -> Result<Option<Bug>, String> {
@@ -190,19 +226,25 @@ impl Hunted {
     }
 }
 
-/// Reads pairs of a name and a number.
-fn options<'a>(words: &[&'a str], known: &[&str]) -> Result<BTreeMap<&'a str, u64>, String> {
+/// Reads pairs of a name and a number: what `what` was told.
+fn options<'a>(what: &str, words: &[&'a str], known: &[&str]) -> Result<BTreeMap<&'a str, u64>, String> {
     let mut given = BTreeMap::new();
     let mut rest = words;
     while let [name, more @ ..] = rest {
-        let [value, more @ ..] = more else { return Err(format!("{name} lacks a number")) };
         if !known.contains(name) {
-            return Err(format!("{name} is not known here"));
+            return Err(format!("{what} does not know {name}"));
         }
-        given.insert(*name, number(value)?);
+        let [value, more @ ..] = more else { return Err(format!("{name} lacks a number")) };
+        if given.insert(*name, number(value)?).is_some() {
+            return Err(twice(name));
+        }
         rest = more;
     }
     Ok(given)
+}
+
+fn twice(name: &str) -> String {
+    format!("{name} is given twice")
 }
 
 fn shape(given: &BTreeMap<&str, u64>) -> Result<Shape, String> {
@@ -243,25 +285,21 @@ fn replay_until(plan: &Plan, step: u64, trace: bool) -> bool {
     }
 }
 
-fn replay(plan: Plan, trace: bool) -> bool {
+fn replay(plan: Plan, trace: bool) -> Result<bool, String> {
     let seed = plan.seed;
     let outcome = world::run(&plan, trace);
     for line in outcome.trace.lines() {
         println!("{line}");
     }
     println!("seed {seed}: {} items, trace hash {:016x}", plan.items.len(), outcome.trace.hash());
-    match outcome.failure {
-        None => {
-            println!("every promise was kept");
-            true
-        }
-        Some(failure) => {
-            quiet_panics();
-            println!("{failure}");
-            print!("{}", swarm::shortest(plan, &failure));
-            false
-        }
-    }
+    let Some(failure) = outcome.failure else {
+        println!("every promise was kept");
+        return Ok(true);
+    };
+    quiet_panics();
+    println!("{failure}");
+    print!("{}", swarm::shortest(plan, &failure, &watch()?));
+    Ok(false)
 }
 
 #[cfg(feature = "turmoil")]
@@ -351,7 +389,7 @@ fn quiet_panics() {
 fn end_if_nobody_reads(panic: &std::panic::PanicHookInfo<'_>) {
     let text = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
     if text.starts_with("failed printing to stdout") {
-        std::process::exit(1);
+        std::process::exit(UNREAD);
     }
 }
 

@@ -65,6 +65,10 @@ pub const BUGS: &[Bug] = &[
     bug("checkpoint_over_what_is_put_off", "a peer is told to go on behind entries that were put off"),
     bug("resumed_one_too_far", "a session goes on one record behind where the last one ended"),
     bug("collected_though_a_member_lacks_it", "tombstones are collected though a member has not seen them"),
+    bug(
+        "collected_before_the_record",
+        "tombstones go as soon as the log has taken the record of it, not when that is shown",
+    ),
     bug("floor_ignored", "who has missed collected deletions is met as if nothing had been collected"),
     bug("conflict_lost_when_the_winner_was_first", "a conflict is not recorded when the loser comes second"),
     bug("tie_stays_with_the_first", "of two writes of one stamp, the one that came first stands"),

@@ -330,8 +330,9 @@ impl Story {
             Ok(()) => self,
             Err(failure) => {
                 let name = self.name;
-                let outcome = self.world.end(Some(failure.clone()));
-                panic!("{name}: {failure}\n{}", outcome.trace.lines().join("\n"));
+                let outcome = self.world.end(Some(failure));
+                let told = outcome.failure.map(|failure| failure.to_string()).unwrap_or_default();
+                panic!("{name}: {told}\n{}", outcome.trace.lines().join("\n"));
             }
         }
     }

@@ -11,6 +11,7 @@ use crate::plan::{Plan, Shape};
 use crate::planted;
 use crate::shorten;
 use crate::tally::Tally;
+use crate::watch::Watch;
 use crate::world;
 
 /// What a swarm came to.
@@ -24,6 +25,8 @@ pub struct Report {
     pub tally: Tally,
     /// The first that failed.
     pub found: Option<Found>,
+    /// Somebody stopped it before its time.
+    pub stopped: bool,
 }
 
 /// A seed that fails, in its shortest form.
@@ -31,7 +34,9 @@ pub struct Report {
 pub struct Found {
     /// The seed.
     pub seed: u64,
-    /// The promise that was broken, in the shortest form.
+    /// The promise that it breaks.
+    pub of_seed: Failure,
+    /// The same promise, as the shortest form breaks it.
     pub failure: Failure,
     /// What it takes.
     pub plan: Plan,
@@ -39,6 +44,10 @@ pub struct Found {
     pub items: usize,
     /// What happened in the shortest form, line by line.
     pub trace: Vec<String>,
+    /// How many runs were spent on making it shorter.
+    pub runs: usize,
+    /// Somebody stopped that before its end.
+    pub stopped: bool,
 }
 
 /// Which seeds a swarm runs, and how.
@@ -58,9 +67,9 @@ pub struct Settings {
     pub minimise: bool,
 }
 
-/// Runs seeds until one fails, or as long as the settings say.
+/// Runs seeds until one fails, as long as the settings say, or until whoever watches says that it is enough.
 #[must_use]
-pub fn run(settings: &Settings) -> Report {
+pub fn run(settings: &Settings, watch: &Watch) -> Report {
     let begun = Instant::now();
     let next = AtomicU64::new(0);
     let limit = AtomicU64::new(settings.most);
@@ -68,7 +77,7 @@ pub fn run(settings: &Settings) -> Report {
     let work = || {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= limit.load(Ordering::Relaxed) || begun.elapsed() >= settings.time {
+            if number >= limit.load(Ordering::Relaxed) || begun.elapsed() >= settings.time || watch.is_stopped() {
                 return;
             }
             let plan = Plan::shaped(settings.first.wrapping_add(number), settings.shape);
@@ -77,6 +86,9 @@ pub fn run(settings: &Settings) -> Report {
             let (seeds, tally, found) = &mut *all;
             *seeds += 1;
             tally.add(&outcome.tally);
+            let seconds = begun.elapsed().as_secs_f64();
+            let (rate, faults) = (*seeds as f64 / seconds.max(0.001), tally.faults.values().sum::<u64>());
+            watch.show(format_args!("{seeds} seeds in {seconds:.0} s, {rate:.1} a second; {faults} faults"));
             if let Some(failure) = outcome.failure {
                 // Seeds before this one that are still under way are let finish: the first to fail is told.
                 limit.fetch_min(number, Ordering::Relaxed);
@@ -95,12 +107,13 @@ pub fn run(settings: &Settings) -> Report {
     });
     let elapsed = begun.elapsed();
     let (seeds, tally, found) = all.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if let (true, Some((plan, failure))) = (settings.minimise, &found) {
-        eprintln!("seed {}{} fails: {failure}; looking for its shortest story", plan.seed, plan.shape);
-    }
+    // Whoever stops the search for the shortest story has let the seeds end.
+    let stopped = watch.is_stopped();
+    let minimise = settings.minimise;
     let found =
-        found.map(|(plan, failure)| if settings.minimise { shortest(plan, &failure) } else { as_it_is(plan, failure) });
-    Report { seeds, elapsed, tally, found }
+        found.map(|(plan, failure)| if minimise { shortest(plan, &failure, watch) } else { as_it_is(plan, failure) });
+    watch.clear();
+    Report { seeds, elapsed, tally, found, stopped }
 }
 
 /// Runs one seed and tells the whole story if it fails.
@@ -108,30 +121,55 @@ pub fn run(settings: &Settings) -> Report {
 pub fn check(seed: u64) -> Option<Found> {
     let plan = Plan::draw(seed);
     let failure = world::judge(&plan).failure?;
-    Some(shortest(plan, &failure))
+    Some(shortest(plan, &failure, &Watch::nobody()))
 }
 
 fn as_it_is(plan: Plan, failure: Failure) -> Found {
-    Found { seed: plan.seed, failure, items: plan.items.len(), plan, trace: Vec::new() }
+    let (seed, of_seed, items) = (plan.seed, failure.clone(), plan.items.len());
+    Found { seed, of_seed, failure, items, plan, trace: Vec::new(), runs: 0, stopped: false }
 }
 
-/// The fewest nodes and the fewest and simplest items that break the same promise.
+/// The fewest nodes and the fewest and simplest items that break the same promise; as far as it has come, if it is stopped.
 #[must_use]
-pub fn shortest(plan: Plan, failure: &Failure) -> Found {
+pub fn shortest(plan: Plan, failure: &Failure, watch: &Watch) -> Found {
     let total = plan.items.len();
-    let plan = shorten::shortest(plan, |plan| world::judge(plan).failure.is_some_and(|f| f.judge == failure.judge));
+    watch.say(format_args!(
+        "seed {}{} fails: {failure}\nlooking for its shortest story (Ctrl-C: the shortest so far)",
+        plan.seed, plan.shape
+    ));
+    let (mut runs, mut left) = (0, (plan.fleet.size(), total));
+    let plan = shorten::shortest(plan, |plan| {
+        if watch.is_stopped() {
+            return false;
+        }
+        runs += 1;
+        watch.show(format_args!("run {runs}: {} nodes and {} of {total} items are left", left.0, left.1));
+        let fails = world::judge(plan).failure.is_some_and(|found| found.judge == failure.judge);
+        if fails {
+            left = (plan.fleet.size(), plan.items.len());
+        }
+        fails
+    });
     let outcome = world::run(&plan, true);
+    let of_seed = failure.clone();
     let failure = outcome.failure.unwrap_or_else(|| failure.clone());
-    Found { seed: plan.seed, failure, plan, items: total, trace: outcome.trace.lines().to_vec() }
+    watch.clear();
+    let (trace, stopped) = (outcome.trace.lines().to_vec(), watch.is_stopped());
+    Found { seed: plan.seed, of_seed, failure, plan, items: total, trace, runs, stopped }
 }
 
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {} fails: {}", self.seed, self.failure)?;
+        writeln!(f, "seed {} fails: {}", self.seed, self.of_seed)?;
         let planted = planted::awake().map_or(String::new(), |bug| format!(" --planted {bug}"));
         let words = format_args!("replay {}{}{planted} --trace", self.seed, self.plan.shape);
         writeln!(f, "replay: {}", again::with(words))?;
-        writeln!(f, "shortest story: {} of {} items", self.plan.items.len(), self.items)?;
+        let stopped = if self.stopped { ", and was stopped" } else { "" };
+        let took = if self.runs > 0 { format!("; that took {} runs{stopped}", self.runs) } else { String::new() };
+        writeln!(f, "shortest story: {} of {} items{took}", self.plan.items.len(), self.items)?;
+        if self.runs > 0 {
+            writeln!(f, "it fails so: {}", self.failure)?;
+        }
         write!(f, "{}", self.plan)?;
         let last = 60;
         if self.trace.len() > last {
@@ -148,7 +186,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.elapsed.as_secs_f64();
         let rate = self.seeds as f64 / seconds.max(0.001);
-        writeln!(f, "{} seeds in {seconds:.1} s: {rate:.1} a second", self.seeds)?;
+        let stopped = if self.stopped { "stopped: " } else { "" };
+        writeln!(f, "{stopped}{} seeds in {seconds:.1} s: {rate:.1} a second", self.seeds)?;
         let each = |count: u64| count as f64 / self.seeds.max(1) as f64;
         let faults = self.tally.faults.values().sum();
         write!(f, "each seed: {:.0} operations of clients, ", each(self.tally.operations()))?;

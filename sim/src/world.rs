@@ -48,6 +48,8 @@ const IDLE: u64 = 300_000_000;
 const MAX_STEPS: u64 = 3_000_000;
 /// More steps than any one moment needs.
 const MAX_STILL: u64 = 20_000;
+/// So often a node goes on with a step in which promises are broken.
+const MOST_COMPLAINTS: usize = 100;
 /// Not a promise: the run stops where it was told to.
 const HALT: &str = "halt";
 /// The batch that a healed node must accept.
@@ -116,7 +118,13 @@ fn play_out(world: &mut World, plan: &Plan) -> Option<Failure> {
 /// The engine promises never to panic on what comes from outside, and its own assertions are promises too.
 fn panicked(at: u64, panic: &(dyn Any + Send)) -> Failure {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    Failure { judge: "no panic", invariant: 0, what: text.unwrap_or("a panic without words").into(), at }
+    Failure {
+        judge: "no panic",
+        invariant: 0,
+        what: text.unwrap_or("a panic without words").into(),
+        at,
+        also: Vec::new(),
+    }
 }
 
 /// Some nodes, their disks and clocks, and the judges that watch them.
@@ -481,8 +489,9 @@ impl World {
 
     /// Ends the run.
     #[must_use]
-    pub fn end(mut self, failure: Option<Failure>) -> Outcome {
-        if let Some(failure) = &failure {
+    pub fn end(mut self, mut failure: Option<Failure>) -> Outcome {
+        if let Some(failure) = &mut failure {
+            self.ask_the_others(failure);
             self.stage.trace.note(self.stage.now, format_args!("BROKEN {failure}"));
         }
         self.stage.tally.time = self.stage.now;
@@ -490,6 +499,24 @@ impl World {
         self.stage.tally.steps = self.stage.steps;
         self.stage.tally.paths = crate::paths::taken();
         Outcome { failure, trace: self.stage.trace, tally: self.stage.tally }
+    }
+
+    /// A run ends in the middle of the step that broke a promise. Lets the nodes come to the end of it, to hear which judges see
+    /// it as well: whoever has planted a bug wants to know that *his* judge is awake.
+    fn ask_the_others(&mut self, failure: &mut Failure) {
+        let trace = std::mem::replace(&mut self.stage.trace, Trace::muted());
+        // What is broken may well panic next.
+        let asked = catch_unwind(AssertUnwindSafe(|| {
+            for host in &mut self.hosts {
+                for _ in 0..MOST_COMPLAINTS {
+                    let Err(another) = host.pump(&mut self.stage) else { break };
+                    failure.seconded(another.judge);
+                    another.also.into_iter().for_each(|judge| failure.seconded(judge));
+                }
+            }
+        }));
+        drop(asked);
+        self.stage.trace = trace;
     }
 
     /// Goes to the next time at which something happens, and lets all of it happen. Says whether there was any.
@@ -500,7 +527,13 @@ impl World {
         self.stage.steps += 1;
         self.stage.trace.begin_step(self.stage.steps);
         if self.stage.halt.is_some_and(|halt| self.stage.steps > halt) {
-            return Err(Failure { judge: HALT, invariant: 0, what: String::new(), at: self.stage.now });
+            return Err(Failure {
+                judge: HALT,
+                invariant: 0,
+                what: String::new(),
+                at: self.stage.now,
+                also: Vec::new(),
+            });
         }
         if self.stage.steps > MAX_STEPS || self.stage.still > MAX_STILL {
             let stuck = Moment::Stuck("the world spins: more steps than any run needs".into());

@@ -285,3 +285,30 @@ fn a_judge_from_outside_is_shown_what_the_others_are_shown() {
     let failure = court.see(7, HostId(1), &Moment::SessionsEnd).unwrap_err();
     assert_eq!((failure.judge, failure.at, failure.what.as_str()), ("never", 7, "n1: it happened"));
 }
+
+/// Whoever adds a judge and plants a bug for it wants to know that it is awake, also when another one is quicker.
+#[test]
+fn a_failure_names_the_other_judges_that_saw_the_same_moment_go_wrong() {
+    struct Watchful(&'static str);
+
+    impl Judge for Watchful {
+        fn name(&self) -> &'static str {
+            self.0
+        }
+
+        fn invariant(&self) -> u8 {
+            0
+        }
+
+        fn see(&mut self, _: HostId, moment: &Moment<'_>) -> Result<(), String> {
+            if matches!(moment, Moment::Stuck(_)) { Err("it is stuck".into()) } else { Ok(()) }
+        }
+    }
+
+    let mut court = Court::new();
+    ["mine", "yours"].into_iter().for_each(|name| court.add(Box::new(Watchful(name))));
+    assert_eq!(court.see(7, HOST, &Moment::Replaced), Ok(()));
+    let failure = court.see(7, HOST, &Moment::Stuck("a node".into())).unwrap_err();
+    assert_eq!((failure.judge, &failure.also[..]), ("life goes on", &["mine", "yours"][..]));
+    assert!(failure.to_string().ends_with("n0: a node; the same step by: mine, yours"), "{failure}");
+}

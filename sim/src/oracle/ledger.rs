@@ -74,8 +74,6 @@ pub struct Ledger {
     durable: Lsn,
     /// Concurrent pairs that met since the last start, and are not yet known to be on record.
     pub meetings: Vec<Meeting>,
-    /// Keys that are not shown any more although no record that was seen takes them away.
-    vanished: BTreeMap<Bytes, Dot>,
 }
 
 impl Ledger {
@@ -132,7 +130,6 @@ impl Ledger {
                 Ok(SyncRecord::Entry { op, known }) => self.merge_foreign(lsn, &op, &known, registry)?,
                 Ok(SyncRecord::Collected { stable, before, .. }) => self.collect(lsn, &stable, before, registry),
                 Ok(SyncRecord::Dropped { dot, key }) => {
-                    self.vanished.remove(&key);
                     if let Some(version) = self.version_at(&key, lsn).filter(|version| version.op.dot == dot) {
                         // What it superseded here, it supersedes everywhere, those included who have forgotten it.
                         if registry.is_collected(&key, dot) {
@@ -271,7 +268,12 @@ impl Ledger {
                 return Err(Breach::Returned(format!("{key} shows {} again, whose deletion was forgotten", op.dot)));
             }
             let mut deleted = self.cleared.iter().filter(|(_, of, _)| *of == op.key).map(|(.., known)| known);
-            let dead = before.as_ref().filter(|old| old.op.body.value().is_none()).map(|old| &old.known);
+            // A deletion that nobody was shown yet, and that the repetition brings along as what it has won over, was none here.
+            let brought = |old: &&Version| {
+                old.changed > self.shown && (known.covers(old.op.dot) || op.context.covers(old.op.dot))
+            };
+            let dead =
+                before.as_ref().filter(|old| old.op.body.value().is_none() && !brought(old)).map(|old| &old.known);
             if let Some(repeated) = op.marks.repeats
                 && before.as_ref().is_none_or(|old| old.op.body.value().is_none())
                 && (deleted.any(|known| known.covers(repeated)) || dead.is_some_and(|known| known.covers(repeated)))
@@ -327,19 +329,13 @@ impl Ledger {
         self.durable = self.durable.max(through);
     }
 
-    /// Whether what the node shows of every key is what its log says. A key may go before the record that takes it away is
-    /// shown, if it need not be `exactly` so.
+    /// Whether what the node shows of every key is what its log says: no key goes before the record that takes it away is
+    /// shown, a tombstone least of all, or else a start from a snapshot in between knows of neither.
     ///
     /// # Errors
     /// A sentence, when it is not.
-    pub fn compare(&mut self, store: &Store, exactly: bool) -> Result<(), String> {
-        let mut vanished = BTreeMap::new();
-        for key in self.keys.keys() {
-            if let Some(dot) = self.compare_key(store, key, exactly)? {
-                vanished.insert(key.clone(), dot);
-            }
-        }
-        self.vanished = vanished;
+    pub fn compare(&mut self, store: &Store) -> Result<(), String> {
+        self.keys.keys().try_for_each(|key| self.compare_key(store, key))?;
         self.fresh.retain(|(at, _)| *at > self.shown);
         let stranger = store.feed(Lsn::ZERO).find(|entry| !self.keys.contains_key(entry.key()));
         match stranger {
@@ -354,29 +350,20 @@ impl Ledger {
     /// A sentence, when it is not.
     pub fn compare_fresh(&mut self, store: &Store) -> Result<(), String> {
         while let Some((_, key)) = self.fresh.pop_front_if(|(at, _)| *at <= self.shown) {
-            match self.compare_key(store, &key, false)? {
-                Some(dot) => self.vanished.insert(key, dot),
-                None => self.vanished.remove(&key),
-            };
+            self.compare_key(store, &key)?;
         }
         Ok(())
     }
 
-    /// Gives what stood there, if it is gone and nobody knows why yet.
-    fn compare_key(&self, store: &Store, key: &Bytes, exactly: bool) -> Result<Option<Dot>, String> {
+    fn compare_key(&self, store: &Store, key: &Bytes) -> Result<(), String> {
         let at = self.shown;
         let name = || String::from_utf8_lossy(key);
         match (self.version_at(key, at), store.entry(key)) {
-            (None, None) => Ok(None),
+            (None, None) => Ok(()),
             (Some(said), Some(found)) => match difference(said, &found) {
                 Some(what) => Err(format!("{} {what}", name())),
-                None => Ok(None),
+                None => Ok(()),
             },
-            (Some(said), None) if !exactly => {
-                let taken_away =
-                    || self.keys.get(key).is_some_and(|h| h.iter().any(|(lsn, v)| *lsn > at && v.is_none()));
-                Ok((said.op.body.value().is_some() && !taken_away()).then_some(said.op.dot))
-            }
             (Some(said), None) => Err(format!("{} is absent, but must show {}", name(), said.op.dot)),
             (None, Some(found)) => Err(format!("{} shows {}, which no record up to {at} says", name(), found.dot())),
         }
@@ -386,13 +373,6 @@ impl Ledger {
     pub fn look_back_to(&mut self, last: Lsn) {
         self.forget_from(last.next());
         self.shown = last;
-    }
-
-    /// A key that went without a record that says so.
-    #[must_use]
-    pub fn vanished(&self) -> Option<String> {
-        let (key, dot) = self.vanished.first_key_value()?;
-        Some(format!("{} showed {dot} and is gone, but no record takes it away", String::from_utf8_lossy(key)))
     }
 
     /// Whether the log up to `last`, which a start has found, holds all that was promised: `floor` at least. From here
@@ -419,7 +399,6 @@ impl Ledger {
         self.shown = last;
         self.durable = last;
         self.meetings.clear();
-        self.vanished.clear();
         Ok(())
     }
 

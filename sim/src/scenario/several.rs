@@ -102,18 +102,21 @@ impl Several {
 
     /// Writes one value at a node, and demands that it is answered.
     #[must_use]
+    #[track_caller]
     pub fn put(self, at: &str, key: &str, value: &str) -> Self {
         self.send(at, put(key, value)).answered(at)
     }
 
     /// Deletes one key at a node, and demands that it is answered.
     #[must_use]
+    #[track_caller]
     pub fn delete(self, at: &str, key: &str) -> Self {
         self.send(at, Write::Delete { key: key.to_owned().into(), expect: None }).answered(at)
     }
 
     /// Writes `count` keys of `len` bytes each at a node, and demands that all are answered.
     #[must_use]
+    #[track_caller]
     pub fn fill(mut self, at: &str, count: u32, len: usize) -> Self {
         for index in 0..count {
             self = self.put(at, &format!("fill{index}"), &format!("{index:0len$}"));
@@ -123,33 +126,39 @@ impl Several {
 
     /// Sends one write to a node, and waits for nothing.
     #[must_use]
+    #[track_caller]
     pub fn send(mut self, at: &str, write: Write) -> Self {
         self.batches += 1;
-        let result = self.world.send(host(at), self.batches, vec![write]);
+        let result = self.world.send(self.node(at), self.batches, vec![write]);
         self.check(result)
     }
 
+    #[track_caller]
     fn answered(self, at: &str) -> Self {
         let batch = self.batches;
-        let story = self.until("an answer", |world| world.told(host(at), batch).is_some());
-        let told = story.world.told(host(at), batch);
+        let host = self.node(at);
+        let story = self.until("an answer", |world| world.told(host, batch).is_some());
+        let told = story.world.told(host, batch);
         assert!(told == Some(Told::Done), "{}: batch #{batch} was told {told:?}", story.name);
         story
     }
 
     /// Demands that the last write was refused, or not, when all has come to rest.
     #[must_use]
+    #[track_caller]
     pub fn told(self, at: &str, told: Told) -> Self {
-        let was = self.world.told(host(at), self.batches);
+        let was = self.world.told(self.node(at), self.batches);
         assert!(was == Some(told), "{}: batch #{} was told {was:?}, not {told:?}", self.name, self.batches);
         self
     }
 
     /// Nothing comes through between two nodes, and their connections break.
     #[must_use]
+    #[track_caller]
     pub fn part(mut self, one: &str, other: &str) -> Self {
-        self.block(host(one), host(other));
-        self.happens(one, What::Cut { with: host(other), deaf: false, other_deaf: false })
+        self.block(self.node(one), self.node(other));
+        let with = self.node(other);
+        self.happens(one, What::Cut { with, deaf: false, other_deaf: false })
     }
 
     fn block(&mut self, one: HostId, other: HostId) {
@@ -160,21 +169,25 @@ impl Several {
 
     /// Nothing comes from one node to another, and no connection breaks.
     #[must_use]
+    #[track_caller]
     pub fn block_one_way(self, from: &str, to: &str) -> Self {
-        self.happens(from, What::Block { to: host(to), window: FOR_EVER })
+        let to = self.node(to);
+        self.happens(from, What::Block { to, window: FOR_EVER })
     }
 
     /// Everything comes through between two nodes.
     #[must_use]
+    #[track_caller]
     pub fn connect(mut self, one: &str, other: &str) -> Self {
         for (from, to) in [(one, other), (other, one)] {
-            self.world.unblock(host(from), host(to));
+            self.world.unblock(self.node(from), self.node(to));
         }
         self
     }
 
     /// The process dies now, and starts again.
     #[must_use]
+    #[track_caller]
     pub fn kill(self, at: &str) -> Self {
         let crash = Crash::Kill { salt: 1, evict: false };
         self.happens(at, What::Crash { crash, after: 0, down: 1_000 })
@@ -182,33 +195,38 @@ impl Several {
 
     /// A copy of one machine, with its directory, its name and its key, starts in the place of another.
     #[must_use]
+    #[track_caller]
     pub fn copy_machine(mut self, from: &str, to: &str) -> Self {
-        let result = self.world.copy_machine(host(from), host(to));
+        let result = self.world.copy_machine(self.node(from), self.node(to));
         self.check(result).settle()
     }
 
     /// The copy is stopped, and an empty node with a name and a key of its own takes its place.
     #[must_use]
+    #[track_caller]
     pub fn found_anew(mut self, copy: &str) -> Self {
-        self.world.part_twins(host(copy));
+        self.world.part_twins(self.node(copy));
         self.happens(copy, What::Replace { down: 1_000 }).settle()
     }
 
     /// Demands that the operator of a node was told that two run as one.
     #[must_use]
+    #[track_caller]
     pub fn expect_told_of_twins(self, at: &str) -> Self {
-        assert!(self.world.told_of_twins(host(at)), "{}: {at} does not tell that two run as one", self.name);
+        assert!(self.world.told_of_twins(self.node(at)), "{}: {at} does not tell that two run as one", self.name);
         self
     }
 
     /// The power goes when so many more effects were carried out, and comes back at once.
     #[must_use]
+    #[track_caller]
     pub fn power_loss_after(self, at: &str, after: u16) -> Self {
         self.happens(at, What::Crash { crash: Crash::Power(Loss::TOTAL), after, down: 1_000 })
     }
 
     /// The power goes now, until somebody starts the node.
     #[must_use]
+    #[track_caller]
     pub fn power_off(self, at: &str) -> Self {
         let crash = Crash::Power(Loss::TOTAL);
         self.happens(at, What::Crash { crash, after: 0, down: FOR_EVER }).run_for(1)
@@ -216,41 +234,47 @@ impl Several {
 
     /// Starts a node that is down.
     #[must_use]
+    #[track_caller]
     pub fn start(mut self, at: &str) -> Self {
-        self.world.start(host(at));
+        self.world.start(self.node(at));
         self.settle()
     }
 
     /// A clean close and a new start.
     #[must_use]
+    #[track_caller]
     pub fn close_and_open(self, at: &str) -> Self {
         self.happens(at, What::Close { down: 1_000 }).settle()
     }
 
     /// An item of a plan happens at a node now; waits for nothing.
     #[must_use]
+    #[track_caller]
     pub fn happens(mut self, at: &str, what: What) -> Self {
-        self.world.schedule(self.world.now(), host(at), what);
+        self.world.schedule(self.world.now(), self.node(at), what);
         self.run_for(0)
     }
 
     /// The disk of a node is full but for so many bytes.
     #[must_use]
+    #[track_caller]
     pub fn full_but(mut self, at: &str, room: u64) -> Self {
-        let used = self.world.disk(host(at)).used();
-        self.world.disk(host(at)).set_room(Some(used + room));
+        let used = self.world.disk(self.node(at)).used();
+        self.world.disk(self.node(at)).set_room(Some(used + room));
         self
     }
 
     /// There is room again.
     #[must_use]
+    #[track_caller]
     pub fn room_again(mut self, at: &str) -> Self {
-        self.world.disk(host(at)).set_room(None);
+        self.world.disk(self.node(at)).set_room(None);
         self
     }
 
     /// Demands that a read at a node shows this value.
     #[must_use]
+    #[track_caller]
     pub fn expect(mut self, at: &str, key: &str, value: &str) -> Self {
         let found = self.read(at, key);
         assert!(found.as_deref() == Some(value), "{}: {key} at {at} is {found:?}, not {value:?}", self.name);
@@ -259,15 +283,17 @@ impl Several {
 
     /// Waits until a read at a node shows this value.
     #[must_use]
+    #[track_caller]
     pub fn wait_for(self, at: &str, key: &str, value: &str) -> Self {
-        let shows = |world: &mut World| {
-            world.read(host(at), key.as_bytes()).is_some_and(|(found, _)| found == value.as_bytes())
-        };
+        let host = self.node(at);
+        let shows =
+            |world: &mut World| world.read(host, key.as_bytes()).is_some_and(|(found, _)| found == value.as_bytes());
         self.until(&format!("{key} at {at}"), shows)
     }
 
     /// Demands that a read at a node shows nothing.
     #[must_use]
+    #[track_caller]
     pub fn expect_absent(mut self, at: &str, key: &str) -> Self {
         let found = self.read(at, key);
         assert!(found.is_none(), "{}: {key} at {at} is {found:?}, not absent", self.name);
@@ -276,40 +302,45 @@ impl Several {
 
     /// Demands that a node has so many conflicts on record.
     #[must_use]
+    #[track_caller]
     pub fn expect_conflicts(mut self, at: &str, count: u64) -> Self {
-        let found = self.world.status(host(at)).map(|status| status.conflicts);
+        let found = self.world.status(self.node(at)).map(|status| status.conflicts);
         assert!(found == Some(count), "{}: {at} has {found:?} conflicts on record, not {count}", self.name);
         self
     }
 
     /// Demands that a node has so many tombstones.
     #[must_use]
+    #[track_caller]
     pub fn expect_tombstones(mut self, at: &str, count: usize) -> Self {
-        let found = self.world.status(host(at)).map(|status| status.store.tombstones);
+        let found = self.world.status(self.node(at)).map(|status| status.store.tombstones);
         assert!(found == Some(count), "{}: {at} has {found:?} tombstones, not {count}", self.name);
         self
     }
 
     /// Demands something of a node's outbox.
     #[must_use]
+    #[track_caller]
     pub fn expect_outbox(mut self, at: &str, is: impl FnOnce(&OutboxStatus) -> bool) -> Self {
-        let outbox = self.world.status(host(at)).map(|status| status.outbox);
+        let outbox = self.world.status(self.node(at)).map(|status| status.outbox);
         assert!(outbox.as_ref().is_some_and(is), "{}: the outbox of {at} is {outbox:?}", self.name);
         self
     }
 
     /// Demands that a node has so many links to peers.
     #[must_use]
+    #[track_caller]
     pub fn expect_links(mut self, at: &str, count: usize) -> Self {
-        let found = self.world.status(host(at)).map(|status| status.connected);
+        let found = self.world.status(self.node(at)).map(|status| status.connected);
         assert!(found == Some(count), "{}: {at} has {found:?} links, not {count}", self.name);
         self
     }
 
     /// Demands something of how a node sees its exchange with others.
     #[must_use]
+    #[track_caller]
     pub fn expect_sync(mut self, at: &str, what: &str, is: impl FnOnce(&Status) -> bool) -> Self {
-        let status = self.world.sync_status(host(at));
+        let status = self.world.sync_status(self.node(at));
         assert!(status.as_ref().is_some_and(is), "{}: at {at} not {what}: {status:#?}", self.name);
         self
     }
@@ -333,8 +364,18 @@ impl Several {
         story.check(result).world.end(None).trace.hash()
     }
 
+    /// One of the nodes of this story.
+    #[track_caller]
+    fn node(&self, name: &str) -> HostId {
+        let host = host(name);
+        let last = char::from(b'A' + self.nodes - 1);
+        assert!(host.0 < self.nodes, "{}: there is no node {name}, but A to {last}", self.name);
+        host
+    }
+
+    #[track_caller]
     fn read(&mut self, at: &str, key: &str) -> Option<String> {
-        let (value, _) = self.world.read(host(at), key.as_bytes())?;
+        let (value, _) = self.world.read(self.node(at), key.as_bytes())?;
         Some(String::from_utf8_lossy(&value).into_owned())
     }
 
@@ -343,15 +384,41 @@ impl Several {
             Ok(()) => self,
             Err(failure) => {
                 let name = self.name;
-                let outcome = self.world.end(Some(failure.clone()));
-                panic!("{name}: {failure}\n{}", outcome.trace.lines().join("\n"));
+                let outcome = self.world.end(Some(failure));
+                let told = outcome.failure.map(|failure| failure.to_string()).unwrap_or_default();
+                panic!("{name}: {told}\n{}", outcome.trace.lines().join("\n"));
             }
         }
     }
 }
 
-/// The host of a name.
+/// The host of a name: A is the first.
+///
+/// # Panics
+/// When no node can be called so.
 #[must_use]
+#[track_caller]
 pub fn host(name: &str) -> HostId {
-    HostId(name.bytes().next().map_or(0, |letter| letter.saturating_sub(b'A')))
+    let number = match name.as_bytes() {
+        [letter @ b'A'..=b'Z'] => Some(HostId(letter - b'A')),
+        _ => None,
+    };
+    number.unwrap_or_else(|| panic!("{name:?} is no node: nodes are called A, B, C and so on"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "typo: there is no node C, but A to B")]
+    fn a_node_that_is_not_in_the_story_is_refused_by_name() {
+        drop(Several::mesh("typo", 2).put("C", "k", "1"));
+    }
+
+    #[test]
+    #[should_panic(expected = "\"a\" is no node: nodes are called A, B, C and so on")]
+    fn what_no_node_is_called_is_refused_by_name() {
+        drop(Several::mesh("typo", 2).wait_for("a", "k", "1"));
+    }
 }

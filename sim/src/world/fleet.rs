@@ -116,12 +116,6 @@ impl World {
         if let Some(what) = self.missed().filter(|_| self.stage.healed) {
             self.stage.see(HostId(0), &Moment::Missed(what))?;
         }
-        for index in 0..self.hosts.len() {
-            let host = HostId(index as u8);
-            if let Some(what) = self.stage.ledger(host).and_then(|ledger| ledger.vanished()) {
-                self.stage.see(host, &Moment::Untrue(what))?;
-            }
-        }
         Ok(())
     }
 

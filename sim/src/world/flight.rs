@@ -197,6 +197,7 @@ impl Host {
                 }
                 Harm::Misdirect(_) => {
                     self.damage.any = true;
+                    self.strayed = true;
                     self.damage.followed = false;
                     self.damage.life = self.life;
                     let lost = |frame: &Frame| (frame.durable.next(), Lsn(frame.next_lsn().0.saturating_sub(1)));

@@ -93,6 +93,9 @@ pub(super) struct Host {
     pub(super) harshness: Harshness,
     /// Whether the last thing written was a clean close; `None` when a crash may have taken it.
     pub(super) closed: Option<bool>,
+    /// A write went elsewhere in one of its files: what lies behind the end of a log may be anything, so a clean close behind it may
+    /// not be told from a torn tail.
+    pub(super) strayed: bool,
     /// The last record that the last start found.
     pub(super) found: Lsn,
     /// An older version wrote what was in the directory first.
@@ -139,6 +142,13 @@ pub(super) struct Damage {
     pub(super) life: u32,
 }
 
+impl Damage {
+    /// The very first frame may be gone, and nothing that would tell of it need be there.
+    pub(super) fn may_leave_nothing(&self) -> bool {
+        !self.followed && self.misdirected.is_some_and(|(lost, _)| lost <= Lsn(1))
+    }
+}
+
 impl Host {
     pub(super) fn new(id: HostId, seat: Seat, roads: Vec<HostId>) -> Self {
         let Seat { knobs, skew_ms, drift_ppm } = seat;
@@ -182,6 +192,7 @@ impl Host {
             damage: Damage::default(),
             harshness: Harshness::Closed,
             closed: Some(false),
+            strayed: false,
             found: Lsn::ZERO,
             inherited: false,
             fresh: true,
@@ -406,7 +417,7 @@ impl Host {
             }
             if changed && !blind {
                 let store = node.store();
-                wrong = if whole { ledger.compare(store, false) } else { ledger.compare_fresh(store) }.err();
+                wrong = if whole { ledger.compare(store) } else { ledger.compare_fresh(store) }.err();
             }
         }
         let (status, now) = (node.status(), stage.now);

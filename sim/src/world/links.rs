@@ -320,7 +320,7 @@ impl Host {
             Harshness::Power => ledger.durable(),
         };
         let judged = ledger.reopened(report.last_lsn, floor, &self.oracle);
-        let judged = judged.and_then(|()| ledger.compare(node.store(), true).map_err(|what| (true, what)));
+        let judged = judged.and_then(|()| ledger.compare(node.store()).map_err(|what| (true, what)));
         self.oracle.forget();
         match judged {
             Ok(()) => Verdict::Cut(0),
@@ -341,7 +341,7 @@ impl Host {
         }
         let mut then = ledger.clone();
         then.look_back_to(last);
-        match then.compare(copy.store(), true) {
+        match then.compare(copy.store()) {
             Ok(()) => Verdict::Cut(0),
             Err(what) => Verdict::Lost(what),
         }

@@ -118,10 +118,10 @@ impl Host {
             found: &found,
             verdict: &verdict,
             harshness: self.harshness,
-            closed: self.closed,
+            closed: self.closed.filter(|_| !self.strayed),
             grown: report.last_lsn > self.found,
             damaged: self.damage.any,
-            first: self.fresh,
+            first: self.fresh || self.damage.may_leave_nothing(),
             salt,
         };
         stage.see(self.id, &moment)?;

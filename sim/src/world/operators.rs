@@ -54,7 +54,7 @@ impl Host {
         self.oracle = Oracle::default();
         (self.rot, self.pristine, self.damage) = (None, None, Damage::default());
         self.harshness = Harshness::Closed;
-        self.closed = Some(false);
+        (self.closed, self.strayed) = (Some(false), false);
         self.found = Lsn::ZERO;
         self.soft = false;
         stage.see(self.id, &Moment::Replaced)

@@ -85,6 +85,36 @@ mod tests {
         assert_eq!(world.told(HOST, 3), Some(Told::Done));
     }
 
+    /// Sees only what has come to rest, and does not like it.
+    struct Contrary;
+
+    impl Judge for Contrary {
+        fn name(&self) -> &'static str {
+            "contrary"
+        }
+
+        fn invariant(&self) -> u8 {
+            0
+        }
+
+        fn see(&mut self, _: HostId, moment: &crate::judges::Moment<'_>) -> Result<(), String> {
+            let up = matches!(moment, crate::judges::Moment::Stepped { .. });
+            if up { Err("a step came to its end".into()) } else { Ok(()) }
+        }
+    }
+
+    #[test]
+    fn a_judge_that_looks_at_the_end_of_a_step_is_asked_though_another_ended_the_run_before() {
+        let mut world = world();
+        world.rest().unwrap();
+        world.judged_by(Box::new(Contrary));
+        let (judge, what) = ("quick", String::from("too early for others"));
+        let failure = Failure { judge, invariant: 0, what, at: world.now(), also: Vec::new() };
+        let steps = world.status(HOST).is_some();
+        let failure = world.end(Some(failure)).failure.unwrap();
+        assert!(steps && failure.also == ["contrary"], "{failure}");
+    }
+
     #[test]
     fn settings_that_cannot_be_simulated_are_refused() {
         let refused = |config| world().configure(HOST, config).unwrap_err().what().to_owned();

@@ -3,10 +3,18 @@
 use std::ffi::OsStr;
 use std::hash::{BuildHasher, Hasher};
 use std::io::Write;
+use std::sync::OnceLock;
 
-/// The seed that `SEED` says.
+/// The seed that `SEED` says. If it says none, all tests end at once: each of them would say the same.
 pub(crate) fn chosen() -> Option<u64> {
-    std::env::var_os("SEED").map(|seed| read(&seed).unwrap_or_else(|why| panic!("{why}")))
+    static ASKED: OnceLock<Option<u64>> = OnceLock::new();
+    *ASKED.get_or_init(|| {
+        let seed = std::env::var_os("SEED")?;
+        Some(read(&seed).unwrap_or_else(|why| {
+            std::io::stderr().write_all(format!("{why}\n").as_bytes()).expect("somebody reads");
+            std::process::exit(2)
+        }))
+    })
 }
 
 fn read(seed: &OsStr) -> Result<u64, String> {

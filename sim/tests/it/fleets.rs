@@ -140,7 +140,8 @@ fn a_member_away_beyond_its_lease_is_met_with_a_full_exchange() {
 /// The log of C ends where its disk is full, in the middle of what the exchange drops, and a snapshot is taken meanwhile.
 #[test]
 fn a_full_disk_in_the_middle_of_a_full_exchange_loses_nothing_and_brings_nothing_back() {
-    let knobs = Knobs { exchange: Exchange { lease_hours: 1, ..HASTY.exchange }, ..HASTY };
+    let exchange = Exchange { lease_hours: 1, ..HASTY.exchange };
+    let knobs = Knobs { exchange, snapshot_min: 2 * HASTY.snapshot_min, ..HASTY };
     let each = |story: Several, one: fn(Several, &str) -> Several| {
         (0..40).fold(story, |story, number| one(story, &format!("gone{number}")))
     };

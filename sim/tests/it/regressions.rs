@@ -16,8 +16,12 @@ stories![
     what_somebody_out_of_reach_has_seen_deleted_stays_deleted,
     what_had_lost_to_something_dropped_is_gone_with_it,
     who_is_given_up_by_a_clock_that_is_ahead_counts_again_when_another_hears_it,
+    who_was_given_up_far_ahead_of_time_counts_again_though_a_clock_was_set_back_meanwhile,
+    who_is_given_up_by_a_clock_that_is_hours_ahead_counts_again_when_another_hears_it,
     who_is_given_up_right_after_its_last_word_counts_again_though_it_has_nothing_new_to_say,
     a_name_that_only_its_lost_successor_had_met_holds_nobody_up,
+    two_that_have_dropped_the_same_do_not_wait_for_each_other,
+    what_somebody_claimed_before_its_directory_was_copied_back_is_not_waited_for,
 ];
 
 /// Seed 648: a first segment for which there was no room is born without room for a record, and was left out of
@@ -202,6 +206,33 @@ fn who_is_given_up_by_a_clock_that_is_ahead_counts_again_when_another_hears_it()
     story.expect("A", "a", "2").end();
 }
 
+/// Seed 55733396968028 of three nodes: a living node was given up by a clock that was two days ahead, and heard again there. Others
+/// took both times for the latest that they believed, and one whose clock was set back in between took the second for the earlier.
+/// Nobody told it again, because where the clock is right again no time passes until then.
+#[test]
+fn who_was_given_up_far_ahead_of_time_counts_again_though_a_clock_was_set_back_meanwhile() {
+    let exchange = Exchange { required_acks: 2, ..Exchange::DEFAULT };
+    let fleet = Fleet::of(3, Knobs { exchange, ..Knobs::SMALL });
+    let story = Several::apart_with("given up far ahead", &fleet).connect("A", "B").connect("A", "C");
+    let story = story.put("C", "a", "1").converge().happens("A", What::Clock(48 * 3_600_000));
+    let story = story.block_one_way("B", "A").happens("A", What::GiveUp { who: host("B") }).run_for(1_000_000);
+    let story = story.happens("A", What::Clock(-48 * 3_600_000)).happens("C", What::Clock(-10_000));
+    let story = story.connect("A", "B").settle();
+    story.put("C", "a", "2").converge().end();
+}
+
+/// Seed 29838147156453 of three nodes: as seed 590, but the clock was more than an hour ahead. What was said of it was taken for an
+/// hour ahead, and so was earlier than the giving up.
+#[test]
+fn who_is_given_up_by_a_clock_that_is_hours_ahead_counts_again_when_another_hears_it() {
+    let exchange = Exchange { required_acks: 2, ..Exchange::DEFAULT };
+    let fleet = Fleet::of(3, Knobs { exchange, ..Knobs::SMALL });
+    let story = Several::apart_with("given up hours ahead", &fleet).happens("A", What::Clock(5 * 3_600_000));
+    let story = story.connect("A", "B").connect("B", "C").put("A", "a", "1").converge();
+    let story = story.happens("A", What::GiveUp { who: host("C") }).run_for(1_000_000).put("A", "a", "2").converge();
+    story.expect("C", "a", "2").end();
+}
+
 /// Seed 42818703426280: somebody was given up after the last operation had come to it, and before word of that was passed on. Its
 /// links stood and it spoke, but had nothing new to say, so it counted no more, and the operation was never acknowledged.
 #[test]
@@ -229,4 +260,43 @@ fn a_name_that_only_its_lost_successor_had_met_holds_nobody_up() {
     let story = story.run_for(20_000_000).expect_sync("B", "exact", |status| status.exact).connect("B", "C");
     let story = story.wait_for("C", "k", "2").settle().expect_sync("C", "exact", |status| status.exact);
     story.connect("A", "C").wait_for("A", "k", "2").end();
+}
+
+/// Seed 213151028415177: two replicas had dropped the same value, with it what had lost to it, and owed the floor. The one claimed
+/// the deletion and lacked what had lost, the other claimed that and lacked the deletion, and neither told the other what to claim.
+#[test]
+fn two_that_have_dropped_the_same_do_not_wait_for_each_other() {
+    let exchange = Exchange { collect_ms: 1_000, lease_hours: 1, window: 4_096, ..Exchange::DEFAULT };
+    let fleet = Fleet::of(4, Knobs { exchange, ..Knobs::SMALL });
+    let story = Several::apart_with("dropped by both", &fleet).connect("A", "B").connect("B", "C").connect("C", "D");
+    let story = story.put("A", "other", "1").converge().part("A", "B").put("A", "k", "1").fill("A", 40, 1_000);
+    let story = story.run_for(1_000_000).put("B", "k", "2").wait_for("D", "k", "2").settle();
+    let story = story.part("C", "D").delete("D", "k").happens("D", What::Clock(48 * 3_600_000));
+    let story = story.run_for(10_000_000).expect_tombstones("D", 0);
+    // What A wrote has lost to what C holds. C hears of it, and not yet that it may claim it.
+    let met = |world: &mut sim::world::World| world.sync_status(host("C")).is_some_and(|status| status.conflicts == 1);
+    let story = story.connect("A", "B").until_looked(100, "C has met it", met).part("B", "C").settle();
+    let dropped = |world: &mut sim::world::World| world.read(host("C"), b"k").is_none();
+    let story = story.connect("C", "D").until("C has dropped it", dropped).connect("B", "C").converge();
+    ["A", "B", "C", "D"].into_iter().fold(story, |story, node| story.expect_absent(node, "k")).end();
+}
+
+/// Seed 134851428497872 of three nodes: somebody claimed the last words of a history whose machine was lost, and then its directory
+/// was copied back. It claimed them no more, and went on under its name; whoever held a part of them, and had heard of the claim,
+/// waited for ever to be told to claim them too.
+#[test]
+fn what_somebody_claimed_before_its_directory_was_copied_back_is_not_waited_for() {
+    let exchange = Exchange { window: 4_096, ..Exchange::DEFAULT };
+    let fleet = Fleet { rollbacks: true, ..Fleet::of(3, Knobs { exchange, ..Knobs::SMALL }) };
+    let story = Several::apart_with("claimed and copied back", &fleet).connect("A", "B").connect("B", "C");
+    let story = story.put("C", "a", "1").put("B", "b", "1").converge().part("A", "B");
+    // The copy knows nothing of the run in which B meets A next.
+    let story = story.happens("B", What::Copy).close_and_open("B").put("C", "k", "1").fill("C", 40, 1_000);
+    let story = story.wait_for("B", "fill39", &format!("{:01000}", 39)).settle().part("B", "C");
+    let met = |world: &mut sim::world::World| world.read(host("A"), b"k").is_some();
+    let story = story.connect("A", "B").until_looked(100, "A has met it", met).part("A", "B");
+    let story = story.happens("C", What::Replace { down: 1_000 }).happens("B", What::CopyBack { down: 1_000 }).settle();
+    let story = story.expect_absent("B", "k");
+    let story = (0..100).fold(story, |story, key| story.put("B", &format!("own{key}"), "1"));
+    story.connect("A", "B").connect("B", "C").end();
 }
