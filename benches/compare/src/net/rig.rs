@@ -284,14 +284,20 @@ impl Rig {
         Ok(())
     }
 
-    /// One put, its way to all peers, and what they say to it.
+    /// Two puts, their way to all peers, and what they say to it. The second put is timed: what the first one finds in the
+    /// caches of the processor is what hundreds of other nodes, which are in this thread only here, left there.
     ///
     /// # Errors
     /// Those of the node.
-    pub(crate) fn round(&mut self, number: u64, fill: u64, ledger: &mut Ledger) -> Result<(), Fault> {
+    pub(crate) fn round(&mut self, numbers: [u64; 2], fill: u64, ledger: &mut Ledger) -> Result<(), Fault> {
         self.us += 1000;
-        let (now, write) = (self.now(), put(number, fill));
+        let (now, [first, write]) = (self.now(), numbers.map(|number| put(number, fill)));
         let node = self.node(HUB)?;
+        node.write(now, vec![first])?;
+        while let Some(output) = node.poll_ready() {
+            // Answers, and word of what is published: nothing goes to a peer yet.
+            debug_assert!(!matches!(output, Output::Link { .. }), "links are told when there is time");
+        }
         let began = Clock::now();
         node.write(now, vec![write])?;
         // In memory it is published at once, and the answer is the first thing to come out.
@@ -310,12 +316,14 @@ impl Rig {
         Ok(())
     }
 
-    /// One round of delivery by hand.
+    /// Two rounds of delivery by hand. The second is timed, as in [`Self::round`].
     ///
     /// # Errors
     /// When the node is gone.
     pub(crate) fn tick(&mut self, ledger: &mut Ledger) -> Result<(), Fault> {
         let now = self.now();
+        self.node(HUB)?.tick(now, false);
+        self.drain(HUB)?;
         let node = self.node(HUB)?;
         let began = Clock::now();
         node.tick(now, false);

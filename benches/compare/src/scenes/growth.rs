@@ -1,11 +1,15 @@
 //! How the work for each step grows with keys, pending operations, replicas known and peers. The core alone: there is no
 //! disk, no network and no other thread in these figures.
 
-use crate::engine::Fault;
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::time::Instant;
+
+use crate::engine::{Fault, Key};
 use crate::net::rig::{HUB, Ledger, Rig};
 use crate::plan::{Cell, Figure, Group};
 use crate::sample::median;
-use crate::work::Keys;
+use crate::work::{Keys, key};
 
 /// The columns: a step for each decade.
 const THOUSANDS: [(u64, &str); 4] =
@@ -18,8 +22,18 @@ const AT_ONCE: u64 = 16;
 /// Keys there are when it is not keys that grow.
 const FEW: u64 = 1000;
 
+/// Reads at each point.
+const GETS: usize = 4000;
+
+/// What a read takes of a map as the standard library has it, which nobody doubts to be logarithmic: what grows faster than the
+/// logarithm there is the time to fetch memory that no cache holds.
+pub(crate) const MAP_GET: &str = "get, ordered map (limit)";
+
 /// The steps that are measured.
-pub(crate) const STEPS: [&str; 5] = ["put", "get", "delta", "ack", "tick"];
+pub(crate) const STEPS: [&str; 5] = ["put", GET, "delta", "ack", "tick"];
+
+/// The step that reads.
+pub(crate) const GET: &str = "get";
 
 /// What grows.
 type Setting = fn(u64) -> Result<(Rig, u64), Fault>;
@@ -43,11 +57,12 @@ fn measure(setting: Setting, count: u64, column: &'static str) -> Result<Vec<Fig
     let mut ledger = Ledger::default();
     let rounds = if rig.known()?.1 > 100 { 40 } else { 400 };
     for round in 0..rounds {
-        rig.round(order.below(keys as usize) as u64, round + 1, &mut ledger)?;
+        let keys = [(); 2].map(|()| order.below(keys as usize) as u64);
+        rig.round(keys, round + 1, &mut ledger)?;
         rig.tick(&mut ledger)?;
     }
     let mut gets = Vec::new();
-    for _ in 0..4000 {
+    for _ in 0..GETS {
         gets.push(rig.get(order.below(keys as usize) as u64)?);
     }
     let mut medians = ledger.medians();
@@ -55,10 +70,26 @@ fn measure(setting: Setting, count: u64, column: &'static str) -> Result<Vec<Fig
         medians.retain(|(name, _)| *name != "ack");
         medians.extend(released(&mut rig)?);
     }
-    medians.push(("get", median(gets)));
-    let order = |name: &str| STEPS.iter().position(|step| *step == name);
+    medians.push((GET, median(gets)));
+    if keys == count {
+        medians.push((MAP_GET, map_get(keys)));
+    }
+    let order = |name: &str| STEPS.iter().position(|step| *step == name).unwrap_or(STEPS.len());
     medians.sort_by_key(|(name, _)| order(name));
     Ok(medians.into_iter().map(|(name, value)| Figure::of(name, column, value)).collect())
+}
+
+/// Nanoseconds of one read of a map of so many keys.
+fn map_get(count: u64) -> f64 {
+    let map: BTreeMap<Key, Vec<u8>> = (0..count).map(|number| (key(number), vec![7; 100])).collect();
+    let mut order = Keys::new(7);
+    let mut get = || {
+        let key = key(order.below(count as usize) as u64);
+        let began = Instant::now();
+        black_box(map.get(&key).and_then(|value| value.first()));
+        began.elapsed().as_nanos() as f64
+    };
+    median((0..GETS).map(|_| get()).collect())
 }
 
 /// Many keys, one peer that has them all.
