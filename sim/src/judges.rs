@@ -57,6 +57,16 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// The key that it is about, if it says so: keys of plans are `k` and a number.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        let of_a_plan = |word: &&str| {
+            word.strip_prefix('k')
+                .is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+        };
+        self.what.split(|c: char| !c.is_alphanumeric()).find(of_a_plan)
+    }
+
     /// Another judge says that the same step went wrong.
     pub(crate) fn seconded(&mut self, judge: &'static str) {
         if judge != self.judge && !self.also.contains(&judge) {

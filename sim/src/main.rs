@@ -10,7 +10,7 @@ use sim::watch::{self, Watch};
 use sim::{host_stories, planted, swarm, world};
 
 const USAGE: &str = "\
-usage: sim replay SEED [--nodes N] [--operations N] [--until STEP] [--trace] [--planted BUG]
+usage: sim replay SEED [--nodes N] [--operations N] [--until STEP] [--trace] [--key KEY] [--planted BUG]
                                             run one seed again; print its story, and how nodes stand at a step
        sim swarm [--minutes N] [--seeds N] [--from SEED] [--threads N] [--nodes N] [--operations N]
                                             run many seeds; stop at the first that fails
@@ -69,6 +69,7 @@ fn do_one(words: &[&str]) -> Result<bool, String> {
             let mut rest = rest.to_vec();
             let trace = flag(&mut rest, "--trace");
             let bug = planted_bug(&mut rest)?;
+            let key = value(&mut rest, "--key")?;
             let plan_seed = seed_of("replay", seed)?;
             let given = options("replay", &rest, &["--until", "--nodes", "--operations"])?;
             let plan = Plan::shaped(plan_seed, shape(&given)?);
@@ -77,7 +78,7 @@ fn do_one(words: &[&str]) -> Result<bool, String> {
             }
             Ok(match given.get("--until") {
                 Some(step) => replay_until(&plan, *step, trace),
-                None => replay(plan, trace)?,
+                None => replay(plan, trace, key)?,
             })
         }
         ["turmoil", seed, rest @ ..] => {
@@ -267,13 +268,13 @@ fn threads() -> usize {
 }
 
 fn replay_until(plan: &Plan, step: u64, trace: bool) -> bool {
-    let (outcome, standing) = world::run_until(plan, step);
+    let outcome = world::run_until(plan, step);
     let lines = outcome.trace.lines();
     for line in lines.iter().skip(if trace { 0 } else { lines.len().saturating_sub(40) }) {
         println!("{line}");
     }
     println!("seed {}{}, after step {step}, or at the end if that comes first:", plan.seed, plan.shape);
-    for host in standing {
+    for host in outcome.standing {
         println!("{host}");
     }
     match outcome.failure {
@@ -285,10 +286,10 @@ fn replay_until(plan: &Plan, step: u64, trace: bool) -> bool {
     }
 }
 
-fn replay(plan: Plan, trace: bool) -> Result<bool, String> {
+fn replay(plan: Plan, trace: bool, key: Option<&str>) -> Result<bool, String> {
     let seed = plan.seed;
-    let outcome = world::run(&plan, trace);
-    for line in outcome.trace.lines() {
+    let outcome = world::run_with(&plan, trace, |world| key.into_iter().for_each(|key| world.watch(key)));
+    for line in if trace { outcome.trace.lines() } else { outcome.trace.asides() } {
         println!("{line}");
     }
     println!("seed {seed}: {} items, trace hash {:016x}", plan.items.len(), outcome.trace.hash());

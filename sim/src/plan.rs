@@ -4,8 +4,8 @@
 
 mod draw;
 mod fleet;
+mod words;
 
-use std::fmt;
 use std::time::Duration;
 
 use softadastra_core::config::{Config, Durability};
@@ -44,19 +44,6 @@ pub struct Shape {
 impl Shape {
     /// Whatever the seed says.
     pub const FREE: Self = Self { nodes: None, operations: None };
-}
-
-impl fmt::Display for Shape {
-    /// As the words that ask for it: `" --nodes 5"`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(nodes) = self.nodes {
-            write!(f, " --nodes {nodes}")?;
-        }
-        if let Some(operations) = self.operations {
-            write!(f, " --operations {operations}")?;
-        }
-        Ok(())
-    }
 }
 
 /// Which of a plan's machines an item concerns.
@@ -414,103 +401,6 @@ pub struct Pace {
 impl Pace {
     /// A quick disk.
     pub const QUICK: Self = Self { salt: 0, io: 40, sync: 200, names: 30, report: 20 };
-}
-
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {}{}", self.seed, self.shape)?;
-        writeln!(f, "{:?}", self.knobs)?;
-        writeln!(f, "{:?}", self.pace)?;
-        if self.fleet.size() > 1 || self.fleet.inherits {
-            write!(f, "{}", self.fleet)?;
-        }
-        let mut in_order: Vec<&Item> = self.items.iter().collect();
-        in_order.sort_by_key(|item| item.at);
-        for item in in_order {
-            writeln!(f, "{item}")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Item {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>10}.{:03} n{} {}", self.at / 1000, self.at % 1000, self.host.0, self.what)
-    }
-}
-
-impl fmt::Display for What {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Write { number, writes } => {
-                write!(f, "write #{number}")?;
-                for PlannedWrite { key, change, expect } in writes {
-                    match change {
-                        Change::Put(len) => write!(f, " k{key}={len}B")?,
-                        Change::Repeat(touch) => write!(f, " k{key}=same{}", if *touch { "!" } else { "" })?,
-                        Change::Delete => write!(f, " k{key}=-")?,
-                    }
-                    match expect {
-                        Expect::Any => {}
-                        Expect::Absent => f.write_str("(if absent)")?,
-                        Expect::Seen => f.write_str("(if as seen)")?,
-                        Expect::Never => f.write_str("(if impossible)")?,
-                    }
-                }
-                Ok(())
-            }
-            Self::Read { client, key } => write!(f, "client {client} reads k{key}"),
-            Self::Snapshot => f.write_str("snapshot"),
-            Self::Flush => f.write_str("flush"),
-            Self::Backup => f.write_str("backup"),
-            Self::Close { down } => write!(f, "close, open after {down} us"),
-            Self::Crash { crash: Crash::Kill { evict, .. }, after, down } => {
-                let pages = if *evict { ", pages evicted" } else { "" };
-                write!(f, "kill after {after} more effects{pages}, open after {down} us")
-            }
-            Self::Crash { crash: Crash::Power(loss), after, down } => {
-                let Loss { data, names, stale, .. } = loss;
-                let stale = if *stale { ", stale blocks" } else { "" };
-                write!(f, "power loss after {after} more effects (data {data:?}, names {names:?}{stale}), ")?;
-                write!(f, "open after {down} us")
-            }
-            Self::Fault { fault, window } => {
-                let on = fault.on.map_or("any operation".into(), |on| format!("{on:?}"));
-                write!(f, "fault within {window} us: {} after {} more {on}", harm(fault), fault.after)
-            }
-            Self::Full { room, window } => write!(f, "disk full but for {room} bytes, for {window} us"),
-            Self::Rot { place, bit } => write!(f, "rot of bit {bit} at {place} millionths when down"),
-            Self::Replace { down } => write!(f, "machine lost, an empty one in its place after {down} us"),
-            Self::Restore { down } => write!(f, "directory lost, the last backup in its place after {down} us"),
-            Self::Retire => f.write_str("lost histories are given up"),
-            Self::GiveUp { who } => write!(f, "n{} is given up", who.0),
-            Self::Resolve { number, pick, len: 0 } => write!(f, "conflict {pick} settled as it stands, as #{number}"),
-            Self::Resolve { number, pick, len } => write!(f, "conflict {pick} settled with {len}B, as #{number}"),
-            Self::Copy => f.write_str("directory copied"),
-            Self::CopyBack { down } => write!(f, "directory copied back, open after {down} us"),
-            Self::Clock(ms) => write!(f, "wall clock jumps {ms:+} ms"),
-            Self::Stall { extra, window } => write!(f, "disk slower by {extra} us for {window} us"),
-            Self::Configure(knobs) => write!(f, "next start with {knobs:?}"),
-            Self::Block { to, window } => write!(f, "nothing reaches n{} for {window} us", to.0),
-            Self::Slow { to, extra, window } => write!(f, "the way to n{} takes {extra} us more for {window} us", to.0),
-            Self::Cut { with, deaf, other_deaf } => {
-                let who = match (deaf, other_deaf) {
-                    (false, false) => "",
-                    (true, false) => ", unheard here",
-                    (false, true) => ", unheard there",
-                    (true, true) => ", unheard by both",
-                };
-                write!(f, "connections with n{} are cut{who}", with.0)
-            }
-            Self::Refuse { window } => write!(f, "refuses connections for {window} us"),
-            Self::Offline { window } => write!(f, "transport stopped for {window} us"),
-            Self::Tick { prune } => write!(f, "tick{}", if *prune { " and prune" } else { "" }),
-        }
-    }
-}
-
-fn harm(fault: &Fault) -> String {
-    format!("{:?}", fault.what)
 }
 
 #[cfg(test)]

@@ -44,6 +44,10 @@ pub struct Found {
     pub items: usize,
     /// What happened in the shortest form, line by line.
     pub trace: Vec<String>,
+    /// How the nodes stood at the end of it.
+    pub standing: Vec<String>,
+    /// What each node had in turn of the key that it is about.
+    pub of_key: Vec<String>,
     /// How many runs were spent on making it shorter.
     pub runs: usize,
     /// Somebody stopped that before its end.
@@ -126,7 +130,18 @@ pub fn check(seed: u64) -> Option<Found> {
 
 fn as_it_is(plan: Plan, failure: Failure) -> Found {
     let (seed, of_seed, items) = (plan.seed, failure.clone(), plan.items.len());
-    Found { seed, of_seed, failure, items, plan, trace: Vec::new(), runs: 0, stopped: false }
+    Found {
+        seed,
+        of_seed,
+        failure,
+        items,
+        plan,
+        trace: Vec::new(),
+        standing: Vec::new(),
+        of_key: Vec::new(),
+        runs: 0,
+        stopped: false,
+    }
 }
 
 /// The fewest nodes and the fewest and simplest items that break the same promise; as far as it has come, if it is stopped.
@@ -151,11 +166,14 @@ pub fn shortest(plan: Plan, failure: &Failure, watch: &Watch) -> Found {
         fails
     });
     let outcome = world::run(&plan, true);
+    let key = outcome.failure.as_ref().and_then(|failure| failure.key()).map(String::from);
+    let outcome = key.map_or(outcome, |key| world::run_with(&plan, true, |world| world.watch(&key)));
     let of_seed = failure.clone();
     let failure = outcome.failure.unwrap_or_else(|| failure.clone());
     watch.clear();
-    let (trace, stopped) = (outcome.trace.lines().to_vec(), watch.is_stopped());
-    Found { seed: plan.seed, of_seed, failure, plan, items: total, trace, runs, stopped }
+    let (standing, stopped) = (outcome.standing, watch.is_stopped());
+    let (trace, of_key) = (outcome.trace.lines().to_vec(), outcome.trace.asides().to_vec());
+    Found { seed: plan.seed, of_seed, failure, plan, items: total, trace, standing, of_key, runs, stopped }
 }
 
 impl fmt::Display for Found {
@@ -171,15 +189,20 @@ impl fmt::Display for Found {
             writeln!(f, "it fails so: {}", self.failure)?;
         }
         write!(f, "{}", self.plan)?;
-        let last = 60;
-        if self.trace.len() > last {
-            writeln!(f, "trace, its last {last} lines of {}:", self.trace.len())?;
+        if let Some(key) = self.failure.key() {
+            write_end(f, &format!("{key}, whenever a node has something else of it"), &self.of_key)?;
         }
-        for line in self.trace.iter().skip(self.trace.len().saturating_sub(last)) {
-            writeln!(f, "{line}")?;
-        }
-        Ok(())
+        write_end(f, "trace", &self.trace)?;
+        self.standing.iter().try_for_each(|host| writeln!(f, "{host}"))
     }
+}
+
+/// The last lines of many; before them, what they are.
+fn write_end(f: &mut fmt::Formatter<'_>, what: &str, lines: &[String]) -> fmt::Result {
+    let last = lines.len().min(60);
+    let cut = if last < lines.len() { format!(", its last {last} lines of {}", lines.len()) } else { String::new() };
+    writeln!(f, "{what}{cut}:")?;
+    lines.iter().skip(lines.len() - last).try_for_each(|line| writeln!(f, "{line}"))
 }
 
 impl fmt::Display for Report {

@@ -8,6 +8,7 @@ pub struct Trace {
     hash: Fnv,
     lines: u64,
     kept: Option<Vec<String>>,
+    asides: Vec<String>,
     muted: bool,
     step: u64,
 }
@@ -17,7 +18,7 @@ impl Trace {
     #[must_use]
     pub const fn new(keep: bool) -> Self {
         let kept = if keep { Some(Vec::new()) } else { None };
-        Self { hash: Fnv(0xcbf2_9ce4_8422_2325), lines: 0, kept, muted: false, step: 0 }
+        Self { hash: Fnv(0xcbf2_9ce4_8422_2325), lines: 0, kept, asides: Vec::new(), muted: false, step: 0 }
     }
 
     /// A trace that takes no notes: writing lines takes a third of a run that nobody will compare with another.
@@ -40,9 +41,24 @@ impl Trace {
         }
         self.lines += 1;
         if let Some(kept) = &mut self.kept {
-            kept.push(format!("{:>6} {:>10}.{:03} {line}", self.step, at / 1000, at % 1000));
+            kept.push(line_of(self.step, at, line));
         }
         writeln!(self.hash, "{at} {line}").expect("hashing does not fail");
+    }
+
+    /// Adds a line that only somebody who asked for it is told: it is no part of the story.
+    pub fn aside(&mut self, at: u64, line: fmt::Arguments<'_>) {
+        let line = line_of(self.step, at, line);
+        if let Some(kept) = &mut self.kept {
+            kept.push(line.clone());
+        }
+        self.asides.push(line);
+    }
+
+    /// The lines that only somebody who asked for them is told; among [`Self::lines`], too.
+    #[must_use]
+    pub fn asides(&self) -> &[String] {
+        &self.asides
     }
 
     /// The number that two runs share exactly when they told the same story.
@@ -70,6 +86,10 @@ impl Trace {
     }
 }
 
+fn line_of(step: u64, at: u64, line: fmt::Arguments<'_>) -> String {
+    format!("{step:>6} {:>10}.{:03} {line}", at / 1000, at % 1000)
+}
+
 #[derive(Clone, Debug)]
 struct Fnv(u64);
 
@@ -91,9 +111,12 @@ mod tests {
             lines.iter().for_each(|(at, line)| trace.note(*at, format_args!("{line}")));
             trace
         };
-        let one = story(true, &[(1, "a"), (2, "b")]);
+        let mut one = story(true, &[(1, "a"), (2, "b")]);
         assert_eq!(one.hash(), story(false, &[(1, "a"), (2, "b")]).hash());
         assert_eq!((one.len(), one.lines().len()), (2, 2));
+        one.aside(2, format_args!("by the way"));
+        assert_eq!((one.hash(), one.len()), (story(false, &[(1, "a"), (2, "b")]).hash(), 2));
+        assert_eq!((one.asides().len(), one.lines().len()), (1, 3));
         for other in [&[(1, "a")][..], &[(2, "b"), (1, "a")], &[(1, "a"), (3, "b")], &[(1, "a"), (2, "c")]] {
             assert_ne!(one.hash(), story(false, other).hash());
         }

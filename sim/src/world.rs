@@ -21,6 +21,7 @@ mod operators;
 mod own;
 mod perform;
 mod twins;
+mod watched;
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,6 +65,8 @@ pub struct Outcome {
     pub trace: Trace,
     /// What the run met.
     pub tally: Tally,
+    /// How the nodes stood where it ended.
+    pub standing: Vec<String>,
 }
 
 /// Runs a plan: its items, then the healing, then a clean close and a last look.
@@ -91,12 +94,11 @@ pub fn judge(plan: &Plan) -> Outcome {
 
 /// Runs a plan up to a step, and says how the nodes stand then.
 #[must_use]
-pub fn run_until(plan: &Plan, step: u64) -> (Outcome, Vec<String>) {
+pub fn run_until(plan: &Plan, step: u64) -> Outcome {
     let mut world = World::with(plan.seed, &plan.fleet, plan.pace, true);
     world.stage.halt = Some(step);
     let failure = play_out(&mut world, plan).filter(|failure| failure.judge != HALT);
-    let standing = world.hosts.iter().map(Host::describe).collect();
-    (world.end(failure), standing)
+    world.end(failure)
 }
 
 fn run_in(mut world: World, plan: &Plan) -> Outcome {
@@ -132,6 +134,8 @@ pub struct World {
     stage: Stage,
     hosts: Vec<Host>,
     last_item: u64,
+    /// A key that somebody wants to hear of.
+    watched: Option<watched::Watched>,
 }
 
 /// What all nodes share.
@@ -288,7 +292,7 @@ impl World {
         for host in &hosts {
             stage.schedule(0, host.id(), None, Kind::Open);
         }
-        let mut world = Self { stage, hosts, last_item: 0 };
+        let mut world = Self { stage, hosts, last_item: 0, watched: None };
         if fleet.inherits && fleet.size() == 1 {
             world.inherit(HostId(0));
         }
@@ -490,7 +494,9 @@ impl World {
     /// Ends the run.
     #[must_use]
     pub fn end(mut self, mut failure: Option<Failure>) -> Outcome {
+        let standing = self.hosts.iter().map(Host::describe).collect();
         if let Some(failure) = &mut failure {
+            self.look_at_watched();
             self.ask_the_others(failure);
             self.stage.trace.note(self.stage.now, format_args!("BROKEN {failure}"));
         }
@@ -498,7 +504,7 @@ impl World {
         crate::told::note(self.stage.trace.hash());
         self.stage.tally.steps = self.stage.steps;
         self.stage.tally.paths = crate::paths::taken();
-        Outcome { failure, trace: self.stage.trace, tally: self.stage.tally }
+        Outcome { failure, trace: self.stage.trace, tally: self.stage.tally, standing }
     }
 
     /// A run ends in the middle of the step that broke a promise. Lets the nodes come to the end of it, to hear which judges see
@@ -570,6 +576,7 @@ impl World {
                 host.pump(&mut self.stage)?;
             }
         }
+        self.look_at_watched();
         Ok(true)
     }
 

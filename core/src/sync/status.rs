@@ -70,6 +70,8 @@ pub struct Status {
     pub vector: VersionVector,
     /// Nothing is here beyond what it claims.
     pub exact: bool,
+    /// What is here beyond what it claims; as much of it as is left of closed histories does not count against `exact`.
+    pub unclaimed: VersionVector,
     /// Sessions.
     pub peers: Vec<PeerStatus>,
     /// Other replicas known: which, its name, when it was last heard, own operations it holds, whether it is forgotten.
@@ -167,6 +169,7 @@ impl Engine {
             outbox: self.outbox_status(),
             vector: self.claims.clone(),
             exact: self.is_exact(store),
+            unclaimed: self.state.met.beyond(&self.claims),
             peers: self.peers(store),
             members: members.collect(),
             conflicts: self.state.conflicts.total(),

@@ -66,6 +66,8 @@ pub struct Ledger {
     gone: BTreeMap<Dot, Lsn>,
     /// What had been merged of a key when nothing of it was left, and since when.
     cleared: Vec<(Lsn, Bytes, VersionVector)>,
+    /// What stands again after a record of the frame that is being read, and a sentence about it.
+    returned: Vec<(Bytes, Dot, String)>,
     /// The last record written, or on its way.
     last: Lsn,
     /// What a reader was shown.
@@ -143,6 +145,20 @@ impl Ledger {
             },
         }
         Ok(())
+    }
+
+    /// No record of a frame is shown without the others: whatever the next of them supersedes has come before its deletion, and
+    /// was never seen.
+    ///
+    /// # Errors
+    /// Of what came again in this frame, the first that is shown.
+    pub fn end_frame(&mut self) -> Result<(), Breach> {
+        let returned = std::mem::take(&mut self.returned);
+        let stands = |(key, dot, what): (Bytes, Dot, String)| {
+            let version: Option<&Version> = self.version_at(&key, self.last);
+            version.is_some_and(|version| version.op.dot == dot).then_some(Breach::Returned(what))
+        };
+        returned.into_iter().find_map(stands).map_or(Ok(()), Err)
     }
 
     /// A new history begins with this content, which no record tells.
@@ -233,6 +249,7 @@ impl Ledger {
 
     fn merge(&mut self, lsn: Lsn, op: &Operation, known: &VersionVector, registry: &Registry) -> Result<(), Breach> {
         let before = self.version_at(&op.key, lsn).cloned();
+        let returns = |what: String| Some((op.key.clone(), op.dot, what));
         let mut all = before.as_ref().map(|version| version.known.clone()).unwrap_or_default();
         let knew = all.covers(op.dot);
         all.join(&op.context);
@@ -262,10 +279,9 @@ impl Ledger {
         if after.op.dot == op.dot && after.changed == lsn && op.body.value().is_some() && !knew {
             let key = String::from_utf8_lossy(&op.key);
             if self.gone.get(&op.dot).is_some_and(|at| *at < lsn) {
-                return Err(Breach::Returned(format!("{key} shows {} again, which was superseded here", op.dot)));
-            }
-            if before.is_none() && registry.is_collected(&op.key, op.dot) && self.gone.contains_key(&op.dot) {
-                return Err(Breach::Returned(format!("{key} shows {} again, whose deletion was forgotten", op.dot)));
+                self.returned.extend(returns(format!("{key} shows {} again, which was superseded here", op.dot)));
+            } else if before.is_none() && registry.is_collected(&op.key, op.dot) && self.gone.contains_key(&op.dot) {
+                self.returned.extend(returns(format!("{key} shows {} again, whose deletion was forgotten", op.dot)));
             }
             let mut deleted = self.cleared.iter().filter(|(_, of, _)| *of == op.key).map(|(.., known)| known);
             // A deletion that nobody was shown yet, and that the repetition brings along as what it has won over, was none here.
@@ -278,10 +294,8 @@ impl Ledger {
                 && before.as_ref().is_none_or(|old| old.op.body.value().is_none())
                 && (deleted.any(|known| known.covers(repeated)) || dead.is_some_and(|known| known.covers(repeated)))
             {
-                return Err(Breach::Returned(format!(
-                    "{key} shows {}, which repeats {repeated}, deleted here",
-                    op.dot
-                )));
+                let what = format!("{key} shows {}, which repeats {repeated}, deleted here", op.dot);
+                self.returned.extend(returns(what));
             }
         }
         self.enter(lsn, op.key.clone(), Some(after));

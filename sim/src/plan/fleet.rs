@@ -1,6 +1,5 @@
 //! Several nodes: where they sit, whom they call, what their network is like.
 
-use std::fmt;
 use std::time::Duration;
 
 use softadastra_core::discovery;
@@ -299,26 +298,5 @@ impl Fleet {
     #[must_use]
     pub fn size(&self) -> usize {
         self.seats.len()
-    }
-}
-
-impl fmt::Display for Fleet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let roads: Vec<String> = self.roads.iter().map(|(from, to)| format!("n{}>n{}", from.0, to.0)).collect();
-        writeln!(f, "{} nodes, links {}", self.size(), roads.join(" "))?;
-        for (number, seat) in self.seats.iter().enumerate() {
-            writeln!(f, "n{number} {seat:?}")?;
-        }
-        writeln!(f, "{:?}", self.climate)?;
-        if self.inherits {
-            writeln!(f, "on a directory of an older version")?;
-        }
-        if self.rollbacks {
-            writeln!(f, "directories are copied back")?;
-        }
-        match &self.air {
-            Some(air) => writeln!(f, "{air:?}"),
-            None => Ok(()),
-        }
     }
 }

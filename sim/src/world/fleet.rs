@@ -144,8 +144,9 @@ impl World {
             if let Some(unseen) = host.does_not_see(&self.stage) {
                 return Some((id, unseen));
             }
-            if !node.sync_status().exact {
-                return Some((id, "holds something that it does not claim".into()));
+            let sync = node.sync_status();
+            if !sync.exact {
+                return Some((id, format!("holds something that it does not claim: {:?}", sync.unclaimed)));
             }
         }
         None

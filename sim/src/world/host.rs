@@ -228,30 +228,6 @@ impl Host {
     }
 
     /// How it stands, in a few lines.
-    pub(super) fn describe(&self) -> String {
-        let id = self.id.0;
-        match &self.machine {
-            Machine::Down => format!("n{id} is down, after {} starts", self.life),
-            Machine::Opening(_) => format!("n{id} is opening, start {}", self.life),
-            Machine::Up(node) => {
-                let status = node.status();
-                let sync = node.sync_status();
-                let mut text = format!(
-                    "n{id} is {}, start {}, replica {}, {} keys, outbox {:?}",
-                    status.health.as_str(),
-                    self.life,
-                    status.replica,
-                    status.store.keys,
-                    status.outbox
-                );
-                for peer in sync.peers {
-                    text += &format!("\n   {peer:?}");
-                }
-                text
-            }
-        }
-    }
-
     pub(super) fn used(&self) -> u64 {
         self.disk.used()
     }

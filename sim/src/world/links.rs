@@ -256,7 +256,8 @@ impl Host {
                 stage.tally.mark(Mark::ConflictMet);
             }
         }
-        Ok(())
+        let Err(breach) = ledger.end_frame() else { return Ok(()) };
+        stage.court.see(stage.now, self.id, &Moment::Breach(&breach))
     }
 
     /// The node shows everything up to here.

@@ -1,0 +1,87 @@
+//! How nodes stand, in words; and one key, as each node has it in turn: what the story of a broken promise is mostly about.
+
+use softadastra_core::ids::Dot;
+use softadastra_core::store::Entry;
+
+use super::World;
+use super::host::{Host, Machine};
+
+/// The key, and how each node had it when it was last looked at.
+pub(super) struct Watched {
+    key: String,
+    last: Vec<String>,
+}
+
+impl World {
+    /// From here on the trace says whenever a node comes to have something else of this key, or loses it. That changes neither
+    /// what happens nor the trace's hash.
+    pub fn watch(&mut self, key: &str) {
+        self.watched = Some(Watched { key: key.into(), last: vec![String::new(); self.hosts.len()] });
+    }
+
+    pub(super) fn look_at_watched(&mut self) {
+        let Some(Watched { key, last }) = &mut self.watched else { return };
+        for (host, last) in self.hosts.iter().zip(last) {
+            let now = host.describe_key(key.as_bytes());
+            if now != *last {
+                self.stage.trace.aside(self.stage.now, format_args!("n{} {key}: {now}", host.id().0));
+                *last = now;
+            }
+        }
+    }
+}
+
+impl Host {
+    pub(super) fn describe(&self) -> String {
+        let id = self.id.0;
+        let node = match &self.machine {
+            Machine::Down => return format!("n{id} is down, after {} starts", self.life),
+            Machine::Opening(_) => return format!("n{id} is opening, start {}", self.life),
+            Machine::Up(node) => node,
+        };
+        let (status, sync) = (node.status(), node.sync_status());
+        let mut text = format!("n{id} is {}, start {}, replica {}", status.health.as_str(), self.life, status.replica);
+        text += &format!(", {} keys, {} tombstones", status.store.keys, status.store.tombstones);
+        text += &format!("\n   outbox {:?}\n   claims {:?}", status.outbox, sync.vector);
+        if !sync.unclaimed.is_empty() {
+            text +=
+                &format!("\n   holds beyond that {:?}, {}exact", sync.unclaimed, if sync.exact { "" } else { "not " });
+        }
+        for (replica, name, heard, held, forgotten) in sync.members {
+            let forgotten = if forgotten { ", given up" } else { "" };
+            text += &format!("\n   member {replica} of {name}, heard at {}, has {held} of here{forgotten}", heard.0);
+        }
+        for peer in sync.peers {
+            text += &format!("\n   session with {}", peer.node.as_ref().map_or("somebody", |node| node.as_str()));
+            text += &format!(": {:?}, lags by {}, {} bytes under way", peer.phase, peer.lag, peer.in_flight);
+            text += &format!(", claims {:?}", peer.vector);
+        }
+        text
+    }
+
+    fn describe_key(&self, key: &[u8]) -> String {
+        let node = match &self.machine {
+            Machine::Down => return "down".into(),
+            Machine::Opening(_) => return "opening".into(),
+            Machine::Up(node) => node,
+        };
+        let claims = |dot: Dot| if node.claims().covers(dot) { "claimed" } else { "not claimed" };
+        let Some(entry) = node.store().entry(key) else { return "nothing".into() };
+        let what = entry.value().map_or_else(|| "deleted".into(), |value| format!("{} bytes", value.len()));
+        let others = |entry: &Entry<'_>| {
+            let others = entry.known_dots().filter(|dot| *dot != entry.dot());
+            others.map(|dot| format!(" {} ({})", short(dot), claims(dot))).collect::<String>()
+        };
+        let knows = Some(others(&entry)).filter(|others| !others.is_empty());
+        let knows = knows.map_or_else(String::new, |others| format!(", beside{others}"));
+        let origin = entry.origin();
+        let repeats = if origin == entry.dot() { String::new() } else { format!(", repeats {}", short(origin)) };
+        format!("{what} by {} ({}){repeats}{knows}", short(entry.dot()), claims(entry.dot()))
+    }
+}
+
+/// The beginning of a replica's id is enough among a few.
+fn short(dot: Dot) -> String {
+    let replica = dot.replica.to_string();
+    format!("{}:{}", replica.get(..8).unwrap_or(&replica), dot.seq)
+}
