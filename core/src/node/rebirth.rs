@@ -86,8 +86,9 @@ impl Node {
     fn rename(&mut self, now: Now, finding: Finding) {
         let Reach { seq, chain: _ } = self.history.reach;
         let above = match finding {
-            Finding::Rollback { common, .. } => common,
-            Finding::LogRollback { .. } => seq,
+            Finding::Rollback { common, .. }
+            | Finding::LogRollback { common, .. }
+            | Finding::ClaimRollback { common, .. } => common,
             Finding::Clone(_) => 0,
         };
         let renaming = Renaming { from: self.history.replica, above, to: ReplicaId(self.dice.next_id()), at: now.wall };

@@ -154,14 +154,16 @@ impl Engine {
         // Only now, because the pairs say how much of the history is shared.
         let claimed = self.sessions.get(&peer).map_or(0, |session| session.vector.get(self.me.replica));
         let claimed = (claimed > self.own_written).then_some(claimed);
+        let common = self.state.ladder.shared_with(&pairs).min(self.own_written);
         if let Some(told) = claimed.or(self.state.ladder.contradicted_by(&pairs)) {
-            let common = self.state.ladder.shared_with(&pairs).min(self.own_written);
             return self.halt(Finding::Rollback { own: self.own_written, told, common }, out);
         }
         let from = match self.state.judge_checkpoint(lsn, boot, self.durable) {
             Judged::From(from) if planted!("resumed_one_too_far") => from.next(),
             Judged::From(from) => from,
-            Judged::Impossible => return self.halt(Finding::LogRollback { durable: self.durable, told: lsn }, out),
+            Judged::Impossible => {
+                return self.halt(Finding::LogRollback { durable: self.durable, told: lsn, common }, out);
+            }
         };
         let exact = self.is_exact_with(&VersionVector::EMPTY, store);
         let (floor, owed) = (self.floor_to_come(), &self.state.owed);
@@ -192,6 +194,7 @@ impl Engine {
             covered!("peer_lacks_nothing");
         }
         let from = if covered { store.last_changed() } else { from };
+        session.common = common;
         session.scout = from;
         session.settled = from;
         session.told = lsn;

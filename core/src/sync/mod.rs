@@ -406,6 +406,19 @@ pub enum Finding {
         durable: Lsn,
         /// What the peer took in.
         told: Lsn,
+        /// Up to here it is certain that the peer holds the operations of this history.
+        common: Seq,
+    },
+    /// This log was rolled back: it once said that it holds more of another history than it does.
+    ClaimRollback {
+        /// Of which.
+        of: ReplicaId,
+        /// What it holds of it.
+        own: Seq,
+        /// What it said.
+        told: Seq,
+        /// Up to here it is certain that the peer holds the operations of this history.
+        common: Seq,
     },
     /// Another running node has this replica id, or two running peers share one.
     Clone(ReplicaId),
@@ -416,7 +429,7 @@ impl Finding {
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
-            Self::Rollback { .. } | Self::LogRollback { .. } => "identity_rollback",
+            Self::Rollback { .. } | Self::LogRollback { .. } | Self::ClaimRollback { .. } => "identity_rollback",
             Self::Clone(_) => "identity_clone",
         }
     }
@@ -433,9 +446,13 @@ impl fmt::Display for Finding {
                 "two histories bear this node's name: a peer was told of {told} operations, and they are the same here up to \
                  {common} only; the directory was copied, or copied back and written to since"
             ),
-            Self::LogRollback { durable, told } => {
+            Self::LogRollback { durable, told, .. } => {
                 write!(f, "this node's log was rolled back: it ends at {durable}, a peer took in {told}")
             }
+            Self::ClaimRollback { of, own, told, .. } => write!(
+                f,
+                "this node's log was rolled back: it holds {own} operations of replica {of}, and once told that it holds {told}"
+            ),
             Self::Clone(replica) => write!(f, "replica {replica} runs in two places"),
         }
     }

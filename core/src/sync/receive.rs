@@ -119,6 +119,11 @@ impl Engine {
                     if told > self.own_written {
                         return self.halt(self.rolled_back(told), out);
                     }
+                    if replica == self.me.replica
+                        && let Some(finding) = self.never_lost(peer, &member.vector)
+                    {
+                        return self.halt(finding, out);
+                    }
                     self.report(now, replica, &member, out);
                 }
             }
@@ -345,6 +350,16 @@ impl Engine {
         let written = if op.dot.replica == own { op.dot.seq } else { 0 };
         let told = written.max(op.context.get(own)).max(known.get(own));
         (told > self.own_written).then(|| self.rolled_back(told))
+    }
+
+    /// What it means if this node once claimed more than it does: it tells of nothing that is not durable, and nothing that is
+    /// durable is lost but with the directory.
+    fn never_lost(&self, peer: PeerId, told: &VersionVector) -> Option<Finding> {
+        let lost = told.beyond(&self.claims).iter().next()?;
+        covered!("claimed_less_than_it_had_told");
+        let (of, own) = (lost.replica, self.claims.get(lost.replica));
+        let common = self.sessions.get(&peer).map_or(0, |session| session.common);
+        Some(Finding::ClaimRollback { of, own, told: lost.seq, common })
     }
 
     /// Whether an operation and all that was merged with it is in the own state already.

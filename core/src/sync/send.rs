@@ -298,11 +298,14 @@ impl Engine {
                 break;
             }
             session.members_told = revision;
-            // What the peer hears of itself or at first hand need not be passed on.
-            if let Some(member) = self.state.members.get(replica)
-                && session.replica() != Some(replica)
-                && (!session.direct.contains(&replica) || member.is_forgotten())
-            {
+            let Some(member) = self.state.members.get(replica) else { continue };
+            // What the peer hears of itself or at first hand need not be passed on, unless it has forgotten what it said of itself.
+            let tells = if session.replica() == Some(replica) {
+                !session.vector.covers_all(&member.vector)
+            } else {
+                !session.direct.contains(&replica) || member.is_forgotten()
+            };
+            if tells {
                 size += 64 + 26 * member.vector.len();
                 members.push((replica, member.clone()));
             }

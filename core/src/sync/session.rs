@@ -87,6 +87,8 @@ pub(super) struct Session {
     pub(super) forgotten_by_itself: Seq,
     /// `settled`, as last told.
     pub(super) told: Lsn,
+    /// Up to here the peer was sure to hold this very history when it came.
+    pub(super) common: Seq,
     /// What cuts of this session have said.
     pub(super) cut: VersionVector,
     pub(super) end_told: bool,
@@ -184,6 +186,7 @@ impl Session {
             settled: Lsn::ZERO,
             forgotten_by_itself: 0,
             told: Lsn::ZERO,
+            common: 0,
             cut: VersionVector::EMPTY,
             end_told: false,
             chain_told: 0,

@@ -159,7 +159,9 @@ pub(super) fn of_sync(event: &sync::Event, peer: Option<&PeerStatus>) {
         }
         E::Identity(finding) => {
             let kind = match finding {
-                Finding::Rollback { .. } | Finding::LogRollback { .. } => kinds::IDENTITY_ROLLBACK,
+                Finding::Rollback { .. } | Finding::LogRollback { .. } | Finding::ClaimRollback { .. } => {
+                    kinds::IDENTITY_ROLLBACK
+                }
                 Finding::Clone(_) => kinds::IDENTITY_CLONE,
             };
             tell!(error, kind, %finding, "two histories bear one name");

@@ -100,7 +100,37 @@ fn a_rolled_back_log_is_found_out_even_if_only_foreign_operations_were_lost() {
     }
     world.connect(0, 1);
     world.settle();
-    assert!(matches!(world.replicas[0].rebirth, Some(Finding::LogRollback { .. })), "{:?}", world.replicas[0].rebirth);
+    let found = world.replicas[0].rebirth;
+    assert!(
+        matches!(found, Some(Finding::LogRollback { common: 1, .. })),
+        "what the peer was told is shared: {found:?}"
+    );
+}
+
+/// A held what D wrote, and told C. It is copied back to before that, and whoever it meets from then on never met it: C's word
+/// of it comes to A by B.
+#[test]
+fn a_directory_copied_back_is_found_out_by_what_it_claimed_of_others() {
+    let mut world = World::new(4, 3, &Settings::default());
+    world.put(0, "a", "1");
+    let old = world.replicas[0].directory();
+    world.put(3, "d", "1");
+    world.connect(0, 3);
+    world.settle();
+    world.cut(0, 3);
+    world.connect(0, 2);
+    assert!(world.deliver(0, 2), "A greets C, and tells what it claims");
+    world.cut(0, 2);
+    world.restart_from(0, old);
+    world.connect(1, 2);
+    world.settle();
+    world.cut(1, 2);
+    assert_eq!(world.values("d"), [None, None, None, Some("1".into())]);
+    world.connect(0, 1);
+    world.settle();
+    let (of, common) = (world.replicas[3].identity.replica, 0);
+    assert_eq!(world.replicas[0].rebirth, Some(Finding::ClaimRollback { of, own: 0, told: 1, common }));
+    assert_eq!(world.replicas[1].rebirth, None);
 }
 
 /// A wrote, and C heard a part of it, no cut, and told B. A is copied back to before that, and C is gone: nobody claims what

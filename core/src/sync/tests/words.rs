@@ -51,7 +51,12 @@ fn findings_have_stable_names_and_say_what_was_found() {
             "it has issued 5 operations, a peer was told of 6",
         ),
         (Finding::Rollback { own: 6, told: 6, common: 3 }, "identity_rollback", "the same here up to 3 only"),
-        (Finding::LogRollback { durable: Lsn(8), told: Lsn(9) }, "identity_rollback", "log was rolled back"),
+        (Finding::LogRollback { durable: Lsn(8), told: Lsn(9), common: 3 }, "identity_rollback", "log was rolled back"),
+        (
+            Finding::ClaimRollback { of: replica, own: 5, told: 6, common: 3 },
+            "identity_rollback",
+            "it holds 5 operations of replica",
+        ),
         (Finding::Clone(replica), "identity_clone", "runs in two places"),
     ];
     for (finding, name, words) in cases {
