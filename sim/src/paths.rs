@@ -15,6 +15,7 @@ pub enum How {
 pub const RARE: &[(&str, How)] = &[
     ("came_after_its_deletion_was_collected", How::Seldom),
     ("checkpoint_rides_on_what_is_on_its_way", How::Often),
+    ("claimed_less_than_it_had_told", How::Seldom),
     ("close_without_room_for_its_frame", How::Seldom),
     ("closed_history_compared", How::Seldom),
     ("cut_segment_not_filled_up", How::Seldom),
@@ -32,6 +33,7 @@ pub const RARE: &[(&str, How)] = &[
     ("full_exchange_lost_its_turn", How::Seldom),
     ("full_exchange_spoiled", How::Seldom),
     ("full_exchange_writes_again", How::Seldom),
+    ("given_up_while_linked", How::Seldom),
     ("handshake_too_slow", How::Seldom),
     ("history_renamed", How::Seldom),
     ("keys_of_a_link_renewed", How::Often),

@@ -90,13 +90,20 @@ impl Engine {
         }
 
         let replica = hello.replica;
-        let heard = self.state.members.heard_at(now.wall, replica);
+        // Who was given up is asked first whether it is there.
+        let gone = self.state.members.get(replica).is_some_and(Member::is_forgotten);
+        let heard = if gone { WallTime(0) } else { self.state.members.heard_at(now.wall, replica) };
         let report = Member { node: hello.node.clone(), heard, forgotten: WallTime(0), vector: hello.vector.clone() };
+        let last = self.next_number;
         if let Some(session) = self.sessions.get_mut(&peer) {
             session.vector = hello.vector.clone();
             session.them = Some(hello);
             session.resume_due = true;
             session.phase = Phase::Resuming;
+            if gone {
+                session.gone_since = last;
+                session.ping_at = now.mono;
+            }
         }
         self.outbox.requeue();
         self.leases.note(now, replica, now.wall);

@@ -31,6 +31,7 @@ impl Engine {
         self.member_changed(replica);
         self.persist(SyncRecord::Member { replica, member }, out);
         self.spread_members(now);
+        self.ask_who_is_given_up(now, replica, out);
         self.update_acknowledged(now, replica, out);
         Ok(())
     }
@@ -107,13 +108,36 @@ impl Engine {
         }
     }
 
-    /// A member spoke itself, and told that it holds so much more. If it was given up, it counts again, though it tells nothing
-    /// new: what it told before counts again with it, and somebody may be waiting for that.
-    pub(super) fn hear(&mut self, now: Now, replica: ReplicaId, vector: VersionVector, out: &mut dyn Sink<Effect>) {
+    /// A member spoke itself, and told that it holds so much more. If it was given up, and answers what it was asked since that
+    /// was learnt here, it counts again, though it tells nothing new: what it told before counts again with it, and somebody may be
+    /// waiting for that. What it says unasked may have been under way since before: a name that its own node has given up would count
+    /// again, and nobody would retire it any more.
+    pub(super) fn hear(
+        &mut self,
+        now: Now,
+        replica: ReplicaId,
+        vector: VersionVector,
+        answers: bool,
+        out: &mut dyn Sink<Effect>,
+    ) {
         let Some(member) = self.state.members.get(replica) else { return };
-        let heard = self.state.members.heard_at(now.wall, replica);
+        let counts = answers || !member.is_forgotten();
+        let heard = if counts { self.state.members.heard_at(now.wall, replica) } else { WallTime(0) };
         let report = Member { node: member.node.clone(), heard, forgotten: WallTime(0), vector };
         self.report(now, replica, &report, out);
+    }
+
+    /// Asks a peer who is given up whether it is there all the same.
+    fn ask_who_is_given_up(&mut self, now: Now, replica: ReplicaId, out: &mut dyn Sink<Effect>) {
+        let last = self.next_number;
+        let linked = self.sessions.iter_mut().find(|(_, session)| session.replica() == Some(replica));
+        if let Some((peer, session)) = linked {
+            covered!("given_up_while_linked");
+            session.gone_since = last;
+            session.ping_at = now.mono;
+            let peer = *peer;
+            self.wake(peer, out);
+        }
     }
 
     /// A report of a member came, from itself or from another.
@@ -123,7 +147,11 @@ impl Engine {
         }
         let known = self.state.members.get(replica).map(|member| member.heard);
         let is_new = known.is_none();
+        let counted = self.state.members.get(replica).is_none_or(|member| !member.is_forgotten());
         let is_news = self.state.members.join(replica, report, Some(self.me.replica));
+        if counted && self.state.members.get(replica).is_some_and(Member::is_forgotten) {
+            self.ask_who_is_given_up(now, replica, out);
+        }
         if is_news || known < Some(report.heard) {
             self.leases.note(now, replica, report.heard);
         }

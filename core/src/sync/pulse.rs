@@ -11,6 +11,15 @@ use crate::sink::Sink;
 use crate::store::Store;
 use crate::time::{Now, WallTime};
 
+/// What is known of a pulse because it answers a ping.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Answer {
+    /// How long that took; `None` when nobody waited for it any more, or it answers nothing.
+    pub(super) after: Option<Duration>,
+    /// The peer said this after it was learnt here that it is given up, if it ever was.
+    pub(super) is_alive: bool,
+}
+
 impl Engine {
     pub(super) fn pulse(&self, now: Now, peer: PeerId, number: u64, store: &Store) -> Pulse {
         let session = self.sessions.get(&peer);
@@ -81,11 +90,11 @@ impl Engine {
         now: Now,
         peer: PeerId,
         pulse: Pulse,
-        asked: Option<Duration>,
+        answer: Answer,
         store: &Store,
         out: &mut dyn Sink<Effect>,
     ) {
-        if let Some(ahead_ms) = Self::told_ahead(now, pulse.wall, asked)
+        if let Some(ahead_ms) = Self::told_ahead(now, pulse.wall, answer.after)
             && !self.bears_clock(peer, ahead_ms, out)
         {
             return;
@@ -108,7 +117,7 @@ impl Engine {
             self.diverged.remove(&replica);
         }
         if let Some(replica) = replica {
-            self.hear(now, replica, VersionVector::EMPTY, out);
+            self.hear(now, replica, VersionVector::EMPTY, answer.is_alive, out);
         }
         self.wake(peer, out);
     }

@@ -10,6 +10,7 @@ use super::engine::{Applying, Engine};
 use super::full::Compared;
 use super::intake;
 use super::message::{Message, Part};
+use super::pulse::Answer;
 use super::record::{Checkpoint, SyncRecord};
 use super::session::{FullIn, Phase};
 use super::{Apply, CloseReason, Effect, Event, Finding, Item, PeerId};
@@ -90,7 +91,7 @@ impl Engine {
             (Phase::Open, Message::Ack { lsn, bytes, vector }) => self.take_ack(now, peer, lsn, bytes, &vector, out),
             (Phase::Open, Message::Ping(pulse)) => {
                 session.pong_due = Some(pulse.number);
-                self.take_pulse(now, peer, pulse, None, store, out);
+                self.take_pulse(now, peer, pulse, Answer::default(), store, out);
             }
             (Phase::Open, Message::Pong(pulse)) => {
                 // Pings that arrive together are answered by one pong, to the last.
@@ -101,7 +102,8 @@ impl Engine {
                     session.ahead_of_answer = 0;
                     session.remind(&pulse.vector);
                 }
-                self.take_pulse(now, peer, pulse, asked, store, out);
+                let answer = Answer { after: asked, is_alive: pulse.number > session.gone_since };
+                self.take_pulse(now, peer, pulse, answer, store, out);
             }
             (Phase::Open, Message::Direct(direct)) => {
                 if !direct.is_superset(&session.direct) {
@@ -440,7 +442,7 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         if self.state.members.get(replica).is_some() {
             let told = core::mem::take(&mut session.unreported);
-            self.hear(now, replica, told, out);
+            self.hear(now, replica, told, false, out);
         }
         self.wake(peer, out);
     }

@@ -149,6 +149,8 @@ pub(super) struct Session {
     /// Of the peer's own operations, what was here when that ping went out.
     pub(super) met_at_ping: Seq,
     pub(super) pong_due: Option<u64>,
+    /// The last ping of all when it was learnt that the peer is given up: what answers a later one, was said since.
+    pub(super) gone_since: u64,
     pub(super) round_trip: Option<Duration>,
     pub(super) ranges_out: VecDeque<Range>,
     pub(super) repairs_out: VecDeque<Repair>,
@@ -225,6 +227,7 @@ impl Session {
             ping: None,
             met_at_ping: 0,
             pong_due: None,
+            gone_since: 0,
             round_trip: None,
             ranges_out: VecDeque::new(),
             repairs_out: VecDeque::new(),

@@ -65,7 +65,7 @@ fn plans_reach_every_sort_of_trouble() {
         "settled as it stands",
         "settled with",
         "is given up",
-        "refuse_skew: true",
+        "refuses wrong clocks",
     ];
     for sort in sorts {
         assert!(text.contains(sort), "no plan of the first 40 has {sort:?}");

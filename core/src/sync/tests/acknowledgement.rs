@@ -273,6 +273,43 @@ fn a_replica_that_was_given_up_counts_again_though_it_has_nothing_new_to_say() {
     }
 }
 
+/// C goes on under another name, and gives up the one it had. What it said to B under that one comes after the word of A: nobody
+/// bears that name any more, so nobody would give it up again.
+#[test]
+fn what_comes_late_of_a_name_that_was_given_up_does_not_bring_it_back() {
+    const A: usize = 0;
+    const B: usize = 1;
+    const C: usize = 2;
+    for lives in [false, true] {
+        let mut world = World::new(3, 29, &Settings::default());
+        world.connect(A, B);
+        world.connect(B, C);
+        world.settle();
+        world.advance(Settings::default().ping_every * 2);
+        while world.deliver(B, C) {}
+        assert!(!world.on_the_way(C, B).is_empty(), "C pings, and answers");
+        let (now, given_up) = (world.now(A), world.replicas[C].identity.replica);
+        let mut effects = core::mem::take(&mut world.replicas[A].effects);
+        world.replicas[A].engine.forget(now, given_up, &mut effects).unwrap();
+        world.replicas[A].effects = effects;
+        world.route(A);
+        world.advance(Duration::from_secs(1));
+        while world.deliver(A, B) {}
+        let counts = |world: &World| {
+            let status = world.replicas[B].engine.status(&world.replicas[B].store);
+            status.members.iter().any(|(replica, .., gone)| *replica == given_up && !gone)
+        };
+        assert!(!counts(&world), "B has heard of it");
+        while world.deliver(C, B) {}
+        assert!(!counts(&world), "all that C had said until then");
+        if !lives {
+            world.cut(B, C);
+        }
+        world.settle_for(Duration::from_secs(1));
+        assert_eq!(counts(&world), lives, "it is asked at once");
+    }
+}
+
 #[test]
 fn what_is_acknowledged_altogether_is_remembered_at_once() {
     let mut world = World::new(2, 21, &Settings::default());

@@ -12,6 +12,7 @@ use crate::ids::{Dot, Lsn, NodeId, ReplicaId};
 use crate::limits::MAX_MEMBERS;
 use crate::sync::chain::Ladder;
 use crate::sync::message::{Message, OLDEST_PROTOCOL, PROTOCOL, Pulse};
+use crate::sync::pulse::Answer;
 use crate::sync::session::{FullIn, Phase, Session};
 use crate::sync::{ClockPolicy, CloseReason, Effect, Engine, Event, Finding, Member, PeerId, Settings};
 use crate::time::{Now, WallTime};
@@ -288,8 +289,8 @@ fn a_pulse_tells_of_a_clock_no_more_than_it_can() {
         let now = world.now(0);
         let replica = &mut world.replicas[0];
         replica.engine.sessions.insert(PeerId(1), Session { ahead_ms: before, ..open(now, 9) });
-        let asked = asked_ms.map(Duration::from_millis);
-        replica.engine.take_pulse(now, PeerId(1), pulse(now, said), asked, &replica.store, &mut replica.effects);
+        let answer = Answer { after: asked_ms.map(Duration::from_millis), ..Answer::default() };
+        replica.engine.take_pulse(now, PeerId(1), pulse(now, said), answer, &replica.store, &mut replica.effects);
         assert_eq!(replica.engine.sessions[&PeerId(1)].ahead_ms, told, "{said} said, {asked_ms:?} asked");
     }
 }
@@ -304,7 +305,14 @@ fn every_difference_is_counted_and_told() {
     assert!(same.exact);
     let differs = Pulse { digest: same.digest ^ 1, ..same.clone() };
     for (pulse, count) in [(&same, 0), (&differs, 1), (&same, 1), (&differs, 2), (&differs, 3)] {
-        replica.engine.take_pulse(now, PeerId(1), pulse.clone(), None, &replica.store, &mut replica.effects);
+        replica.engine.take_pulse(
+            now,
+            PeerId(1),
+            pulse.clone(),
+            Answer::default(),
+            &replica.store,
+            &mut replica.effects,
+        );
         assert_eq!(replica.engine.divergences, count);
         let told = replica.effects.iter().filter(|effect| matches!(effect, Effect::Event(Event::Diverged { .. })));
         assert_eq!(told.count() as u64, count);
