@@ -280,7 +280,8 @@ pub struct Apply {
     /// Versions to be deleted by an own operation, ahead of the rest: a full exchange found that the others have deleted
     /// them and forgotten it, and then merged an older tombstone that is merged here too and must not be lost.
     pub bury: Vec<(Dot, Bytes)>,
-    /// Deletions to be written as own operations, ahead of the rest: some of `items` repeat what was seen deleted here.
+    /// Deletions to be written as own operations, ahead of the rest, if they are due by then: some of `items` repeat what was
+    /// seen deleted here.
     pub burials: Vec<Burial>,
     /// What to log behind the entries, in the same frame.
     pub records: Vec<SyncRecord>,

@@ -31,6 +31,8 @@ pub struct Burial {
     pub stamp: Stamp,
     /// What it repeats.
     pub repeats: Dot,
+    /// That was seen deleted here when the repetition came in. Else it is deleted only if a deletion of it has come in between.
+    pub deleted: bool,
     /// The repetition, and all that was merged with it.
     pub seen: VersionVector,
 }
@@ -39,6 +41,10 @@ impl Burial {
     /// With which stamp and context to delete the key, of which `latest` stands here; `None` if that is no longer due.
     #[must_use]
     pub fn over(&self, latest: Option<&Entry<'_>>) -> Option<(Stamp, VersionVector)> {
+        let is_deleted = |latest: &Entry<'_>| latest.is_tombstone() && latest.known().covers(self.repeats);
+        if !self.deleted && !latest.is_some_and(is_deleted) {
+            return None;
+        }
         let mut context = self.seen.clone();
         if let Some(latest) = latest {
             let outranks = (self.stamp, self.repetition.replica) > (latest.stamp(), latest.dot().replica);
@@ -59,7 +65,7 @@ impl Burial {
 }
 
 impl Engine {
-    /// Which of these entries repeat what was seen deleted here.
+    /// Which of these entries repeat what was seen deleted here, or is deleted perhaps before the log has room for them.
     pub(super) fn burials(&self, peer: PeerId, items: &[Item], store: &Store) -> Vec<Burial> {
         let Some(session) = self.sessions.get(&peer) else { return Vec::new() };
         let burials = items.iter().filter_map(|item| {
@@ -76,20 +82,18 @@ impl Engine {
             let judged = latest.as_ref().is_some_and(|entry| entry.known().covers(repeats));
             let forgotten = self.state.floor.covers(repeats) || self.state.owed.covers(repeats);
             let is_seen = judged || self.claims.covers(repeats) && forgotten;
-            if !is_seen || self.claims.covers(op.dot) {
+            if self.claims.covers(op.dot) {
                 return None;
             }
             let mut seen = op.context.clone();
             seen.include(op.dot);
             seen.join(known);
-            let burial = Burial { repetition: op.dot, key: op.key.clone(), stamp: op.stamp, repeats, seen };
-            burial.over(latest.as_ref()).is_some().then_some(burial)
+            if is_seen {
+                covered!("repetition_buried");
+            }
+            Some(Burial { repetition: op.dot, key: op.key.clone(), stamp: op.stamp, repeats, deleted: is_seen, seen })
         });
-        let burials: Vec<Burial> = burials.collect();
-        if !burials.is_empty() {
-            covered!("repetition_buried");
-        }
-        burials
+        burials.collect()
     }
 }
 

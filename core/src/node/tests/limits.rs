@@ -279,11 +279,24 @@ fn a_repetition_is_buried_once_and_only_where_nothing_stands() {
         key: key.into(),
         stamp,
         repeats: other(1),
+        deleted: true,
         seen: [other(seq)].into_iter().collect(),
     };
+    // Nothing of these was seen deleted when they came in; one has been deleted since, by a client.
+    bench.put("deleted since", "mine");
+    bench.run();
+    let since = bench.node.store().entry(b"deleted since").unwrap().dot();
+    bench.node.write(bench.now, vec![delete("deleted since")]).unwrap();
+    bench.run();
     let older = Stamp::from_wall(WallTime(bench.now.wall.0 - 1_000_000));
     let later = Stamp::from_wall(WallTime(bench.now.wall.0 + 1_000_000));
-    let burials = vec![burial("new", 2, stamp), burial("stands", 3, later), burial("dead", 4, later)];
+    let burials = vec![
+        burial("new", 2, stamp),
+        burial("stands", 3, later),
+        burial("dead", 4, later),
+        crate::sync::Burial { deleted: false, ..burial("never here", 6, later) },
+        crate::sync::Burial { deleted: false, repeats: since, ..burial("deleted since", 7, later) },
+    ];
     let apply = crate::sync::Apply {
         token: crate::sync::Token(1),
         peer: crate::sync::PeerId(1),
@@ -304,7 +317,9 @@ fn a_repetition_is_buried_once_and_only_where_nothing_stands() {
     assert_eq!((new.stamp, dead.stamp), (stamp.after(), later.after()));
     assert_eq!([new.marks.repeats, dead.marks.repeats], [Some(other(1)); 2]);
     assert_eq!((new.context.get(other(1).replica), dead.context.get(other(1).replica)), (2, 4));
-    assert_eq!((new.dot.seq, dead.dot.seq), (4, 5), "one of each");
+    assert_eq!((new.dot.seq, dead.dot.seq), (6, 7), "one of each");
+    assert_eq!(store.entry(b"deleted since").unwrap().operation().marks.repeats, Some(since));
+    assert!(store.entry(b"never here").is_none());
     assert_eq!((bench.value("stands"), bench.value("dead"), bench.value("new")), (Some(&b"mine"[..]), None, None));
 }
 
