@@ -189,17 +189,29 @@ impl Slot {
         }
         let context = self.context(others).collect();
         let known = self.has_known().then(|| self.known(others).collect());
+        self.with_names(replicas, self.dot(others), self.marks(others), &context, known.as_ref())
+    }
+
+    /// The same content with these names in it, which `replicas` hold.
+    fn with_names(
+        &self,
+        replicas: &Replicas,
+        dot: Dot,
+        marks: Marks,
+        context: &VersionVector,
+        known: Option<&VersionVector>,
+    ) -> Self {
         Self::new(
             replicas,
             &Parts {
                 key: self.key(),
                 value: self.value(),
                 content_hash: self.content_hash,
-                dot: self.dot(others),
+                dot,
                 stamp: self.stamp,
-                marks: self.marks(others),
-                context: &context,
-                known: known.as_ref(),
+                marks,
+                context,
+                known,
                 version: self.version,
                 changed: self.changed,
             },
@@ -223,21 +235,7 @@ impl Slot {
         // What got another name together with its repetition was not seen by others under that name.
         let marks = self.marks(replicas);
         let marks = Marks { repeats: marks.repeats.filter(|repeated| context.covers(*repeated)), ..marks };
-        Self::new(
-            replicas,
-            &Parts {
-                key: self.key(),
-                value: self.value(),
-                content_hash: self.content_hash,
-                dot,
-                stamp: self.stamp,
-                marks,
-                context,
-                known: Some(known),
-                version: self.version,
-                changed: self.changed,
-            },
-        )
+        self.with_names(replicas, dot, marks, context, Some(known))
     }
 
     pub(super) fn key(&self) -> &[u8] {

@@ -123,19 +123,60 @@ fn read(frame: &Frame, own: &mut Option<ReplicaId>) -> Result<Vec<(Record, Optio
     Ok(all)
 }
 
+/// A crew with pieces of one file.
+#[derive(Debug)]
+struct Lent<'a> {
+    /// `None` too once it has left.
+    crew: &'a mut Option<Box<dyn Crew>>,
+    /// Pieces that are waited for.
+    out: usize,
+}
+
+impl<'a> Lent<'a> {
+    fn to(crew: &'a mut Option<Box<dyn Crew>>) -> Self {
+        Self { crew, out: 0 }
+    }
+
+    /// Whether it may be given another piece.
+    fn has_room(&self) -> bool {
+        self.crew.is_some() && self.out < AHEAD
+    }
+
+    fn begin(&mut self, work: Work) {
+        if let Some(crew) = self.crew.as_mut() {
+            crew.begin(Piece(work));
+            self.out += 1;
+        }
+    }
+
+    /// What came of the oldest piece; waits for it. `None` when nothing more is to come.
+    fn end(&mut self) -> Option<Outcome> {
+        self.out = self.out.checked_sub(1)?;
+        let worked = self.crew.as_mut().and_then(|crew| crew.end());
+        if worked.is_none() {
+            (*self.crew, self.out) = (None, 0);
+        }
+        worked.map(|Worked(outcome)| outcome)
+    }
+}
+
+impl Drop for Lent<'_> {
+    /// What is with the crew is of this file alone.
+    fn drop(&mut self) {
+        while self.end().is_some() {}
+    }
+}
+
 /// One segment, parts of which are with a crew.
 #[derive(Debug)]
 pub(super) struct Ahead<'a> {
-    /// `None` too once it has left.
-    crew: &'a mut Option<Box<dyn Crew>>,
+    lent: Lent<'a>,
     /// Where nothing is to be worked out ahead.
     idle: bool,
     bytes: &'a Bytes,
     salt: FrameSalt,
     /// Where the next piece begins.
     next: usize,
-    /// Pieces that are waited for.
-    out: usize,
     prepared: VecDeque<Prepared>,
 }
 
@@ -153,7 +194,7 @@ impl<'a> Ahead<'a> {
             next += len;
         }
         let idle = !wanted || crew.is_none() || piece_end(bytes, next, salt) - next < PIECE;
-        Self { crew, idle, bytes, salt, next, out: 0, prepared: VecDeque::new() }
+        Self { lent: Lent::to(crew), idle, bytes, salt, next, prepared: VecDeque::new() }
     }
 
     /// The frame at an offset, if it was worked out. `own` is the replica named by the latest birth.
@@ -164,46 +205,21 @@ impl<'a> Ahead<'a> {
             if let Some(first) = self.prepared.front() {
                 return if first.offset == offset { self.prepared.pop_front() } else { None };
             }
-            if self.out == 0 {
-                return None;
+            if let Outcome::Frames(frames) = self.lent.end()? {
+                self.prepared.extend(frames);
             }
-            self.end();
         }
     }
 
     fn begin(&mut self, own: Option<ReplicaId>) {
-        let Some(crew) = self.crew.as_mut().filter(|_| !self.idle) else { return };
-        while self.out < AHEAD {
+        while !self.idle && self.lent.has_room() {
             let (offset, end) = (self.next, piece_end(self.bytes, self.next, self.salt));
             if offset == end {
                 return;
             }
             let stretch = Stretch { bytes: self.bytes.slice(offset..end), offset, salt: self.salt, own };
-            crew.begin(Piece(Work::Frames(stretch)));
+            self.lent.begin(Work::Frames(stretch));
             self.next = end;
-            self.out += 1;
-        }
-    }
-
-    /// Waits for the oldest piece.
-    fn end(&mut self) {
-        match self.crew.as_mut().and_then(|crew| crew.end()) {
-            Some(Worked(outcome)) => {
-                self.out -= 1;
-                if let Outcome::Frames(frames) = outcome {
-                    self.prepared.extend(frames);
-                }
-            }
-            None => (*self.crew, self.out) = (None, 0),
-        }
-    }
-}
-
-impl Drop for Ahead<'_> {
-    /// What is with the crew is of this segment alone.
-    fn drop(&mut self) {
-        while self.out > 0 {
-            self.end();
         }
     }
 }

@@ -6,7 +6,7 @@ use core::any::Any;
 
 use bytes::Bytes;
 
-use super::{AHEAD, Crew, Outcome, PIECE, Piece, Work, Worked};
+use super::{Crew, Lent, Outcome, PIECE, Work};
 use crate::wal::snapshot::{Decoder, RawPart};
 
 /// What a replay has made of a block ahead of time. Only the replay knows its type.
@@ -57,20 +57,17 @@ impl Stretch {
 /// The bytes of a snapshot that are at hand, some of which are with a crew.
 #[derive(Debug)]
 pub(in crate::wal::scan) struct PartsAhead<'a> {
-    /// `None` too once it has left.
-    crew: &'a mut Option<Box<dyn Crew>>,
+    lent: Lent<'a>,
     /// `None` where nothing is to be worked out ahead.
     make: Option<BlockMaker>,
     /// Where the next piece begins in the file.
     next: u64,
-    /// Pieces that are waited for.
-    out: usize,
     checked: VecDeque<Checked>,
 }
 
 impl<'a> PartsAhead<'a> {
     pub(in crate::wal::scan) fn new(crew: &'a mut Option<Box<dyn Crew>>, make: Option<BlockMaker>) -> Self {
-        Self { crew, make, next: 0, out: 0, checked: VecDeque::new() }
+        Self { lent: Lent::to(crew), make, next: 0, checked: VecDeque::new() }
     }
 
     /// The part that comes next, if it was worked out.
@@ -82,45 +79,20 @@ impl<'a> PartsAhead<'a> {
             if let Some(first) = self.checked.front() {
                 return if first.offset == at { self.checked.pop_front() } else { None };
             }
-            if self.out == 0 {
-                return None;
+            if let Outcome::Parts(parts) = self.lent.end()? {
+                self.checked.extend(parts);
             }
-            self.end();
         }
     }
 
     fn begin(&mut self, decoder: &Decoder, life: u32, make: BlockMaker) {
-        let Some(crew) = self.crew.as_mut() else { return };
         self.next = self.next.max(decoder.offset());
-        while self.out < AHEAD
+        while self.lent.has_room()
             && let Some(bytes) = decoder.peek(self.next, PIECE)
         {
             let offset = self.next;
             self.next += bytes.len() as u64;
-            self.out += 1;
-            crew.begin(Piece(Work::Parts(Stretch { bytes, offset, life, make })));
-        }
-    }
-
-    /// Waits for the oldest piece.
-    fn end(&mut self) {
-        match self.crew.as_mut().and_then(|crew| crew.end()) {
-            Some(Worked(outcome)) => {
-                self.out -= 1;
-                if let Outcome::Parts(parts) = outcome {
-                    self.checked.extend(parts);
-                }
-            }
-            None => (*self.crew, self.out) = (None, 0),
-        }
-    }
-}
-
-impl Drop for PartsAhead<'_> {
-    /// What is with the crew is of these bytes alone.
-    fn drop(&mut self) {
-        while self.out > 0 {
-            self.end();
+            self.lent.begin(Work::Parts(Stretch { bytes, offset, life, make }));
         }
     }
 }
