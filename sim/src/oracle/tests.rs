@@ -1,5 +1,14 @@
-use super::*;
+use softadastra_core::clock::Stamp;
+use softadastra_core::context::VersionVector;
+use softadastra_core::ids::{Dot, ReplicaId};
 use softadastra_core::node::Outcome;
+use softadastra_core::op::{Body, Marks, Operation};
+use softadastra_core::sync::SyncRecord;
+use softadastra_core::wal::format::Record;
+
+use super::ledger::{Breach, Ledger};
+use super::witness::Registry;
+use super::*;
 
 fn put(key: &str, value: &str) -> Write {
     Write::Put { key: key.to_owned().into(), value: value.to_owned().into(), expect: None, touch: false }
@@ -88,4 +97,40 @@ fn what_was_read_after_reopening_must_survive() {
     pending(&mut oracle, 1, put("a", "1"));
     oracle.reopened(state(&[put("a", "1")]));
     assert!(matches!(judge(&oracle, &[]), Verdict::Lost(_)));
+}
+
+fn operation(seq: u64, stamp: u64, context: &[Dot], body: Body) -> Operation {
+    let mut seen = VersionVector::EMPTY;
+    for dot in context {
+        seen.include(*dot);
+    }
+    let dot = Dot { replica: ReplicaId([2; 16]), seq };
+    Operation { dot, stamp: Stamp(stamp), context: seen, key: "k".into(), body, marks: Marks::default() }
+}
+
+/// Seed 251021991759827: a value had lost to a deletion that was collected here. It came again, ahead of the deletion that it had
+/// lost to, in one frame; nobody is shown the one without the other.
+#[test]
+fn what_the_frame_itself_supersedes_was_never_shown() {
+    let (mut ledger, mut registry, clients) = (Ledger::default(), Registry::default(), Oracle::default());
+    let value = operation(1, 10, &[], Body::Put("1".into()));
+    let deletion = operation(2, 20, &[value.dot], Body::Delete);
+    [&value, &deletion].into_iter().for_each(|op| registry.issue(op));
+    let (mut stable, stamp) = (VersionVector::EMPTY, Stamp(21));
+    stable.include(value.dot);
+    stable.include(deletion.dot);
+    let mut collected = Vec::new();
+    SyncRecord::Collected { stable: stable.clone(), before: stamp, dots: stable, stamp }.encode(&mut collected);
+    let records = [Record::Foreign(value.clone()), Record::Foreign(deletion.clone()), Record::Sync(collected.into())];
+    for (lsn, record) in (1..).zip(&records) {
+        ledger.take(Lsn(lsn), record, &mut registry, &clients).unwrap();
+        ledger.end_frame().unwrap();
+        ledger.show(Lsn(lsn));
+    }
+    let mut alone = ledger.clone();
+    ledger.take(Lsn(4), &Record::Foreign(value.clone()), &mut registry, &clients).unwrap();
+    ledger.take(Lsn(5), &Record::Foreign(deletion), &mut registry, &clients).unwrap();
+    assert_eq!(ledger.end_frame(), Ok(()));
+    alone.take(Lsn(4), &Record::Foreign(value), &mut registry, &clients).unwrap();
+    assert!(matches!(alone.end_frame(), Err(Breach::Returned(_))), "without its deletion it stands again");
 }

@@ -22,6 +22,8 @@ stories![
     a_name_that_only_its_lost_successor_had_met_holds_nobody_up,
     two_that_have_dropped_the_same_do_not_wait_for_each_other,
     what_somebody_claimed_before_its_directory_was_copied_back_is_not_waited_for,
+    a_directory_copied_back_is_told_what_it_claimed_by_one_that_it_does_not_meet,
+    a_name_that_no_chain_proves_to_be_shared_is_not_kept_for_what_was_written_after_a_rollback,
 ];
 
 /// Seed 648: a first segment for which there was no room is born without room for a record, and was left out of
@@ -299,4 +301,47 @@ fn what_somebody_claimed_before_its_directory_was_copied_back_is_not_waited_for(
     let story = story.expect_absent("B", "k");
     let story = (0..100).fold(story, |story, key| story.put("B", &format!("own{key}"), "1"));
     story.connect("A", "B").connect("B", "C").end();
+}
+
+/// Seed 185316284033110: a directory was copied back, and whoever its node met again held no checkpoint of its log. Somebody it did
+/// not meet had been told what it claimed of a history that was lost, and waited for ever to be told to claim that too.
+#[test]
+fn a_directory_copied_back_is_told_what_it_claimed_by_one_that_it_does_not_meet() {
+    let exchange = Exchange { window: 4_096, ..Exchange::DEFAULT };
+    let fleet = Fleet { rollbacks: true, ..Fleet::of(4, Knobs { exchange, ..Knobs::SMALL }) };
+    let story = Several::apart_with("told by a third", &fleet).happens("A", What::Copy).put("D", "k", "1");
+    let story = story.fill("D", 40, 1_000).connect("A", "D").wait_for("A", "fill39", &format!("{:01000}", 39));
+    let story = story.settle().part("A", "D").happens("D", What::Replace { down: 1_000 });
+    // C has a part of it, and A's word that it claims all.
+    let met = |world: &mut sim::world::World| world.sync_status(host("C")).is_some_and(|status| !status.exact);
+    let story = story.connect("A", "C").until_looked(100, "C has met some of it", met).part("A", "C");
+    let story = story.happens("A", What::CopyBack { down: 1_000 }).settle().expect_absent("A", "k");
+    let story = story.connect("B", "C").settle().happens("C", What::Retire).run_for(10_000_000);
+    let waits = |status: &softadastra_core::sync::Status| !status.exact;
+    let story = story.expect_sync("C", "waiting for what A claimed", waits);
+    let story = story.connect("A", "B").run_for(10_000_000);
+    let story = story.expect_sync("C", "exact", |status| status.exact).expect_sync("B", "exact", |status| status.exact);
+    story.expect_sync("A", "exact", |status| status.exact).end();
+}
+
+/// Seed 99933820138319: a directory was copied back, and wrote until it had as many own operations as before. Whoever held those
+/// behind the copy had been told nothing of their chain; the node learned of it by a checkpoint, and kept its name for all of them.
+#[test]
+fn a_name_that_no_chain_proves_to_be_shared_is_not_kept_for_what_was_written_after_a_rollback() {
+    let exchange = Exchange { window: 4_096, ..Exchange::DEFAULT };
+    let fleet = Fleet { rollbacks: true, ..Fleet::of(2, Knobs { exchange, ..Knobs::SMALL }) };
+    let story = Several::apart_with("as many as before", &fleet).put("A", "a", "1").connect("A", "B").converge();
+    let story =
+        story.part("A", "B").happens("A", What::Copy).put("A", "k", "1").put("A", "k", "2").fill("A", 40, 1_000);
+    let met = |world: &mut sim::world::World| world.read(host("B"), b"k").is_some();
+    let story = story.connect("A", "B").until_looked(100, "B has met it", met).part("A", "B");
+    let story = story.happens("A", What::CopyBack { down: 1_000 }).settle().expect_absent("A", "k");
+    // Under the name of the first of those that were lost, which the second had seen.
+    let story = story.put("A", "k", "3");
+    let story = (0..41).fold(story, |story, key| story.put("A", &format!("own{key}"), "4"));
+    let story = story.connect("A", "B").converge().expect("A", "k", "3").expect("B", "k", "3");
+    let agreed = |status: &softadastra_core::sync::Status| status.divergences == 0;
+    let story =
+        story.expect_sync("A", "agreed with B at once", agreed).expect_sync("B", "agreed with A at once", agreed);
+    story.expect("B", "own0", "4").expect("B", "own40", "4").end();
 }
