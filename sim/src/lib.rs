@@ -3,6 +3,7 @@
 
 pub mod again;
 pub mod chance;
+mod child;
 pub mod disk;
 #[expect(clippy::indexing_slicing, reason = "test code: an index out of range stops the run, as it should")]
 pub mod fuzzing;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sim::plan::{Plan, Shape};
 use sim::planted::Bug;
-use sim::watch::{self, Watch};
+use sim::watch::{self, Watch, write_error};
 use sim::{host_stories, planted, swarm, world};
 
 const USAGE: &str = "\
@@ -30,6 +30,9 @@ or it could not be done; 130: stopped by Ctrl-C or SIGTERM, and nothing was foun
 /// How the process ends when nobody reads what it says: what shells say of one that has written into a closed pipe.
 const UNREAD: i32 = 141;
 
+/// How the process ends when what it says cannot be written: it could not be done.
+const UNSAID: i32 = 2;
+
 /// How something ended that could be done.
 enum End {
     /// As it should, or not.
@@ -40,8 +43,8 @@ enum End {
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
-        end_if_nobody_reads(panic);
-        eprintln!("{panic}");
+        end_if_unsaid(panic);
+        write_error(format_args!("{panic}\n"));
     }));
     let args: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -50,7 +53,7 @@ fn main() -> ExitCode {
         Ok(End::Went(false)) => ExitCode::FAILURE,
         Ok(End::Stopped) => ExitCode::from(watch::STOPPED),
         Err(why) => {
-            eprintln!("{why}\n`sim --help` lists all that it knows");
+            write_error(format_args!("{why}\n`sim --help` lists all that it knows\n"));
             ExitCode::from(2)
         }
     }
@@ -68,33 +71,35 @@ fn do_one(words: &[&str]) -> Result<bool, String> {
         ["replay", seed, rest @ ..] => {
             let mut rest = rest.to_vec();
             let trace = flag(&mut rest, "--trace");
-            let bug = planted_bug(&mut rest)?;
+            let bug = planted_bug(&mut rest, false)?;
             let key = value(&mut rest, "--key")?;
             let plan_seed = seed_of("replay", seed)?;
             let given = options("replay", &rest, &["--until", "--nodes", "--operations"])?;
             let plan = Plan::shaped(plan_seed, shape(&given)?);
-            if let Some(elsewhere) = with_awake(bug, words) {
-                return elsewhere;
-            }
+            wake_or_leave(bug, words)?;
             Ok(match given.get("--until") {
-                Some(step) => replay_until(&plan, *step, trace),
+                Some(step) => replay_until(&plan, *step, trace, key),
                 None => replay(plan, trace, key)?,
             })
         }
         ["turmoil", seed, rest @ ..] => {
             let mut rest = rest.to_vec();
-            let bug = planted_bug(&mut rest)?;
+            let bug = planted_bug(&mut rest, true)?;
+            // Its trace is printed in any case.
+            flag(&mut rest, "--trace");
             let story = match rest.as_slice() {
                 [] => "storm",
-                [story] => story,
-                _ => return Err(format!("turmoil does not know {rest:?}")),
+                [story] if !story.starts_with("--") => story,
+                [story, what, ..] if !story.starts_with("--") => return Err(unknown("turmoil", what)),
+                [what, ..] => return Err(unknown("turmoil", what)),
             };
             let seed = seed_of("turmoil", seed)?;
             host_stories::check(story)?;
-            with_awake(bug, words).unwrap_or_else(|| turmoil(seed, story))
+            wake_or_leave(bug, words)?;
+            turmoil(seed, story)
         }
         ["hunt", rest @ ..] => {
-            let hunted = Hunted::read(rest)?;
+            let hunted = Hunted::read(rest, false)?;
             quiet_panics();
             let settings = swarm::Settings {
                 first: 1,
@@ -114,12 +119,12 @@ fn do_one(words: &[&str]) -> Result<bool, String> {
             }
             Ok(report.found.is_some() == hunted.planted)
         }
-        ["hunt-hosts", rest @ ..] => hunt_hosts(&Hunted::read(rest)?),
+        ["hunt-hosts", rest @ ..] => hunt_hosts(&Hunted::read(rest, true)?),
         ["planted", rest @ ..] => {
             let mut rest = rest.to_vec();
             let story = flag(&mut rest, "--story");
-            let seconds = value(&mut rest, "--seconds")?.map_or(Ok(60), number)?;
-            planted::run(&rest, Duration::from_secs(seconds), story)
+            let time = value(&mut rest, "--seconds")?.map_or(Ok(Duration::from_secs(60)), seconds)?;
+            planted::run(&rest, time, story)
         }
         ["replay" | "turmoil"] => Err(format!("{} needs a seed: sim {0} 42", words.concat())),
         ["help" | "--help" | "-h"] => {
@@ -136,7 +141,7 @@ fn run_swarm(words: &[&str]) -> Result<End, String> {
     let given = options("swarm", words, &known)?;
     if let Some((name, _)) = given.iter().find(|(name, value)| ["--minutes", "--seeds"].contains(name) && **value == 0)
     {
-        return Err(format!("{name} 0 plays nothing: say 1 or more, or leave it out"));
+        return Err(plays_nothing(name));
     }
     let first = given.get("--from").copied().unwrap_or_else(fresh_seed);
     let seeds = given.get("--seeds").copied();
@@ -175,6 +180,22 @@ fn number(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("{text} is not a number"))
 }
 
+/// For so long it is to go on: at all.
+fn seconds(text: &str) -> Result<Duration, String> {
+    match number(text)? {
+        0 => Err(plays_nothing("--seconds")),
+        seconds => Ok(Duration::from_secs(seconds)),
+    }
+}
+
+fn plays_nothing(name: &str) -> String {
+    format!("{name} 0 plays nothing: say 1 or more, or leave it out")
+}
+
+fn unknown(what: &str, word: &str) -> String {
+    format!("{what} does not know {word}")
+}
+
 /// Takes a word out, and says whether it was there.
 fn flag(words: &mut Vec<&str>, name: &str) -> bool {
     let before = words.len();
@@ -193,14 +214,19 @@ fn value<'a>(words: &mut Vec<&'a str>, name: &str) -> Result<Option<&'a str>, St
     if words.contains(&name) { Err(twice(name)) } else { Ok(Some(value)) }
 }
 
-fn planted_bug(words: &mut Vec<&str>) -> Result<Option<Bug>, String> {
-    value(words, "--planted")?.map(Bug::named).transpose()
+/// The bug that is to be awake: one of those that the world of hosts can see, or the world of nodes.
+fn planted_bug(words: &mut Vec<&str>, hosts: bool) -> Result<Option<Bug>, String> {
+    let bug = value(words, "--planted")?.map(Bug::named).transpose()?;
+    bug.map_or(Ok(()), |bug| bug.check_world(hosts))?;
+    Ok(bug)
 }
 
-/// Wakes the bug; where this build does not hold it, lets one that does carry out these words.
-fn with_awake(bug: Option<Bug>, words: &[&str]) -> Option<Result<bool, String>> {
-    let bug = bug?;
-    if bug.is_here() { planted::wake(bug).err().map(Err) } else { Some(planted::in_its_own_build(bug, words)) }
+/// Wakes the bug; where this build does not hold it, gives way to one that does and carries out these words.
+fn wake_or_leave(bug: Option<Bug>, words: &[&str]) -> Result<(), String> {
+    match bug {
+        Some(bug) if !bug.is_here() => match planted::in_its_own_build(bug, words)? {},
+        bug => bug.map_or(Ok(()), planted::wake),
+    }
 }
 
 /// What a hunt is told.
@@ -213,15 +239,14 @@ struct Hunted {
 }
 
 impl Hunted {
-    fn read(words: &[&str]) -> Result<Self, String> {
+    fn read(words: &[&str], hosts: bool) -> Result<Self, String> {
         let mut rest = words.to_vec();
         let story = flag(&mut rest, "--story");
-        let bug = planted_bug(&mut rest)?;
-        let seconds = value(&mut rest, "--seconds")?.ok_or("a hunt needs --seconds N")?;
-        if !rest.is_empty() {
-            return Err(format!("a hunt does not know {rest:?}"));
+        let bug = planted_bug(&mut rest, hosts)?;
+        let time = seconds(value(&mut rest, "--seconds")?.ok_or("a hunt needs --seconds N")?)?;
+        if let [what, ..] = rest.as_slice() {
+            return Err(unknown("a hunt", what));
         }
-        let time = Duration::from_secs(number(seconds)?);
         bug.map_or(Ok(()), planted::wake)?;
         Ok(Self { time, planted: bug.is_some(), story })
     }
@@ -233,7 +258,7 @@ fn options<'a>(what: &str, words: &[&'a str], known: &[&str]) -> Result<BTreeMap
     let mut rest = words;
     while let [name, more @ ..] = rest {
         if !known.contains(name) {
-            return Err(format!("{what} does not know {name}"));
+            return Err(unknown(what, name));
         }
         let [value, more @ ..] = more else { return Err(format!("{name} lacks a number")) };
         if given.insert(*name, number(value)?).is_some() {
@@ -267,13 +292,15 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn replay_until(plan: &Plan, step: u64, trace: bool) -> bool {
-    let outcome = world::run_until(plan, step);
+fn replay_until(plan: &Plan, step: u64, trace: bool, key: Option<&str>) -> bool {
+    let outcome = world::run_until(plan, step, |world| key.into_iter().for_each(|key| world.watch(key)));
     let lines = outcome.trace.lines();
     for line in lines.iter().skip(if trace { 0 } else { lines.len().saturating_sub(40) }) {
         println!("{line}");
     }
-    println!("seed {}{}, after step {step}, or at the end if that comes first:", plan.seed, plan.shape);
+    let last = outcome.trace.step();
+    let ended = if last <= step { format!("; the run ended at step {last}") } else { String::new() };
+    println!("seed {}{}, after step {}{ended}:", plan.seed, plan.shape, step.min(last));
     for host in outcome.standing {
         println!("{host}");
     }
@@ -363,34 +390,35 @@ fn hunt_hosts(_: &Hunted) -> Result<bool, String> {
     Err("this was built without the driver: add --features turmoil".into())
 }
 
-/// This was built without the driver: builds it in, in the same profile, and lets that tell the story.
+/// This was built without the driver: builds it in, in the same profile, and gives way to that, which tells the story.
 #[cfg(not(feature = "turmoil"))]
 fn turmoil(seed: u64, story: &str) -> Result<bool, String> {
-    eprintln!("this was built without the driver: building it in, which takes a minute the first time");
-    let status = std::process::Command::new(env!("CARGO"))
+    write_error(format_args!(
+        "this was built without the driver: building it in, which takes about three minutes the first time\n"
+    ));
+    let mut cargo = std::process::Command::new(env!("CARGO"));
+    cargo
         .arg("run")
         .args((!cfg!(debug_assertions)).then_some("--release"))
         .args(["-p", "sim", "--features", "turmoil", "--", "turmoil", &seed.to_string(), story])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status()
-        .map_err(|error| format!("cargo does not run: {error}"))?;
-    match status.code() {
-        Some(0) => Ok(true),
-        Some(1) => Ok(false),
-        _ => Err(format!("what tells it ended with {status}")),
-    }
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    Err(format!("cargo does not run: {}", std::os::unix::process::CommandExt::exec(&mut cargo)))
 }
 
 /// The minimiser runs a failing plan many times; one panic message is enough.
 fn quiet_panics() {
-    std::panic::set_hook(Box::new(end_if_nobody_reads));
+    std::panic::set_hook(Box::new(end_if_unsaid));
 }
 
-/// Whoever was to read the output has gone: nothing is left to be said, and no promise was broken.
-fn end_if_nobody_reads(panic: &std::panic::PanicHookInfo<'_>) {
+/// The output does not go out, and no promise was broken. If whoever was to read it has gone, nothing is left to be said.
+fn end_if_unsaid(panic: &std::panic::PanicHookInfo<'_>) {
     let text = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
-    if text.starts_with("failed printing to stdout") {
-        std::process::exit(UNREAD);
+    if let Some(why) = text.strip_prefix("failed printing to stdout: ") {
+        if why.starts_with("Broken pipe") {
+            std::process::exit(UNREAD);
+        }
+        write_error(format_args!("what there is to say cannot be written: {why}\n"));
+        std::process::exit(UNSAID);
     }
 }
 

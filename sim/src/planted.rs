@@ -5,12 +5,17 @@
 //! simulator once more with all of them, wakes one at a time, and counts the seeds it takes to catch it. With `--story` it tells
 //! how each came to light; `replay SEED --planted NAME` plays that seed again.
 
+use std::convert::Infallible;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+use crate::child;
+use crate::watch::write_error;
 
 /// One known bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +126,23 @@ impl Bug {
         bug.copied().ok_or_else(|| format!("no bug is called {name}; docs/simulation.md lists them"))
     }
 
+    /// Refuses a bug that nothing of what is to be played runs through: the world of hosts has the bugs of the driver, the world of
+    /// nodes those of the engine.
+    ///
+    /// # Errors
+    /// A sentence that says what plays it.
+    pub fn check_world(self, hosts: bool) -> Result<(), String> {
+        let (of, play, hunt) = match (self.is_in_the_driver(), hosts) {
+            (true, false) => ("driver, which only the world of hosts has", "turmoil", "hunt-hosts"),
+            (false, true) => ("engine, which are hunted in the world of nodes", "replay", "hunt"),
+            (true, true) | (false, false) => return Ok(()),
+        };
+        Err(format!(
+            "{0} is one of the bugs of the {of}: sim {play} SEED --planted {0}; `sim planted {0}` has {hunt} look for a seed",
+            self.name
+        ))
+    }
+
     /// Whether only the world of hosts can see it.
     fn is_in_the_driver(self) -> bool {
         self.name.starts_with("driver_")
@@ -196,7 +218,7 @@ fn hunt(binary: &Path, bug: Option<Bug>, time: Duration, story: bool) -> Result<
     command.args([hunt, "--seconds", &time.as_secs().to_string()]);
     command.args(bug.iter().flat_map(|bug| ["--planted", bug.name]));
     command.args(story.then_some("--story"));
-    let output = command.output().map_err(|error| format!("the simulator does not run: {error}"))?;
+    let output = child::output(&mut command).map_err(|error| format!("the simulator does not run: {error}"))?;
     let said = String::from_utf8_lossy(&output.stdout);
     let (verdict, story) = said.split_once('\n').unwrap_or((&said, ""));
     let Some(verdict) = Verdict::read(verdict) else {
@@ -240,19 +262,17 @@ impl<'a> Verdict<'a> {
     }
 }
 
-/// Builds the simulator with this bug in it, and has that do what these words say. Says whether it ended well.
+/// Builds the simulator with this bug in it, which takes the place of this process and does what these words say.
 ///
 /// # Errors
-/// A sentence, when it does not build, or does not understand.
-pub fn in_its_own_build(bug: Bug, words: &[&str]) -> Result<bool, String> {
-    eprintln!("building the simulator with its known bugs; {} will be awake", bug.name);
+/// A sentence, when it does not build or run.
+pub fn in_its_own_build(bug: Bug, words: &[&str]) -> Result<Infallible, String> {
+    let name = bug.name;
+    write_error(format_args!(
+        "building the simulator with its known bugs, minutes the first time; {name} will be awake\n"
+    ));
     let binary = build(bug.is_in_the_driver().then_some(bug))?;
-    let status = Command::new(binary).args(words).status().map_err(|error| format!("it does not run: {error}"))?;
-    match status.code() {
-        Some(0) => Ok(true),
-        Some(1) => Ok(false),
-        _ => Err(format!("the build with {} in it ended with {status}", bug.name)),
-    }
+    Err(format!("it does not run: {}", Command::new(binary).args(words).exec()))
 }
 
 /// Builds the simulator with all bugs of the engine in it, asleep, or with one of the driver. The flag goes to the packages
@@ -266,16 +286,16 @@ fn build(driver: Option<Bug>) -> Result<PathBuf, String> {
     fs::create_dir_all(target.join("wrappers")).map_err(failed)?;
     fs::write(&wrapper, format!("#!/bin/sh\nexec \"$@\" --cfg {flag}\n")).map_err(failed)?;
     fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).map_err(failed)?;
-    let output = Command::new(env!("CARGO"))
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
         .args(["build", "-q", "--release", "-p", "sim", "--bin", "sim"])
         .args(if driver.is_some() { ["--features", "turmoil"].as_slice() } else { &[] })
         .current_dir(root)
         .env("CARGO_TARGET_DIR", &target)
         .env("RUSTC_WORKSPACE_WRAPPER", &wrapper)
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
-        .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
-        .output()
-        .map_err(|error| format!("cargo does not run: {error}"))?;
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "0");
+    let output = child::output(&mut cargo).map_err(|error| format!("cargo does not run: {error}"))?;
     if !output.status.success() {
         return Err(format!("it does not build:\n{}", String::from_utf8_lossy(&output.stderr)));
     }

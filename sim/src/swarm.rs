@@ -181,7 +181,8 @@ impl fmt::Display for Found {
         writeln!(f, "seed {} fails: {}", self.seed, self.of_seed)?;
         let planted = planted::awake().map_or(String::new(), |bug| format!(" --planted {bug}"));
         let words = format_args!("replay {}{}{planted} --trace", self.seed, self.plan.shape);
-        writeln!(f, "replay: {}", again::with(words))?;
+        let replay = again::with(words);
+        writeln!(f, "replay: {replay}")?;
         let stopped = if self.stopped { ", and was stopped" } else { "" };
         let took = if self.runs > 0 { format!("; that took {} runs{stopped}", self.runs) } else { String::new() };
         writeln!(f, "shortest story: {} of {} items{took}", self.plan.items.len(), self.items)?;
@@ -193,7 +194,13 @@ impl fmt::Display for Found {
             write_end(f, &format!("{key}, whenever a node has something else of it"), &self.of_key)?;
         }
         write_end(f, "trace", &self.trace)?;
-        self.standing.iter().try_for_each(|host| writeln!(f, "{host}"))
+        self.standing.iter().try_for_each(|host| writeln!(f, "{host}"))?;
+        if self.trace.is_empty() {
+            return Ok(());
+        }
+        // The beginning is pages above by now.
+        writeln!(f, "seed {}{} fails: {}", self.seed, self.plan.shape, self.of_seed)?;
+        writeln!(f, "replay: {replay}")
     }
 }
 
@@ -226,5 +233,27 @@ impl fmt::Display for Report {
             write!(f, "{found}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_of_a_failure_say_again_which_seed_it_is_and_how_to_play_it() {
+        let failure = Failure { judge: "all converge", invariant: 7, what: "no".into(), at: 1, also: Vec::new() };
+        let mut found = as_it_is(Plan::draw(7), failure);
+        found.trace = vec!["it began".into()];
+        found.standing = vec!["n0 is ready".into()];
+        let report =
+            Report { seeds: 1, elapsed: Duration::ZERO, tally: Tally::default(), found: Some(found), stopped: false };
+        let said = report.to_string();
+        let mut lines = said.lines().rev();
+        assert!(
+            lines.next().is_some_and(|line| line.starts_with("replay: ") && line.ends_with("replay 7 --trace")),
+            "{said}"
+        );
+        assert!(lines.next().is_some_and(|line| line.starts_with("seed 7 fails: all converge")), "{said}");
     }
 }

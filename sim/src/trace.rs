@@ -34,6 +34,12 @@ impl Trace {
         self.step = step;
     }
 
+    /// The step that it has come to.
+    #[must_use]
+    pub const fn step(&self) -> u64 {
+        self.step
+    }
+
     /// Adds one line: `note(at, format_args!(..))`, `at` in microseconds of simulated time.
     pub fn note(&mut self, at: u64, line: fmt::Arguments<'_>) {
         if self.muted {

@@ -82,7 +82,7 @@ impl Watch {
     }
 }
 
-/// Whether anybody reads that is no matter.
-fn write_error(what: Arguments<'_>) {
+/// Says something on standard error. Whether anybody reads that is no matter.
+pub fn write_error(what: Arguments<'_>) {
     drop(io::stderr().write_fmt(what));
 }

@@ -92,10 +92,11 @@ pub fn judge(plan: &Plan) -> Outcome {
     run_in(world, plan)
 }
 
-/// Runs a plan up to a step, and says how the nodes stand then.
+/// Runs a plan up to a step, in a world that is prepared as by [`run_with`], and says how the nodes stand then.
 #[must_use]
-pub fn run_until(plan: &Plan, step: u64) -> Outcome {
+pub fn run_until(plan: &Plan, step: u64, prepare: impl FnOnce(&mut World)) -> Outcome {
     let mut world = World::with(plan.seed, &plan.fleet, plan.pace, true);
+    prepare(&mut world);
     world.stage.halt = Some(step);
     let failure = play_out(&mut world, plan).filter(|failure| failure.judge != HALT);
     world.end(failure)

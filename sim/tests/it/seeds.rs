@@ -4,7 +4,7 @@ use sim::swarm;
 use sim::tally::Tally;
 use sim::world;
 
-use crate::chosen::{chosen, fresh};
+use crate::chosen::{chosen, fresh, tell_kept};
 
 /// The same ones in every run of the tests.
 const FIXED: std::ops::Range<u64> = 1..80;
@@ -22,8 +22,8 @@ fn fail(seed: u64) {
 #[test]
 fn fixed_seeds_keep_every_promise_and_reach_every_mark() {
     if let Some(seed) = chosen() {
-        println!("seed {seed}");
         fail(seed);
+        tell_kept(seed, "nodes");
         return;
     }
     let mut tally = Tally::default();

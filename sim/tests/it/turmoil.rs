@@ -8,7 +8,7 @@ use sim::turmoil::script::Act;
 use sim::turmoil::storm::storm;
 use sim::turmoil::{Outcome, Script, play, shorten, stories};
 
-use crate::chosen::{chosen, fresh};
+use crate::chosen::{chosen, fresh, tell_kept};
 
 /// Plays a script twice, and demands that no promise is broken and that both runs are one.
 fn check(script: &Script) -> Outcome {
@@ -39,7 +39,11 @@ fn check(script: &Script) -> Outcome {
 fn tell(draw: fn(u64) -> Script, seeds: std::ops::Range<u64>) -> BTreeMap<String, u64> {
     let mut marks = BTreeMap::new();
     for seed in chosen().map_or(seeds, |seed| seed..seed + 1) {
-        let outcome = check(&draw(seed));
+        let script = draw(seed);
+        let outcome = check(&script);
+        if chosen().is_some() {
+            tell_kept(seed, &format!("hosts, story {}", script.story));
+        }
         outcome.marks.into_iter().for_each(|(mark, count)| *marks.entry(mark).or_default() += count);
     }
     if chosen().is_some() {

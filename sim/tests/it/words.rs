@@ -28,10 +28,19 @@ fn what_cannot_be_done_is_refused_by_name() {
         (&["replay", "1", "--planted", "nobody"], "no bug is called nobody"),
         (&["replay", "1", "--planted"], "--planted lacks"),
         (&["planted", "nobody", "--story"], "no bug is called nobody"),
+        (&["replay", "1", "--planted", "driver_stops_dialling"], "sim turmoil SEED --planted driver_stops_dialling"),
+        (&["turmoil", "1", "--planted", "ack_before_sync"], "sim replay SEED --planted ack_before_sync"),
+        (&["hunt", "--seconds", "1", "--planted", "driver_stops_dialling"], "has hunt-hosts look for a seed"),
+        (&["planted", "--seconds", "0"], "--seconds 0 plays nothing"),
         (&["hunt"], "--seconds"),
+        (&["hunt", "--seconds", "0"], "--seconds 0 plays nothing"),
+        (&["hunt-hosts", "--seconds", "0"], "--seconds 0 plays nothing"),
+        (&["hunt", "--seconds", "1", "--bogus"], "a hunt does not know --bogus"),
         (&["hunt", "--seconds", "1", "--planted", "ack_before_sync"], "ack_before_sync is not in this build"),
         (&["hunt-hosts", "--seconds", "1", "--planted", "driver_stops_dialling"], "is not in this build"),
         (&["turmoil", "1", "nothing"], "no story is called nothing; there are storm"),
+        (&["turmoil", "1", "--bogus"], "turmoil does not know --bogus"),
+        (&["turmoil", "1", "storm", "--bogus"], "turmoil does not know --bogus"),
         (&["swarm", "--seeds", "1", "--minutes", "18446744073709551615"], "minutes"),
         (&["swarm", "--minutes", "0"], "--minutes 0 plays nothing"),
         (&["swarm", "--seeds", "0"], "--seeds 0 plays nothing"),
@@ -48,7 +57,7 @@ fn what_cannot_be_done_is_refused_by_name() {
 #[test]
 fn a_hunt_that_finds_nothing_where_nothing_is_planted_went_as_it_should() {
     for hunt in ["hunt", "hunt-hosts"] {
-        assert_eq!(sim(&[hunt, "--seconds", "0"]), (Some(0), String::new()), "{hunt}");
+        assert_eq!(sim(&[hunt, "--seconds", "1"]), (Some(0), String::new()), "{hunt}");
     }
 }
 
@@ -65,6 +74,48 @@ fn a_reader_who_leaves_ends_it_without_a_word() {
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!((child.wait().unwrap().code(), said.as_str()), (Some(141), ""));
+}
+
+#[test]
+fn the_trace_that_turmoil_prints_in_any_case_can_be_asked_for() {
+    assert_eq!(sim(&["turmoil", "42", "--trace"]), (Some(0), String::new()));
+}
+
+#[test]
+fn a_step_behind_the_end_of_a_run_is_said_to_be_there() {
+    let output = Command::new(env!("CARGO_BIN_EXE_sim")).args(["replay", "42", "--until", "1000000000"]).output();
+    let said = String::from_utf8(output.expect("the program is there").stdout).unwrap();
+    let line = said.lines().find(|line| line.starts_with("seed 42, after step ")).expect("it says how nodes stand");
+    let step = line.split([' ', ';']).nth(4).expect("a number");
+    assert_eq!(line, format!("seed 42, after step {step}; the run ended at step {step}:"));
+    let output = Command::new(env!("CARGO_BIN_EXE_sim")).args(["replay", "42", "--until", "9"]).output();
+    let said = String::from_utf8(output.expect("the program is there").stdout).unwrap();
+    assert!(said.contains("seed 42, after step 9:"), "{said}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_disk_that_takes_no_words_changes_no_verdict() {
+    let full = || std::fs::File::create("/dev/full").expect("Linux has it");
+    let mut nonsense = Command::new(env!("CARGO_BIN_EXE_sim"));
+    let status = nonsense.arg("bogus").stderr(full()).status().expect("the program is there");
+    assert_eq!(status.code(), Some(2), "nobody reads why, and it is as wrong as before");
+    let mut replay = Command::new(env!("CARGO_BIN_EXE_sim"));
+    let output = replay.args(["replay", "42"]).stdout(full()).output().expect("the program is there");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.starts_with("what there is to say cannot be written: No space left") && said.lines().count() == 1,
+        "{said}"
+    );
+}
+
+#[test]
+fn a_chosen_seed_is_said_to_be_played() {
+    let mut tests = Command::new(std::env::current_exe().expect("it runs"));
+    let output = tests.arg("seeds::").env("SEED", "42").output().expect("it runs again");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said, "SEED=42: every promise was kept in the world of nodes\n");
 }
 
 /// `words`, stopped by Ctrl-C as soon as it says something: how it ends, and all that it says.
