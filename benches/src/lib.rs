@@ -1,5 +1,7 @@
 //! Shared set-up of the benches: operations, and nodes on a disk in memory.
 
+pub mod pair;
+
 use bytes::Bytes;
 use sim::disk::SimDisk;
 use softadastra_core::clock::Stamp;

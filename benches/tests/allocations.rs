@@ -3,21 +3,12 @@
 
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
-use std::collections::{BTreeMap, VecDeque};
-
 use allocation_counter::measure;
+use benches::pair::Pair;
 use benches::{NOW, filled, key};
-use bytes::Bytes;
 use softadastra::{Batch, Client, ClientOptions, ScanOptions};
-use softadastra_core::config::{Config, Durability};
-use softadastra_core::dice::Seed;
 use softadastra_core::disk::{Completion, DiskOp};
-use softadastra_core::identity::Identity;
-use softadastra_core::ids::NodeId;
-use softadastra_core::node::{Input, LinkAct, LinkFact, Network, Node, Opening, OpeningState, Output, Start, Write};
-use softadastra_core::transport::endpoint::{LinkId, Settings};
-use softadastra_core::transport::identity::NetworkSecret;
-use softadastra_core::transport::trust::{Trust, TrustMode};
+use softadastra_core::node::{Input, Node, Output, Write};
 
 /// Operations that share a frame, and a message.
 const BATCH: u64 = 64;
@@ -54,87 +45,6 @@ fn log(node: &mut Node) -> u64 {
                 count += measure(|| node.handle(NOW, done)).count_total;
             }
             Some(_) => {}
-        }
-    }
-}
-
-/// Two nodes in memory, and the link between them. The first one dials.
-struct Pair {
-    nodes: [Box<Node>; 2],
-    /// How each calls the link, once there is one.
-    links: [Option<LinkId>; 2],
-    moving: VecDeque<(usize, Bytes)>,
-    /// How often each has allocated.
-    counts: [u64; 2],
-}
-
-fn identity(number: u8) -> Identity {
-    Identity::from_seed(&[number; 32])
-}
-
-fn born(number: u8) -> Box<Node> {
-    let node_id = Some(NodeId::new(format!("n{number}")).expect("a good name"));
-    let config = Config { node_id, durability: Durability::Memory, ..Config::default() };
-    let opening =
-        Opening::new(config, Seed::from_number(number.into()), NOW, Start::OpenOrCreate).expect("a good config");
-    let OpeningState::Ready(mut node, _) = opening.advance(NOW) else { panic!("a node without a disk is up at once") };
-    let network = Network {
-        identity: identity(number),
-        secret: Some(NetworkSecret::from_bytes([9; 32])),
-        trust: Trust::new(TrustMode::Network, [], BTreeMap::new()),
-        settings: Settings::default(),
-    };
-    node.start_transport(NOW, network).expect("it was not started before");
-    node
-}
-
-impl Pair {
-    fn linked() -> Self {
-        let nodes = [born(1), born(2)];
-        let mut pair = Self { nodes, links: [None, None], moving: VecDeque::new(), counts: [0, 0] };
-        let address = "10.0.0.2:4000".parse().expect("an address");
-        pair.nodes[0].add_peer(NOW, Some(identity(2).key()), vec![address]).expect("room for a peer");
-        pair.settle();
-        assert!(pair.links.iter().all(Option::is_some), "the nodes are linked");
-        pair
-    }
-
-    fn handle(&mut self, index: usize, fact: LinkFact) {
-        let link = self.links[index].expect("there is a link");
-        let input = Input::Link { link, fact };
-        self.counts[index] += measure(|| self.nodes[index].handle(NOW, input)).count_total;
-    }
-
-    fn drain(&mut self, index: usize) {
-        loop {
-            let mut output = None;
-            self.counts[index] += measure(|| output = self.nodes[index].poll_output(NOW)).count_total;
-            let Some(output) = output else { return };
-            let Output::Link { link, act } = output else { continue };
-            match act {
-                LinkAct::Dial { .. } => {
-                    self.links[index] = Some(link);
-                    let source = ([10, 0, 0, 1], 50_000).into();
-                    self.links[1 - index] = Some(self.nodes[1 - index].incoming(NOW, source).expect("room for a link"));
-                    self.handle(index, LinkFact::Connected);
-                }
-                LinkAct::Send(bytes) => {
-                    let len = bytes.len();
-                    self.moving.push_back((1 - index, bytes));
-                    self.handle(index, LinkFact::Written(len));
-                }
-                LinkAct::Close(reason) => panic!("a link ended: {reason:?}"),
-            }
-        }
-    }
-
-    /// Until nothing moves any more.
-    fn settle(&mut self) {
-        loop {
-            self.drain(0);
-            self.drain(1);
-            let Some((to, bytes)) = self.moving.pop_front() else { return };
-            self.handle(to, LinkFact::Bytes(bytes));
         }
     }
 }
@@ -220,18 +130,18 @@ fn puts_that_share_a_frame_allocate_little_beside_their_entries() {
 
 #[test]
 fn sending_and_applying_a_batch_shares_its_allocations() {
-    let mut pair = Pair::linked();
+    let mut pair = Pair::linked(|work| measure(work).count_total);
     let mut next = 0;
     for round in 0..2 * ROUNDS {
         if round == ROUNDS {
-            pair.counts = [0, 0];
+            pair.costs = [0, 0];
         }
-        pair.counts[0] += write(&mut pair.nodes[0], batch(next));
+        pair.write(0, batch(next));
         next += BATCH;
         pair.settle();
     }
     let keys = pair.nodes[1].store().len() as u64;
     assert_eq!(keys, next, "everything has arrived");
-    at_most(4.2, pair.counts[0], ROUNDS * BATCH);
-    at_most(2.7, pair.counts[1], ROUNDS * BATCH);
+    at_most(4.2, pair.costs[0], ROUNDS * BATCH);
+    at_most(2.7, pair.costs[1], ROUNDS * BATCH);
 }
