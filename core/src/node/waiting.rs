@@ -42,15 +42,16 @@ impl Answers {
 
     /// Takes the first answer out if it is true when everything up to `through` is published.
     pub(super) fn pop_through(&mut self, through: Lsn) -> Option<(RequestId, Waiting)> {
-        let in_order = self.queue.front().map(|(turn, _)| *turn);
         let earlier = self.earlier.first_key_value().map(|(turn, _)| *turn);
-        let (lsn, request) = [in_order, earlier].into_iter().flatten().min()?;
+        let in_order =
+            self.queue.front().map(|(turn, _)| *turn).filter(|turn| earlier.is_none_or(|earlier| *turn < earlier));
+        let (lsn, request) = in_order.or(earlier)?;
         if lsn > through {
             return None;
         }
-        let waiting = match earlier == Some((lsn, request)) {
-            true => self.earlier.pop_first().map(|(_, waiting)| waiting),
-            false => self.queue.pop_front().map(|(_, waiting)| waiting),
+        let waiting = match in_order {
+            Some(_) => self.queue.pop_front().map(|(_, waiting)| waiting),
+            None => self.earlier.pop_first().map(|(_, waiting)| waiting),
         };
         waiting.map(|waiting| (request, waiting))
     }
