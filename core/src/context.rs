@@ -4,39 +4,42 @@
 //! seen its own earlier operations on a key, so the dots of one replica that a writer has seen of a key are all those
 //! up to the greatest (Parker et al. 1983; Preguiça et al. 2012 for the dotted use).
 
+mod entries;
+
 use alloc::vec::Vec;
 use core::fmt;
 
+use self::entries::Entries;
 use crate::codec::{DecodeError, Fault, Reader, put_varint};
 use crate::ids::{Dot, ReplicaId, Seq};
 use crate::limits::MAX_REPLICAS;
 
 /// Per replica, the greatest seq covered. Sorted by replica; a replica at 0 is left out, so equal vectors are equal
-/// in memory.
-#[derive(Clone, Default, PartialEq, Eq, Hash)]
-pub struct VersionVector(Vec<(ReplicaId, Seq)>);
+/// entry by entry.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct VersionVector(Entries);
 
 impl VersionVector {
     /// Covers nothing.
-    pub const EMPTY: Self = Self(Vec::new());
+    pub const EMPTY: Self = Self(Entries::NONE);
 
     /// Whether nothing is covered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.get().is_empty()
     }
 
     /// The number of replicas covered.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.0.get().len()
     }
 
     /// The greatest seq covered of `replica`; 0 when none is.
     #[must_use]
     pub fn get(&self, replica: ReplicaId) -> Seq {
-        match self.0.binary_search_by_key(&replica, |&(id, _)| id) {
-            Ok(index) => self.0.get(index).map_or(0, |&(_, seq)| seq),
+        match self.0.get().binary_search_by_key(&replica, |&(id, _)| id) {
+            Ok(index) => self.0.get().get(index).map_or(0, |&(_, seq)| seq),
             Err(_) => 0,
         }
     }
@@ -62,13 +65,13 @@ impl VersionVector {
     /// What both cover.
     #[must_use]
     pub fn meet(&self, other: &Self) -> Self {
-        let mut finder = Finder::over(&other.0, self.0.len());
-        let both = self.0.iter().map(|&(replica, seq)| (replica, seq.min(finder.seq(replica))));
+        let mut finder = Finder::over(other.0.get(), self.0.get().len());
+        let both = self.0.get().iter().map(|&(replica, seq)| (replica, seq.min(finder.seq(replica))));
         Self(both.filter(|&(_, seq)| seq > 0).collect())
     }
 
     fn uncovered_by<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = Dot> + 'a {
-        let mut finder = Finder::over(&other.0, self.0.len());
+        let mut finder = Finder::over(other.0.get(), self.0.get().len());
         self.iter().filter(move |dot| finder.seq(dot.replica) < dot.seq)
     }
 
@@ -77,8 +80,8 @@ impl VersionVector {
         if dot.seq == 0 {
             return false;
         }
-        match self.0.binary_search_by_key(&dot.replica, |&(id, _)| id) {
-            Ok(index) => match self.0.get_mut(index) {
+        match self.0.get().binary_search_by_key(&dot.replica, |&(id, _)| id) {
+            Ok(index) => match self.0.get_mut().get_mut(index) {
                 Some((_, seq)) if *seq < dot.seq => {
                     *seq = dot.seq;
                     true
@@ -86,7 +89,7 @@ impl VersionVector {
                 Some(_) | None => false,
             },
             Err(index) => {
-                count_steps(self.0.len() - index);
+                count_steps(self.0.get().len() - index);
                 self.0.insert(index, (dot.replica, dot.seq));
                 true
             }
@@ -95,30 +98,30 @@ impl VersionVector {
 
     /// Covers all that `other` covers. Says whether anything was new.
     pub fn join(&mut self, other: &Self) -> bool {
-        let news: Vec<(ReplicaId, Seq)> = other.uncovered_by(self).map(|dot| (dot.replica, dot.seq)).collect();
-        match news.as_slice() {
+        let news: Entries = other.uncovered_by(self).map(|dot| (dot.replica, dot.seq)).collect();
+        match news.get() {
             [] => return false,
             [(replica, seq)] => return self.include(Dot { replica: *replica, seq: *seq }),
             _ => {}
         }
         // Both in order: one walk, whatever a peer names. Inserting one by one would move the rest for each.
-        let before = core::mem::take(&mut self.0);
+        let (before, mut news) = (self.0.get(), news.get().iter().copied().peekable());
         count_steps(before.len() + news.len());
-        self.0.reserve(before.len() + news.len());
-        let mut news = news.into_iter().peekable();
+        let mut joined = Entries::with_capacity(before.len() + news.len());
         for entry in before {
             while let Some(new) = news.next_if(|(replica, _)| *replica < entry.0) {
-                self.0.push(new);
+                joined.push(new);
             }
-            self.0.push(news.next_if(|(replica, _)| *replica == entry.0).unwrap_or(entry));
+            joined.push(news.next_if(|(replica, _)| *replica == entry.0).unwrap_or(*entry));
         }
-        self.0.extend(news);
+        news.for_each(|new| joined.push(new));
+        self.0 = joined;
         true
     }
 
     /// Forgets one replica, and says what was covered of it.
     pub fn remove(&mut self, replica: ReplicaId) -> Seq {
-        match self.0.binary_search_by_key(&replica, |&(id, _)| id) {
+        match self.0.get().binary_search_by_key(&replica, |&(id, _)| id) {
             Ok(index) => self.0.remove(index).1,
             Err(_) => 0,
         }
@@ -126,13 +129,13 @@ impl VersionVector {
 
     /// The greatest dot of each replica, in the order of replica ids.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Dot> + '_ {
-        self.0.iter().map(|&(replica, seq)| Dot { replica, seq })
+        self.0.get().iter().map(|&(replica, seq)| Dot { replica, seq })
     }
 
     /// Appends: count (varint), then per replica 16 bytes and its seq (varint), in the order of replica ids.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        put_varint(out, self.0.len() as u64);
-        for (replica, seq) in &self.0 {
+        put_varint(out, self.0.get().len() as u64);
+        for (replica, seq) in self.0.get() {
             out.extend_from_slice(&replica.0);
             put_varint(out, *seq);
         }
@@ -149,7 +152,7 @@ impl VersionVector {
             return Err(invalid);
         }
         // Each entry takes at least 17 bytes: a false count cannot reserve more than the input could hold.
-        let mut entries = Vec::with_capacity(count.min(reader.remaining() / 17));
+        let mut entries = Entries::with_capacity(count.min(reader.remaining() / 17));
         let mut previous = None;
         for _ in 0..count {
             let replica = ReplicaId(reader.array(field)?);
@@ -167,9 +170,8 @@ impl VersionVector {
 impl FromIterator<Dot> for VersionVector {
     fn from_iter<I: IntoIterator<Item = Dot>>(dots: I) -> Self {
         let dots = dots.into_iter().filter(|dot| dot.seq > 0);
-        let mut entries: Vec<(ReplicaId, Seq)> = dots.map(|dot| (dot.replica, dot.seq)).collect();
-        entries.sort_unstable_by(|a, b| (a.0, b.1).cmp(&(b.0, a.1)));
-        entries.dedup_by_key(|(replica, _)| *replica);
+        let mut entries: Entries = dots.map(|dot| (dot.replica, dot.seq)).collect();
+        entries.settle();
         Self(entries)
     }
 }
@@ -198,7 +200,7 @@ impl<'a> Finder<'a> {
 
 impl fmt::Debug for VersionVector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.0.iter().map(|(replica, seq)| (replica, seq))).finish()
+        f.debug_map().entries(self.0.get().iter().map(|(replica, seq)| (replica, seq))).finish()
     }
 }
 
@@ -216,6 +218,7 @@ fn count_steps(_steps: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::collections::BTreeMap;
     use bytes::Bytes;
     use proptest::prelude::*;
 
@@ -316,6 +319,25 @@ mod tests {
     }
 
     proptest! {
+        /// From none over one to several, and back.
+        #[test]
+        fn a_vector_is_an_ordered_map(steps in proptest::collection::vec((0u8..3, 0u64..9), 0..24)) {
+            let (mut vector, mut model) = (VersionVector::EMPTY, BTreeMap::new());
+            for (replica, seq) in steps {
+                let Dot { replica, .. } = dot(replica, seq);
+                if seq < 4 {
+                    prop_assert_eq!(vector.remove(replica), model.remove(&replica).unwrap_or(0));
+                } else {
+                    let before = model.get(&replica).copied().unwrap_or(0);
+                    prop_assert_eq!(vector.include(Dot { replica, seq }), before < seq);
+                    model.insert(replica, before.max(seq));
+                }
+                let expected: Vec<Dot> = model.iter().map(|(replica, seq)| Dot { replica: *replica, seq: *seq }).collect();
+                prop_assert_eq!(vector.iter().collect::<Vec<_>>(), &expected[..]);
+                prop_assert_eq!(&vector, &expected.into_iter().collect());
+            }
+        }
+
         #[test]
         fn what_is_beyond_and_what_both_cover_make_up_the_whole(a in vectors(), b in vectors()) {
             let (beyond, meet) = (a.beyond(&b), a.meet(&b));
