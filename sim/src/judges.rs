@@ -23,6 +23,7 @@ mod order_never_matters;
 mod outbox_adds_up;
 mod reads_while_degraded;
 mod same_log_same_store;
+mod segments_follow_on;
 mod sessions_hold;
 
 use std::fmt;
@@ -189,6 +190,11 @@ pub enum Moment<'a> {
     Missed(String),
     /// Nodes are not the same.
     Apart(String),
+    /// What a running node has left of its log where it died.
+    Left {
+        /// The segments by their names, by rising number, and the numbers that their headers say.
+        segments: &'a [(u64, Option<u64>)],
+    },
     /// The node answered a batch with something that is not so.
     Untrue(String),
     /// The node refused a batch at once.
@@ -253,6 +259,8 @@ pub enum Moment<'a> {
         grown: bool,
         /// Damage was injected while it was down.
         damaged: bool,
+        /// What was written last may be there in part.
+        tearable: bool,
         /// It is its first start on an empty directory.
         first: bool,
         /// Decides whether costly checks are made.
@@ -310,6 +318,7 @@ impl Court {
             Box::new(no_spinning::NoSpinning),
             Box::new(order_never_matters::OrderNeverMatters::default()),
             Box::new(sessions_hold::SessionsHold::default()),
+            Box::new(segments_follow_on::SegmentsFollowOn),
         ])
     }
 

@@ -311,11 +311,16 @@ pub struct Knobs {
     pub mark_after: u64,
     /// Bytes of writes that may wait.
     pub max_pending: usize,
+    /// Bytes of records that the log gathers while a frame is on its way.
+    pub gather: usize,
     /// How it exchanges operations with others.
     pub exchange: Exchange,
 }
 
 impl Knobs {
+    /// More than ever gathers: what the log takes by default.
+    pub const AMPLE: usize = 64 << 20;
+
     /// Values small enough for rolls and snapshots to happen within a few hundred writes.
     pub const SMALL: Self = Self {
         sync_every: 0,
@@ -324,6 +329,7 @@ impl Knobs {
         snapshot_min: 96 << 10,
         mark_after: 200_000,
         max_pending: 1 << 20,
+        gather: Self::AMPLE,
         exchange: Exchange::DEFAULT,
     };
 
@@ -354,6 +360,7 @@ impl Knobs {
             snapshot_min: config.log.snapshot_min,
             mark_after: micros(config.log.mark_after),
             max_pending: config.max_pending_bytes,
+            gather: config.log.gather_limit,
             exchange: Exchange::of(&config.sync),
         })
     }
@@ -375,6 +382,7 @@ impl Knobs {
                 max_segment: self.max_segment,
                 snapshot_min: self.snapshot_min,
                 mark_after: Duration::from_micros(self.mark_after),
+                gather_limit: self.gather,
                 ..wal::Settings::default()
             },
             sync: self.exchange.settings(),
@@ -390,8 +398,10 @@ pub struct Pace {
     pub salt: u64,
     /// Reads, writes, zeroing.
     pub io: u64,
-    /// Syncs of files and of the directory.
+    /// Syncs of files.
     pub sync: u64,
+    /// Syncs of the directory.
+    pub dirs: u64,
     /// Everything that concerns names.
     pub names: u64,
     /// From the end of an operation to the machine's learning of it.
@@ -400,7 +410,7 @@ pub struct Pace {
 
 impl Pace {
     /// A quick disk.
-    pub const QUICK: Self = Self { salt: 0, io: 40, sync: 200, names: 30, report: 20 };
+    pub const QUICK: Self = Self { salt: 0, io: 40, sync: 200, dirs: 200, names: 30, report: 20 };
 }
 
 #[cfg(test)]

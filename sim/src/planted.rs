@@ -101,6 +101,10 @@ pub const BUGS: &[Bug] = &[
     bug("skewed_clock_let_in", "a peer whose clock is off is let in though the policy is to refuse it"),
     bug("clock_judged_twice", "a peer is refused whose clock is off by half of what is allowed"),
     bug("forgotten_for_good", "a replica that was given up counts for nothing when it comes back"),
+    bug("seq_lost_with_a_refused_resolution", "a resolution by policy that the log refuses leaves a gap"),
+    bug("removal_without_dir_sync", "the next file is removed before the name of the last one is durably gone"),
+    bug("recycled_header_without_zeros", "behind the header of a segment that is written over the old frames stand"),
+    bug("claimed_when_the_log_takes_it", "a cut is claimed when the log takes it, not when it is durable"),
     bug("driver_tells_before_the_disk", "the driver says that a write is done when it hands it to the disk"),
     bug(
         "driver_forgets_after_an_error",

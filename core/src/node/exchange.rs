@@ -405,7 +405,9 @@ impl Node {
             }
             Err(_) => {
                 self.store.discard_staged(first);
-                self.history.reach = before;
+                if !planted!("seq_lost_with_a_refused_resolution") {
+                    self.history.reach = before;
+                }
             }
         }
     }

@@ -245,6 +245,11 @@ impl Engine {
             applying.lsn = Some(lsn);
             applying.met = carried.met;
             applying.conflicts = carried.conflicts;
+            for record in applying.records.iter().filter(|_| planted!("claimed_when_the_log_takes_it")) {
+                if let SyncRecord::Cut(vector) = record {
+                    self.claims.join(vector);
+                }
+            }
         }
         if lsn <= self.durable || planted!("acknowledged_before_durable") {
             self.durable(now, lsn, store, out);

@@ -123,6 +123,9 @@ impl Sweep {
         out: &mut dyn Sink<Effect>,
     ) {
         files.forget(file);
+        if planted!("removal_without_dir_sync") && kept.is_none() {
+            return self.drive(files, asker, out);
+        }
         let token = asker.ask(Lane::Background, DiskOp::SyncDir, out);
         self.step = Some((token, Step::SyncDir(kept)));
     }

@@ -20,12 +20,15 @@ impl Judge for AnswersAreTrue {
     fn see(&mut self, _: HostId, moment: &Moment<'_>) -> Result<(), String> {
         match moment {
             Moment::Untrue(what) => Err(what.clone()),
-            Moment::Opened { report, first, closed, grown, damaged, node, disk, .. } => {
+            Moment::Opened { report, first, closed, grown, damaged, tearable, node, disk, .. } => {
                 if report.created && !first {
                     return Err("the report says that the directory was empty, but a node was up there before".into());
                 }
                 if report.keys != node.store().len() {
                     return Err(format!("the report counts {} keys, the store {}", report.keys, node.store().len()));
+                }
+                if let Some(torn) = report.torn.as_ref().filter(|_| !tearable) {
+                    return Err(format!("the report tells of a torn tail, but nothing was written in part: {torn:?}"));
                 }
                 if *damaged || *first {
                     return Ok(());

@@ -5,7 +5,7 @@ use softadastra_core::error::{Code, LocalState};
 use softadastra_core::node::Health;
 
 use super::{Judge, Moment};
-use crate::plan::HostId;
+use crate::plan::{HostId, Knobs};
 
 #[derive(Debug)]
 pub(super) struct ReadsWhileDegraded;
@@ -34,6 +34,8 @@ impl Judge for ReadsWhileDegraded {
                     Code::DiskFull => health == Health::DiskFull,
                     Code::InvalidArgument => !allowed,
                     Code::InvalidState => health == Health::Closing,
+                    // What others sent may have filled a log that gathers little.
+                    Code::Overloaded if knobs.gather < Knobs::AMPLE => true,
                     Code::Overloaded => {
                         oracle.waiting_bytes() > 0 && oracle.waiting_bytes() + bytes > knobs.max_pending
                     }

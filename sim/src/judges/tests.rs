@@ -44,7 +44,8 @@ impl Up {
     fn opened<'a>(&'a self, found: &'a State, verdict: &'a Verdict) -> Moment<'a> {
         let (node, disk, report) = (&*self.node, &self.disk, &self.report);
         let (harshness, closed, grown, damaged, first, salt) = (Harshness::Power, None, false, false, false, 0);
-        Moment::Opened { node, disk, report, found, verdict, harshness, closed, grown, damaged, first, salt }
+        let tearable = true;
+        Moment::Opened { node, disk, report, found, verdict, harshness, closed, grown, damaged, tearable, first, salt }
     }
 
     pub(super) fn stepped<'a>(&'a self, witness: Option<&'a Witness>) -> Moment<'a> {
@@ -177,6 +178,8 @@ fn every_judge_finds_what_it_is_there_to_find() {
         ("sessions hold", vec![read(&key, seen(&newer, 3), None), read(&key, seen(&first, 4), Some(&no_records))]),
         ("sessions hold", vec![wrote(seen(&first, 6))]),
         ("sessions hold", vec![wrote(seen(&first, 7))]),
+        ("segments follow on", vec![Moment::Left { segments: &[(3, Some(3)), (5, Some(5))] }]),
+        ("segments follow on", vec![Moment::Left { segments: &[(3, Some(9))] }]),
     ];
     let mut found = BTreeSet::new();
     for (judge, moments) in &cases {
@@ -215,6 +218,7 @@ fn nobody_speaks_when_nothing_is_wrong() {
         read(&key, seen(&newer, 2), Some(&witness)),
         // Another client of the node, and one that begins anew.
         Moment::Read { client: 1, key: &key, seen: seen(&first, 1), wrote: None, witness: Some(&witness) },
+        Moment::Left { segments: &[(3, Some(3)), (4, None)] },
         Moment::Replaced,
         read(&key, None, Some(&witness)),
     ];

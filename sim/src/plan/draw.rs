@@ -3,6 +3,7 @@
 mod doubts;
 mod fleet;
 mod hands;
+mod tight;
 
 use softadastra_core::dice::{Dice, Seed};
 use softadastra_core::disk::DiskErrorKind;
@@ -71,7 +72,7 @@ impl Plan {
     fn of_one(seed: u64, shape: Shape, streams: &Seed) -> Self {
         let mut setup = Draw(streams.stream("setup"));
         let knobs = setup.knobs();
-        let pace = setup.pace();
+        let mut pace = setup.pace();
         let keys = setup.pick(&[1, 3, 8, 24]);
         let sizes = setup.pick(&[Sizes::Small, Sizes::Mixed, Sizes::Mixed, Sizes::Large]);
         let sorts: Vec<(Sort, u64)> = SORTS.into_iter().filter(|_| setup.chance(60)).collect();
@@ -91,7 +92,9 @@ impl Plan {
                 draw.trouble(HostId(0), &sorts, &mut at, &mut items);
             }
         }
-        let fleet = Fleet { inherits: setup.chance(6), ..Fleet::alone(knobs) };
+        let mut fleet = Fleet { inherits: setup.chance(6), ..Fleet::alone(knobs) };
+        Draw::tight(seed).tighten(&mut pace, &mut fleet, &mut items);
+        let knobs = fleet.seats.first().map_or(knobs, |seat| seat.knobs);
         Self { seed, shape, knobs, pace, fleet, items }
     }
 }
@@ -147,18 +150,15 @@ impl Draw {
             snapshot_min: self.pick(&[8 << 10, 32 << 10, 128 << 10, 1 << 20]),
             mark_after: self.magnitude(1_000, 1_000_000),
             max_pending: self.pick(&[256 << 10, 256 << 10, 1 << 20, 64 << 20]),
+            gather: Knobs::AMPLE,
             exchange: Exchange::DEFAULT,
         }
     }
 
     fn pace(&mut self) -> Pace {
-        Pace {
-            salt: self.0.next_u64(),
-            io: self.magnitude(10, 500),
-            sync: self.magnitude(50, 5_000),
-            names: self.magnitude(10, 500),
-            report: self.magnitude(1, 300),
-        }
+        let salt = self.0.next_u64();
+        let (io, sync) = (self.magnitude(10, 500), self.magnitude(50, 5_000));
+        Pace { salt, io, sync, dirs: sync, names: self.magnitude(10, 500), report: self.magnitude(1, 300) }
     }
 
     fn write(&mut self, number: u32, keys: u64, sizes: Sizes) -> What {

@@ -144,7 +144,11 @@ impl fmt::Display for Knobs {
         }
         write!(f, ", segments of {} to {}", bytes(self.first_segment), bytes(self.max_segment))?;
         write!(f, ", snapshots from {}, marks after {}", bytes(self.snapshot_min), bytes(self.mark_after))?;
-        write!(f, ", {} pending at most; {}", bytes(self.max_pending as u64), self.exchange)
+        write!(f, ", {} pending at most", bytes(self.max_pending as u64))?;
+        if self.gather != Self::AMPLE {
+            write!(f, ", {} gathered", bytes(self.gather as u64))?;
+        }
+        write!(f, "; {}", self.exchange)
     }
 }
 
@@ -179,8 +183,9 @@ impl fmt::Display for Seat {
 
 impl fmt::Display for Pace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { salt, io, sync, names, report } = self;
-        write!(f, "disk {salt:x}: transfers of {io} us, syncs of {sync} us, names {names} us, told {report} us later")
+        let Self { salt, io, sync, dirs, names, report } = self;
+        write!(f, "disk {salt:x}: transfers of {io} us, syncs of {sync} us, of the directory {dirs} us")?;
+        write!(f, ", names {names} us, told {report} us later")
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use softadastra_core::wal::format::FileName;
+use bytes::Bytes;
+use softadastra_core::wal::format::{FileName, SEGMENT_HEADER_LEN, SegmentHeader};
 
 use super::flight::file_of;
 use super::host::{Host, Machine};
 use super::{Kind, Stage};
 use crate::chance;
+use crate::disk::Fate;
 use crate::judges::{Failure, Moment};
 use crate::oracle::Harshness;
 use crate::plan::Crash;
@@ -46,6 +48,7 @@ impl Host {
                 stage.tally.fault("power loss while down");
                 self.disk.lose_power(loss);
                 self.harshness = Harshness::Power;
+                self.tearable |= loss.data != Fate::Lost;
             }
             return Ok(());
         }
@@ -68,6 +71,10 @@ impl Host {
         let (sectors, names) = self.disk.unsynced();
         stage.note(self.id, format_args!("CRASH {:?}; unsynced: {sectors} sectors, {names} names", doom.crash));
         self.promise_by_age(stage);
+        self.tearable |= match doom.crash {
+            Crash::Kill { .. } => !self.flights.is_empty(),
+            Crash::Power(loss) => loss.data != Fate::Lost,
+        };
         match doom.crash {
             Crash::Kill { evict, .. } => {
                 stage.tally.fault(if evict { "kill, pages evicted" } else { "kill" });
@@ -83,10 +90,29 @@ impl Host {
                 self.harshness = Harshness::Power;
             }
         }
+        self.see_what_is_left(stage)?;
         let due = stage.network.host_ended(self.id, matches!(doom.crash, Crash::Power(_)));
         stage.expect(due);
         self.go_down(stage, doom.down);
         Ok(())
+    }
+
+    /// What a running node leaves. A start removes at once what it finds superfluous.
+    fn see_what_is_left(&self, stage: &mut Stage) -> Result<(), Failure> {
+        if !matches!(self.machine, Machine::Up(_)) || self.damage.any {
+            return Ok(());
+        }
+        let segment = |(name, content): (&str, &[u8])| match FileName::parse(name) {
+            Some(FileName::Segment(number)) => {
+                let header = content.get(..SEGMENT_HEADER_LEN).map(Bytes::copy_from_slice);
+                let header = header.and_then(|header| SegmentHeader::decode(&header).ok());
+                Some((number, header.map(|header| header.number)))
+            }
+            _ => None,
+        };
+        let mut segments: Vec<_> = self.disk.files().filter_map(segment).collect();
+        segments.sort_unstable();
+        stage.see(self.id, &Moment::Left { segments: &segments })
     }
 
     /// The process is gone, and starts again after `down` microseconds.
@@ -137,7 +163,7 @@ impl Host {
         let hindered = self.struck || self.disk.is_limited();
         if !self.knobs.syncs_always() && !hindered && matches!(self.machine, Machine::Up(_)) {
             let pace = stage.pace;
-            let slack = 40 * (pace.io + pace.sync + pace.names + pace.report) + 1_000;
+            let slack = 40 * (pace.io + pace.sync + pace.dirs + pace.names + pace.report) + 1_000;
             let at = stage.now.checked_sub(self.knobs.sync_every + slack);
             if let Some(at) = at.filter(|_| stage.now > self.late_until + self.knobs.sync_every + slack) {
                 self.oracle.durable_since(at);

@@ -31,7 +31,8 @@ impl Host {
         let pace = stage.pace;
         let most = match op {
             DiskOp::Write { .. } | DiskOp::Zero { .. } | DiskOp::Read { .. } => pace.io,
-            DiskOp::Sync { .. } | DiskOp::SyncDir => pace.sync,
+            DiskOp::Sync { .. } => pace.sync,
+            DiskOp::SyncDir => pace.dirs,
             DiskOp::List
             | DiskOp::Create { .. }
             | DiskOp::Open { .. }
@@ -184,12 +185,12 @@ impl Host {
     fn look_at_faults(&mut self, stage: &mut Stage, result: &DiskResult, frame: Option<&Frame>, again: bool) {
         if result.as_ref().is_err_and(|error| error.kind == DiskErrorKind::NoSpace) {
             stage.tally.mark(Mark::DiskFull);
-            self.struck = true;
+            (self.struck, self.tearable) = (true, true);
         }
         for (kind, harm) in self.disk.take_struck() {
             stage.note(self.id, format_args!("fault struck: {harm:?} on {kind:?}"));
             stage.tally.fault(format!("{} on {kind:?}", harm.name()));
-            self.struck = true;
+            (self.struck, self.tearable) = (true, true);
             match harm {
                 // Answers given before a sync promise less once the sync has failed.
                 Harm::DropPages(_) => {

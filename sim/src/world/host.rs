@@ -96,6 +96,8 @@ pub(super) struct Host {
     /// A write went elsewhere in one of its files: what lies behind the end of a log may be anything, so a clean close behind it may
     /// not be told from a torn tail.
     pub(super) strayed: bool,
+    /// What was written last may be there in part: else no start has a torn tail to cut.
+    pub(super) tearable: bool,
     /// The last record that the last start found.
     pub(super) found: Lsn,
     /// An older version wrote what was in the directory first.
@@ -193,6 +195,7 @@ impl Host {
             harshness: Harshness::Closed,
             closed: Some(false),
             strayed: false,
+            tearable: false,
             found: Lsn::ZERO,
             inherited: false,
             fresh: true,

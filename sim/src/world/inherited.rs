@@ -32,5 +32,6 @@ impl Host {
         self.fresh = false;
         self.closed = None;
         self.inherited = true;
+        self.tearable = true;
     }
 }

@@ -121,6 +121,7 @@ impl Host {
             closed: self.closed.filter(|_| !self.strayed),
             grown: report.last_lsn > self.found,
             damaged: self.damage.any,
+            tearable: self.tearable || self.damage.any,
             first: self.fresh || self.damage.may_leave_nothing(),
             salt,
         };
@@ -136,6 +137,7 @@ impl Host {
         }
         self.found = report.last_lsn;
         self.closed = Some(report.clean);
+        self.tearable = false;
         self.oracle.reopened(found);
         self.own = Some(node.status().replica);
         self.issue_what_stands(stage)?;

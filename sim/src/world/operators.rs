@@ -55,6 +55,7 @@ impl Host {
         (self.rot, self.pristine, self.damage) = (None, None, Damage::default());
         self.harshness = Harshness::Closed;
         (self.closed, self.strayed) = (Some(false), false);
+        self.tearable = true;
         self.found = Lsn::ZERO;
         self.soft = false;
         stage.see(self.id, &Moment::Replaced)

@@ -1,8 +1,8 @@
 //! Crashes at every step of the protocols: the first start, a roll, a snapshot, a recovery, a close.
 
-use sim::disk::{Fate, Loss, SimDisk};
+use sim::disk::{Fate, Harm, Loss, OpKind, SimDisk};
 use sim::logview;
-use sim::plan::{Crash, What};
+use sim::plan::{Crash, Knobs, What};
 use sim::scenario::Story;
 use sim::tally::Mark;
 
@@ -12,6 +12,7 @@ stories![
     a_power_loss_at_every_step_of_a_roll_onto_an_old_segment,
     nothing_comes_back_that_was_torn_off_a_recycled_segment,
     a_close_is_forgotten_with_the_segment_that_showed_it,
+    a_tail_does_not_come_back_when_the_sync_that_cut_it_failed,
     a_power_loss_at_every_step_of_a_recovery,
     a_power_loss_at_every_step_of_the_first_start,
     a_power_loss_at_every_step_of_a_close,
@@ -139,6 +140,44 @@ fn a_close_is_forgotten_with_the_segment_that_showed_it() {
     let needed = needed.kill();
     assert_eq!(needed.hits(Mark::CleanStart), clean + 1, "the segment that shows the close is still read");
     needed.expect("a", "1").end();
+}
+
+/// The sync fails and drops its pages, the cache shows zeros, and the next start finds nothing to cut. What is written then ends
+/// where an old frame begins, which the disk still has.
+#[test]
+fn a_tail_does_not_come_back_when_the_sync_that_cut_it_failed() {
+    const SECTOR: u64 = 512;
+    let lazy = Knobs { sync_every: 3_600_000_000, mark_after: 3_600_000_000, ..Knobs::SMALL };
+    let begin = || {
+        let story = Story::begin_with("a tail that was cut", lazy).send_put("a", "1").run_for(5_000);
+        story.happens(What::Flush).run_for(5_000)
+    };
+    let end = |disk: &SimDisk| logview::segments(disk).last().map_or(0, |view| view.end);
+    let lost = |loss: Loss| What::Crash { crash: Crash::Power(loss), after: 0, down: 1_000 };
+    // Two frames that end with a sector, and one that is the first of the next life and ends there, too.
+    let two = |len: usize| {
+        let mut ends_at = 0;
+        let story = begin().send_put("b", &"b".repeat(1_500)).run_for(5_000).send_put("b", &"B".repeat(len));
+        let story = story.run_for(5_000).on_disk(|disk| ends_at = end(disk));
+        (story, ends_at)
+    };
+    let len = 200 + (SECTOR - two(200).1 % SECTOR) as usize;
+    let boundary = two(len).1;
+    let mut first_ends_at = 0;
+    let first = two(len).0.happens(lost(Loss::TOTAL)).run_for(100_000).send_put("d", &"d".repeat(600)).run_for(5_000);
+    drop(first.on_disk(|disk| first_ends_at = end(disk)));
+    let same = 600 + (boundary - first_ends_at) as usize;
+    let mut torn = 0;
+    for salt in 0..60 {
+        let loss = Loss { data: Fate::Mixed(50), names: Fate::Kept, stale: false, salt };
+        let story = two(len).0.send_put("c", "3").run_for(5_000).fault(OpKind::Sync, 0, Harm::DropPages(Fate::Lost));
+        let mut ends_at = 0;
+        let story = story.happens(lost(loss)).run_for(100_000).expect("a", "1").send_put("d", &"d".repeat(same));
+        let story = story.run_for(5_000).on_disk(|disk| ends_at = end(disk));
+        torn += u64::from(story.hits(Mark::TornTailCut) > 0 && ends_at == boundary);
+        story.happens(What::Flush).run_for(5_000).kill_and_evict().expect("a", "1").end();
+    }
+    assert!(torn > 5, "{torn} of 60 were torn");
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl Draw {
         let size = self.pick(&[2, 2, 2, 3, 3, 3, 4, 5]);
         let size = shape.nodes.map_or(size, u64::from);
         let mut fleet = self.fleet(size);
-        let pace = self.pace();
+        let mut pace = self.pace();
         let keys = self.pick(&[1, 3, 8, 24]);
         let sizes = self.pick(&[Sizes::Small, Sizes::Small, Sizes::Small, Sizes::Rare, Sizes::Rare, Sizes::Mixed]);
         // Damage that one copy cannot notice takes from a history what others have seen of it: another story.
@@ -108,6 +108,7 @@ impl Draw {
         }
         Self::hands(seed).lend(&mut fleet, &mut items, stretch);
         Self::doubts(seed).doubt(&mut fleet, &mut items);
+        Self::tight(seed).tighten(&mut pace, &mut fleet, &mut items);
         if fleet.rollbacks {
             keep_names_apart(&mut fleet, &mut items);
         }
