@@ -247,7 +247,7 @@ impl Node {
 
     /// Takes in the foreign operations that wait, as far as the log has room.
     fn take_in(&mut self, now: Now) {
-        while let Some(apply) = self.exchange.held.pop_front() {
+        while let Some(mut apply) = self.exchange.held.pop_front() {
             if !self.engine.still_wanted(apply.token) {
                 continue;
             }
@@ -255,7 +255,7 @@ impl Node {
                 self.engine.apply_refused(apply.token, &error, &mut self.steps);
                 continue;
             }
-            match self.apply(now, &apply) {
+            match self.apply(now, &mut apply) {
                 Ok(()) => {}
                 Err(AppendError::Full) => {
                     self.exchange.held.push_front(apply);
@@ -266,8 +266,9 @@ impl Node {
         }
     }
 
-    /// Stages foreign operations and gathers them in the log as one group. On refusal everything is as before.
-    pub(super) fn apply(&mut self, now: Now, apply: &Apply) -> Result<(), AppendError> {
+    /// Stages foreign operations and gathers them in the log as one group. On refusal everything is as before, but for what
+    /// was written again: that need not be any more.
+    pub(super) fn apply(&mut self, now: Now, apply: &mut Apply) -> Result<(), AppendError> {
         self.begin_run(now)?;
         self.write_again(now, apply)?;
         let first = self.journal.accepted().next();
@@ -291,9 +292,18 @@ impl Node {
         }
     }
 
-    /// Writes the present values of some keys again, and deletes others, as own operations. Doing it twice costs another
-    /// version of each, but for burials, of which only those that are still due are written.
-    pub(super) fn write_again(&mut self, now: Now, apply: &Apply) -> Result<(), AppendError> {
+    /// Writes the present values of some keys again, and deletes others, as own operations. Where the log has no room for all of
+    /// them, the rest is to be tried once more: values that were written are asked for no longer, or they would be written anew
+    /// each time, and take the room of the rest for ever. Of deletions only those that are still due are written anyway.
+    pub(super) fn write_again(&mut self, now: Now, apply: &mut Apply) -> Result<(), AppendError> {
+        let mut done = 0;
+        let written = self.write_as_many_again(now, apply, &mut done);
+        apply.reissue.drain(..done.min(apply.reissue.len()));
+        written
+    }
+
+    /// Counts in `done` what was written, or need not be.
+    fn write_as_many_again(&mut self, now: Now, apply: &Apply, done: &mut usize) -> Result<(), AppendError> {
         let again = apply.reissue.iter().map(|(key, repeats)| Again::Value(key, *repeats));
         let deleted: Vec<Again<'_>> =
             apply.deletions(&self.store).map(|(dot, key)| Again::Deleted(key, *dot)).collect();
@@ -302,9 +312,11 @@ impl Node {
             let first = self.journal.accepted().next();
             let before = self.history.reach;
             let (mut group, mut reaches, mut bytes) = (Vec::new(), Vec::new(), 0);
+            let mut tried = *done;
             while bytes < WRITTEN_AGAIN
                 && let Some(again) = all.next()
             {
+                tried += 1;
                 let lsn = Lsn(first.0 + group.len() as u64);
                 let Some(op) = self.issue_again(now, lsn, &again) else { continue };
                 bytes += op.key.len() + op.body.value().map_or(0, Bytes::len);
@@ -319,6 +331,7 @@ impl Node {
                 self.history.reach = before;
                 return Err(error);
             }
+            *done = tried;
             self.accepted.extend(reaches);
             self.note_settled(&group);
         }

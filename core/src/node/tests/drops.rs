@@ -25,7 +25,7 @@ impl Bench {
 
     /// A full exchange finds this version deleted.
     fn drop_version(&mut self, dot: Dot, key: &'static str) {
-        let apply = Apply {
+        let mut apply = Apply {
             token: Token(1),
             peer: PeerId(1),
             items: vec![],
@@ -35,7 +35,7 @@ impl Bench {
             burials: vec![],
             records: vec![],
         };
-        self.node.apply(self.now, &apply).expect("the log takes it");
+        self.node.apply(self.now, &mut apply).expect("the log takes it");
     }
 
     /// Has a drop wait behind what the log has no room for.
@@ -127,7 +127,7 @@ fn a_deletion_above_a_stamp_from_the_future_does_not_set_the_clock() {
     let found = Apply { items: vec![Item { op, known: VersionVector::EMPTY }], ..nothing.clone() };
     let buried = Apply { bury: vec![(dot, "k".into())], ..nothing };
     for apply in [found, buried] {
-        bench.node.apply(bench.now, &apply).expect("the log takes it");
+        bench.node.apply(bench.now, &mut apply.clone()).expect("the log takes it");
         bench.run();
     }
     assert!(bench.node.store().entry(b"k").is_some_and(|entry| entry.is_tombstone() && entry.stamp() > year_ahead));

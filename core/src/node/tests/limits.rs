@@ -183,7 +183,7 @@ fn values_are_written_again_and_versions_buried_under_own_names() {
         burials: vec![],
         records: vec![],
     };
-    bench.node.write_again(bench.now, &apply).unwrap();
+    bench.node.write_again(bench.now, &mut apply.clone()).unwrap();
     bench.run();
     assert_eq!(["a", "b", "c", "d"].map(|key| dot(&bench, key).seq), [6, 7, 8, 5]);
     assert_eq!(["a", "b", "c", "d"].map(|key| bench.value(key)), [Some(&b"a"[..]), Some(b"b"), None, Some(b"newer"),]);
@@ -217,8 +217,8 @@ fn what_is_being_merged_does_not_keep_what_was_found_deleted() {
         ..standing.clone()
     };
     let item = crate::sync::Item { op: older.clone(), known: VersionVector::EMPTY };
-    bench.node.apply(bench.now, &apply(vec![item], vec![])).unwrap();
-    bench.node.apply(bench.now, &apply(vec![], vec![(standing.dot, "k".into())])).unwrap();
+    bench.node.apply(bench.now, &mut apply(vec![item], vec![])).unwrap();
+    bench.node.apply(bench.now, &mut apply(vec![], vec![(standing.dot, "k".into())])).unwrap();
     bench.run();
     assert_eq!(bench.value("k"), None);
     let deletion = bench.node.store().entry(b"k").unwrap().operation();
@@ -227,6 +227,42 @@ fn what_is_being_merged_does_not_keep_what_was_found_deleted() {
     let digest = bench.node.store().digest();
     let bench = bench.reopen(2);
     assert_eq!((bench.value("k"), bench.node.store().digest()), (None, digest));
+}
+
+/// The log has room for what is written again, and for the rest only when that is on the disk. It was written again each time
+/// that the rest was tried, and the rest never had room.
+#[test]
+fn what_was_written_again_is_not_when_the_rest_has_to_wait_for_room() {
+    let log = crate::wal::Settings { gather_limit: 512, ..crate::wal::Settings::default() };
+    let mut bench = Bench::on(MemDisk::new(), Config { log, ..Config::default() }, 1);
+    let long = "v".repeat(200);
+    for key in ["a", "b"] {
+        bench.put(key, &long);
+        bench.run();
+    }
+    let came = Operation {
+        dot: Dot { replica: ReplicaId([9; 16]), seq: 1 },
+        key: "came".into(),
+        body: Body::Put("w".repeat(200).into()),
+        ..bench.node.store().entry(b"a").unwrap().operation()
+    };
+    let mut apply = crate::sync::Apply {
+        token: crate::sync::Token(1),
+        peer: crate::sync::PeerId(1),
+        items: vec![crate::sync::Item { op: came, known: VersionVector::EMPTY }],
+        drops: vec![],
+        reissue: vec![("a".into(), None), ("b".into(), None)],
+        bury: vec![],
+        burials: vec![],
+        records: vec![],
+    };
+    assert_eq!(bench.node.apply(bench.now, &mut apply), Err(crate::wal::AppendError::Full));
+    bench.run();
+    assert_eq!(bench.node.apply(bench.now, &mut apply), Ok(()));
+    bench.run();
+    assert!(bench.value("came").is_some());
+    let seq = |key: &str| bench.node.store().entry(key.as_bytes()).unwrap().dot().seq;
+    assert_eq!((seq("a"), seq("b"), bench.node.sync_status().outbox.last), (3, 4, 4), "once each");
 }
 
 #[test]
@@ -258,7 +294,7 @@ fn what_is_written_again_says_what_it_repeats_if_that_still_stands() {
         records: vec![],
     };
     for _again in 0..2 {
-        bench.node.write_again(bench.now, &apply).unwrap();
+        bench.node.write_again(bench.now, &mut apply.clone()).unwrap();
         bench.run();
         assert_eq!(["stands", "overwritten"].map(|key| marks(&bench, key)), [Some(stands), None]);
         assert_eq!(origin(&bench, "deleted"), deletion, "a deletion that came in between leaves no doubt");
@@ -308,7 +344,7 @@ fn a_repetition_is_buried_once_and_only_where_nothing_stands() {
         records: vec![],
     };
     for _again in 0..2 {
-        bench.node.write_again(bench.now, &apply).unwrap();
+        bench.node.write_again(bench.now, &mut apply.clone()).unwrap();
         bench.run();
     }
     let bench = bench.reopen(2);
@@ -370,7 +406,7 @@ fn what_is_written_again_goes_in_groups_of_a_few_mebibytes() {
         bench.node.write(bench.now, vec![write]).unwrap();
         bench.run();
     }
-    let apply = crate::sync::Apply {
+    let mut apply = crate::sync::Apply {
         token: crate::sync::Token(1),
         peer: crate::sync::PeerId(1),
         items: Vec::new(),
@@ -380,9 +416,13 @@ fn what_is_written_again_goes_in_groups_of_a_few_mebibytes() {
         burials: Vec::new(),
         records: Vec::new(),
     };
-    let result = bench.node.write_again(bench.now, &apply);
+    let versions =
+        |bench: &Bench| -> Vec<u64> { keys.iter().map(|key| bench.node.store().get(key).unwrap().version()).collect() };
+    let result = bench.node.write_again(bench.now, &mut apply);
     assert_eq!(result, Err(crate::wal::AppendError::Full), "the rest when these are on the disk");
     bench.run();
-    let versions: Vec<u64> = keys.iter().map(|key| bench.node.store().get(key).unwrap().version()).collect();
-    assert_eq!(versions, [2, 2, 2, 2, 1, 1]);
+    assert_eq!(versions(&bench), [2, 2, 2, 2, 1, 1]);
+    bench.node.write_again(bench.now, &mut apply).unwrap();
+    bench.run();
+    assert_eq!(versions(&bench), [2, 2, 2, 2, 2, 2]);
 }
