@@ -24,6 +24,7 @@ stories![
     what_somebody_claimed_before_its_directory_was_copied_back_is_not_waited_for,
     a_directory_copied_back_is_told_what_it_claimed_by_one_that_it_does_not_meet,
     a_name_that_no_chain_proves_to_be_shared_is_not_kept_for_what_was_written_after_a_rollback,
+    what_is_written_again_leaves_room_in_the_log_for_the_rest,
 ];
 
 /// Seed 648: a first segment for which there was no room is born without room for a record, and was left out of
@@ -344,4 +345,20 @@ fn a_name_that_no_chain_proves_to_be_shared_is_not_kept_for_what_was_written_aft
     let story =
         story.expect_sync("A", "agreed with B at once", agreed).expect_sync("B", "agreed with A at once", agreed);
     story.expect("B", "own0", "4").expect("B", "own40", "4").end();
+}
+
+/// Seed 152167589593792: what a full exchange wrote again took all that the log could gather, so the rest of the exchange had to
+/// wait; when it was tried once more, the same values were written again first, and so on for ever.
+#[test]
+fn what_is_written_again_leaves_room_in_the_log_for_the_rest() {
+    let exchange = Exchange { collect_ms: 1_000, lease_hours: 1, ..Exchange::DEFAULT };
+    let fleet = Fleet::of(2, Knobs { exchange, gather: 512, ..Knobs::SMALL });
+    let story = Several::apart_with("written again", &fleet).connect("A", "B").put("A", "both", "1").converge();
+    let story = story.part("A", "B").happens("A", What::Clock(48 * 3_600_000)).settle().delete("A", "both");
+    // Stamped above all that B writes.
+    let story = story.put("A", "gone", "1").delete("A", "gone").run_for(10_000_000).expect_tombstones("A", 0);
+    let long = "v".repeat(150);
+    let story = ["x", "y", "z"].into_iter().fold(story, |story, key| story.put("B", key, &long));
+    let story = story.settle().connect("A", "B").converge().expect("A", "x", &long).expect("A", "z", &long);
+    story.expect_outbox("B", |outbox| outbox.last == 6).end();
 }
