@@ -54,6 +54,18 @@ pub enum Breach {
     Disordered(String),
 }
 
+/// Nothing is left of a key.
+#[derive(Clone, Debug)]
+struct Cleared {
+    /// Since this record.
+    lsn: Lsn,
+    key: Bytes,
+    /// All that had been merged.
+    known: VersionVector,
+    /// In a full exchange, perhaps before the deletion is claimed here.
+    dropped: bool,
+}
+
 /// The log of one node.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
@@ -64,8 +76,10 @@ pub struct Ledger {
     own: Vec<(Lsn, Dot, Bytes)>,
     /// What stood here once and does not any more, and since when.
     gone: BTreeMap<Dot, Lsn>,
-    /// What had been merged of a key when nothing of it was left, and since when.
-    cleared: Vec<(Lsn, Bytes, VersionVector)>,
+    /// What had been merged of a key when nothing of it was left.
+    cleared: Vec<Cleared>,
+    /// What was claimed of others, or is below the floor, from these records on; the last is all of it.
+    claimed: Vec<(Lsn, VersionVector)>,
     /// What stands again after a record of the frame that is being read, and a sentence about it.
     returned: Vec<(Bytes, Dot, String)>,
     /// The last record written, or on its way.
@@ -130,14 +144,18 @@ impl Ledger {
             Record::Foreign(op) => self.merge_foreign(lsn, op, &VersionVector::EMPTY, registry)?,
             Record::Sync(bytes) => match SyncRecord::decode(bytes) {
                 Ok(SyncRecord::Entry { op, known }) => self.merge_foreign(lsn, &op, &known, registry)?,
-                Ok(SyncRecord::Collected { stable, before, .. }) => self.collect(lsn, &stable, before, registry),
+                Ok(SyncRecord::Collected { stable, before, dots, .. }) => {
+                    self.claim(lsn, &dots);
+                    self.collect(lsn, &stable, before, registry);
+                }
+                Ok(SyncRecord::Cut(dots) | SyncRecord::Floor { dots, .. }) => self.claim(lsn, &dots),
                 Ok(SyncRecord::Dropped { dot, key }) => {
                     if let Some(version) = self.version_at(&key, lsn).filter(|version| version.op.dot == dot) {
                         // What it superseded here, it supersedes everywhere, those included who have forgotten it.
                         if registry.is_collected(&key, dot) {
                             registry.collect(&key, &version.known);
                         }
-                        self.remove(lsn, key);
+                        self.remove(lsn, key, true);
                     }
                 }
                 Ok(_) => {}
@@ -183,7 +201,8 @@ impl Ledger {
         self.fresh.retain(|(at, _)| *at < lsn);
         self.own.retain(|(at, ..)| *at < lsn);
         self.gone.retain(|_, at| *at < lsn);
-        self.cleared.retain(|(at, ..)| *at < lsn);
+        self.cleared.retain(|cleared| cleared.lsn < lsn);
+        self.claimed.retain(|(at, _)| *at < lsn);
         self.meetings.retain(|meeting| meeting.lsn < lsn);
         self.last = Lsn(lsn.0.saturating_sub(1));
     }
@@ -278,12 +297,14 @@ impl Ledger {
         };
         if after.op.dot == op.dot && after.changed == lsn && op.body.value().is_some() && !knew {
             let key = String::from_utf8_lossy(&op.key);
-            if self.gone.get(&op.dot).is_some_and(|at| *at < lsn) {
+            if self.is_undecided(&op.key, op.dot) {
+                // Its deletion comes with the claim.
+            } else if self.gone.get(&op.dot).is_some_and(|at| *at < lsn) {
                 self.returned.extend(returns(format!("{key} shows {} again, which was superseded here", op.dot)));
             } else if before.is_none() && registry.is_collected(&op.key, op.dot) && self.gone.contains_key(&op.dot) {
                 self.returned.extend(returns(format!("{key} shows {} again, whose deletion was forgotten", op.dot)));
             }
-            let mut deleted = self.cleared.iter().filter(|(_, of, _)| *of == op.key).map(|(.., known)| known);
+            let mut deleted = self.cleared.iter().filter(|gone| gone.key == op.key).map(|gone| &gone.known);
             // A deletion that nobody was shown yet, and that the repetition brings along as what it has won over, was none here.
             let brought = |old: &&Version| {
                 old.changed > self.shown && (known.covers(old.op.dot) || op.context.covers(old.op.dot))
@@ -292,6 +313,7 @@ impl Ledger {
                 before.as_ref().filter(|old| old.op.body.value().is_none() && !brought(old)).map(|old| &old.known);
             if let Some(repeated) = op.marks.repeats
                 && before.as_ref().is_none_or(|old| old.op.body.value().is_none())
+                && !self.is_undecided(&op.key, repeated)
                 && (deleted.any(|known| known.covers(repeated)) || dead.is_some_and(|known| known.covers(repeated)))
             {
                 let what = format!("{key} shows {}, which repeats {repeated}, deleted here", op.dot);
@@ -320,15 +342,32 @@ impl Ledger {
         }
         for (key, known) in swept {
             registry.collect(&key, &known);
-            self.remove(lsn, key);
+            self.remove(lsn, key, false);
         }
     }
 
-    fn remove(&mut self, lsn: Lsn, key: Bytes) {
+    fn claim(&mut self, lsn: Lsn, dots: &VersionVector) {
+        let mut all = self.claimed.last().map(|(_, all)| all.clone()).unwrap_or_default();
+        all.join(dots);
+        let certain = self.durable.min(self.shown);
+        let past = self.claimed.iter().filter(|(at, _)| *at <= certain).count();
+        self.claimed.drain(..past.saturating_sub(1));
+        self.claimed.push((lsn, all));
+    }
+
+    /// Whether a full exchange has dropped this while nothing said that its deletion is known here: who has not heard of it may
+    /// bring it again, until it is claimed.
+    fn is_undecided(&self, key: &Bytes, dot: Dot) -> bool {
+        Some(dot.replica) != self.me
+            && self.claimed.last().is_none_or(|(_, all)| !all.covers(dot))
+            && self.cleared.iter().any(|gone| gone.dropped && gone.key == *key && gone.known.covers(dot))
+    }
+
+    fn remove(&mut self, lsn: Lsn, key: Bytes, dropped: bool) {
         if let Some(version) = self.version_at(&key, lsn) {
             let known = version.known.clone();
             self.gone.entry(version.op.dot).or_insert(lsn);
-            self.cleared.push((lsn, key.clone(), known));
+            self.cleared.push(Cleared { lsn, key: key.clone(), known, dropped });
             self.enter(lsn, key, None);
         }
     }

@@ -134,3 +134,48 @@ fn what_the_frame_itself_supersedes_was_never_shown() {
     alone.take(Lsn(4), &Record::Foreign(value), &mut registry, &clients).unwrap();
     assert!(matches!(alone.end_frame(), Err(Breach::Returned(_))), "without its deletion it stands again");
 }
+
+/// Seed 94196033612897: a full exchange had dropped a value, and its deletion was not claimed yet, so whoever had not heard of the
+/// deletion brought the value again. Once the deletion is claimed, nobody may.
+#[test]
+fn what_was_dropped_unclaimed_may_come_again_until_it_is_claimed() {
+    let (mut ledger, mut registry, clients) = (Ledger::default(), Registry::default(), Oracle::default());
+    let value = operation(1, 10, &[], Body::Put("1".into()));
+    let deletion = operation(2, 20, &[value.dot], Body::Delete);
+    [&value, &deletion].into_iter().for_each(|op| registry.issue(op));
+    let mut dots = VersionVector::EMPTY;
+    dots.include(value.dot);
+    dots.include(deletion.dot);
+    let sync = |record: SyncRecord| {
+        let mut bytes = Vec::new();
+        record.encode(&mut bytes);
+        Record::Sync(bytes.into())
+    };
+    let owed = sync(SyncRecord::Owed { dots: dots.clone(), stamp: Stamp(21) });
+    let dropped = sync(SyncRecord::Dropped { dot: value.dot, key: value.key.clone() });
+    let mut last = 0;
+    let mut take = |ledger: &mut Ledger, record: &Record| {
+        last += 1;
+        ledger.take(Lsn(last), record, &mut registry, &clients).unwrap();
+        ledger.show(Lsn(last));
+        ledger.endure(Lsn(last));
+        ledger.end_frame()
+    };
+    for record in [&Record::Foreign(value.clone()), &owed, &dropped] {
+        take(&mut ledger, record).unwrap();
+    }
+    let claims = [
+        SyncRecord::Cut(dots.clone()),
+        SyncRecord::Floor { dots: dots.clone(), stamp: Stamp(21) },
+        SyncRecord::Collected { stable: dots.clone(), before: Stamp(21), dots: dots.clone(), stamp: Stamp(21) },
+    ];
+    for claim in claims {
+        let mut claimed = ledger.clone();
+        take(&mut claimed, &sync(claim.clone())).unwrap();
+        // Another claim, which says nothing of it, takes nothing back.
+        take(&mut claimed, &sync(SyncRecord::Cut(VersionVector::EMPTY))).unwrap();
+        let again = take(&mut claimed, &Record::Foreign(value.clone()));
+        assert!(matches!(again, Err(Breach::Returned(_))), "it came again after {claim:?}");
+    }
+    assert_eq!(take(&mut ledger, &Record::Foreign(value.clone())), Ok(()));
+}
