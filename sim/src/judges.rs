@@ -11,6 +11,7 @@ mod answers_are_true;
 mod bounded_queues;
 mod claims_are_true;
 mod clock_never_back;
+mod collected_is_seen;
 mod conflicts_complete;
 mod damage_never_passes;
 mod deleted_stays_deleted;
@@ -30,6 +31,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use softadastra_core::clock::Stamp;
+use softadastra_core::context::VersionVector;
 use softadastra_core::error::Error;
 use softadastra_core::ids::{Dot, Lsn, ReplicaId};
 use softadastra_core::node::{Health, Node, RecoveryReport};
@@ -139,6 +141,15 @@ pub enum Moment<'a> {
         hindered: bool,
         /// What its content is different in from what its log says.
         wrong: Option<&'a str>,
+    },
+    /// The log of a node has taken the record of a collection.
+    Collecting {
+        /// What goes for good: dots merged into tombstones.
+        dots: &'a VersionVector,
+        /// The members that must have seen all of it: known to this node, not given up, and heard within the lease by its clock.
+        members: &'a [ReplicaId],
+        /// What the logs of all nodes say.
+        witness: &'a Witness,
     },
     /// A node was woken at its deadline.
     Woken {
@@ -311,6 +322,7 @@ impl Court {
             Box::new(claims_are_true::ClaimsAreTrue::default()),
             Box::new(all_converge::AllConverge),
             Box::new(deleted_stays_deleted::DeletedStaysDeleted),
+            Box::new(collected_is_seen::CollectedIsSeen),
             Box::new(outbox_adds_up::OutboxAddsUp),
             Box::new(acknowledged_is_held::AcknowledgedIsHeld::default()),
             Box::new(conflicts_complete::ConflictsComplete::default()),

@@ -9,6 +9,7 @@
 mod air;
 mod backup;
 mod clients;
+mod collecting;
 mod crash;
 mod fleet;
 mod flight;

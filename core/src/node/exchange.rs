@@ -100,6 +100,12 @@ impl Node {
         self.engine.vector()
     }
 
+    /// What goes for good with the collection that is on its way into the log: the dots merged into its tombstones.
+    #[must_use]
+    pub fn collecting(&self) -> Option<&crate::context::VersionVector> {
+        self.engine.collecting_dots()
+    }
+
     /// The conflicts on record.
     #[must_use]
     pub const fn conflicts(&self) -> &sync::Conflicts {

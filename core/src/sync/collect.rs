@@ -78,10 +78,19 @@ impl Engine {
         self.part_from_those_below_the_floor(out);
     }
 
+    /// The dots that a collection adds to the floor, from when the log has taken it until it is published.
+    #[must_use]
+    pub fn collecting_dots(&self) -> Option<&VersionVector> {
+        match &self.collecting.as_ref()?.record {
+            SyncRecord::Collected { dots, .. } => Some(dots),
+            _ => None,
+        }
+    }
+
     /// The floor, and what a collection that the log has taken will add to it.
     pub(super) fn floor_to_come(&self) -> Cow<'_, VersionVector> {
         let mut floor = Cow::Borrowed(&self.state.floor);
-        if let Some(Collecting { record: SyncRecord::Collected { dots, .. }, .. }) = &self.collecting {
+        if let Some(dots) = self.collecting_dots() {
             floor.to_mut().join(dots);
         }
         floor

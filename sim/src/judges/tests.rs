@@ -91,6 +91,22 @@ fn caught<'a>(moments: impl IntoIterator<Item = &'a Moment<'a>>) -> Option<(&'st
     moments.find_map(|(moment, number)| Some((court.see(1, HOST, moment).err()?.judge, number)))
 }
 
+fn vector(dots: &[Dot]) -> VersionVector {
+    let mut vector = VersionVector::EMPTY;
+    dots.iter().for_each(|dot| _ = vector.include(*dot));
+    vector
+}
+
+/// One node, whose replica is the second, and what its log claims.
+fn member(claims: &[Dot]) -> Witness {
+    let mut witness = Witness::new(1);
+    let found = Up::empty();
+    if let Some(ledger) = witness.ledgers.first_mut() {
+        ledger.found(replica(2), found.node.store(), &vector(claims), Lsn(1));
+    }
+    witness
+}
+
 fn error(code: Code) -> Error {
     Error::new(code, "it broke", "mend it")
 }
@@ -148,6 +164,9 @@ fn every_judge_finds_what_it_is_there_to_find() {
         witness: None,
     };
     let same = Verdict::Cut(0);
+    let (behind, members) = (member(&[first.dot]), [replica(2)]);
+    let gone = vector(&[first.dot, earlier.dot]);
+    let collecting = Moment::Collecting { dots: &gone, members: &members, witness: &behind };
 
     let cases: Vec<(&str, Vec<Moment<'_>>)> = vec![
         ("answered survives", vec![empty.opened(&nothing, &lost)]),
@@ -178,6 +197,7 @@ fn every_judge_finds_what_it_is_there_to_find() {
         ("sessions hold", vec![read(&key, seen(&newer, 3), None), read(&key, seen(&first, 4), Some(&no_records))]),
         ("sessions hold", vec![wrote(seen(&first, 6))]),
         ("sessions hold", vec![wrote(seen(&first, 7))]),
+        ("collected is seen", vec![collecting]),
         ("segments follow on", vec![Moment::Left { segments: &[(3, Some(3)), (5, Some(5))] }]),
         ("segments follow on", vec![Moment::Left { segments: &[(3, Some(9))] }]),
     ];
@@ -204,6 +224,8 @@ fn nobody_speaks_when_nothing_is_wrong() {
     let (first, newer) = (operation(1, 1, 10, "a"), operation(1, 2, 11, "b"));
     let witness = Witness::new(1);
     let (nothing, whole) = (State::default(), Verdict::Cut(0));
+    let (counted, gone) = ([replica(2)], vector(&[first.dot]));
+    let (seen_it, lacks_it) = (member(&[newer.dot]), member(&[]));
     let mut report = up.report.clone();
     report.keys = 0;
     let key = first.key.clone();
@@ -221,6 +243,9 @@ fn nobody_speaks_when_nothing_is_wrong() {
         Moment::Left { segments: &[(3, Some(3)), (4, None)] },
         Moment::Replaced,
         read(&key, None, Some(&witness)),
+        Moment::Collecting { dots: &gone, members: &counted, witness: &seen_it },
+        // Whoever was not heard of for long, or was given up, need not have seen it.
+        Moment::Collecting { dots: &gone, members: &[], witness: &lacks_it },
     ];
     assert_eq!(caught(&moments), None);
 }

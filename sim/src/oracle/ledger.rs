@@ -179,8 +179,8 @@ impl Ledger {
         returned.into_iter().find_map(stands).map_or(Ok(()), Err)
     }
 
-    /// A new history begins with this content, which no record tells.
-    pub fn found(&mut self, me: ReplicaId, store: &Store, last: Lsn) {
+    /// A new history begins with this content and these claims, which no record tells.
+    pub fn found(&mut self, me: ReplicaId, store: &Store, claims: &VersionVector, last: Lsn) {
         let said = |entry: &Entry<'_>| Version {
             op: entry.operation(),
             known: entry.known(),
@@ -190,7 +190,9 @@ impl Ledger {
         let keys = store
             .feed(Lsn::ZERO)
             .map(|entry| (Bytes::copy_from_slice(entry.key()), vec![(entry.changed(), Some(said(&entry)))]));
-        *self = Self { me: Some(me), keys: keys.collect(), last, shown: last, durable: last, ..Self::default() };
+        let claimed = vec![(last, claims.clone())];
+        *self =
+            Self { me: Some(me), keys: keys.collect(), claimed, last, shown: last, durable: last, ..Self::default() };
     }
 
     fn forget_from(&mut self, lsn: Lsn) {
@@ -355,12 +357,16 @@ impl Ledger {
         self.claimed.push((lsn, all));
     }
 
+    /// Whether the node said that it has this, or what superseded it: an own operation, a claim, or something below its floor.
+    #[must_use]
+    pub fn claims(&self, dot: Dot) -> bool {
+        self.claimed.last().is_some_and(|(_, all)| all.covers(dot)) || self.own.iter().any(|(_, own, _)| *own == dot)
+    }
+
     /// Whether a full exchange has dropped this while nothing said that its deletion is known here: who has not heard of it may
     /// bring it again, until it is claimed.
     fn is_undecided(&self, key: &Bytes, dot: Dot) -> bool {
-        Some(dot.replica) != self.me
-            && self.claimed.last().is_none_or(|(_, all)| !all.covers(dot))
-            && self.cleared.iter().any(|gone| gone.dropped && gone.key == *key && gone.known.covers(dot))
+        !self.claims(dot) && self.cleared.iter().any(|gone| gone.dropped && gone.key == *key && gone.known.covers(dot))
     }
 
     fn remove(&mut self, lsn: Lsn, key: Bytes, dropped: bool) {

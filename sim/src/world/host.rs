@@ -65,6 +65,8 @@ pub(super) struct Host {
     pub(super) stall: u64,
     /// Until when an operation may still be late because of it.
     pub(super) late_until: u64,
+    /// A collection is on its way into its log, and was judged.
+    pub(super) collecting: bool,
     pub(super) flights: BTreeMap<IoToken, Flight>,
     /// Until when each open file is busy with operations asked for earlier.
     pub(super) busy: BTreeMap<FileId, u64>,
@@ -177,6 +179,7 @@ impl Host {
             broken_links: 0,
             stall: 0,
             late_until: 0,
+            collecting: false,
             flights: BTreeMap::new(),
             busy: BTreeMap::new(),
             oracle: Oracle::default(),
@@ -380,6 +383,7 @@ impl Host {
     /// Shows the judges what a node has come to.
     fn show(&mut self, stage: &mut Stage) -> Result<(), Failure> {
         self.issue_what_is_durable(stage)?;
+        self.judge_collection(stage)?;
         let changed = std::mem::take(&mut self.changed);
         self.steps += 1;
         if self.steps.is_multiple_of(16) {

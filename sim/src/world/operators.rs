@@ -80,7 +80,7 @@ impl Host {
         let status = node.status();
         if let Some(ledger) = stage.ledger(self.id) {
             // From here on its own records count.
-            ledger.found(status.replica, node.store(), status.published);
+            ledger.found(status.replica, node.store(), node.claims(), status.published);
         }
         Some(verdict)
     }

@@ -1,0 +1,41 @@
+//! Collections of tombstones, shown to the judges when the log takes them: that is when a node decides who counts.
+
+use core::time::Duration;
+
+use softadastra_core::ids::ReplicaId;
+use softadastra_core::node::Node;
+use softadastra_core::time::WallTime;
+
+use super::Stage;
+use super::host::{Host, Machine};
+use crate::judges::{Failure, Moment};
+
+/// Nobody need believe a time further ahead of the own clock: the shortest lease.
+const CLOCKS_APART: Duration = Duration::from_secs(3600);
+
+impl Host {
+    pub(super) fn judge_collection(&mut self, stage: &mut Stage) -> Result<(), Failure> {
+        let now = self.now(stage);
+        let Machine::Up(node) = &self.machine else { return Ok(()) };
+        let Some(dots) = node.collecting() else {
+            self.collecting = false;
+            return Ok(());
+        };
+        if std::mem::replace(&mut self.collecting, true) || stage.rollbacks {
+            return Ok(());
+        }
+        let Some(witness) = &stage.witness else { return Ok(()) };
+        let members = who_counts(node, now.wall);
+        stage.court.see(stage.now, self.id, &Moment::Collecting { dots, members: &members, witness })
+    }
+}
+
+/// The members that a node has heard of within its lease, by a clock that shows this.
+fn who_counts(node: &Node, wall: WallTime) -> Vec<ReplicaId> {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let lease = millis(node.config().sync.member_lease);
+    let within = wall.0.saturating_sub(lease)..=wall.0.saturating_add(millis(CLOCKS_APART));
+    let members = node.sync_status().members.into_iter();
+    let counted = members.filter(|(_, _, heard, _, given_up)| !given_up && within.contains(&heard.0));
+    counted.map(|(replica, ..)| replica).collect()
+}
