@@ -148,6 +148,10 @@ pub enum Moment<'a> {
         dots: &'a VersionVector,
         /// The members that must have seen all of it: known to this node, not given up, and heard within the lease by its clock.
         members: &'a [ReplicaId],
+        /// Whose sessions go on, and what they say themselves that they have.
+        linked: &'a [(ReplicaId, VersionVector)],
+        /// Whether something was taken from a peer that is not in the log yet.
+        waits: bool,
         /// What the logs of all nodes say.
         witness: &'a Witness,
     },

@@ -70,6 +70,7 @@ pub const BUGS: &[Bug] = &[
     bug("checkpoint_over_what_is_put_off", "a peer is told to go on behind entries that were put off"),
     bug("resumed_one_too_far", "a session goes on one record behind where the last one ended"),
     bug("collected_though_a_member_lacks_it", "tombstones are collected though a member has not seen them"),
+    bug("collected_unparted", "who has not seen a collection that is on its way goes on sending until it is there"),
     bug(
         "collected_before_the_record",
         "tombstones go as soon as the log has taken the record of it, not when that is shown",

@@ -39,7 +39,8 @@ impl Engine {
     #[must_use]
     pub fn plan_collection(&self, now: Now, store: &Store) -> Option<SyncRecord> {
         // What was taken from a peer and is not in the log yet may have been written beside a tombstone, unseen.
-        let waits = self.applies.iter().any(|applying| applying.lsn.is_none());
+        let waits =
+            self.applies.iter().any(|applying| applying.lsn.is_none()) && !planted!("collected_beside_what_waits");
         if store.tombstones() == 0 || store.staged_len() > 0 || waits || self.turns.is_taken() {
             return None;
         }
@@ -75,7 +76,9 @@ impl Engine {
         let gone = going(store, stable, *before);
         let tombstones = gone.iter().filter(|key| store.stage_removal(lsn, key)).count();
         self.collecting = Some(Collecting { lsn, record, tombstones });
-        self.part_from_those_below_the_floor(out);
+        if !planted!("collected_unparted") {
+            self.part_from_those_below_the_floor(out);
+        }
     }
 
     /// The dots that a collection adds to the floor, from when the log has taken it until it is published.

@@ -72,6 +72,8 @@ pub struct Status {
     pub exact: bool,
     /// What is here beyond what it claims; as much of it as is left of closed histories does not count against `exact`.
     pub unclaimed: VersionVector,
+    /// Batches taken from peers that are not in the log yet.
+    pub waiting: usize,
     /// Sessions.
     pub peers: Vec<PeerStatus>,
     /// Other replicas known: which, its name, when it was last heard, own operations it holds, whether it is forgotten.
@@ -170,6 +172,7 @@ impl Engine {
             vector: self.claims.clone(),
             exact: self.is_exact(store),
             unclaimed: self.state.met.beyond(&self.claims),
+            waiting: self.applies.iter().filter(|applying| applying.lsn.is_none()).count(),
             peers: self.peers(store),
             members: members.collect(),
             conflicts: self.state.conflicts.total(),

@@ -166,7 +166,9 @@ fn every_judge_finds_what_it_is_there_to_find() {
     let same = Verdict::Cut(0);
     let (behind, members) = (member(&[first.dot]), [replica(2)]);
     let gone = vector(&[first.dot, earlier.dot]);
-    let collecting = Moment::Collecting { dots: &gone, members: &members, witness: &behind };
+    let collects =
+        |linked, waits| Moment::Collecting { dots: &gone, members: &members, linked, waits, witness: &behind };
+    let unsaid = [(replica(2), vector(&[]))];
 
     let cases: Vec<(&str, Vec<Moment<'_>>)> = vec![
         ("answered survives", vec![empty.opened(&nothing, &lost)]),
@@ -197,7 +199,9 @@ fn every_judge_finds_what_it_is_there_to_find() {
         ("sessions hold", vec![read(&key, seen(&newer, 3), None), read(&key, seen(&first, 4), Some(&no_records))]),
         ("sessions hold", vec![wrote(seen(&first, 6))]),
         ("sessions hold", vec![wrote(seen(&first, 7))]),
-        ("collected is seen", vec![collecting]),
+        ("collected is seen", vec![collects(&[], false)]),
+        ("collected is seen", vec![collects(&unsaid, false)]),
+        ("collected is seen", vec![collects(&[], true)]),
         ("segments follow on", vec![Moment::Left { segments: &[(3, Some(3)), (5, Some(5))] }]),
         ("segments follow on", vec![Moment::Left { segments: &[(3, Some(9))] }]),
     ];
@@ -224,7 +228,7 @@ fn nobody_speaks_when_nothing_is_wrong() {
     let (first, newer) = (operation(1, 1, 10, "a"), operation(1, 2, 11, "b"));
     let witness = Witness::new(1);
     let (nothing, whole) = (State::default(), Verdict::Cut(0));
-    let (counted, gone) = ([replica(2)], vector(&[first.dot]));
+    let (counted, gone, said) = ([replica(2)], vector(&[first.dot]), [(replica(2), vector(&[newer.dot]))]);
     let (seen_it, lacks_it) = (member(&[newer.dot]), member(&[]));
     let mut report = up.report.clone();
     report.keys = 0;
@@ -243,9 +247,9 @@ fn nobody_speaks_when_nothing_is_wrong() {
         Moment::Left { segments: &[(3, Some(3)), (4, None)] },
         Moment::Replaced,
         read(&key, None, Some(&witness)),
-        Moment::Collecting { dots: &gone, members: &counted, witness: &seen_it },
+        Moment::Collecting { dots: &gone, members: &counted, linked: &said, waits: false, witness: &seen_it },
         // Whoever was not heard of for long, or was given up, need not have seen it.
-        Moment::Collecting { dots: &gone, members: &[], witness: &lacks_it },
+        Moment::Collecting { dots: &gone, members: &[], linked: &[], waits: false, witness: &lacks_it },
     ];
     assert_eq!(caught(&moments), None);
 }

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use softadastra_core::ids::ReplicaId;
 use softadastra_core::node::Node;
+use softadastra_core::sync::{Phase, Status};
 use softadastra_core::time::WallTime;
 
 use super::Stage;
@@ -25,17 +26,21 @@ impl Host {
             return Ok(());
         }
         let Some(witness) = &stage.witness else { return Ok(()) };
-        let members = who_counts(node, now.wall);
-        stage.court.see(stage.now, self.id, &Moment::Collecting { dots, members: &members, witness })
+        let status = node.sync_status();
+        let members = who_counts(node, &status, now.wall);
+        let goes_on = |phase| matches!(phase, Phase::Open | Phase::FullExchange);
+        let sessions = status.peers.iter().filter(|peer| goes_on(peer.phase));
+        let linked: Vec<_> = sessions.filter_map(|peer| Some((peer.replica?, peer.vector.clone()))).collect();
+        let (members, linked, waits) = (&members[..], &linked[..], status.waiting > 0);
+        stage.court.see(stage.now, self.id, &Moment::Collecting { dots, members, linked, waits, witness })
     }
 }
 
 /// The members that a node has heard of within its lease, by a clock that shows this.
-fn who_counts(node: &Node, wall: WallTime) -> Vec<ReplicaId> {
+fn who_counts(node: &Node, status: &Status, wall: WallTime) -> Vec<ReplicaId> {
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let lease = millis(node.config().sync.member_lease);
     let within = wall.0.saturating_sub(lease)..=wall.0.saturating_add(millis(CLOCKS_APART));
-    let members = node.sync_status().members.into_iter();
-    let counted = members.filter(|(_, _, heard, _, given_up)| !given_up && within.contains(&heard.0));
-    counted.map(|(replica, ..)| replica).collect()
+    let counted = status.members.iter().filter(|(_, _, heard, _, given_up)| !given_up && within.contains(&heard.0));
+    counted.map(|(replica, ..)| *replica).collect()
 }
