@@ -167,6 +167,11 @@ impl<'ast> Visit<'ast> for Weaver<'_> {
         self.constant(|weaver| visit::visit_item_static(weaver, item));
     }
 
+    fn visit_expr_repeat(&mut self, array: &'ast syn::ExprRepeat) {
+        self.visit_expr(&array.expr);
+        self.constant(|weaver| weaver.visit_expr(&array.len));
+    }
+
     fn visit_expr_const(&mut self, block: &'ast syn::ExprConst) {
         self.constant(|weaver| visit::visit_expr_const(weaver, block));
     }

@@ -78,6 +78,17 @@ fn nothing_is_woven_into_constants_nor_beside_a_let() {
 }
 
 #[test]
+fn how_long_an_array_is_stays_constant() {
+    let source = "fn f(a: u8) -> [u8; 4] { [a + 1; 1 << 2] }";
+    let mutants =
+        [mutant(source, Genre::BinaryOperator, "+ 1", "-"), mutant(source, Genre::BinaryOperator, "<< 2", ">>")];
+    let numbered: Vec<_> = (1..).zip(&mutants).collect();
+    let woven = weave(source, &numbered, &BTreeSet::new()).unwrap();
+    assert_eq!(woven.inside, BTreeSet::from([1]));
+    assert!(woven.text.contains("; 1 << 2]"), "{}", woven.text);
+}
+
+#[test]
 fn a_function_that_a_constant_needs_stays_constant() {
     let source = "const A: u8 = f(1); const fn f(a: u8) -> u8 { a + 2 }";
     let mutants = [mutant(source, Genre::BinaryOperator, "+ 2", "-")];
