@@ -70,6 +70,7 @@ pub const BUGS: &[Bug] = &[
     bug("checkpoint_over_what_is_put_off", "a peer is told to go on behind entries that were put off"),
     bug("resumed_one_too_far", "a session goes on one record behind where the last one ended"),
     bug("collected_though_a_member_lacks_it", "tombstones are collected though a member has not seen them"),
+    bug("lease_by_the_wall_clock_alone", "a leap of the wall clock ages members, though both clocks must agree"),
     bug("collected_unparted", "who has not seen a collection that is on its way goes on sending until it is there"),
     bug(
         "collected_before_the_record",

@@ -121,6 +121,8 @@ pub struct Exchange {
     pub collect_ms: u64,
     /// Hours.
     pub lease_hours: u64,
+    /// Whether a lease must have run out by the time that the node was up, too: as by default, but no run is long enough for that.
+    pub steady_lease: bool,
     /// What to do about conflicts.
     pub policy: Policy,
     /// Whether operations are sent without a tick.
@@ -155,6 +157,7 @@ impl Exchange {
         ping_ms: 10_000,
         collect_ms: 600_000,
         lease_hours: 720,
+        steady_lease: false,
         policy: Policy::Last,
         auto_tick: true,
         refuse_skew: false,
@@ -172,6 +175,7 @@ impl Exchange {
             ping_ms: millis(settings.ping_every),
             collect_ms: millis(settings.collect_every),
             lease_hours: settings.member_lease.as_secs() / 3600,
+            steady_lease: matches!(settings.lease_clock, sync::LeaseClock::Steady),
             policy: match settings.conflict_policy {
                 sync::Policy::LastWriteWins => Policy::Last,
                 sync::Policy::KeepLocal => Policy::Local,
@@ -195,7 +199,7 @@ impl Exchange {
             ping_every: Duration::from_millis(self.ping_ms),
             collect_every: Duration::from_millis(self.collect_ms),
             member_lease: Duration::from_secs(3600 * self.lease_hours),
-            lease_clock: sync::LeaseClock::Wall,
+            lease_clock: if self.steady_lease { sync::LeaseClock::Steady } else { sync::LeaseClock::Wall },
             conflict_policy: match self.policy {
                 Policy::Last => sync::Policy::LastWriteWins,
                 Policy::Local => sync::Policy::KeepLocal,

@@ -158,6 +158,9 @@ impl fmt::Display for Exchange {
         write!(f, ", answers within {} ms, {} retries", self.ack_timeout_ms, self.max_retries)?;
         write!(f, " from {} ms on, pings every {} ms", self.backoff_ms, self.ping_ms)?;
         write!(f, ", collects every {} ms, leases of {} h", self.collect_ms, self.lease_hours)?;
+        if self.steady_lease {
+            write!(f, " by both clocks")?;
+        }
         f.write_str(match self.policy {
             Policy::Last => ", the last write wins",
             Policy::Local => ", what is here wins",

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use softadastra_core::ids::ReplicaId;
 use softadastra_core::node::Node;
-use softadastra_core::sync::{Phase, Status};
+use softadastra_core::sync::{LeaseClock, Phase, Status};
 use softadastra_core::time::WallTime;
 
 use super::Stage;
@@ -27,7 +27,7 @@ impl Host {
         }
         let Some(witness) = &stage.witness else { return Ok(()) };
         let status = node.sync_status();
-        let members = who_counts(node, &status, now.wall);
+        let members = who_counts(node, &status, stage.now, now.wall);
         let goes_on = |phase| matches!(phase, Phase::Open | Phase::FullExchange);
         let sessions = status.peers.iter().filter(|peer| goes_on(peer.phase));
         let linked: Vec<_> = sessions.filter_map(|peer| Some((peer.replica?, peer.vector.clone()))).collect();
@@ -36,11 +36,17 @@ impl Host {
     }
 }
 
-/// The members that a node has heard of within its lease, by a clock that shows this.
-fn who_counts(node: &Node, status: &Status, wall: WallTime) -> Vec<ReplicaId> {
+/// The members that a node has heard of within its lease, by a clock that shows this, `passed` microseconds after everything began.
+fn who_counts(node: &Node, status: &Status, passed: u64, wall: WallTime) -> Vec<ReplicaId> {
+    let settings = &node.config().sync;
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let lease = millis(node.config().sync.member_lease);
-    let within = wall.0.saturating_sub(lease)..=wall.0.saturating_add(millis(CLOCKS_APART));
-    let counted = status.members.iter().filter(|(_, _, heard, _, given_up)| !given_up && within.contains(&heard.0));
+    let lease = settings.member_lease;
+    let within = wall.0.saturating_sub(millis(lease))..=wall.0.saturating_add(millis(CLOCKS_APART));
+    // No wall clock alone ages anybody where both must agree.
+    let nobody_aged = settings.lease_clock == LeaseClock::Steady && Duration::from_micros(passed) < lease;
+    let counted = status
+        .members
+        .iter()
+        .filter(|(_, _, heard, _, given_up)| !given_up && (nobody_aged || within.contains(&heard.0)));
     counted.map(|(replica, ..)| *replica).collect()
 }

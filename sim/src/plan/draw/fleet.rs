@@ -184,6 +184,7 @@ impl Draw {
             ping_ms: if hasty { self.magnitude(500, 4_000) } else { 10_000 },
             collect_ms: self.pick(&[1_000, 1_000, 5_000, 60_000]),
             lease_hours: self.pick(&[1, 720]),
+            steady_lease: false,
             policy: self.pick(&[
                 Policy::Last,
                 Policy::Last,

@@ -1,4 +1,4 @@
-//! What is tight here and there: a log that gathers little, a directory that takes long to sync. Drawn from dice of its own:
+//! What is tight here and there: a log that gathers little, a directory that takes long to sync, leases that outlast a clock. Drawn from dice of its own:
 //! the items of a seed are the same without it.
 
 use softadastra_core::dice::Seed;
@@ -20,6 +20,9 @@ impl Draw {
         if self.chance(20) {
             let gather = self.pick(&[512, 4 << 10, 16 << 10]);
             each(fleet, items, |knobs| knobs.gather = gather);
+        }
+        if self.chance(25) {
+            each(fleet, items, |knobs| knobs.exchange.steady_lease = true);
         }
     }
 }
