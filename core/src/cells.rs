@@ -222,6 +222,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_found_has_the_hash_and_is_what_is_looked_for() {
+        let mut cells = Cells::default();
+        [(3, 1), (3, 2), (4, 5)].into_iter().for_each(|(hash, number)| cells.insert(hash, number));
+        assert_eq!(cells.find(3, |number| number == 2), Some(2));
+        assert_eq!(cells.find(3, |number| number == 7), None, "the hash alone is not enough");
+        assert_eq!(cells.find(3, |number| number == 5), None, "another hash");
+    }
+
     /// As many as make an index of `wanted` cells, none of them in the way of another.
     fn fill(cells: &mut Cells, wanted: usize) {
         (0..=wanted as u32 / 4).for_each(|number| cells.insert(2 * number, number));
