@@ -161,7 +161,7 @@ fn sending_and_applying_a_batch_shares_its_allocations() {
     }
     let keys = pair.nodes[1].store().len() as u64;
     assert_eq!(keys, next, "everything has arrived");
-    at_most(4.0, pair.costs[0], ROUNDS * BATCH);
+    at_most(1.8, pair.costs[0], ROUNDS * BATCH);
     at_most(1.8, pair.costs[1], ROUNDS * BATCH);
 
     pair.costs = [0, 0];
@@ -170,6 +170,6 @@ fn sending_and_applying_a_batch_shares_its_allocations() {
         pair.settle();
     }
     assert_eq!(pair.nodes[1].store().len() as u64, keys, "and nothing new");
-    at_most(4.0, pair.costs[0], ROUNDS * BATCH);
+    at_most(1.8, pair.costs[0], ROUNDS * BATCH);
     at_most(1.8, pair.costs[1], ROUNDS * BATCH);
 }

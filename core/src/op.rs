@@ -12,6 +12,7 @@
 //! ```
 
 use alloc::vec::Vec;
+use core::borrow::Borrow;
 
 use bytes::Bytes;
 
@@ -138,42 +139,14 @@ impl Operation {
 
     /// Appends the layout of this module's documentation.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let own = self.context.get(self.dot.replica);
-        debug_assert!(own < self.dot.seq, "an operation cannot have seen itself");
-        let foreign = self.context.len() > usize::from(own > 0);
-        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
-        out.push(
-            flag(self.body.value().is_none(), DELETE)
-                | flag(own > 0, OWN_CONTEXT)
-                | flag(foreign, FOREIGN_CONTEXT)
-                | flag(self.marks.batch_continues, BATCH_CONTINUES)
-                | flag(self.marks.lifted, LIFTED)
-                | flag(self.marks.resolution, RESOLUTION)
-                | flag(self.marks.repeats.is_some(), REPEATS),
-        );
-        out.extend_from_slice(&self.stamp.0.to_le_bytes());
-        put_varint(out, self.dot.seq);
-        if own > 0 {
-            put_varint(out, self.dot.seq - own);
-        }
-        if foreign {
-            if own > 0 {
-                let mut others = self.context.clone();
-                others.remove(self.dot.replica);
-                others.encode(out);
-            } else {
-                self.context.encode(out);
-            }
-        }
-        if let Some(repeated) = self.marks.repeats {
-            debug_assert!(self.context.covers(repeated), "what is repeated was seen");
-            out.extend_from_slice(&repeated.replica.0);
-            put_varint(out, repeated.seq);
-        }
-        put_blob(out, &self.key);
-        if let Body::Put(value) = &self.body {
-            put_blob(out, value);
-        }
+        self.view().encode(out);
+    }
+
+    /// The same, with key and value where they are.
+    #[must_use]
+    pub fn view(&self) -> View<'_, &VersionVector> {
+        let Self { dot, stamp, ref context, ref key, ref body, marks } = *self;
+        View { dot, stamp, context, key, value: body.value().map(|value| &**value), marks }
     }
 
     /// Reads what [`Self::encode`] wrote for an operation issued by `replica`. Key and value share the input's memory.
@@ -224,6 +197,66 @@ impl Operation {
             repeats,
         };
         Ok(Self { dot: Dot { replica, seq }, stamp, context, key, body, marks })
+    }
+}
+
+/// An operation whose key and value lie elsewhere: to pass it on, they need not be copied.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a, C> {
+    /// As [`Operation::dot`].
+    pub dot: Dot,
+    /// As [`Operation::stamp`].
+    pub stamp: Stamp,
+    /// As [`Operation::context`].
+    pub context: C,
+    /// As [`Operation::key`].
+    pub key: &'a [u8],
+    /// What is set; `None` for a deletion.
+    pub value: Option<&'a [u8]>,
+    /// As [`Operation::marks`].
+    pub marks: Marks,
+}
+
+impl<C: Borrow<VersionVector>> View<'_, C> {
+    /// As [`Operation::encode`].
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let context = self.context.borrow();
+        let own = context.get(self.dot.replica);
+        debug_assert!(own < self.dot.seq, "an operation cannot have seen itself");
+        let foreign = context.len() > usize::from(own > 0);
+        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+        out.push(
+            flag(self.value.is_none(), DELETE)
+                | flag(own > 0, OWN_CONTEXT)
+                | flag(foreign, FOREIGN_CONTEXT)
+                | flag(self.marks.batch_continues, BATCH_CONTINUES)
+                | flag(self.marks.lifted, LIFTED)
+                | flag(self.marks.resolution, RESOLUTION)
+                | flag(self.marks.repeats.is_some(), REPEATS),
+        );
+        out.extend_from_slice(&self.stamp.0.to_le_bytes());
+        put_varint(out, self.dot.seq);
+        if own > 0 {
+            put_varint(out, self.dot.seq - own);
+        }
+        if foreign {
+            if own > 0 {
+                let mut others = context.clone();
+                others.remove(self.dot.replica);
+                others.encode(out);
+            } else {
+                context.encode(out);
+            }
+        }
+        if let Some(repeated) = self.marks.repeats {
+            debug_assert!(context.covers(repeated), "what is repeated was seen");
+            out.extend_from_slice(&repeated.replica.0);
+            put_varint(out, repeated.seq);
+        }
+        put_blob(out, self.key);
+        if let Some(value) = self.value {
+            put_blob(out, value);
+        }
     }
 }
 

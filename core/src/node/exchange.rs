@@ -436,6 +436,7 @@ impl Loggable for Logged<'_> {
     fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Foreign(op) => put_foreign(out, op),
+            Self::Given(record) => put_sync(out, |out| record.encode(out)),
             Self::Sync(record) => put_sync(out, |out| record.encode(out)),
         }
     }

@@ -8,7 +8,7 @@ use super::slot::{Replicas, Slot};
 use crate::clock::Stamp;
 use crate::context::VersionVector;
 use crate::ids::{Dot, Lsn};
-use crate::op::{Body, Marks, Operation};
+use crate::op::{Body, Marks, Operation, View};
 
 /// The entry of one key: the operation that won, what else was merged, and how often the winner changed. A view into
 /// the store; copying it costs nothing.
@@ -95,6 +95,19 @@ impl<'a> Entry<'a> {
             context: self.context(),
             key: Bytes::copy_from_slice(self.key()),
             body: self.body(),
+            marks: self.marks(),
+        }
+    }
+
+    /// [`Self::operation`], with key and value where they are.
+    #[must_use]
+    pub fn view(&self) -> View<'a, VersionVector> {
+        View {
+            dot: self.dot(),
+            stamp: self.stamp(),
+            context: self.context(),
+            key: self.key(),
+            value: self.value(),
             marks: self.marks(),
         }
     }

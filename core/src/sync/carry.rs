@@ -1,5 +1,6 @@
 //! Carrying out an [`Apply`]: what is staged in the store, and what is logged for it.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -17,8 +18,10 @@ use crate::store::Store;
 pub enum Logged<'a> {
     /// A foreign operation by itself.
     Foreign(&'a Operation),
-    /// A record of sync.
-    Sync(SyncRecord),
+    /// A record of sync that came with the [`Apply`].
+    Given(&'a SyncRecord),
+    /// Another record of sync. These are few: in a box, so that a list of operations is a list of addresses.
+    Sync(Box<SyncRecord>),
 }
 
 /// What carrying out an [`Apply`] came to.
@@ -53,11 +56,12 @@ pub fn carry_out<'a>(store: &mut Store, first: Lsn, apply: &'a Apply) -> Carried
     }
     for (dot, key) in &apply.drops {
         if stands(store, *dot, key) && store.stage_removal(lsn, key) {
-            carried.logged.push(Logged::Sync(SyncRecord::Dropped { dot: *dot, key: key.clone() }));
+            let record = SyncRecord::Dropped { dot: *dot, key: key.clone() };
+            carried.logged.push(Logged::Sync(Box::new(record)));
             lsn = lsn.next();
         }
     }
-    carried.logged.extend(apply.records.iter().cloned().map(Logged::Sync));
+    carried.logged.extend(apply.records.iter().map(Logged::Given));
     carried
 }
 
@@ -79,6 +83,6 @@ fn logged(item: &Item) -> Logged<'_> {
     if item.known.is_empty() {
         Logged::Foreign(&item.op)
     } else {
-        Logged::Sync(SyncRecord::Entry { op: item.op.clone(), known: item.known.clone() })
+        Logged::Sync(Box::new(SyncRecord::Entry { op: item.op.clone(), known: item.known.clone() }))
     }
 }

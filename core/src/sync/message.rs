@@ -55,7 +55,7 @@ use crate::limits::{MAX_FRAME_BODY, MAX_MEMBERS};
 use crate::time::WallTime;
 
 pub use self::part::Part;
-pub(super) use self::part::{MAX_PARTS, Origins};
+pub(super) use self::part::{MAX_PARTS, Origins, put_entry};
 use self::part::{take_key, take_parts};
 
 /// The newest protocol that is spoken.

@@ -37,6 +37,9 @@ struct Sorted {
     upto: Option<Option<Bytes>>,
 }
 
+/// The session has ended over what came.
+struct Over;
+
 impl Engine {
     /// Bytes of a peer have come in, be it only a part of a message. What it was asked for may be behind them.
     pub fn heard(&mut self, peer: PeerId, bytes: usize) {
@@ -282,56 +285,21 @@ impl Engine {
         store: &Store,
         out: &mut dyn Sink<Effect>,
     ) -> Option<Sorted> {
-        // Nearly all of it is entries, and nearly all of them are new.
-        let mut sorted = Sorted { items: Vec::with_capacity(parts.len()), ..Sorted::default() };
-        for part in parts {
-            match part {
-                Part::Entry { op, known } => {
-                    if let Some(reason) = intake::refusal(&op, &known) {
-                        self.close(peer, reason, out);
-                        return None;
-                    }
-                    if let Some(finding) = self.never_issued(&op, &known) {
-                        self.halt(finding, out);
-                        return None;
-                    }
-                    if !self.admit_entry(&op, &known) {
-                        self.close(peer, CloseReason::TooManyReplicas, out);
-                        return None;
-                    }
-                    self.traffic.received += 1;
-                    self.watch_stamp(now, peer, op.stamp, out);
-                    self.watch_twin(&op, store, out);
-                    let parted = self.sessions.get(&peer).is_some_and(|session| session.is_parted(op.dot));
-                    if parted || !self.has(&op, &known, store) {
-                        self.traffic.taken += 1;
-                        sorted.items.push(Item { op, known });
-                    }
-                }
-                Part::Present(key) => {
-                    sorted.present.insert(key, None);
-                }
-                Part::Buried { key, dot, known } => {
-                    sorted.present.insert(key, Some((dot, known)));
-                }
-                Part::End => sorted.end = true,
-                Part::Cut(cut) => {
-                    sorted.cut.join(&cut);
-                }
-                Part::Pairs(pairs) => sorted.pairs = Some(pairs),
-                Part::History { replica, pairs } => {
-                    if replica == self.me.replica
-                        && let Some(told) = self.state.ladder.contradicted_by(&pairs)
-                    {
-                        let common = self.state.ladder.shared_with(&pairs).min(self.own_written);
-                        self.halt(Finding::Rollback { own: self.own_written, told, common }, out);
-                        return None;
-                    }
-                    sorted.histories.push((replica, pairs));
-                }
-                Part::Upto(upto) => sorted.upto = Some(upto),
-            }
+        let mut sorted = Sorted::default();
+        let mut over = false;
+        // Nearly all of it is entries, and nearly all of them are new: they are collected where the parts lie.
+        let items = parts.into_iter().filter_map(|part| match over {
+            false => self.sort_part(now, peer, part, &mut sorted, store, out).unwrap_or_else(|Over| {
+                over = true;
+                None
+            }),
+            true => None,
+        });
+        let items = items.collect();
+        if over {
+            return None;
         }
+        sorted.items = items;
         let own = Dot { replica: self.me.replica, seq: self.own_written + 1 };
         if sorted.cut.covers(own) {
             let finding = self.rolled_back(sorted.cut.get(own.replica));
@@ -343,6 +311,65 @@ impl Engine {
             return None;
         }
         Some(sorted)
+    }
+
+    /// Sorts one part, and gives the entry if it is one that is not here already.
+    fn sort_part(
+        &mut self,
+        now: Now,
+        peer: PeerId,
+        part: Part,
+        sorted: &mut Sorted,
+        store: &Store,
+        out: &mut dyn Sink<Effect>,
+    ) -> Result<Option<Item>, Over> {
+        match part {
+            Part::Entry { op, known } => {
+                if let Some(reason) = intake::refusal(&op, &known) {
+                    self.close(peer, reason, out);
+                    return Err(Over);
+                }
+                if let Some(finding) = self.never_issued(&op, &known) {
+                    self.halt(finding, out);
+                    return Err(Over);
+                }
+                if !self.admit_entry(&op, &known) {
+                    self.close(peer, CloseReason::TooManyReplicas, out);
+                    return Err(Over);
+                }
+                self.traffic.received += 1;
+                self.watch_stamp(now, peer, op.stamp, out);
+                self.watch_twin(&op, store, out);
+                let parted = self.sessions.get(&peer).is_some_and(|session| session.is_parted(op.dot));
+                if parted || !self.has(&op, &known, store) {
+                    self.traffic.taken += 1;
+                    return Ok(Some(Item { op, known }));
+                }
+            }
+            Part::Present(key) => {
+                sorted.present.insert(key, None);
+            }
+            Part::Buried { key, dot, known } => {
+                sorted.present.insert(key, Some((dot, known)));
+            }
+            Part::End => sorted.end = true,
+            Part::Cut(cut) => {
+                sorted.cut.join(&cut);
+            }
+            Part::Pairs(pairs) => sorted.pairs = Some(pairs),
+            Part::History { replica, pairs } => {
+                if replica == self.me.replica
+                    && let Some(told) = self.state.ladder.contradicted_by(&pairs)
+                {
+                    let common = self.state.ladder.shared_with(&pairs).min(self.own_written);
+                    self.halt(Finding::Rollback { own: self.own_written, told, common }, out);
+                    return Err(Over);
+                }
+                sorted.histories.push((replica, pairs));
+            }
+            Part::Upto(upto) => sorted.upto = Some(upto),
+        }
+        Ok(None)
     }
 
     /// What it means if an entry names an own operation beyond those there are, be it only as seen by its writer: the

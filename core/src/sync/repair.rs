@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::engine::{Applying, Engine};
 use super::intake;
-use super::message::{Part, REPAIR, Range, begin, finish};
+use super::message::{Part, REPAIR, Range, begin, finish, put_entry};
 use super::session::Repair;
 use super::{Apply, CloseReason, Effect, Item, PeerId};
 use crate::context::VersionVector;
@@ -79,7 +79,7 @@ impl Engine {
             let known = entry.known_beyond().unwrap_or_default();
             // What is not durable here is not offered; it will come with the feed.
             if entry.changed() <= self.durable {
-                Part::Entry { op: session.telling(&entry), known }.encode(&mut session.origins_out, out);
+                put_entry(&session.telling(&entry), &known, &mut session.origins_out, out);
             }
             repair.after = Some(Bytes::copy_from_slice(entry.key()));
         }

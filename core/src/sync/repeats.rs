@@ -17,7 +17,7 @@ use super::{Item, PeerId};
 use crate::clock::Stamp;
 use crate::context::VersionVector;
 use crate::ids::Dot;
-use crate::op::{Marks, Operation};
+use crate::op::{Marks, View};
 use crate::store::{Entry, Store};
 
 /// A deletion to be written over a repetition that is about to come in.
@@ -99,8 +99,8 @@ impl Engine {
 
 impl Session {
     /// The operation of an entry, as the peer understands it.
-    pub(super) fn telling(&self, entry: &Entry<'_>) -> Operation {
-        let mut op = entry.operation();
+    pub(super) fn telling<'a>(&self, entry: &Entry<'a>) -> View<'a, VersionVector> {
+        let mut op = entry.view();
         if !self.tells_repeats() {
             op.marks.repeats = None;
         }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::engine::Engine;
 use super::histories::write_histories;
-use super::message::{BATCH, FULL, MAX_PARTS, Message, Part, begin, finish};
+use super::message::{BATCH, FULL, MAX_PARTS, Message, Part, begin, finish, put_entry};
 use super::session::{FullIn, FullOut, Phase, Session};
 use super::{Member, PeerId as Peer, Urgency};
 use crate::context::VersionVector;
@@ -215,10 +215,10 @@ impl Engine {
                         part.encode(&mut session.origins_out, out);
                         parts += 1;
                     }
-                    Part::Entry { op: session.telling(&entry), known }.encode(&mut session.origins_out, out);
+                    put_entry(&session.telling(&entry), &known, &mut session.origins_out, out);
                 } else {
-                    let part = Part::Entry { op: session.telling(&entry), known: VersionVector::EMPTY };
-                    part.encode(&mut session.origins_out, out);
+                    let known = VersionVector::EMPTY;
+                    put_entry(&session.telling(&entry), &known, &mut session.origins_out, out);
                 }
                 parts += 1;
                 sent += 1;

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::borrow::Borrow;
 
 use bytes::Bytes;
 
@@ -9,11 +10,14 @@ use crate::codec::{DecodeError, Fault, Reader, put_blob, put_varint};
 use crate::context::VersionVector;
 use crate::ids::{Dot, ReplicaId};
 use crate::limits::{MAX_KEY_LEN, MAX_REPLICAS};
-use crate::op::Operation;
+use crate::op::{Operation, View};
 use crate::sync::Pairs;
 
 /// The most parts in one message: what decoding one may take in memory is bounded by this, whatever its bytes are.
 pub(in crate::sync) const MAX_PARTS: usize = 16_384;
+
+/// Room is made for one part in so many bytes; where there are more, the list grows.
+const USUAL_PART: usize = 128;
 
 /// One thing in a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,19 +83,27 @@ impl Origins {
     }
 }
 
+/// Appends what [`Part::Entry`] says, from wherever the operation lies.
+pub(in crate::sync) fn put_entry(
+    op: &View<'_, impl Borrow<VersionVector>>,
+    known: &VersionVector,
+    origins: &mut Origins,
+    out: &mut Vec<u8>,
+) {
+    let number = origins.number(op.dot.replica, out);
+    out.push(if known.is_empty() { 1 } else { 2 });
+    put_varint(out, number);
+    op.encode(out);
+    if !known.is_empty() {
+        known.encode(out);
+    }
+}
+
 impl Part {
     /// Appends the part; origins that were not yet named come before it.
     pub(in crate::sync) fn encode(&self, origins: &mut Origins, out: &mut Vec<u8>) {
         match self {
-            Self::Entry { op, known } => {
-                let number = origins.number(op.dot.replica, out);
-                out.push(if known.is_empty() { 1 } else { 2 });
-                put_varint(out, number);
-                op.encode(out);
-                if !known.is_empty() {
-                    known.encode(out);
-                }
-            }
+            Self::Entry { op, known } => put_entry(&op.view(), known, origins, out),
             Self::Present(key) => {
                 out.push(3);
                 put_blob(out, key);
@@ -168,7 +180,7 @@ pub(super) fn take_key(reader: &mut Reader<'_>) -> Result<Bytes, DecodeError> {
 }
 
 pub(super) fn take_parts(reader: &mut Reader<'_>, origins: &mut Origins) -> Result<Vec<Part>, DecodeError> {
-    let mut parts = Vec::new();
+    let mut parts = Vec::with_capacity((reader.remaining() / USUAL_PART).min(MAX_PARTS));
     while reader.remaining() > 0 {
         if parts.len() >= MAX_PARTS {
             return Err(DecodeError { field: "parts", fault: Fault::Invalid });

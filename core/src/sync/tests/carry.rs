@@ -67,7 +67,7 @@ fn a_version_is_dropped_only_if_it_is_what_stands_here_and_nothing_is_on_its_way
         }
         let apply = apply(vec![], vec![compared.clone()]);
         let carried = carry_out(&mut store, Lsn(3), &apply);
-        let record = Logged::Sync(SyncRecord::Dropped { dot: compared.dot, key: compared.key.clone() });
+        let record = Logged::Sync(SyncRecord::Dropped { dot: compared.dot, key: compared.key.clone() }.into());
         let (logged, latest) = if is_dropped { (vec![record], None) } else { (vec![], staged.or(published)) };
         assert_eq!(carried.logged, logged, "{published:?} stands, {staged:?} is staged");
         let found = store.latest(b"k").map(|entry| entry.dot());

@@ -157,7 +157,8 @@ impl Replica {
         let carried = carry_out(&mut self.store, first, apply);
         self.log.extend(carried.logged.iter().cloned().map(|logged| match logged {
             Logged::Foreign(op) => Logs::Foreign(op.clone()),
-            Logged::Sync(record) => Logs::Sync(record),
+            Logged::Given(record) => Logs::Sync(record.clone()),
+            Logged::Sync(record) => Logs::Sync(*record),
         }));
         for (key, repeats) in &apply.reissue {
             if let Some((body, origin)) = self.store.latest(key).map(|entry| (entry.body(), entry.origin())) {
