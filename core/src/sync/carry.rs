@@ -9,9 +9,9 @@ use super::conflict::Met;
 use super::record::SyncRecord;
 use super::{Apply, Item};
 use crate::context::VersionVector;
-use crate::ids::{Dot, Lsn};
+use crate::ids::{Dot, Lsn, ReplicaId};
 use crate::op::Operation;
-use crate::store::Store;
+use crate::store::{Entry, Store};
 
 /// A record to be logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Carried<'a> {
     pub conflicts: Vec<Met>,
     /// Dots met. For [`super::Engine::applied`].
     pub met: VersionVector,
+    /// Replicas under whose name two nodes issue. For [`super::Engine::applied`].
+    pub twins: Vec<ReplicaId>,
 }
 
 /// Stages the entries and the drops of `apply` from `first` on, the LSN that the log will give next. If the log then refuses the
@@ -46,9 +48,11 @@ pub fn carry_out<'a>(store: &mut Store, first: Lsn, apply: &'a Apply) -> Carried
         carried.met.join(&item.op.context);
         carried.met.join(&item.known);
         let seat = store.seat(&item.op.key);
-        carried.conflicts.extend(Met::before(store.seated(seat), &item.op));
+        let (latest, hash) = (store.seated(seat), item.op.body.content_hash());
+        carried.twins.extend(latest.filter(|entry| is_twin(entry, &item.op, hash)).map(|_| item.op.dot.replica));
+        carried.conflicts.extend(Met::before(latest, &item.op));
         let before = store.staged_len();
-        store.stage_at(seat, lsn, &item.op, item.op.body.content_hash(), &item.known);
+        store.stage_at(seat, lsn, &item.op, hash, &item.known);
         if store.staged_len() > before {
             carried.logged.push(logged(item));
             lsn = lsn.next();
@@ -63,6 +67,11 @@ pub fn carry_out<'a>(store: &mut Store, first: Lsn, apply: &'a Apply) -> Carried
     }
     carried.logged.extend(apply.records.iter().map(Logged::Given));
     carried
+}
+
+/// One dot with two contents. `hash` is that of the operation's body.
+pub(super) fn is_twin(entry: &Entry<'_>, op: &Operation, hash: u64) -> bool {
+    entry.dot() == op.dot && (entry.stamp() != op.stamp || entry.content_hash() != hash)
 }
 
 /// A write that was accepted since the exchange named the key has made it the writer's again. And while something that is

@@ -241,6 +241,9 @@ impl Engine {
         store: &Store,
         out: &mut dyn Sink<Effect>,
     ) {
+        for replica in carried.twins {
+            out.push(Effect::Event(Event::Identity(Finding::Clone(replica))));
+        }
         if let Some(applying) = self.applies.iter_mut().find(|applying| applying.token == token) {
             applying.lsn = Some(lsn);
             applying.met = carried.met;

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use super::carry::is_twin;
 use super::engine::{Applying, Engine};
 use super::full::Compared;
 use super::intake;
@@ -339,7 +340,10 @@ impl Engine {
                 }
                 self.traffic.received += 1;
                 self.watch_stamp(now, peer, op.stamp, out);
-                self.watch_twin(&op, store, out);
+                // Of what is taken in, carrying it out tells (`carry`): it looks at the entry anyway.
+                if self.claims.covers(op.dot) {
+                    self.watch_twin(&op, store, out);
+                }
                 let parted = self.sessions.get(&peer).is_some_and(|session| session.is_parted(op.dot));
                 if parted || !self.has(&op, &known, store) {
                     self.traffic.taken += 1;
@@ -406,12 +410,9 @@ impl Engine {
         was_deleted || (self.claims.covers_all(&op.context) && self.claims.covers_all(known))
     }
 
-    /// One dot with two contents: two nodes issue under one replica id. The merge takes the greater one everywhere.
+    /// Looks whether two nodes issue under one replica id. The merge takes the greater operation everywhere.
     fn watch_twin(&self, op: &Operation, store: &Store, out: &mut dyn Sink<Effect>) {
-        if let Some(entry) = store.latest(&op.key)
-            && entry.dot() == op.dot
-            && (entry.stamp() != op.stamp || entry.content_hash() != op.body.content_hash())
-        {
+        if store.latest(&op.key).is_some_and(|entry| is_twin(&entry, op, op.body.content_hash())) {
             out.push(Effect::Event(Event::Identity(Finding::Clone(op.dot.replica))));
         }
     }

@@ -164,12 +164,18 @@ fn one_name_for_two_operations_is_noticed() {
         (op(dot(9, 2), "k", "other"), 0),
         (op(dot(9, 1), "elsewhere", "v"), 0),
     ] {
-        let (mut world, mut stranger) = met(Settings::default());
-        stranger.batch(&mut world, 0, vec![entry(first.clone()), Part::End]);
-        let what = format!("{second:?}");
-        stranger.batch(&mut world, 0, vec![entry(second), Part::End]);
-        assert_eq!(clones(&world), noticed, "{what}");
+        // What is claimed is not taken in again, the rest is.
+        for cut in [vec![], vec![Part::Cut(vector(&[dot(9, 1)]))]] {
+            let (mut world, mut stranger) = met(Settings::default());
+            let what = format!("{second:?}, {cut:?}");
+            stranger.batch(&mut world, 0, [vec![entry(first.clone())], cut, vec![Part::End]].concat());
+            stranger.batch(&mut world, 0, vec![entry(second.clone()), Part::End]);
+            assert_eq!(clones(&world), noticed, "{what}");
+        }
     }
+    let (mut world, mut stranger) = met(Settings::default());
+    stranger.batch(&mut world, 0, vec![entry(first), entry(op(dot(9, 1), "k", "other")), Part::End]);
+    assert_eq!(clones(&world), 1, "both in one batch");
 }
 
 #[test]
