@@ -159,6 +159,13 @@ fn a_block_is_taken_in_whatever_the_store_calls_its_replicas() {
     store.apply(Lsn(4), &op);
     op = Operation { dot: dot(9, 4), key: "d".into(), body: Body::Delete, marks: Marks::default(), ..op };
     store.apply(Lsn(5), &op);
+    // All three kinds of lists in one entry.
+    op = Operation { dot: dot(3, 9), stamp: Stamp(9 << 16), key: "e".into(), body: Body::Put("five".into()), ..op };
+    op.context = core::iter::once(dot(7, 2)).collect();
+    op.marks.repeats = Some(dot(7, 2));
+    store.apply(Lsn(6), &op);
+    op = Operation { dot: dot(1, 5), stamp: Stamp(1), context: VersionVector::EMPTY, marks: Marks::default(), ..op };
+    assert_eq!(store.apply(Lsn(7), &op), Merge::Superseded);
 
     let mut blocks = Vec::new();
     let mut after = None;
@@ -171,7 +178,7 @@ fn a_block_is_taken_in_whatever_the_store_calls_its_replicas() {
             break;
         }
     }
-    assert_eq!(blocks.len(), 4);
+    assert_eq!(blocks.len(), 5);
     // Laid out in any order, taken in in theirs.
     let mut laid: Vec<Laid> = blocks.iter().rev().map(|(items, block)| Laid::of(*items, block).unwrap()).collect();
     let mut copy = Store::new();
@@ -188,6 +195,28 @@ fn a_block_is_taken_in_whatever_the_store_calls_its_replicas() {
     }
     let one = Laid::of(blocks[1].0, &blocks[1].1).unwrap();
     assert_eq!(copy.take(one).unwrap_err().field, "snapshot entry key");
+}
+
+/// Entries lie in pieces of memory of 1,024; blocks begin and end anywhere in them.
+#[test]
+fn blocks_fill_one_piece_of_memory_after_the_other() {
+    let mut store = Store::new();
+    for seq in 1..=2_500 {
+        let op = put(&store, seq, &alloc::format!("{seq:04}"), "v");
+        store.apply(Lsn(seq), &op);
+    }
+    let (mut copy, mut after) = (Store::new(), None);
+    loop {
+        let mut block = Vec::new();
+        let walk = store.walk(after.as_deref(), 20_000, &mut block);
+        copy.load(walk.items, block.into()).unwrap();
+        after = walk.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_same(&store, &copy);
+    check_derived(&copy);
 }
 
 #[test]
