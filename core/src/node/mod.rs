@@ -60,10 +60,10 @@ use self::writes::Scratch;
 use crate::config::Config;
 use crate::dice::{Dice, Seed};
 use crate::error::{Code, Error};
-use crate::ids::{LogId, Lsn};
+use crate::ids::{LogId, Lsn, ReplicaId};
 use crate::metadata::{Metadata, NodeInfo, Surroundings};
 use crate::store::Store;
-use crate::sync::{self, Engine};
+use crate::sync::{self, Engine, OutboxStatus};
 use crate::time::{Instant, Now};
 use crate::wal::{self, Manifest, Wal};
 
@@ -169,12 +169,30 @@ impl Node {
         &self.config
     }
 
+    /// [`Status::replica`], without gathering the rest.
+    #[must_use]
+    pub const fn replica(&self) -> ReplicaId {
+        self.history.replica
+    }
+
+    /// [`Status::outbox`], without gathering the rest.
+    #[must_use]
+    pub fn outbox(&self) -> OutboxStatus {
+        self.engine.outbox_status()
+    }
+
+    /// [`Status::waiting`], without gathering the rest.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.len() + self.rebirth.as_ref().map_or(0, Rebirth::parked)
+    }
+
     /// The whole state at this moment.
     #[must_use]
     pub fn status(&self) -> Status {
         Status {
             node_id: self.history.node.clone(),
-            replica: self.history.replica,
+            replica: self.replica(),
             health: self.health.clone(),
             store: StoreStatus {
                 keys: self.store.len(),
@@ -184,12 +202,12 @@ impl Node {
             },
             log: self.journal.log().map(Wal::status),
             published: self.published,
-            outbox: self.engine.outbox_status(),
+            outbox: self.outbox(),
             conflicts: self.engine.conflicts().total(),
             connected: self.links.connected(),
             halted: self.rebirth.as_ref().map(|rebirth| rebirth.finding),
             diverged: self.engine.diverged(),
-            waiting: self.waiting.len() + self.rebirth.as_ref().map_or(0, Rebirth::parked),
+            waiting: self.waiting(),
         }
     }
 

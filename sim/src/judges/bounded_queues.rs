@@ -36,8 +36,9 @@ impl Judge for BoundedQueues {
             return Err(format!("{in_flight} disk operations in flight, more than {MAX_IN_FLIGHT}"));
         }
         // One batch that alone exceeds the bound is taken when nothing waits.
-        let (bytes, batches) = (oracle.waiting_bytes(), oracle.waiting());
-        if batches > 1 && bytes > knobs.max_pending {
+        let batches = oracle.waiting();
+        let bytes = if batches > 1 { oracle.waiting_bytes() } else { 0 };
+        if bytes > knobs.max_pending {
             return Err(format!("{bytes} bytes in {batches} batches wait, more than {}", knobs.max_pending));
         }
         if waiting != batches {

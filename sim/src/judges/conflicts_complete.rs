@@ -36,18 +36,22 @@ impl Judge for ConflictsComplete {
             Moment::Stepped { node, witness: Some(witness), changed: true, .. } => {
                 let conflicts = node.conflicts();
                 let judged = self.judged.entry(host).or_default();
-                for conflict in conflicts.iter().filter(|conflict| conflict.id > *judged) {
+                // The latest come last, by their numbers.
+                let news = conflicts.iter().rev().take_while(|conflict| conflict.id > *judged).count();
+                for conflict in conflicts.iter().rev().take(news).rev() {
                     is_one(witness, conflict)?;
+                    *judged = conflict.id;
                 }
-                *judged = conflicts.iter().map(|conflict| conflict.id).max().unwrap_or(*judged);
                 let Some(ledger) = witness.ledger(host) else { return Ok(()) };
                 // What no longer fits is not kept.
                 let all_kept = conflicts.total() == conflicts.iter().len() as u64;
                 let met = self.met.entry(host).or_default();
-                let due = |lsn: u64| lsn > *met && lsn <= ledger.durable().0;
-                for meeting in ledger.meetings.iter().filter(|meeting| all_kept && due(meeting.lsn.0)) {
+                let first = ledger.meetings.partition_point(|meeting| meeting.lsn.0 <= *met);
+                let due = ledger.meetings.iter().skip(first).take_while(|meeting| meeting.lsn <= ledger.durable());
+                for meeting in due.filter(|_| all_kept) {
                     let pair = (meeting.local, meeting.remote);
-                    let recorded = conflicts.iter().any(|conflict| {
+                    // What met last was recorded last, mostly.
+                    let recorded = conflicts.iter().rev().any(|conflict| {
                         let (local, remote) = (conflict.met.local.dot, conflict.met.remote.dot);
                         (local, remote) == pair || (remote, local) == pair
                     });

@@ -51,8 +51,8 @@ impl Judge for ReadsWhileDegraded {
                 let mut count = 0;
                 for entry in node.store().scan(range) {
                     count += 1;
-                    if node.store().get(entry.key()).map(|got| (got.version(), got.value_bytes()))
-                        != Some((entry.version(), entry.value_bytes()))
+                    if node.store().get(entry.key()).map(|got| (got.version(), got.value()))
+                        != Some((entry.version(), entry.value()))
                     {
                         return Err(format!("scan and get differ on {}", String::from_utf8_lossy(entry.key())));
                     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use softadastra_core::clock::Stamp;
 use softadastra_core::context::VersionVector;
-use softadastra_core::ids::{Dot, ReplicaId};
+use softadastra_core::ids::{Dot, ReplicaId, Seq};
 use softadastra_core::op::{Body, Operation};
 
 use super::ledger::Ledger;
@@ -27,7 +27,7 @@ pub struct Issued {
 /// Everything that was ever issued anywhere, durably.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
-    issued: BTreeMap<Dot, Issued>,
+    issued: BTreeMap<ReplicaId, BTreeMap<Seq, Issued>>,
     /// Per key, every operation whose deletion was collected somewhere, be it issued durably or not yet.
     collected: BTreeMap<Bytes, VersionVector>,
 }
@@ -35,7 +35,7 @@ pub struct Registry {
 impl Registry {
     /// An own operation is durable where it was issued.
     pub fn issue(&mut self, op: &Operation) {
-        self.issued.entry(op.dot).or_insert_with(|| Issued {
+        self.issued.entry(op.dot.replica).or_default().entry(op.dot.seq).or_insert_with(|| Issued {
             key: op.key.clone(),
             context: op.context.clone(),
             stamp: op.stamp,
@@ -57,7 +57,7 @@ impl Registry {
     /// An operation as it was issued.
     #[must_use]
     pub fn issued(&self, dot: Dot) -> Option<&Issued> {
-        self.issued.get(&dot)
+        self.issued.get(&dot.replica)?.get(&dot.seq)
     }
 
     /// Whether a deletion of this operation was collected somewhere.
@@ -68,7 +68,7 @@ impl Registry {
 
     /// A foreign operation is what somebody issued.
     pub(super) fn check(&self, op: &Operation) -> Result<(), String> {
-        let Some(issued) = self.issued.get(&op.dot) else {
+        let Some(issued) = self.issued(op.dot) else {
             return Err(format!("{} was taken in, but is durable nowhere else", op.dot));
         };
         let same = issued.key == op.key

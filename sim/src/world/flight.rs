@@ -1,5 +1,7 @@
 //! Disk operations on their way: when they begin, are settled, and are reported.
 
+use std::fmt;
+
 use softadastra_core::disk::{DiskErrorKind, DiskOp, DiskRequest, DiskResult, FileId, IoToken};
 use softadastra_core::ids::Lsn;
 use softadastra_core::node::Input;
@@ -233,29 +235,30 @@ pub(super) const fn file_of(op: &DiskOp) -> Option<FileId> {
     }
 }
 
-fn word(result: &DiskResult) -> String {
+fn word(result: &DiskResult) -> &str {
     match result {
-        Ok(_) => "ok".into(),
-        Err(error) => error.message.clone(),
+        Ok(_) => "ok",
+        Err(error) => &error.message,
     }
 }
 
-fn describe(op: &DiskOp) -> String {
-    match op {
-        DiskOp::List => "list".into(),
-        DiskOp::Create { file, name } => format!("create {name} as {}", file.0),
-        DiskOp::Open { file, name } => format!("open {name} as {}", file.0),
-        DiskOp::Read { file, offset, len } => format!("read {}@{offset}+{len}", file.0),
+/// In words, which are made only for a trace that takes notes.
+fn describe(op: &DiskOp) -> impl fmt::Display {
+    fmt::from_fn(move |f| match op {
+        DiskOp::List => f.write_str("list"),
+        DiskOp::Create { file, name } => write!(f, "create {name} as {}", file.0),
+        DiskOp::Open { file, name } => write!(f, "open {name} as {}", file.0),
+        DiskOp::Read { file, offset, len } => write!(f, "read {}@{offset}+{len}", file.0),
         DiskOp::Write { file, offset, data, sync } => {
-            format!("write {}@{offset}+{}{}", file.0, data.len(), if *sync { " and sync" } else { "" })
+            write!(f, "write {}@{offset}+{}{}", file.0, data.len(), if *sync { " and sync" } else { "" })
         }
         DiskOp::Zero { file, offset, len, sync } => {
-            format!("zero {}@{offset}+{len}{}", file.0, if *sync { " and sync" } else { "" })
+            write!(f, "zero {}@{offset}+{len}{}", file.0, if *sync { " and sync" } else { "" })
         }
-        DiskOp::Sync { file } => format!("sync {}", file.0),
-        DiskOp::Close { file } => format!("close {}", file.0),
-        DiskOp::Rename { from, to } => format!("rename {from} {to}"),
-        DiskOp::Remove { name } => format!("remove {name}"),
-        DiskOp::SyncDir => "sync directory".into(),
-    }
+        DiskOp::Sync { file } => write!(f, "sync {}", file.0),
+        DiskOp::Close { file } => write!(f, "close {}", file.0),
+        DiskOp::Rename { from, to } => write!(f, "rename {from} {to}"),
+        DiskOp::Remove { name } => write!(f, "remove {name}"),
+        DiskOp::SyncDir => f.write_str("sync directory"),
+    })
 }

@@ -403,7 +403,7 @@ impl Host {
                 wrong = if whole { ledger.compare(store) } else { ledger.compare_fresh(store) }.err();
             }
         }
-        let (status, now) = (node.status(), stage.now);
+        let (outbox, now) = (node.outbox(), stage.now);
         let moment = Moment::Stepped {
             node,
             oracle: &self.oracle,
@@ -411,9 +411,9 @@ impl Host {
             changed,
             whole,
             in_flight: self.flights.len(),
-            waiting: status.waiting,
-            replica: status.replica,
-            outbox: &status.outbox,
+            waiting: node.waiting(),
+            replica: node.replica(),
+            outbox: &outbox,
             witness: stage.witness.as_ref().filter(|_| !stage.rollbacks),
             alone: stage.witness.is_none(),
             broken_links: self.broken_links,
