@@ -9,14 +9,15 @@ mod fault;
 mod inode;
 mod names;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use softadastra_core::disk::{Completion, DiskError, DiskErrorKind, DiskOp, DiskResult, FileId, FileInfo};
 
 pub use self::fault::{Fault, Harm, OpKind};
-use self::inode::Inode;
 pub use self::inode::{Fate, SECTOR};
+use self::inode::{Image, Inode};
 use self::names::{InodeId, Names};
 use crate::chance;
 
@@ -50,7 +51,7 @@ pub struct SimDisk {
     struck: Vec<(OpKind, Harm)>,
     room: Option<u64>,
     /// What the last removed file held, for [`Loss::stale`].
-    graveyard: Vec<u8>,
+    graveyard: Image,
 }
 
 impl SimDisk {
@@ -183,8 +184,7 @@ impl SimDisk {
             let data = data.slice(..part(data.len() as u64) as usize);
             let _room = self.write(*file, *offset, &data);
         } else if let DiskOp::Zero { file, offset, len, .. } = op {
-            let zeros = vec![0; part(*len) as usize];
-            let _room = self.write(*file, *offset, &zeros);
+            let _room = self.write(*file, *offset, &zeros(part(*len)));
         }
     }
 
@@ -236,6 +236,12 @@ impl SimDisk {
         self.names.get(name).and_then(|id| self.inodes.get(&id)).map(Inode::bytes)
     }
 
+    /// The same, to be kept: no copy is made before somebody writes to the file.
+    #[must_use]
+    pub fn file_bytes(&self, name: &str) -> Option<Bytes> {
+        self.image(name).cloned().map(Bytes::from_owner)
+    }
+
     /// What the platter holds of one file, for certain.
     #[must_use]
     pub fn durable_file(&self, name: &str) -> Option<&[u8]> {
@@ -244,14 +250,31 @@ impl SimDisk {
 
     /// Puts a file there, durable, replacing one of that name: for tests and for copies of another disk.
     pub fn put_file(&mut self, name: &str, content: &[u8]) {
-        let id = self.new_inode();
-        if let Some(inode) = self.inodes.get_mut(&id) {
-            inode.write(0, content);
-            inode.sync();
+        self.put_image(name, content.to_vec().into());
+    }
+
+    /// A directory with the same files, all durable.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let mut copy = Self::new();
+        for (name, id) in self.names.iter() {
+            if let Some(inode) = self.inodes.get(&id) {
+                copy.put_image(name, inode.image().clone());
+            }
         }
+        copy
+    }
+
+    fn put_image(&mut self, name: &str, content: Image) {
+        let id = self.new_inode();
+        self.inodes.insert(id, Inode::durably(content));
         self.names.link(name, id);
         self.names.sync();
         self.bury();
+    }
+
+    fn image(&self, name: &str) -> Option<&Image> {
+        self.names.get(name).and_then(|id| self.inodes.get(&id)).map(Inode::image)
     }
 
     /// The name of an open file, if it has one.
@@ -300,7 +323,7 @@ impl SimDisk {
                 Ok(Completion::Opened { len: self.inodes.get(&id).map_or(0, Inode::len) })
             }
             DiskOp::Read { file, offset, len } => match self.inode_of(*file) {
-                Some(inode) => Ok(Completion::Data(Bytes::copy_from_slice(inode.read(*offset, *len)))),
+                Some(inode) => Ok(Completion::Data(inode.read(*offset, *len))),
                 None => Err(failed(DiskErrorKind::Io, op)),
             },
             DiskOp::Write { file, offset, data, .. } => {
@@ -308,7 +331,7 @@ impl SimDisk {
                 self.write(*file, offset, data).map_err(|kind| failed(kind, op))
             }
             DiskOp::Zero { file, offset, len, .. } => {
-                self.write(*file, *offset, &vec![0; *len as usize]).map_err(|kind| failed(kind, op))
+                self.write(*file, *offset, &zeros(*len)).map_err(|kind| failed(kind, op))
             }
             DiskOp::Sync { file } => match self.inode_of(*file) {
                 Some(inode) => {
@@ -330,7 +353,7 @@ impl SimDisk {
             }
             DiskOp::Remove { name } => {
                 self.names.get(name).ok_or_else(|| failed(DiskErrorKind::NotFound, op))?;
-                self.graveyard = self.file(name).unwrap_or_default().to_vec();
+                self.graveyard = self.image(name).cloned().unwrap_or_default();
                 self.names.unlink(name);
                 self.bury();
                 Ok(Completion::Done)
@@ -390,6 +413,13 @@ impl SimDisk {
 #[must_use]
 pub const fn syncs_after(op: &DiskOp) -> bool {
     matches!(op, DiskOp::Write { sync: true, .. } | DiskOp::Zero { sync: true, .. })
+}
+
+/// So many zeros.
+fn zeros(len: u64) -> Cow<'static, [u8]> {
+    static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
+    let len = len as usize;
+    ZEROS.get(..len).map_or_else(|| Cow::Owned(vec![0; len]), Cow::Borrowed)
 }
 
 fn failed(kind: DiskErrorKind, op: &DiskOp) -> DiskError {

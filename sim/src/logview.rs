@@ -27,12 +27,12 @@ pub struct SegmentView {
 /// The segments of a directory in order of their numbers.
 #[must_use]
 pub fn segments(disk: &SimDisk) -> Vec<SegmentView> {
-    disk.files().filter_map(|(name, content)| segment(name, content)).collect()
+    disk.files().filter_map(|(name, _)| segment(name, disk)).collect()
 }
 
-fn segment(name: &str, content: &[u8]) -> Option<SegmentView> {
+fn segment(name: &str, disk: &SimDisk) -> Option<SegmentView> {
     let Some(FileName::Segment(number)) = FileName::parse(name) else { return None };
-    let content = Bytes::copy_from_slice(content);
+    let content = disk.file_bytes(name)?;
     let header = SegmentHeader::decode(&content).ok()?;
     let mut frames = Vec::new();
     let mut end = SEGMENT_HEADER_LEN;

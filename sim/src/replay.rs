@@ -56,7 +56,7 @@ pub fn read(disk: &SimDisk) -> Result<Fingerprint, String> {
 /// A directory that can only be read.
 struct Reader<'a> {
     disk: &'a SimDisk,
-    open: BTreeMap<FileId, &'a [u8]>,
+    open: BTreeMap<FileId, Bytes>,
 }
 
 impl Reader<'_> {
@@ -64,18 +64,19 @@ impl Reader<'_> {
         let missing = |what: &str| Err(DiskError { kind: DiskErrorKind::NotFound, message: format!("no {what}") });
         Ok(match op {
             DiskOp::List => Ok(Completion::Listing(self.disk.listing())),
-            DiskOp::Open { file, name } => match self.disk.file(name) {
+            DiskOp::Open { file, name } => match self.disk.file_bytes(name) {
                 Some(content) => {
+                    let len = content.len() as u64;
                     self.open.insert(*file, content);
-                    Ok(Completion::Opened { len: content.len() as u64 })
+                    Ok(Completion::Opened { len })
                 }
                 None => missing(name),
             },
             DiskOp::Read { file, offset, len } => match self.open.get(file) {
                 Some(content) => {
-                    let rest = content.get(*offset as usize..).unwrap_or_default();
-                    let data = rest.get(..*len).unwrap_or(rest);
-                    Ok(Completion::Data(Bytes::copy_from_slice(data)))
+                    let start = content.len().min(*offset as usize);
+                    let end = content.len().min(start.saturating_add(*len));
+                    Ok(Completion::Data(content.slice(start..end)))
                 }
                 None => missing("open file"),
             },
@@ -151,14 +152,4 @@ pub fn drain(node: &mut Node, disk: &mut SimDisk, now: Now) -> Vec<Output> {
         }
     }
     said
-}
-
-/// A directory with the same files, all durable.
-#[must_use]
-pub fn copy(disk: &SimDisk) -> SimDisk {
-    let mut copy = SimDisk::new();
-    for (name, content) in disk.files() {
-        copy.put_file(name, content);
-    }
-    copy
 }

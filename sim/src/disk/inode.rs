@@ -1,7 +1,8 @@
 //! One file: what a read sees, what the platter holds, and what lies between the two.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::sync::Arc;
+
+use bytes::Bytes;
 
 use crate::chance;
 
@@ -9,6 +10,36 @@ use crate::chance;
 pub const SECTOR: usize = 512;
 
 type Sector = [u8; SECTOR];
+
+/// The bytes of a file, with all who have them as they are: whoever writes gets a copy of his own, if there are others.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Image(Arc<Vec<u8>>);
+
+impl Image {
+    fn own(&mut self) -> &mut Vec<u8> {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+impl From<Vec<u8>> for Image {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Arc::new(bytes))
+    }
+}
+
+impl AsRef<[u8]> for Image {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::ops::Deref for Image {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
 
 /// How much of what was not synced a power loss spares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,17 +66,27 @@ impl Fate {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Inode {
     /// What a read sees: the page cache.
-    cache: Vec<u8>,
+    cache: Image,
     /// What survives a power loss for certain.
-    durable: Vec<u8>,
-    /// Sectors written since the last sync, and what each held in between, oldest first; what it holds now is in the
-    /// cache. A disk may have written any one of these.
-    unsynced: BTreeMap<u64, Vec<Sector>>,
+    durable: Image,
+    /// Sectors written since the last sync, in their order, and what each held in between, oldest first; what it holds now is
+    /// in the cache. A disk may have written any one of these.
+    unsynced: Vec<(u64, Vec<Sector>)>,
     /// Lengths since the last sync.
     lengths: Vec<u64>,
 }
 
 impl Inode {
+    /// A file of which all is durable.
+    pub(super) fn durably(content: Image) -> Self {
+        Self { durable: content.clone(), cache: content, ..Self::default() }
+    }
+
+    /// What a read sees, to be had without a copy.
+    pub(super) const fn image(&self) -> &Image {
+        &self.cache
+    }
+
     pub(super) fn len(&self) -> u64 {
         self.cache.len() as u64
     }
@@ -63,10 +104,10 @@ impl Inode {
     }
 
     /// The bytes at `offset`, fewer only where the file ends.
-    pub(super) fn read(&self, offset: u64, len: usize) -> &[u8] {
+    pub(super) fn read(&self, offset: u64, len: usize) -> Bytes {
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(self.cache.len());
         let end = start.saturating_add(len).min(self.cache.len());
-        self.cache.get(start..end).unwrap_or_default()
+        Bytes::from_owner(self.cache.clone()).slice(start..end)
     }
 
     /// Writes into the page cache; a gap before `offset` reads as zeros.
@@ -78,42 +119,48 @@ impl Inode {
         let end = start + data.len();
         let before = self.cache.len();
         // A gap is new content too: it reads as zeros once the length is on disk.
-        for sector in (start.min(before) / SECTOR)..end.div_ceil(SECTOR) {
-            match self.unsynced.entry(sector as u64) {
-                Entry::Vacant(place) => {
-                    place.insert(Vec::new());
-                }
-                Entry::Occupied(mut place) => {
+        let sectors = (start.min(before) / SECTOR)..end.div_ceil(SECTOR);
+        let first = self.unsynced.partition_point(|(sector, _)| *sector < sectors.start as u64);
+        for (place, sector) in (first..).zip(sectors) {
+            match self.unsynced.get_mut(place) {
+                Some((known, versions)) if *known == sector as u64 => {
                     if overwrites(&self.cache, sector * SECTOR, start, data) {
-                        place.get_mut().push(sector_of(&self.cache, sector as u64));
+                        versions.push(sector_of(&self.cache, sector as u64));
                     }
                 }
+                _ => self.unsynced.insert(place, (sector as u64, Vec::new())),
             }
         }
         if end > before {
             self.lengths.push(end as u64);
         }
+        let cache = self.cache.own();
         if start > before {
-            self.cache.resize(start, 0);
+            cache.resize(start, 0);
         }
-        let (old, new) = data.split_at(data.len().min(self.cache.len() - start));
-        if let Some(place) = self.cache.get_mut(start..start + old.len()) {
+        let (old, new) = data.split_at(data.len().min(cache.len() - start));
+        if let Some(place) = cache.get_mut(start..start + old.len()) {
             place.copy_from_slice(old);
         }
-        self.cache.extend_from_slice(new);
+        cache.extend_from_slice(new);
     }
 
     /// Everything the cache holds of unsynced sectors reaches the platter, with the length.
     pub(super) fn sync(&mut self) {
         let unsynced = std::mem::take(&mut self.unsynced);
-        // What was gained is new: whatever lies beyond the end of the platter's image is among the unsynced sectors.
-        self.durable.truncate(self.cache.len());
-        self.durable.extend_from_slice(self.cache.get(self.durable.len()..).unwrap_or_default());
         self.lengths.clear();
-        for sector in unsynced.into_keys() {
+        if unsynced.is_empty() && self.durable.len() == self.cache.len() {
+            return;
+        }
+        let durable = self.durable.own();
+        // What was gained is new: whatever lies beyond the end of the platter's image is among the unsynced sectors.
+        durable.truncate(self.cache.len());
+        let before = durable.len();
+        durable.extend_from_slice(self.cache.get(before..).unwrap_or_default());
+        for (sector, _) in unsynced {
             let start = sector as usize * SECTOR;
-            let end = (start + SECTOR).min(self.cache.len());
-            if let (Some(to), Some(from)) = (self.durable.get_mut(start..end), self.cache.get(start..end)) {
+            let end = (start + SECTOR).min(before);
+            if let (Some(to), Some(from)) = (durable.get_mut(start..end), self.cache.get(start..end)) {
                 to.copy_from_slice(from);
             }
         }
@@ -122,28 +169,31 @@ impl Inode {
     /// A sync that fails as Linux lets it fail: some pages reach the platter, the others are marked clean all the same,
     /// and no later sync will write them. The cache goes on showing them.
     pub(super) fn drop_pages(&mut self, fate: Fate, salt: u64) {
-        for sector in std::mem::take(&mut self.unsynced).into_keys() {
+        let durable = self.durable.own();
+        for (sector, _) in std::mem::take(&mut self.unsynced) {
             if fate.spares(chance::mix(salt, sector, 1)) {
                 let content = sector_of(&self.cache, sector);
                 let end = ((sector as usize + 1) * SECTOR).min(self.cache.len());
-                if self.durable.len() < end {
-                    self.durable.resize(end, 0);
+                if durable.len() < end {
+                    durable.resize(end, 0);
                 }
-                put_sector(&mut self.durable, sector, &content);
+                put_sector(durable, sector, &content);
             }
         }
         self.lengths.clear();
         // The length is metadata: the journal writes it whatever became of the data.
-        self.durable.resize(self.cache.len(), 0);
+        durable.resize(self.cache.len(), 0);
     }
 
     /// Memory pressure: clean pages are dropped, and read again from the platter.
     pub(super) fn evict(&mut self) {
         let mut cache = self.durable.clone();
-        cache.resize(self.cache.len(), 0);
-        for sector in self.unsynced.keys() {
+        if cache.len() != self.cache.len() {
+            cache.own().resize(self.cache.len(), 0);
+        }
+        for (sector, _) in &self.unsynced {
             let content = sector_of(&self.cache, *sector);
-            put_sector(&mut cache, *sector, &content);
+            put_sector(cache.own(), *sector, &content);
         }
         self.cache = cache;
     }
@@ -174,9 +224,11 @@ impl Inode {
             (Fate::Kept | Fate::Lost, _) => longest,
         };
         let mut left = self.durable.clone();
-        left.resize(len, 0);
+        if durable_len != len {
+            left.own().resize(len, 0);
+        }
         if durable_len < len
-            && let (Some(gained), Some(old)) = (left.get_mut(durable_len..), stale.get(durable_len..))
+            && let (Some(gained), Some(old)) = (left.own().get_mut(durable_len..), stale.get(durable_len..))
         {
             for (to, from) in gained.iter_mut().zip(old) {
                 *to = *from;
@@ -192,11 +244,11 @@ impl Inode {
                 Fate::Kept | Fate::Lost => versions.len(),
             };
             match versions.get(pick) {
-                Some(content) => put_sector(&mut left, sector, content),
-                None => put_sector(&mut left, sector, &sector_of(&self.cache, sector)),
+                Some(content) => put_sector(left.own(), sector, content),
+                None => put_sector(left.own(), sector, &sector_of(&self.cache, sector)),
             }
         }
-        self.durable.clone_from(&left);
+        self.durable = left.clone();
         self.cache = left;
     }
 
@@ -204,7 +256,7 @@ impl Inode {
     pub(super) fn flip(&mut self, bit: u64) -> bool {
         let (byte, mask) = ((bit / 8) as usize, 1 << (bit % 8));
         for image in [&mut self.durable, &mut self.cache] {
-            if let Some(place) = image.get_mut(byte) {
+            if let Some(place) = image.own().get_mut(byte) {
                 *place ^= mask;
             }
         }

@@ -303,3 +303,31 @@ fn the_second_half_of_a_syncing_write_is_apart() {
     disk.lose_power(Loss::TOTAL);
     assert!(disk.file("f").unwrap().starts_with(b"new"));
 }
+
+#[test]
+fn what_was_read_and_what_was_copied_stay_as_they_were() {
+    let mut disk = with_old_file(2);
+    let read = disk.execute(&DiskOp::Read { file: A, offset: SECTOR as u64, len: SECTOR }).unwrap();
+    let (kept, copy) = (disk.file_bytes("f").unwrap(), disk.copy());
+    write(&mut disk, A, SECTOR as u64, b"new", true).unwrap();
+    assert!(disk.file("f").unwrap()[SECTOR..].starts_with(b"newo"));
+    assert_eq!(read, Completion::Data(vec![b'o'; SECTOR].into()));
+    assert_eq!(kept, vec![b'o'; 2 * SECTOR]);
+    assert_eq!((copy.file("f"), copy.durable_file("f")), (Some(&kept[..]), Some(&kept[..])));
+}
+
+#[test]
+fn every_sector_that_was_written_is_unsynced_once_in_whatever_order() {
+    let mut disk = with_old_file(8);
+    for (sector, count, unsynced) in [(5, 1, 1), (2, 1, 2), (1, 6, 6), (0, 2, 7), (7, 1, 8), (3, 3, 8)] {
+        write(&mut disk, A, sector * SECTOR as u64, &vec![b'0' + sector as u8; count * SECTOR], false).unwrap();
+        assert_eq!(disk.unsynced().0, unsynced, "after sector {sector}");
+    }
+    let mut lost = disk.clone();
+    lost.lose_power(Loss::TOTAL);
+    assert_eq!(lost.file("f").unwrap(), [b'o'; 8 * SECTOR]);
+    disk.execute(&DiskOp::Sync { file: A }).unwrap();
+    disk.lose_power(Loss::TOTAL);
+    let left: String = disk.file("f").unwrap().iter().step_by(SECTOR).map(|byte| char::from(*byte)).collect();
+    assert_eq!(left, "00133317");
+}

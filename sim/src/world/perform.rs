@@ -11,7 +11,6 @@ use crate::chance;
 use crate::judges::{Failure, Moment};
 use crate::oracle;
 use crate::plan::{Change, Expect, PlannedWrite, What};
-use crate::replay;
 use crate::tally::Mark;
 
 /// A crash that waits for effects falls after this long at the latest, in microseconds.
@@ -75,7 +74,7 @@ impl Host {
             What::Retire => self.retire(stage),
             What::GiveUp { who } => self.give_up(stage, who),
             What::Resolve { number, pick, len } => self.resolve(stage, number, pick, len),
-            What::Copy if matches!(self.machine, Machine::Up(_)) => self.copied = Some(replay::copy(&self.disk)),
+            What::Copy if matches!(self.machine, Machine::Up(_)) => self.copied = Some(self.disk.copy()),
             What::Copy => {}
             What::CopyBack { down } => self.copy_back(stage, down)?,
             What::Configure(knobs) => (self.next_knobs, self.next_config) = (Some(knobs), None),

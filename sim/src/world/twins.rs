@@ -7,7 +7,6 @@ use softadastra_core::node::Event;
 use super::{Stage, World};
 use crate::judges::Failure;
 use crate::plan::HostId;
-use crate::replay;
 
 /// Who runs as whom.
 #[derive(Debug, Default)]
@@ -42,7 +41,7 @@ impl World {
     /// # Errors
     /// The promise that breaks over it.
     pub fn copy_machine(&mut self, from: HostId, to: HostId) -> Result<(), Failure> {
-        let image = replay::copy(self.disk(from));
+        let image = self.disk(from).copy();
         let pins = self.host(from).pins.clone();
         self.stage.twins.any = true;
         self.stage.twins.faces.insert(to, from);
