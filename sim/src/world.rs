@@ -6,6 +6,7 @@
 //! of
 //! one node. The world draws no randomness: see [`crate::chance`].
 
+mod agenda;
 mod air;
 mod backup;
 mod clients;
@@ -31,6 +32,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use softadastra_core::ids::ReplicaId;
 use softadastra_core::time::{Instant, Now, WallTime};
 
+use self::agenda::Agenda;
 use self::host::Host;
 use crate::disk::SimDisk;
 use crate::judges::{Court, Failure, Moment};
@@ -145,8 +147,7 @@ struct Stage {
     now: u64,
     seed: u64,
     pace: Pace,
-    queue: BTreeMap<(u64, u64), Event>,
-    next_event: u64,
+    agenda: Agenda<Event>,
     steps: u64,
     /// Where the run is to stop.
     halt: Option<u64>,
@@ -210,8 +211,7 @@ enum Kind {
 
 impl Stage {
     fn schedule(&mut self, delay: u64, host: HostId, life: Option<u32>, kind: Kind) {
-        self.next_event += 1;
-        self.queue.insert((self.now + delay, self.next_event), Event { host, life, kind });
+        self.agenda.put(self.now + delay, Event { host, life, kind });
     }
 
     fn note(&mut self, host: HostId, line: std::fmt::Arguments<'_>) {
@@ -260,8 +260,7 @@ impl World {
             now: 0,
             seed,
             pace,
-            queue: BTreeMap::new(),
-            next_event: 0,
+            agenda: Agenda::new(),
             steps: 0,
             halt: None,
             calm: None,
@@ -387,7 +386,7 @@ impl World {
             // Nodes that greet each other for ever leave always something to happen.
             return self.run_for(self.last_item.saturating_sub(self.stage.now) + fleet::SETTLE);
         }
-        while !self.stage.queue.is_empty() {
+        while self.stage.agenda.next_at().is_some() {
             self.step()?;
         }
         Ok(())
@@ -418,8 +417,8 @@ impl World {
     /// The first promise found broken.
     pub fn run_for(&mut self, time: u64) -> Result<(), Failure> {
         let until = self.stage.now + time;
-        while self.next_at().is_some_and(|at| at <= until) {
-            self.step()?;
+        while let Some(at) = self.next_at().filter(|at| *at <= until) {
+            self.step_to(at)?;
         }
         self.stage.now = until;
         Ok(())
@@ -530,6 +529,11 @@ impl World {
     /// Goes to the next time at which something happens, and lets all of it happen. Says whether there was any.
     fn step(&mut self) -> Result<bool, Failure> {
         let Some(at) = self.next_at() else { return Ok(false) };
+        self.step_to(at).map(|()| true)
+    }
+
+    /// Goes to the next time at which something happens.
+    fn step_to(&mut self, at: u64) -> Result<(), Failure> {
         self.stage.still = if at > self.stage.now { 0 } else { self.stage.still + 1 };
         self.stage.now = self.stage.now.max(at);
         self.stage.steps += 1;
@@ -549,10 +553,7 @@ impl World {
         }
         // One bit for each host.
         let mut touched = 0_u32;
-        while let Some(entry) = self.stage.queue.first_entry()
-            && entry.key().0 <= self.stage.now
-        {
-            let Event { host, life, kind } = entry.remove();
+        while let Some(Event { host, life, kind }) = self.stage.agenda.take(self.stage.now) {
             // Who only reads changes nothing.
             if !matches!(&kind, Kind::Item(what) if matches!(**what, What::Read { .. })) {
                 touched |= 1 << host.0;
@@ -579,12 +580,12 @@ impl World {
             }
         }
         self.look_at_watched();
-        Ok(true)
+        Ok(())
     }
 
     /// When something happens next.
     fn next_at(&self) -> Option<u64> {
-        let event = self.stage.queue.keys().next().map(|(at, _)| *at);
+        let event = self.stage.agenda.next_at();
         let timers = self.hosts.iter().filter_map(Host::timer);
         event.into_iter().chain(timers).min()
     }
