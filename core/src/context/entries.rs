@@ -88,7 +88,12 @@ impl FromIterator<Entry> for Entries {
         match (entries.next(), entries.next()) {
             (None, _) => Self::NONE,
             (Some(one), None) => Self::One(one),
-            (Some(first), Some(second)) => Self::Several([first, second].into_iter().chain(entries).collect()),
+            (Some(first), Some(second)) => {
+                let mut several = Vec::with_capacity(4.max(entries.size_hint().0 + 2));
+                several.extend([first, second]);
+                entries.for_each(|entry| several.push(entry));
+                Self::Several(several)
+            }
         }
     }
 }

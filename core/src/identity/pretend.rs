@@ -16,11 +16,14 @@ impl Checksum {
 
     /// Takes in one part. Where a part ends matters.
     pub(crate) fn feed(&mut self, part: &[u8]) {
-        let mut blocks = part.chunks_exact(32);
-        for block in &mut blocks {
-            self.stir(words(block));
+        let (blocks, rest) = part.as_chunks::<32>();
+        for block in blocks {
+            if let ([a, b, c, d], []) = block.as_chunks() {
+                let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+                self.stir([word(a), word(b), word(c), word(d)]);
+            }
         }
-        self.stir(words(blocks.remainder()));
+        self.stir(words(rest));
         self.stir([part.len() as u64; 4]);
     }
 
@@ -35,9 +38,10 @@ impl Checksum {
     }
 
     fn stir(&mut self, block: [u64; 4]) {
-        for ((lane, word), odd) in self.0.iter_mut().zip(block).zip(ODD) {
-            *lane = (*lane ^ word).wrapping_mul(odd).rotate_left(29);
-        }
+        let turn = |lane: u64, word: u64, odd: u64| (lane ^ word).wrapping_mul(odd).rotate_left(29);
+        let (Self([a, b, c, d]), [e, f, g, h]) = (*self, block);
+        let [i, j, k, l] = ODD;
+        *self = Self([turn(a, e, i), turn(b, f, j), turn(c, g, k), turn(d, h, l)]);
     }
 }
 

@@ -1,6 +1,7 @@
 //! All sessions. Those that wait for a time, or for their turn, are found without a look at the others.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 use core::mem::take;
 use core::ops::Deref;
 
@@ -13,7 +14,7 @@ use crate::time::Instant;
 pub(super) struct Sessions {
     by_peer: BTreeMap<PeerId, Session>,
     /// Lent for a change since what is below was brought up to date.
-    touched: BTreeSet<PeerId>,
+    touched: Vec<PeerId>,
     deadlines: BTreeMap<PeerId, Instant>,
     by_deadline: BTreeSet<(Instant, PeerId)>,
     /// Batches of theirs wait to be taken in.
@@ -25,7 +26,7 @@ pub(super) struct Sessions {
 impl Sessions {
     pub(super) fn get_mut(&mut self, peer: &PeerId) -> Option<&mut Session> {
         let session = self.by_peer.get_mut(peer)?;
-        self.touched.insert(*peer);
+        touch(&mut self.touched, *peer);
         Some(session)
     }
 
@@ -41,12 +42,12 @@ impl Sessions {
     }
 
     pub(super) fn insert(&mut self, peer: PeerId, session: Session) {
-        self.touched.insert(peer);
+        touch(&mut self.touched, peer);
         self.by_peer.insert(peer, session);
     }
 
     pub(super) fn remove(&mut self, peer: &PeerId) -> Option<Session> {
-        self.touched.insert(*peer);
+        touch(&mut self.touched, *peer);
         self.by_peer.remove(peer)
     }
 
@@ -71,7 +72,13 @@ impl Sessions {
     /// Looks again at those that were lent for a change. Asking for any of the above does so by itself; where it is done
     /// beforehand, nobody's question takes longer for what others have changed.
     pub(super) fn settle(&mut self, settings: &Settings) {
-        for peer in take(&mut self.touched) {
+        if self.touched.is_empty() {
+            return;
+        }
+        let mut touched = take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        for peer in touched.drain(..) {
             let session = self.by_peer.get(&peer);
             let wants = session.and_then(|session| session.deadline(settings));
             let before = match wants {
@@ -87,6 +94,14 @@ impl Sessions {
             keep(&mut self.holding, peer, session.is_some_and(|session| !session.held.is_empty()));
             keep(&mut self.naming, peer, session.is_some_and(|session| session.is_open() && session.full_in.is_some()));
         }
+        self.touched = touched;
+    }
+}
+
+/// Mostly the same one several times in a row.
+fn touch(touched: &mut Vec<PeerId>, peer: PeerId) {
+    if touched.last() != Some(&peer) {
+        touched.push(peer);
     }
 }
 
