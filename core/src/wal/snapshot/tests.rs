@@ -129,6 +129,32 @@ fn salvage_passes_over_a_damaged_block() {
 }
 
 #[test]
+fn salvage_finds_the_same_in_chunks_of_any_size() {
+    let first_block = encode_header(LOG, AT, b"head").len();
+    let second_block = first_block + encode_block(LOG, AT, 0, 2, b"first block").len();
+    for (damaged, lost) in [(first_block, 1), (second_block, 2)] {
+        let mut file = small();
+        file[damaged + PART_HEADER_LEN] ^= 1;
+        let mut left = parts();
+        left.remove(lost);
+        for size in 1..=file.len() {
+            let (mut decoder, mut found) = (Decoder::new(), Vec::new());
+            for chunk in file.chunks(size) {
+                decoder.push(Bytes::copy_from_slice(chunk));
+                loop {
+                    match decoder.next_part() {
+                        Ok(Some(part)) => found.push(part),
+                        Ok(None) => break,
+                        Err(_) => assert!(decoder.skip_damage()),
+                    }
+                }
+            }
+            assert_eq!((found, decoder.finish()), (left.clone(), Ok(())), "chunks of {size}, without part {lost}");
+        }
+    }
+}
+
+#[test]
 fn the_bytes_of_a_snapshot_are_pinned() {
     insta::assert_snapshot!(crate::testing::hex(&small()), @r"
     0000  53 41 44 53 4e 50 0d 0a 01 00 00 00 07 07 07 07  SADSNP..........
