@@ -38,6 +38,47 @@ fn what_is_under_way_shows_as_load_until_the_peer_has_it_durably() {
     assert_eq!(network.hosts[0].node.load(), sync::Load::default());
 }
 
+/// Lets everything happen that happens without time. The disks are `late` if each of their operations comes when nothing
+/// else is left to happen.
+fn exhaust(network: &mut Network, late: bool) {
+    loop {
+        network.hosts.iter_mut().for_each(|host| host.prompt = !late);
+        while network.step() {}
+        if network.hosts.iter().all(|host| host.asked.is_empty()) {
+            return;
+        }
+        network.hosts.iter_mut().for_each(|host| host.prompt = true);
+        network.step();
+    }
+}
+
+/// Text that cannot be made much shorter.
+fn noise(len: usize, seed: u64) -> String {
+    let mut dice = Seed::from_number(seed).stream("noise");
+    (0..len).map(|_| char::from(b' ' + dice.below(64) as u8)).collect()
+}
+
+#[test]
+fn a_catch_up_of_many_windows_and_segments_waits_for_no_alarm() {
+    for late in [false, true] {
+        let mut config = Config::default();
+        (config.log.first_segment, config.log.max_segment) = (1 << 20, 1 << 20);
+        let mut network = Network::with(2, config);
+        for n in 0..160 {
+            let now = network.now(0);
+            let batch = (0..50).map(|key| put(&format!("{n}/{key}"), &noise(1000, n * 50 + key))).collect();
+            network.hosts[0].node.write(now, batch).unwrap();
+            exhaust(&mut network, false);
+        }
+        network.start(0);
+        network.start(1);
+        network.join(1, 0);
+        exhaust(&mut network, late);
+        assert_eq!(network.hosts[1].node.store().len(), 8000, "late disks: {late}");
+        network.assert_converged();
+    }
+}
+
 #[test]
 fn a_retry_says_how_much_it_queues_again() {
     let mut config = Config::default();
