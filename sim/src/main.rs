@@ -22,7 +22,8 @@ usage: sim replay SEED [--nodes N] [--operations N] [--until STEP] [--trace] [--
                                             what `planted` runs for each bug: count the seeds from 1 until one fails
        sim hunt-hosts --seconds N [--planted BUG] [--story]
                                             the same in the world of hosts
---nodes is 1 to 9; left out, the seed decides: 1 to 5. --planted wakes a known bug; a build that does not hold it makes one that does.
+--nodes is 1 to 9; left out, the seed decides: 1 to 5. --planted wakes a known bug; where this build does not hold it,
+`replay` and `turmoil` make one that does.
 Ctrl-C ends a swarm with what it has found so far, and the search for a shortest story with the shortest so far.
 ends with 0: all went as it should; 1: it did not (a promise was broken; where a bug is planted: nobody noticed it); 2: not understood,
 or it could not be done; 130: stopped by Ctrl-C or SIGTERM, and nothing was found until then; 141: nobody read on";
@@ -139,7 +140,8 @@ fn do_one(words: &[&str]) -> Result<bool, String> {
 fn run_swarm(words: &[&str]) -> Result<End, String> {
     let known = ["--minutes", "--seeds", "--from", "--threads", "--nodes", "--operations"];
     let given = options("swarm", words, &known)?;
-    if let Some((name, _)) = given.iter().find(|(name, value)| ["--minutes", "--seeds"].contains(name) && **value == 0)
+    if let Some((name, _)) =
+        given.iter().find(|(name, value)| ["--minutes", "--seeds", "--threads"].contains(name) && **value == 0)
     {
         return Err(plays_nothing(name));
     }
@@ -155,7 +157,7 @@ fn run_swarm(words: &[&str]) -> Result<End, String> {
         most: seeds.unwrap_or(there_are),
         time: Duration::from_secs(minutes.checked_mul(60).ok_or("so many minutes cannot be counted")?),
         shape: shape(&given)?,
-        threads: given.get("--threads").map_or_else(threads, |threads| (*threads).clamp(1, 64) as usize),
+        threads: given.get("--threads").map_or_else(threads, |threads| (*threads).min(64) as usize),
         minimise: true,
     };
     let watch = watch()?;

@@ -198,6 +198,7 @@ const CONTROL: Duration = Duration::from_secs(10);
 pub fn run(names: &[&str], time: Duration, story: bool) -> Result<bool, String> {
     let named: Vec<Bug> = names.iter().map(|name| Bug::named(name)).collect::<Result<_, _>>()?;
     let chosen = if named.is_empty() { BUGS } else { &named };
+    write_error(format_args!("building the simulator with its known bugs, minutes the first time\n"));
     let binary = build(None)?;
     println!("{:<38} {:>7} {:>8}  caught by", "bug", "seeds", "seconds");
     if hunt(&binary, None, CONTROL, false)? {

@@ -230,9 +230,9 @@ impl fmt::Display for Report {
         )?;
         write!(f, "{}", self.tally)?;
         if let Some(found) = &self.found {
-            write!(f, "{found}")?;
+            return write!(f, "{found}");
         }
-        Ok(())
+        writeln!(f, "every promise was kept; what is MISSED no seed of this run came to")
     }
 }
 
@@ -255,5 +255,17 @@ mod tests {
             "{said}"
         );
         assert!(lines.next().is_some_and(|line| line.starts_with("seed 7 fails: all converge")), "{said}");
+        let well = Report { found: None, ..report }.to_string();
+        assert!(well.lines().last().is_some_and(|line| line.starts_with("every promise was kept")), "{well}");
+    }
+
+    #[test]
+    fn how_often_a_node_has_started_is_what_its_trace_says() {
+        let outcome = world::run(&Plan::draw(42), true);
+        let told = outcome.trace.lines();
+        for (number, host) in outcome.standing.iter().enumerate() {
+            let starts = told.iter().filter(|line| line.contains(&format!(" n{number} start "))).count();
+            assert!(starts > 0 && host.contains(&format!(", start {starts}, ")), "{starts} starts: {host}");
+        }
     }
 }

@@ -36,8 +36,9 @@ pub(super) struct Host {
     pub(super) id: HostId,
     pub(super) disk: SimDisk,
     pub(super) machine: Machine,
-    /// Counts starts: what belonged to an earlier life does not happen any more.
+    /// Another with each start and each end: what belonged to an earlier life does not happen any more.
     pub(super) life: u32,
+    pub(super) starts: u32,
     pub(super) knobs: Knobs,
     pub(super) next_knobs: Option<Knobs>,
     /// Settings that say more than `knobs`, which agree with them.
@@ -161,6 +162,7 @@ impl Host {
             disk: SimDisk::new(),
             machine: Machine::Down,
             life: 0,
+            starts: 0,
             knobs,
             next_knobs: None,
             config: None,

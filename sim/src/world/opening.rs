@@ -24,6 +24,7 @@ impl Host {
             return Ok(());
         }
         self.life += 1;
+        self.starts += 1;
         stage.follow(self.id, self.life);
         self.struck = false;
         self.broken_links = 0;
@@ -31,7 +32,7 @@ impl Host {
             (self.knobs, self.config) = (knobs, self.next_config.take());
         }
         self.let_rot(stage);
-        stage.note(self.id, format_args!("start {}", self.life));
+        stage.note(self.id, format_args!("start {}", self.starts));
         let seed = Seed::from_number(chance::mix(stage.seed, u64::from(self.id.0), u64::from(self.life)));
         let mut config = self.config.clone().unwrap_or_else(|| self.knobs.config());
         if stage.witness.is_some() {

@@ -35,12 +35,13 @@ impl Host {
     pub(super) fn describe(&self) -> String {
         let id = self.id.0;
         let node = match &self.machine {
-            Machine::Down => return format!("n{id} is down, after {} starts", self.life),
-            Machine::Opening(_) => return format!("n{id} is opening, start {}", self.life),
+            Machine::Down => return format!("n{id} is down, after {} starts", self.starts),
+            Machine::Opening(_) => return format!("n{id} is opening, start {}", self.starts),
             Machine::Up(node) => node,
         };
         let (status, sync) = (node.status(), node.sync_status());
-        let mut text = format!("n{id} is {}, start {}, replica {}", status.health.as_str(), self.life, status.replica);
+        let mut text =
+            format!("n{id} is {}, start {}, replica {}", status.health.as_str(), self.starts, status.replica);
         text += &format!(", {} keys, {} tombstones", status.store.keys, status.store.tombstones);
         text += &format!("\n   outbox {:?}\n   claims {:?}", status.outbox, sync.vector);
         if !sync.unclaimed.is_empty() {
