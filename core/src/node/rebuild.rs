@@ -278,6 +278,24 @@ mod tests {
         assert_eq!(reborn.content_hash(), content);
     }
 
+    #[test]
+    fn a_block_that_was_laid_out_ahead_counts_as_one_that_was_not() {
+        let mut store = Store::new();
+        for seq in 1..=3 {
+            let Record::Own(op) = own(seq) else { unreachable!("an own operation") };
+            store.apply(Lsn(seq), &op);
+        }
+        let mut block = Vec::new();
+        let items = store.walk(None, usize::MAX, &mut block).items as u32;
+        let block = Bytes::from(block);
+        let make = Rebuild::new(true).block_maker().unwrap();
+        let mut ahead = Rebuild::new(true);
+        ahead.snapshot_entries = 4;
+        ahead.foreseen_block(items, block.clone(), make(items, &block).unwrap()).unwrap();
+        assert_eq!((items, ahead.snapshot_entries), (3, 7));
+        assert_eq!(ahead.store.digest(), store.digest());
+    }
+
     fn born() -> Rebuild {
         let mut rebuild = Rebuild::new(false);
         let birth =

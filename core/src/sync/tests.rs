@@ -2,6 +2,7 @@ mod acknowledgement;
 mod batches;
 mod burials;
 mod carry;
+mod closings;
 mod collection;
 mod compared;
 mod conflicts;
