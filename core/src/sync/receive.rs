@@ -340,15 +340,13 @@ impl Engine {
                 }
                 self.traffic.received += 1;
                 self.watch_stamp(now, peer, op.stamp, out);
-                // Of what is taken in, carrying it out tells (`carry`): it looks at the entry anyway.
-                if self.claims.covers(op.dot) {
-                    self.watch_twin(&op, store, out);
-                }
                 let parted = self.sessions.get(&peer).is_some_and(|session| session.is_parted(op.dot));
                 if parted || !self.has(&op, &known, store) {
                     self.traffic.taken += 1;
                     return Ok(Some(Item { op, known }));
                 }
+                // Of what is taken in, carrying it out tells (`carry`): it looks at the entry anyway.
+                self.watch_twin(&op, store, out);
             }
             Part::Present(key) => {
                 sorted.present.insert(key, None);

@@ -176,6 +176,12 @@ fn one_name_for_two_operations_is_noticed() {
     let (mut world, mut stranger) = met(Settings::default());
     stranger.batch(&mut world, 0, vec![entry(first), entry(op(dot(9, 1), "k", "other")), Part::End]);
     assert_eq!(clones(&world), 1, "both in one batch");
+    // It is claimed, and taken in once more for what comes with it.
+    let (mut world, mut stranger) = met(Settings::default());
+    stranger.batch(&mut world, 0, vec![entry(op(dot(9, 1), "k", "v")), Part::Cut(vector(&[dot(9, 1)])), Part::End]);
+    let more = Part::Entry { op: op(dot(9, 1), "k", "other"), known: vector(&[dot(7, 2)]) };
+    stranger.batch(&mut world, 0, vec![more, Part::End]);
+    assert_eq!(clones(&world), 1, "claimed, with news");
 }
 
 #[test]
