@@ -286,7 +286,7 @@ mod tests {
             store.apply(Lsn(seq), &op);
         }
         let mut block = Vec::new();
-        let items = store.walk(None, usize::MAX, &mut block).items as u32;
+        let items = store.walk(None, usize::MAX, &mut block).items;
         let block = Bytes::from(block);
         let make = Rebuild::new(true).block_maker().unwrap();
         let mut ahead = Rebuild::new(true);
