@@ -48,12 +48,12 @@ mod tests {
     #[test]
     fn what_comes_first_is_taken_first_and_of_one_time_in_the_order_in_which_it_was_put_down() {
         let mut agenda = Agenda::new();
-        [(5, 'c'), (3, 'a'), (5, 'd'), (3, 'b')].into_iter().for_each(|(at, thing)| agenda.put(at, thing));
+        [(3, 'a'), (5, 'c'), (5, 'd'), (3, 'b')].into_iter().for_each(|(at, thing)| agenda.put(at, thing));
         assert_eq!((agenda.take(2), agenda.next_at()), (None, Some(3)));
         assert_eq!([agenda.take(3), agenda.take(3), agenda.take(4)], [Some('a'), Some('b'), None]);
-        // What lies where something else has lain comes in its own turn.
-        agenda.put(5, 'e');
+        // What lies where something else has lain comes in its own turn: the last of all where the first was.
         agenda.put(4, 'x');
+        agenda.put(5, 'e');
         let rest = std::iter::from_fn(|| agenda.take(9)).collect::<String>();
         assert_eq!((rest.as_str(), agenda.next_at()), ("xcde", None));
     }
