@@ -30,6 +30,9 @@ pub struct Plan {
     pub fleet: Fleet,
     /// What happens. Each item says when; what troubles bring later stands before what comes earlier.
     pub items: Vec<Item>,
+    /// How many operations clients ask for at least, and a tenth as many faults strike: if the items come to fewer, rounds of
+    /// [`Plan::more`] follow them.
+    pub at_least: u64,
 }
 
 /// What a draw is held to; whatever is `None`, the seed decides.
@@ -37,7 +40,7 @@ pub struct Plan {
 pub struct Shape {
     /// How many nodes.
     pub nodes: Option<u8>,
-    /// How many operations clients carry out at least, on a machine that is up.
+    /// How many operations clients ask for at least, of a machine that is up; a tenth as many faults strike.
     pub operations: Option<u32>,
 }
 

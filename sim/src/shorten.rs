@@ -5,16 +5,38 @@ use crate::shrink;
 
 /// Runs that may be spent on the items of one failure, and as many again on making each simpler.
 const BUDGET: usize = 3_000;
+/// Rounds that are written out of what a run adds to its plan.
+const LONGEST: u32 = 16;
+/// Microseconds between two of them.
+const BETWEEN: u64 = 3_000_000;
 
 /// Takes nodes and items away and makes items simpler, as long as `fails` says that what is left still fails.
 #[must_use]
 pub fn shortest(plan: Plan, mut fails: impl FnMut(&Plan) -> bool) -> Plan {
+    let plan = written_out(plan, &mut fails);
     // Fewer nodes first: every run after that is quicker. And again later: a node may have been there only for items that
     // turn out not to matter.
     let plan = fewer_nodes(plan, &mut fails);
     let items = shrink::minimise(&plan.items, BUDGET, |items| fails(&with(&plan, items)));
     let plan = fewer_nodes(with(&plan, &items), &mut fails);
     simpler_items(plan, &mut fails)
+}
+
+/// The plan with the rounds that a run may add to it among its items, as many as it takes: one that demands rounds would get other
+/// ones for each item that is taken away.
+fn written_out(plan: Plan, fails: &mut impl FnMut(&Plan) -> bool) -> Plan {
+    if plan.at_least == 0 {
+        return plan;
+    }
+    let mut written = Plan { at_least: 0, ..plan.clone() };
+    for round in 0..LONGEST {
+        if fails(&written) {
+            return written;
+        }
+        let begin = written.items.iter().map(|item| item.at).max().unwrap_or(0) + BETWEEN;
+        written.items.extend(plan.more(round).into_iter().map(|item| Item { at: begin + item.at, ..item }));
+    }
+    plan
 }
 
 fn with(plan: &Plan, items: &[Item]) -> Plan {
@@ -171,7 +193,7 @@ mod tests {
     fn plan(fleet: Fleet, items: Vec<(u8, What)>) -> Plan {
         let items =
             items.into_iter().zip(0..).map(|((host, what), at)| Item { at, host: HostId(host), what }).collect();
-        Plan { seed: 1, shape: Shape::FREE, knobs: Knobs::SMALL, pace: Pace::QUICK, fleet, items }
+        Plan { seed: 1, shape: Shape::FREE, knobs: Knobs::SMALL, pace: Pace::QUICK, fleet, items, at_least: 0 }
     }
 
     fn write(number: u32) -> What {
@@ -224,6 +246,27 @@ mod tests {
         });
         assert_eq!(write, Some(vec![PlannedWrite { key: 2, change: Change::Put(9), expect: Expect::Any }]));
         assert_eq!(shortest.fleet.seats.len(), 2);
+    }
+
+    #[test]
+    fn what_a_run_adds_to_its_plan_is_shortened_with_the_rest() {
+        let demanding = Plan { at_least: 60, ..plan(Fleet::of(2, Knobs::SMALL), vec![(0, write(1))]) };
+        let added = |plan: &Plan| plan.more(1).into_iter().find(|item| matches!(item.what, What::Write { .. }));
+        let number = |item: Option<Item>| match item.map(|item| item.what) {
+            Some(What::Write { number, .. }) => number,
+            _ => panic!("every round writes"),
+        };
+        let wanted = number(added(&demanding));
+        // As a run of it would: with the rounds that it demands.
+        let fails = |plan: &Plan| {
+            let rounds = if plan.at_least > 0 { 2 } else { 0 };
+            let mut all = plan.items.clone();
+            all.extend((0..rounds).flat_map(|round| plan.more(round)));
+            all.iter().any(|item| matches!(item.what, What::Write { number, .. } if number == wanted))
+        };
+        assert!(fails(&demanding));
+        let shortest = shortest(demanding, fails);
+        assert_eq!((shortest.at_least, shortest.items.len()), (0, 1), "{shortest}");
     }
 
     #[test]

@@ -1,9 +1,7 @@
 //! A discrete-event world that steps nodes by hand.
 //!
-//! Every disk operation has three moments of its own: it begins (a write reaches the page cache), it is settled (a
-//! write
-//! that syncs becomes durable), it is reported. A crash can fall between any two of them, and between any two outputs
-//! of
+//! Every disk operation has three moments of its own: it begins (a write reaches the page cache), it is settled (a write
+//! that syncs becomes durable), it is reported. A crash can fall between any two of them, and between any two outputs of
 //! one node. The world draws no randomness: see [`crate::chance`].
 
 mod agenda;
@@ -12,6 +10,7 @@ mod backup;
 mod clients;
 mod collecting;
 mod crash;
+mod fill;
 mod fleet;
 mod flight;
 mod hands;
@@ -114,7 +113,12 @@ fn play_out(world: &mut World, plan: &Plan) -> Option<Failure> {
     for item in &plan.items {
         world.schedule(item.at, item.host, item.what.clone());
     }
-    let whole = |world: &mut World| world.play().and_then(|()| world.heal()).and_then(|()| world.finish());
+    let whole = |world: &mut World| {
+        world.play()?;
+        world.fill(plan)?;
+        world.heal()?;
+        world.finish()
+    };
     match catch_unwind(AssertUnwindSafe(|| whole(world))) {
         Ok(result) => result.err(),
         Err(panic) => Some(panicked(world.stage.now, &*panic)),

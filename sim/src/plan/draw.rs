@@ -3,6 +3,7 @@
 mod doubts;
 mod fleet;
 mod hands;
+mod more;
 mod tight;
 
 use softadastra_core::dice::{Dice, Seed};
@@ -95,7 +96,7 @@ impl Plan {
         let mut fleet = Fleet { inherits: setup.chance(6), ..Fleet::alone(knobs) };
         Draw::tight(seed).tighten(&mut pace, &mut fleet, &mut items);
         let knobs = fleet.seats.first().map_or(knobs, |seat| seat.knobs);
-        Self { seed, shape, knobs, pace, fleet, items }
+        Self { seed, shape, knobs, pace, fleet, items, at_least: shape.operations.map_or(0, u64::from) }
     }
 }
 
@@ -348,9 +349,10 @@ impl Draw {
     }
 }
 
-/// So many batches are planned for so many operations, the reads between them included, to find a machine that is up.
+/// So many batches are planned for so many operations: with the reads between them it is a sixth more, for some find no machine that
+/// is up.
 fn planned(operations: u32) -> u64 {
-    u64::from(operations) * 9 / 8
+    u64::from(operations) * 7 / 8
 }
 
 const fn down_of(what: &What) -> u64 {

@@ -31,6 +31,9 @@ impl fmt::Display for Plan {
         for item in in_order {
             writeln!(f, "{item}")?;
         }
+        if self.at_least > 0 {
+            writeln!(f, "and more of it until clients have asked for {} operations", self.at_least)?;
+        }
         Ok(())
     }
 }

@@ -113,7 +113,8 @@ impl Draw {
             keep_names_apart(&mut fleet, &mut items);
         }
         let knobs = fleet.seats.first().map_or(Knobs::SMALL, |seat| seat.knobs);
-        Plan { seed, shape, knobs, pace, fleet, items }
+        let at_least = shape.operations.map_or(0, u64::from);
+        Plan { seed, shape, knobs, pace, fleet, items, at_least }
     }
 
     fn fleet(&mut self, size: u64) -> Fleet {
