@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use softadastra_core::disk::{Completion, DiskOp, DiskRequest, DiskResult, IoToken, Lane};
 use softadastra_core::ids::Lsn;
 use softadastra_core::node::{Input, Output};
-use softadastra_core::time::Instant;
+use softadastra_core::time::{Instant, Now};
 use tokio::sync::watch;
 
 use super::command::Writing;
@@ -57,7 +57,8 @@ impl Shared {
             // Without a desk the tray is about to be closed.
             let Some(desk) = at_desk.as_mut().filter(|desk| !desk.is_abandoned()) else { break };
             let mut found = Found::default();
-            desk.clear(&self.tray, self.now(), &mut found.answers);
+            let now = self.now();
+            desk.clear(&self.tray, now, &mut found.answers);
             if desk.is_attended() {
                 // What is answered without the disk must not wait for it.
                 while let Some(output) = desk.node.poll_ready() {
@@ -66,13 +67,14 @@ impl Shared {
                 found.call |= desk.has_left();
             } else {
                 let disk = desk.disk.clone().filter(|_| !desk.has_left());
-                self.see_to(desk, &mut found, disk.as_deref());
+                self.see_to(desk, now, &mut found, disk.as_deref());
             }
             let frame = found.frame.take();
             drop(at_desk);
             self.pass_on(found);
             if let Some(frame) = frame {
-                carrying = Some(Carrying { shared: self, began: self.mono(), frame: Some(frame) });
+                let began = frame.synced.then(|| self.mono());
+                carrying = Some(Carrying { shared: self, began, frame: Some(frame) });
             }
         }
         carrying
@@ -86,7 +88,7 @@ impl Shared {
         let now = self.now();
         desk.node.handle(now, Input::Disk { token, result });
         desk.clear(&self.tray, now, &mut found.answers);
-        self.see_to(desk, &mut found, None);
+        self.see_to(desk, now, &mut found, None);
         drop(guard);
         found.call |= !self.tray.is_empty();
         self.pass_on(found);
@@ -102,8 +104,7 @@ impl Shared {
     }
 
     /// Polls the node, and leaves to the loop what only that can do.
-    fn see_to(&self, desk: &mut Desk, found: &mut Found, disk: Option<&dyn DynDisk>) {
-        let now = self.now();
+    fn see_to(&self, desk: &mut Desk, now: Now, found: &mut Found, disk: Option<&dyn DynDisk>) {
         while let Some(output) = desk.node.poll_output(now) {
             let disk = disk.filter(|_| !desk.has_left() && found.frame.is_none());
             match (output, disk) {
@@ -157,7 +158,8 @@ impl Frame {
 #[must_use = "a frame gets nowhere unless somebody carries it"]
 pub(crate) struct Carrying<'a> {
     shared: &'a Shared,
-    began: Instant,
+    /// When its sync began, if it has one.
+    began: Option<Instant>,
     /// `None` once it is through.
     frame: Option<Frame>,
 }
@@ -167,12 +169,12 @@ impl Future for Carrying<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let Some(frame) = &mut self.frame else { return Poll::Ready(()) };
-        let (token, synced) = (frame.token, frame.synced);
+        let token = frame.token;
         let result = ready!(frame.on_its_way.as_mut().poll(context));
         // The disk lets go of the frame first: the log uses its memory again.
         self.frame = None;
-        if synced {
-            self.shared.measures().syncs.observe(self.shared.mono().since(self.began));
+        if let Some(began) = self.began {
+            self.shared.measures().syncs.observe(self.shared.mono().since(began));
         }
         self.shared.carried(token, result);
         Poll::Ready(())
