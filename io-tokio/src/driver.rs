@@ -52,9 +52,9 @@ use crate::world::{Clock, Net};
 /// The most commands, and the most facts of the network, handed in under one lock.
 const MAX_BATCH: usize = 1024;
 
-/// Up to this many answers are given before the next frame leaves. With more, there is enough for that frame already,
-/// and the disk had better not wait.
-const JOIN_MOST: usize = 512;
+/// Among up to this many callers, those who were just answered are waited for with the next frame. More of them take longer to fill
+/// a frame than a quick disk to sync one: then some had better write while others wait for the disk.
+const JOIN_MOST: usize = 100;
 
 /// So often those who were just answered get their turn, as long as more of them come.
 const JOIN_ROUNDS: usize = 4;
@@ -266,8 +266,8 @@ impl<D: Disk, C: Clock, N: Net> Driver<D, C, N> {
                     desk.sort(output, &mut outputs, &mut answers);
                 }
                 // One who is alone is joined by nobody, and carries the next frame to the disk by itself.
-                let several = answers.len() > 1 || desk.is_awaited();
-                if several && (1..=JOIN_MOST).contains(&answers.len()) {
+                let callers = answers.len() + desk.awaited();
+                if !answers.is_empty() && (2..=JOIN_MOST).contains(&callers) {
                     then = Then::LetJoin;
                 }
             }

@@ -90,9 +90,9 @@ impl Desk {
         }
     }
 
-    /// Whether somebody waits for an answer.
-    pub(super) fn is_awaited(&self) -> bool {
-        !self.waiting.is_empty()
+    /// How many wait for an answer, or a few more.
+    pub(super) fn awaited(&self) -> usize {
+        self.waiting.len()
     }
 
     /// The loop has gone: nobody answers any more, and the disk is let go.
