@@ -56,6 +56,9 @@ pub(crate) struct Contender {
     pub(crate) name: &'static str,
     /// The version that is measured, as far as it is known.
     pub(crate) version: &'static str,
+    /// Whether it has a mode in which what it answers survives a power cut. One that has none is measured beside puts that
+    /// nobody has synced, and nowhere else.
+    pub(crate) syncs: bool,
     /// Opens it on a directory, empty or left by itself.
     pub(crate) open: Open,
 }

@@ -49,7 +49,12 @@ impl Engines {
         }
     }
 
+    /// Those that sync before they answer, if asked to.
     fn everyone(&self) -> impl Iterator<Item = Contender> {
+        self.unsynced_too().filter(|contender| contender.syncs)
+    }
+
+    fn unsynced_too(&self) -> impl Iterator<Item = Contender> {
         std::iter::once(SOFTADASTRA).chain(self.peers.iter().copied())
     }
 
@@ -78,7 +83,7 @@ impl Engines {
                 puts::tasks(dir, Promise::Unsynced, (clients, 100), time)
             }));
         }
-        for contender in self.everyone() {
+        for contender in self.unsynced_too() {
             cells.push(Cell::one(group, row(contender), column, move |dir, time| {
                 puts::blocking(contender, dir, Promise::Unsynced, (1, 100), time)
             }));
@@ -127,4 +132,24 @@ fn once_filled(all: &Filled, contender: Contender, home: &Path) -> Result<(PathB
     let engine = reads::filled(contender, &dir, Promise::Synced)?;
     all.insert(contender.name, Arc::clone(&engine));
     Ok((dir, engine))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_cannot_sync_is_measured_beside_what_is_not_synced_only() {
+        let engines = Engines::new(Path::new("nowhere"));
+        let rows = |group| {
+            let mut cells = Vec::new();
+            engines.cells(group, &mut cells);
+            cells.into_iter().map(|cell| cell.row).collect::<Vec<_>>()
+        };
+        assert!(rows(Group::Unsynced).contains(&"sled"));
+        for group in [Group::Puts, Group::LargePuts, Group::Batches, Group::Gets, Group::Scans, Group::Open] {
+            let rows = rows(group);
+            assert!(rows.contains(&"SQLite") && !rows.contains(&"sled"), "{group:?}: {rows:?}");
+        }
+    }
 }
