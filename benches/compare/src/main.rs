@@ -11,6 +11,7 @@ mod plan;
 mod sample;
 mod scenes;
 mod table;
+mod values;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -141,7 +142,8 @@ fn machine(args: &Args, started: Instant) -> String {
     let load = read("/proc/loadavg");
     let load = load.split_whitespace().next().unwrap_or("unknown");
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let versions: Vec<_> = engines::peers().iter().map(|peer| format!("{} {}", peer.name, peer.version)).collect();
+    let mut versions: Vec<_> = engines::peers().iter().map(|peer| format!("{} {}", peer.name, peer.version)).collect();
+    versions.extend(net::iroh::find());
     format!(
         "{cpu}, {cores} cores, load average {load} at the end; {}. Medians of {} rounds of {} s; ratios are taken \
          within each round. The run took {} minutes.",

@@ -9,7 +9,7 @@ use crate::net::nodes::{batches, close, delivered, equal, join, key_of, listen, 
 use crate::net::pair::{self, Answer};
 use crate::net::plain::{self, Records};
 use crate::net::proxy::Wire;
-use crate::net::{automerge, document, nats, noise, redis, yrs};
+use crate::net::{automerge, document, iroh, nats, noise, redis, yrs};
 use crate::plan::{Cell, Figure, Group, NODE};
 
 /// The row of the baseline.
@@ -19,6 +19,9 @@ pub(crate) const REDIS: &str = "Redis replica, appendfsync always";
 
 /// The row of NATS.
 pub(crate) const NATS: &str = "NATS JetStream leaf (not synced)";
+
+/// The row of iroh-docs.
+pub(crate) const IROH: &str = "iroh-docs (not synced; 20,000 pending)";
 
 /// The row of Automerge.
 const AUTOMERGE: &str = "Automerge 0.12 + log over TCP";
@@ -80,6 +83,14 @@ pub(crate) fn cells(cells: &mut Vec<Cell>) {
             cells.push(Cell::scene(group, NATS, "a leaf", |dir| runtime()?.block_on(nats::measure(dir))).at_most(3));
         }
         Err(why) => eprintln!("NATS JetStream is left out: {why}"),
+    }
+    match iroh::find() {
+        Ok(_) => {
+            for (what, scene) in [("a stream", iroh::Scene::Live), (CATCH_UP, iroh::Scene::CatchUp)] {
+                cells.push(Cell::scene(group, IROH, what, move |dir| iroh::measure(scene, dir)).at_most(3));
+            }
+        }
+        Err(why) => eprintln!("iroh-docs is left out: {why}"),
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod puts;
 pub(crate) mod reads;
 
 use crate::engine::Key;
+pub(crate) use crate::values::key;
 
 /// Reads the first and the last byte, so that no engine gets away with handing out an address; gives the length.
 #[must_use]
@@ -63,16 +64,4 @@ pub(crate) fn shuffled() -> Vec<u64> {
         numbers.swap(at, order.below(at + 1));
     }
     numbers
-}
-
-/// The key of a number: numbers in order give keys in order.
-#[must_use]
-pub(crate) fn key(number: u64) -> Key {
-    let mut key = *b"key-000000000000";
-    let mut rest = number;
-    for digit in key.iter_mut().rev().take(12) {
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
-    key
 }
