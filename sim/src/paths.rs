@@ -23,6 +23,7 @@ pub const RARE: &[(&str, How)] = &[
     ("damage_proven_by_the_snapshot", How::Often),
     ("datagram_heard_before", How::Often),
     ("dropped_what_another_may_hold", How::Seldom),
+    ("dropped_what_the_peer_owes", How::Seldom),
     ("entry_put_off", How::Often),
     ("equal_resolutions_collapse", How::Often),
     ("first_segment_without_room", How::Seldom),

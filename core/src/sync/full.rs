@@ -59,7 +59,8 @@ pub(super) struct Turns {
 #[derive(Default)]
 pub(super) struct Compared {
     pub(super) drops: Vec<(Dot, Bytes)>,
-    /// What was merged with what is dropped, as far as its names mean the same to all: nothing is left here that tells of it.
+    /// What was merged with what is dropped, as far as its names mean the same to all: nothing is left here that tells of it. And
+    /// what the peer owes, if it may have dropped the same.
     pub(super) forgets: VersionVector,
     pub(super) reissue: Vec<(Bytes, Option<Dot>)>,
     pub(super) bury: Vec<(Dot, Bytes)>,
@@ -165,6 +166,9 @@ impl Engine {
     /// Whether the oldest message of a peer that is held may be taken in now.
     pub(super) fn may_take(&self, peer: PeerId, message: &Message) -> bool {
         let Some(session) = self.sessions.get(&peer) else { return false };
+        if planted!("full_exchanges_without_turns") {
+            return true;
+        }
         if matches!(message, Message::Full(..)) {
             // What is on its way into the store from others cannot be compared.
             let mut applies = self.applies.iter();
@@ -189,7 +193,7 @@ impl Engine {
             (*other != peer && session.full_compared && !self.has_seen_floor_of(peer, session)).then_some(*other)
         };
         let spoiled: Vec<PeerId> = self.sessions.iter().filter_map(concerned).collect();
-        for other in spoiled {
+        for other in spoiled.into_iter().filter(|_| !planted!("spoiled_exchange_goes_on")) {
             if let Some(session) = self.sessions.get_mut(&other) {
                 session.full_spoiled = true;
             }
@@ -225,6 +229,12 @@ impl Engine {
         let forget = |compared: &mut Compared, entry: &Entry<'_>| {
             let known: VersionVector = entry.known().iter().filter(|dot| !is_ambiguous(*dot)).collect();
             compared.forgets.join(&known);
+            // A floor is one seq for each replica. What looks as if the peer had collected it may be what it has dropped, and then it
+            // does not claim the deletion either.
+            if them.owed.covers(entry.dot()) && !planted!("not_owed_what_the_peer_owes") {
+                covered!("dropped_what_the_peer_owes");
+                compared.forgets.join(&them.owed.iter().filter(|dot| !is_ambiguous(*dot)).collect());
+            }
         };
         let is_retired = |dot: Dot| state.members.get(dot.replica).is_some_and(Member::is_forgotten);
         let mut compared = Compared::default();
@@ -270,7 +280,8 @@ impl Engine {
             let resurrects = claims && planted!("full_exchange_resurrects");
             if claims && !ambiguous && !resurrects {
                 // A name that is still in use is given up as soon as its owner learns of the other history.
-                if collected {
+                let again = planted!("not_dropped_again") && state.owed.covers(entry.dot());
+                if collected && !again {
                     covered!("full_exchange_drops");
                     compared.drops.push((entry.dot(), key));
                     forget(&mut compared, &entry);
@@ -338,20 +349,17 @@ impl Engine {
             (*peer != exchange && session.is_open() && (unseen || unheard)).then_some(*peer)
         };
         let below: Vec<PeerId> = self.sessions.iter().filter_map(below).collect();
-        for peer in below {
+        for peer in below.into_iter().filter(|_| !planted!("nobody_parted_by_a_drop")) {
             covered!("dropped_what_another_may_hold");
             self.close(peer, CloseReason::FloorRose, out);
         }
     }
 
-    /// Whether a peer whose floor says this may make that the floor here.
+    /// Whether a peer whose floor says this, and what it owes, may make that the floor here.
     pub(super) fn floor_fits(&mut self, peer: PeerId) -> bool {
-        let floor: VersionVector = self
-            .sessions
-            .get(&peer)
-            .and_then(|session| session.them.as_ref())
-            .map(|them| them.floor.clone())
-            .unwrap_or_default();
+        let them = self.sessions.get(&peer).and_then(|session| session.them.as_ref());
+        let mut floor = them.map(|them| them.floor.clone()).unwrap_or_default();
+        floor.join(them.map_or(&VersionVector::EMPTY, |them| &them.owed));
         self.admit_vector(&floor)
     }
 }

@@ -4,6 +4,7 @@ mod doubts;
 mod fleet;
 mod hands;
 mod more;
+mod returns;
 mod tight;
 
 use softadastra_core::dice::{Dice, Seed};

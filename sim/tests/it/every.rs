@@ -7,18 +7,19 @@ use std::process::{Command, Stdio};
 
 use sim::told;
 
-use crate::{exchange, field, fleets, io_errors, links, operators, protocols, regressions, stories};
+use crate::{exchange, field, fleets, io_errors, links, operators, protocols, regressions, returns, stories};
 
 type Stories = &'static [(&'static str, fn())];
 
 /// Files of stories, with their text.
-const FILES: [(&str, Stories, &str); 9] = [
+const FILES: [(&str, Stories, &str); 10] = [
     ("exchange", exchange::STORIES, include_str!("exchange.rs")),
     ("field", field::STORIES, include_str!("field.rs")),
     ("fleets", fleets::STORIES, include_str!("fleets.rs")),
     ("links", links::STORIES, include_str!("links.rs")),
     ("operators", operators::STORIES, include_str!("operators.rs")),
     ("regressions", regressions::STORIES, include_str!("regressions.rs")),
+    ("returns", returns::STORIES, include_str!("returns.rs")),
     ("stories", stories::STORIES, include_str!("stories.rs")),
     ("protocols", protocols::STORIES, include_str!("protocols.rs")),
     ("io_errors", io_errors::STORIES, include_str!("io_errors.rs")),

@@ -18,6 +18,7 @@ mod links;
 mod operators;
 mod protocols;
 mod regressions;
+mod returns;
 mod seeds;
 mod stories;
 mod turmoil;

@@ -273,6 +273,11 @@ fn later_deletion(dot: Dot, key: &str, known: &[Dot]) -> Part {
 
 /// A replica that holds the key "x" of a peer, is linked with that, and meets another that has deleted "x" and forgotten it.
 fn meets_one_that_has_forgotten(seed: u64) -> (World, Stranger, Stranger) {
+    meets_one_that_owes(seed, &[])
+}
+
+/// The same, where the other has dropped something of which it does not claim the deletion yet.
+fn meets_one_that_owes(seed: u64, owed: &[Dot]) -> (World, Stranger, Stranger) {
     let mut world = world(1, seed);
     let gone = dot(0xcc, 1);
     let mut holder = Stranger::new(0xee);
@@ -284,8 +289,22 @@ fn meets_one_that_has_forgotten(seed: u64) -> (World, Stranger, Stranger) {
     for dots in [&mut forgetful.hello.floor, &mut forgetful.hello.vector] {
         dots.include(gone);
     }
+    forgetful.hello.owed = vector(owed);
     forgetful.greet(&mut world, 0);
     (world, holder, forgetful)
+}
+
+/// A floor is one seq for each replica: below it stands what the other has collected, and perhaps what it has only dropped.
+#[test]
+fn what_the_other_may_only_have_dropped_is_owed_until_its_deletion_is_claimed() {
+    let (gone, deleted) = (dot(0xcc, 1), dot(0xdd, 5));
+    for (owed, is_owed) in [(vec![gone, deleted], true), (vec![deleted], false), (vec![], false)] {
+        let (mut world, _, mut forgetful) = meets_one_that_owes(11, &owed);
+        forgetful.name(&mut world, 0, &[], None);
+        let replica = &world.replicas[0];
+        assert_eq!(replica.get("x"), None);
+        assert_eq!(replica.engine.state.owed.covers(deleted), is_owed, "{owed:?}");
+    }
 }
 
 /// The deletion comes from somebody else, and is claimed; then the full exchange drops the tombstone. With a cut alone the

@@ -109,6 +109,7 @@ impl Draw {
         Self::hands(seed).lend(&mut fleet, &mut items, stretch);
         Self::doubts(seed).doubt(&mut fleet, &mut items);
         Self::tight(seed).tighten(&mut pace, &mut fleet, &mut items);
+        Self::returns(seed).return_to(shape, &mut fleet, &mut items);
         if fleet.rollbacks {
             keep_names_apart(&mut fleet, &mut items);
         }

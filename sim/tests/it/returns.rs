@@ -1,0 +1,102 @@
+//! Named stories about full exchanges that get in each other's way: whoever returns meets several at once who have not heard of
+//! each other's deletions.
+
+use sim::plan::{Exchange, Fleet, HostId, Knobs, What};
+use sim::scenario::{Several, host};
+use sim::world::World;
+
+stories![
+    who_has_not_heard_of_a_deletion_waits_until_another_has_told_of_it,
+    what_was_compared_is_compared_again_if_somebody_brought_more_meanwhile,
+    what_comes_again_between_two_exchanges_is_dropped_again,
+    what_somebody_only_owes_is_not_dropped_elsewhere,
+];
+
+/// Deletions are soon forgotten, and what follows names takes several windows.
+fn fleet(nodes: u8) -> Fleet {
+    let exchange = Exchange { collect_ms: 1_000, lease_hours: 1, window: 4_096, backoff_ms: 50, ..Exchange::DEFAULT };
+    let pairs = (0..nodes).flat_map(|from| (0..nodes).map(move |to| (HostId(from), HostId(to))));
+    let roads = pairs.filter(|(from, to)| from != to).collect();
+    Fleet { roads, ..Fleet::of(nodes, Knobs { exchange, ..Knobs::SMALL }) }
+}
+
+/// A node is reachable again, and dials at once: it has just started.
+fn meets(from: &str, to: &str, story: Several) -> Several {
+    story.happens(from, What::Close { down: 1_000 }).run_for(100_000).connect(from, to)
+}
+
+fn slow(from: &str, to: &str, story: Several) -> Several {
+    story.happens(from, What::Slow { to: host(to), extra: 300_000, window: 3_600_000_000 })
+}
+
+/// A node deletes a key, alone, and forgets that when nobody else has been heard of for days.
+fn delete_and_forget(at: &str, key: &str, story: Several) -> Several {
+    let story = story.delete(at, key).happens(at, What::Clock(48 * 3_600_000));
+    story.run_for(10_000_000).expect_tombstones(at, 0)
+}
+
+fn gone_everywhere(key: &str, nodes: &[&str], story: Several) {
+    nodes.iter().fold(story.converge(), |story, node| story.expect_absent(node, key)).end();
+}
+
+fn shows(node: &str, key: &str) -> impl FnMut(&mut World) -> bool {
+    let (node, key) = (host(node), key.to_owned());
+    move |world| world.read(node, key.as_bytes()).is_some()
+}
+
+/// A has forgotten a deletion, of which B has not heard, and C meets both.
+#[test]
+fn who_has_not_heard_of_a_deletion_waits_until_another_has_told_of_it() {
+    let story = Several::apart_with("turns", &fleet(3)).connect("A", "B").put("B", "k", "1").fill("A", 40, 1_000);
+    let story = story.wait_for("A", "k", "1").wait_for("B", "fill39", &format!("{:01000}", 39)).settle().part("A", "B");
+    let story = slow("A", "C", delete_and_forget("A", "k", story)).connect("A", "C");
+    // All that there is at A was named, and comes now.
+    let story = meets("B", "C", story.until("C hears of A", shows("C", "fill0")));
+    gone_everywhere("k", &["A", "B", "C"], story.run_for(3_000_000).connect("A", "B"));
+}
+
+/// A and B have forgotten the deletion of one key, and A that of another. C is told what there is at A, while it is B's turn.
+#[test]
+fn what_was_compared_is_compared_again_if_somebody_brought_more_meanwhile() {
+    let story = Several::apart_with("spoiled", &fleet(3)).connect("A", "B").connect("A", "C");
+    let story =
+        story.put("A", "other", "1").wait_for("C", "other", "1").settle().part("A", "C").fill("A", 40, 1_000).settle();
+    let days = || What::Clock(48 * 3_600_000);
+    let story = story.delete("A", "other").settle().happens("A", days()).happens("B", days()).run_for(5_000_000);
+    let story = story.expect_tombstones("B", 0).put("B", "k", "1").wait_for("A", "k", "1").settle().part("A", "B");
+    let story = slow("B", "C", delete_and_forget("A", "k", story)).connect("B", "C");
+    let story = meets("A", "C", story.until("C hears of B", shows("C", "fill0"))).run_for(30_000_000);
+    gone_everywhere("k", &["A", "B", "C"], story.connect("A", "B"));
+}
+
+/// A has forgotten the deletions of two keys. C drops the one that it has; the link breaks, and C hears of the other from B.
+#[test]
+fn what_comes_again_between_two_exchanges_is_dropped_again() {
+    let story = Several::apart_with("dropped again", &fleet(3)).connect("A", "B").connect("A", "C");
+    let story = story.put("A", "other", "1").converge().part("A", "C").fill("A", 40, 1_000).put("B", "k", "1");
+    let story = story.wait_for("A", "k", "1").settle().part("A", "B").delete("A", "other");
+    let story = slow("A", "C", delete_and_forget("A", "k", story)).connect("A", "C");
+    let dropped = |world: &mut World| world.read(host("C"), b"other").is_none();
+    let story = story.until("C has dropped it", dropped).part("A", "C").connect("B", "C").wait_for("C", "k", "1");
+    gone_everywhere("k", &["A", "B", "C"], story.connect("A", "C").run_for(10_000_000).connect("A", "B"));
+}
+
+/// B has dropped what A has forgotten, and not heard the end of it. What it tells C is no word of that deletion, nor is what D says;
+/// be it that what B itself has forgotten looks as if it were, by the number of the operation.
+#[test]
+fn what_somebody_only_owes_is_not_dropped_elsewhere() {
+    for writer in ["A", "B"] {
+        let story = Several::apart_with("owed", &fleet(4)).connect("A", "B").connect("B", "C").connect("B", "D");
+        let story =
+            story.put(writer, "k", "1").converge().put("B", "other", "1").converge().part("A", "B").part("B", "C");
+        let story = delete_and_forget("A", "k", story.fill("A", 40, 1_000)).delete("B", "other");
+        let heard = |world: &mut World| world.read(host("D"), b"other").is_none();
+        let story = story.until("D hears of it", heard).settle().happens("B", What::Clock(48 * 3_600_000));
+        let story = story.happens("D", What::Clock(48 * 3_600_000)).run_for(10_000_000);
+        let story = slow("A", "B", story.expect_tombstones("B", 0)).connect("A", "B");
+        let dropped = |world: &mut World| world.read(host("B"), b"k").is_none();
+        let story = story.until("B has dropped it", dropped).part("A", "B").connect("B", "C").run_for(10_000_000);
+        let story = story.part("B", "C").connect("C", "D").run_for(30_000_000).connect("A", "B").connect("B", "C");
+        gone_everywhere("k", &["A", "B", "C", "D"], story);
+    }
+}
