@@ -307,6 +307,31 @@ fn what_the_other_may_only_have_dropped_is_owed_until_its_deletion_is_claimed() 
     }
 }
 
+/// An exchange breaks off when the first of two keys is dropped, and both are owed.
+#[test]
+fn what_is_owed_already_is_dropped_by_the_next_exchange() {
+    let mut world = world(1, 12);
+    let gone = [dot(0xcc, 1), dot(0xcc, 2)];
+    let mut holder = Stranger::new(0xee);
+    holder.hello.vector = vector(&gone);
+    holder.greet(&mut world, 0);
+    let held = vec![entry(gone[0], "x"), entry(gone[1], "z"), Part::End, Part::Cut(vector(&gone))];
+    holder.batch(&mut world, 0, held);
+    let mut forgetful = from_above(0xaa);
+    for dots in [&mut forgetful.hello.floor, &mut forgetful.hello.vector] {
+        dots.include(gone[1]);
+    }
+    forgetful.greet(&mut world, 0);
+    forgetful.name(&mut world, 0, &[], Some("y"));
+    let replica = &world.replicas[0];
+    assert_eq!((replica.get("x"), replica.get("z").as_deref()), (None, Some("v")));
+    assert!(replica.engine.state.owed.covers(gone[1]));
+    forgetful.leave(&mut world, 0);
+    forgetful.greet(&mut world, 0);
+    forgetful.name(&mut world, 0, &[], None);
+    assert_eq!(world.replicas[0].get("z"), None);
+}
+
 /// The deletion comes from somebody else, and is claimed; then the full exchange drops the tombstone. With a cut alone the
 /// holder would claim the deletion and keep the key for ever.
 #[test]
