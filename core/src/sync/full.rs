@@ -212,7 +212,7 @@ impl Engine {
         store: &Store,
     ) -> Result<Option<Compared>, CloseReason> {
         let wrong = |what: &str| Err(CloseReason::Protocol(what.to_string()));
-        let (me, state) = (self.me.replica, &self.state);
+        let (me, state, claimed) = (self.me.replica, &self.state, &self.claims);
         let Some(session) = self.sessions.get_mut(&peer) else { return Ok(None) };
         let (Some(FullIn::Named { after }), Some(upto), Some(them)) = (&session.full_in, upto, &session.them) else {
             return wrong("a full exchange that was not asked for");
@@ -230,10 +230,15 @@ impl Engine {
             let known: VersionVector = entry.known().iter().filter(|dot| !is_ambiguous(*dot)).collect();
             compared.forgets.join(&known);
             // A floor is one seq for each replica. What looks as if the peer had collected it may be what it has dropped, and then it
-            // does not claim the deletion either.
+            // does not claim the deletion either. What is claimed here is no such deletion; two of whom each claims what the other
+            // owes would wait for each other.
             if them.owed.covers(entry.dot()) && !planted!("not_owed_what_the_peer_owes") {
                 covered!("dropped_what_the_peer_owes");
-                compared.forgets.join(&them.owed.iter().filter(|dot| !is_ambiguous(*dot)).collect());
+                let owed = |dot: &Dot| {
+                    let claimed = claimed.covers(*dot) && !planted!("owes_what_it_claims");
+                    !claimed && !is_ambiguous(*dot)
+                };
+                compared.forgets.join(&them.owed.iter().filter(owed).collect());
             }
         };
         let is_retired = |dot: Dot| state.members.get(dot.replica).is_some_and(Member::is_forgotten);

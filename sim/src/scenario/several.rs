@@ -318,6 +318,15 @@ impl Several {
         self
     }
 
+    /// Demands that a node holds what it claims, and nothing else.
+    #[must_use]
+    #[track_caller]
+    pub fn expect_exact(mut self, at: &str) -> Self {
+        let sync = self.world.sync_status(self.node(at));
+        assert!(sync.as_ref().is_some_and(|sync| sync.exact), "{}: {at} is not exact: {sync:?}", self.name);
+        self
+    }
+
     /// Demands something of a node's outbox.
     #[must_use]
     #[track_caller]

@@ -10,6 +10,7 @@ stories![
     what_was_compared_is_compared_again_if_somebody_brought_more_meanwhile,
     what_comes_again_between_two_exchanges_is_dropped_again,
     what_somebody_only_owes_is_not_dropped_elsewhere,
+    two_who_each_claim_what_the_other_owes_do_not_wait_for_each_other,
 ];
 
 /// Deletions are soon forgotten, and what follows names takes several windows.
@@ -99,4 +100,37 @@ fn what_somebody_only_owes_is_not_dropped_elsewhere() {
         let story = story.part("B", "C").connect("C", "D").run_for(30_000_000).connect("A", "B").connect("B", "C");
         gone_everywhere("k", &["A", "B", "C", "D"], story);
     }
+}
+
+/// A and B have forgotten a deletion each. A owes what C has forgotten, of which B has heard; B owes what D has forgotten, of which A
+/// has heard. Then they meet.
+#[test]
+fn two_who_each_claim_what_the_other_owes_do_not_wait_for_each_other() {
+    let story = Several::apart_with("both owe", &fleet(4)).connect("A", "B").connect("A", "C").connect("A", "D");
+    let story = ["zA", "zB"].iter().fold(story, |story, key| story.put("A", key, "1"));
+    let story = (0..60).fold(story, |story, number| story.put("A", &format!("m{number:0100}"), "1"));
+    let story = ["aC", "aD", "aE"].iter().fold(story, |story, key| story.put("A", key, "1"));
+    let story = story.converge().part("A", "B").part("A", "C").part("A", "D");
+    // From then on they collect nothing.
+    let story = ["A", "B"].iter().fold(story, |story, node| {
+        let seldom = Exchange { collect_ms: 3_600_000_000, ..fleet(1).seats[0].knobs.exchange };
+        let story = delete_and_forget(node, &format!("z{node}"), story);
+        let story = story.happens(node, What::Configure(Knobs { exchange: seldom, ..Knobs::SMALL }));
+        story.happens(node, What::Close { down: 1_000 }).run_for(500_000)
+    });
+    let gone = |node: &str, key: &'static str| {
+        let node = host(node);
+        move |world: &mut World| world.read(node, key.as_bytes()).is_none()
+    };
+    let story = story.connect("B", "C").run_for(20_000_000).delete("C", "aC").until("B hears", gone("B", "aC"));
+    let story = story.run_for(5_000_000).part("B", "C").connect("A", "D").run_for(20_000_000).delete("D", "aD");
+    let story = story.until("A hears", gone("A", "aD")).run_for(5_000_000).part("A", "D");
+    let days = || What::Clock(48 * 3_600_000);
+    let story = story.happens("C", days()).happens("D", days()).run_for(10_000_000);
+    let story = story.expect_tombstones("C", 0).expect_tombstones("D", 0);
+    let story = slow("C", "A", story).connect("A", "C").until("A drops", gone("A", "aC")).part("A", "C");
+    let story = slow("D", "B", story).connect("B", "D").until("B drops", gone("B", "aD")).part("B", "D");
+    let story = story.connect("A", "B").run_for(60_000_000).expect_exact("A").expect_exact("B");
+    let story = story.connect("A", "C").connect("A", "D").connect("B", "C").connect("B", "D").connect("C", "D");
+    gone_everywhere("aC", &["A", "B", "C", "D"], story);
 }
