@@ -93,12 +93,19 @@ fn what_a_node_would_not_start_with_is_not_sound() {
         (&["node_id=other"], "the directory is that of till-1"),
         (&["trust=network"], "setting trust from the flag --set: trust mode network needs"),
         (&["listen=192.0.2.1:4444"], "in trust mode open everybody"),
+        (
+            &["peers=127.0.0.1:4444 till-2"],
+            "setting peers from the flag --set: it is not known where the peer till-2 is",
+        ),
     ] {
         let set: Vec<&str> = set.iter().flat_map(|item| ["--set", item]).collect();
-        for command in [&["config", "check"][..], &["node", "start"]] {
+        for command in [&["config", "check"][..], &["doctor"], &["node", "start"]] {
             let ran = place.run(&[&set[..], command].concat());
-            let told = command == ["config", "check"];
-            assert!(ran.code != 0 && (!told || ran.code == 2 && ran.stderr.contains(named)), "{ran:?}");
+            match command {
+                ["config", "check"] => assert!(ran.code == 2 && ran.stderr.contains(named), "{ran:?}"),
+                ["doctor"] => assert!(ran.code == 1 && ran.out().contains(named), "{ran:?}"),
+                _ => assert_eq!(ran.code, if named.contains("directory is that") { 1 } else { 2 }, "{ran:?}"),
+            }
         }
     }
     let _node = place.start();

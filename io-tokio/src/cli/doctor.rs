@@ -11,7 +11,7 @@ use crate::settings::Settings;
 
 /// Looks at everything, in the order in which a node needs it.
 pub(super) async fn run(settings: &Settings, out: &mut Output) -> Result<Done, Failure> {
-    let mut checks = vec![place::settings(settings), place::directory(&settings.data_dir)];
+    let mut checks = vec![place::settings(settings).await, place::directory(&settings.data_dir)];
     if checks.iter().any(|check| check.name == "directory" && check.state == "failed") {
         // Without it there is nothing else to look at but what a first start needs.
         checks.push(place::limits(settings));

@@ -120,6 +120,7 @@ pub(super) async fn start(
         events::few_descriptors(limit);
     }
     sound::for_a_node(settings)?;
+    sound::for_its_links(settings).await?;
     // From here on a signal is a request to stop cleanly, even one that comes while the log is being read.
     let mut signals = Signals::new()?;
     let http = console::wait(settings).await;

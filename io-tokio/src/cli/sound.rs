@@ -27,16 +27,10 @@ pub(super) fn for_a_node(settings: &Settings) -> Result<(), Failure> {
     refuse_one_port_for_two(settings)
 }
 
-/// Refuses rules of trust that do not go with what the directory holds, and a name that is not that of its node. What
-/// cannot be looked at is no fault of the settings.
+/// Refuses rules of trust that do not go with what the directory holds, peers of which it does not say where they are, and a
+/// name that is not that of its node. What cannot be looked at is no fault of the settings.
 pub(super) async fn for_the_directory(settings: &Settings) -> Result<(), Failure> {
-    let brings_a_network = settings.network.peers.iter().any(|peer| matches!(peer, PeerSpec::Ticket(_)));
-    let dir = settings.data_dir.clone();
-    if let Ok(Some(known)) = off_thread(move || network::look(&dir)).await
-        && !brings_a_network
-    {
-        judge_trust(settings, settings.network.trust.unwrap_or(known.mode), known.in_network)?;
-    }
+    for_its_links(settings).await?;
     let Some(wanted) = &settings.node_id else { return Ok(()) };
     let found = match site::node(settings).await {
         Ok(Some(mut node)) => node.node().await.ok().map(|node| node.node_id),
@@ -48,6 +42,28 @@ pub(super) async fn for_the_directory(settings: &Settings) -> Result<(), Failure
     };
     match found {
         Some(found) if found != wanted.as_str() => Err(Failure::Usage(foreign_name(settings, wanted.as_str(), &found))),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What of [`for_the_directory`] concerns links.
+pub(super) async fn for_its_links(settings: &Settings) -> Result<(), Failure> {
+    let (dir, peers) = (settings.data_dir.clone(), settings.network.peers.clone());
+    let Ok(known) = off_thread(move || network::look(&dir, &peers)).await else { return Ok(()) };
+    let unknown = match &known {
+        Some(known) => known.unknown.clone(),
+        None => settings.network.peers.iter().find(|peer| peer.is_name()).map(PeerSpec::unknown),
+    };
+    if let Some(error) = unknown {
+        let fault = Fault::from(error);
+        let message = format!("setting peers from {}: {}", settings.source("peers"), fault.message);
+        return Err(Failure::Usage(Fault { message, ..fault }));
+    }
+    let brings_a_network = settings.network.peers.iter().any(|peer| matches!(peer, PeerSpec::Ticket(_)));
+    match known {
+        Some(known) if !brings_a_network => {
+            judge_trust(settings, settings.network.trust.unwrap_or(known.mode), known.in_network)
+        }
         Some(_) | None => Ok(()),
     }
 }

@@ -93,7 +93,7 @@ impl Client {
         }
         let running = Running { addresses: Vec::new(), trust, settings };
         let (network, mut peers) = self.inner.book.read(|content| {
-            let named = peers.iter().map(|spec| named_peer(content, spec)).collect::<Result<Vec<_>, _>>()?;
+            let named = peers.iter().map(|spec| content.named(spec)).collect::<Result<Vec<_>, _>>()?;
             Ok::<_, Error>((running.network(content), named))
         })??;
         *hold(&self.inner.network.named) = peers.clone();
@@ -423,26 +423,6 @@ impl Client {
 /// Nothing panics under these locks.
 pub(super) fn hold<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Whom an option names: a known peer by its key or name, another one by where it is.
-fn named_peer(content: &Content, spec: &PeerSpec) -> Result<KnownPeer, Error> {
-    let key = match spec {
-        PeerSpec::Ticket(ticket) => {
-            return Ok(KnownPeer::dialled(Some(ticket.key), ticket.addresses.clone()));
-        }
-        PeerSpec::Address(address) => return Ok(KnownPeer::dialled(None, vec![address.clone()])),
-        PeerSpec::Key(key) => Some(*key),
-        PeerSpec::Node(node) => content.pins.get(node).copied(),
-    };
-    let known = content.peers.iter().find(|peer| key.is_some() && peer.key == key);
-    known.cloned().ok_or_else(|| {
-        Error::new(
-            Code::NotFound,
-            format!("it is not known where the peer {spec} is"),
-            "name it by HOST:PORT or by a ticket",
-        )
-    })
 }
 
 /// The peer that is meant, and what is known of it.

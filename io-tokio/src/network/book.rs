@@ -14,6 +14,7 @@ use softadastra_core::transport::trust::TrustMode;
 
 use super::content::Content;
 use super::file;
+use super::spec::PeerSpec;
 use crate::data_dir;
 use crate::held_dir::HeldDir;
 use crate::{events, off_thread};
@@ -52,13 +53,15 @@ pub(crate) struct Known {
     pub(crate) mode: TrustMode,
     /// How many peers are dialled at every start.
     pub(crate) peers: usize,
+    /// The first of the peers asked for of which it does not say where they are.
+    pub(crate) unknown: Option<Error>,
 }
 
-/// Reads the file of a data directory; `None` when there is none. Changes nothing, and blocks.
+/// Reads the file of a data directory, and looks for these peers in it; `None` when there is none. Changes nothing, and blocks.
 ///
 /// # Errors
 /// Why it cannot be used, as [`Book::key`] says.
-pub(crate) fn look(dir: &Path) -> Result<Option<Known>, Error> {
+pub(crate) fn look(dir: &Path, named: &[PeerSpec]) -> Result<Option<Known>, Error> {
     let dir = match HeldDir::open(dir) {
         Ok(dir) => dir,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -69,6 +72,7 @@ pub(crate) fn look(dir: &Path) -> Result<Option<Known>, Error> {
         in_network: content.secret.is_some(),
         mode: content.mode(),
         peers: content.peers.len(),
+        unknown: named.iter().find_map(|peer| content.named(peer).err()),
     }))
 }
 

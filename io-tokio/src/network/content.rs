@@ -8,6 +8,8 @@ use softadastra_core::transport::address::Address;
 use softadastra_core::transport::identity::{Identity, NetworkSecret, NodeKey};
 use softadastra_core::transport::trust::{MAX_PINS, Trust, TrustMode};
 
+use super::spec::PeerSpec;
+
 /// The most peers that are remembered; as many as an endpoint knows at once.
 const MAX_PEERS: usize = 4096;
 
@@ -72,6 +74,23 @@ impl Clone for Content {
 }
 
 impl Content {
+    /// Whom an option names: a known peer by its key or name, another one by where it is.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`]: it is not known.
+    pub(crate) fn named(&self, spec: &PeerSpec) -> Result<KnownPeer, Error> {
+        let key = match spec {
+            PeerSpec::Ticket(ticket) => {
+                return Ok(KnownPeer::dialled(Some(ticket.key), ticket.addresses.clone()));
+            }
+            PeerSpec::Address(address) => return Ok(KnownPeer::dialled(None, vec![address.clone()])),
+            PeerSpec::Key(key) => Some(*key),
+            PeerSpec::Node(node) => self.pins.get(node).copied(),
+        };
+        let known = self.peers.iter().find(|peer| key.is_some() && peer.key == key);
+        known.cloned().ok_or_else(|| spec.unknown())
+    }
+
     /// Of a node that knows nobody yet.
     pub(crate) const fn of(identity: Identity) -> Self {
         Self {

@@ -22,6 +22,22 @@ pub enum PeerSpec {
     Node(NodeId),
 }
 
+impl PeerSpec {
+    /// It does not say where the peer is: somebody else has to know that.
+    pub(crate) const fn is_name(&self) -> bool {
+        matches!(self, Self::Key(_) | Self::Node(_))
+    }
+
+    /// The error where nobody knows.
+    pub(crate) fn unknown(&self) -> Error {
+        Error::new(
+            Code::NotFound,
+            format!("it is not known where the peer {self} is"),
+            "name it by HOST:PORT or by a ticket",
+        )
+    }
+}
+
 impl FromStr for PeerSpec {
     type Err = Error;
 

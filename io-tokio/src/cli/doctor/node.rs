@@ -55,7 +55,7 @@ impl Found {
         let log = log_of(settings, answered.is_some()).await;
         let holder = if answered.is_none() { DirLock::holder(&dir) } else { None };
         let read = dir.clone();
-        let book = off_thread(move || network::look(&read)).await.map_err(Fault::from);
+        let book = off_thread(move || network::look(&read, &[])).await.map_err(Fault::from);
         let since = |time: SystemTime| time.duration_since(UNIX_EPOCH).map_or(0, |past| past.as_millis());
         let changed =
             |path: std::path::PathBuf| std::fs::metadata(path).and_then(|meta| meta.modified()).map_or(0, since);

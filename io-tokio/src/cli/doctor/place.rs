@@ -21,11 +21,15 @@ use crate::{Error, http, network};
 const LEAST_ROOM: u64 = 4 << 20;
 
 /// The settings against each other; what is wrong with one by itself was told before.
-pub(super) fn settings(settings: &Settings) -> Check {
+pub(super) async fn settings(settings: &Settings) -> Check {
     let name = "settings";
     let file =
         settings.file.as_ref().map_or_else(|| "no configuration file".to_owned(), |path| path.display().to_string());
-    match (sound::for_a_node(settings), sound::doubt(settings)) {
+    let sound = match sound::for_a_node(settings) {
+        Ok(()) => sound::for_its_links(settings).await,
+        refused => refused,
+    };
+    match (sound, sound::doubt(settings)) {
         (Err(Failure::Usage(fault) | Failure::Fault(fault)), _) => Check::failed(name, fault.message, fault.next),
         (_, Some(doubt)) => Check::warning(name, doubt, "set `listen`, or leave it out"),
         (_, None) => Check::ok(name, file),
