@@ -96,7 +96,6 @@ pub const BUGS: &[Bug] = &[
         "nobody_parted_by_a_drop",
         "who is told names, or is below the floor, goes on though something is dropped meanwhile",
     ),
-    bug("owes_what_it_claims", "who drops what the peer itself has dropped owes what it claims itself, too"),
     bug("not_owed_what_the_peer_owes", "who drops what the peer itself has dropped does not owe what the peer owes"),
     bug("floor_forgotten", "a restart forgets that deletions were collected"),
     bug("cut_before_the_end", "the vector is told before the walk has come to the end of the feed"),

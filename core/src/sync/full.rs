@@ -234,10 +234,7 @@ impl Engine {
             // owes would wait for each other.
             if them.owed.covers(entry.dot()) && !planted!("not_owed_what_the_peer_owes") {
                 covered!("dropped_what_the_peer_owes");
-                let owed = |dot: &Dot| {
-                    let claimed = claimed.covers(*dot) && !planted!("owes_what_it_claims");
-                    !claimed && !is_ambiguous(*dot)
-                };
+                let owed = |dot: &Dot| !claimed.covers(*dot) && !is_ambiguous(*dot);
                 compared.forgets.join(&them.owed.iter().filter(owed).collect());
             }
         };

@@ -294,12 +294,25 @@ fn meets_one_that_owes(seed: u64, owed: &[Dot]) -> (World, Stranger, Stranger) {
     (world, holder, forgetful)
 }
 
-/// A floor is one seq for each replica: below it stands what the other has collected, and perhaps what it has only dropped.
+/// A floor is one seq for each replica: below it stands what the other has collected, and perhaps what it has only dropped. What is
+/// claimed here is not owed for that.
 #[test]
 fn what_the_other_may_only_have_dropped_is_owed_until_its_deletion_is_claimed() {
     let (gone, deleted) = (dot(0xcc, 1), dot(0xdd, 5));
-    for (owed, is_owed) in [(vec![gone, deleted], true), (vec![deleted], false), (vec![], false)] {
+    for (owed, claims, is_owed) in [
+        (vec![gone, deleted], false, true),
+        (vec![gone, deleted], true, false),
+        (vec![deleted], false, false),
+        (vec![], false, false),
+    ] {
         let (mut world, _, mut forgetful) = meets_one_that_owes(11, &owed);
+        if claims {
+            let mut other = Stranger::new(0xbb);
+            other.hello.vector = vector(&[gone, deleted, dot(0xaa, 1)]);
+            other.greet(&mut world, 0);
+            other.batch(&mut world, 0, vec![Part::End, Part::Cut(vector(&[deleted]))]);
+            assert!(world.replicas[0].engine.vector().covers(deleted));
+        }
         forgetful.name(&mut world, 0, &[], None);
         let replica = &world.replicas[0];
         assert_eq!(replica.get("x"), None);
