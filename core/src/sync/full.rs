@@ -60,7 +60,7 @@ pub(super) struct Turns {
 pub(super) struct Compared {
     pub(super) drops: Vec<(Dot, Bytes)>,
     /// What was merged with what is dropped, as far as its names mean the same to all: nothing is left here that tells of it. And
-    /// what the peer owes, if it may have dropped the same.
+    /// what the peer owes and is not claimed here, if it may have dropped the same.
     pub(super) forgets: VersionVector,
     pub(super) reissue: Vec<(Bytes, Option<Dot>)>,
     pub(super) bury: Vec<(Dot, Bytes)>,
