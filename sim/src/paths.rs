@@ -13,6 +13,7 @@ pub enum How {
 
 /// All of them, in order of their names.
 pub const RARE: &[(&str, How)] = &[
+    ("behind_what_was_dropped", How::Seldom),
     ("came_after_its_deletion_was_collected", How::Seldom),
     ("checkpoint_rides_on_what_is_on_its_way", How::Often),
     ("claimed_less_than_it_had_told", How::Seldom),
@@ -43,6 +44,7 @@ pub const RARE: &[(&str, How)] = &[
     ("loser_of_a_conflict_passed_on", How::Often),
     ("node_of_another_time_is_asked_back", How::Often),
     ("owed_floor_settled", How::Seldom),
+    ("owed_what_the_peer_owes", How::Seldom),
     ("peer_forgot_its_own_operations", How::Seldom),
     ("peer_lacks_nothing", How::Often),
     ("peer_takes_nothing_for_too_long", How::Seldom),

@@ -97,6 +97,8 @@ pub const BUGS: &[Bug] = &[
         "who is told names, or is below the floor, goes on though something is dropped meanwhile",
     ),
     bug("not_owed_what_the_peer_owes", "who drops what the peer itself has dropped does not owe what the peer owes"),
+    bug("owed_not_passed_on", "who is told to claim what the peer claims does not owe what the peer owes"),
+    bug("behind_and_told_to_claim", "who was named keys is told to claim what was dropped since"),
     bug("floor_forgotten", "a restart forgets that deletions were collected"),
     bug("cut_before_the_end", "the vector is told before the walk has come to the end of the feed"),
     bug("acknowledgement_counted_twice", "one replica that holds an operation counts as two"),

@@ -80,6 +80,10 @@ pub struct Engine {
     pub(super) runs: BTreeMap<ReplicaId, VecDeque<u64>>,
     /// Whose full exchange is taken in.
     pub(super) turns: Turns,
+    /// How often something was dropped in a full exchange, and how often that was made durable.
+    pub(super) drops: u64,
+    /// Somebody may have been named keys that have been dropped since, or not have heard what is owed.
+    pub(super) some_are_behind: bool,
     /// Why nothing is exchanged any more.
     pub(super) halted: Option<Finding>,
     pub(super) floor_stamp: Stamp,
@@ -112,6 +116,8 @@ pub(super) struct Applying {
     /// The peer's feed is taken in up to here with it.
     pub(super) through: Lsn,
     pub(super) bytes: u64,
+    /// Something is dropped with it.
+    pub(super) drops: bool,
     /// With it, all that follows from the keys that the peer named is durable.
     pub(super) ends_naming: bool,
     /// It ends a full exchange.
@@ -168,6 +174,8 @@ impl Engine {
             all_ready: false,
             runs: BTreeMap::new(),
             turns: Turns::default(),
+            drops: 0,
+            some_are_behind: false,
             halted: None,
             divergences: 0,
             diverged: BTreeSet::new(),
@@ -191,6 +199,7 @@ impl Engine {
         let ping_at = now.mono + self.settings.ping_every + Duration::from_micros(spread);
         let mut session = Session::new(now.mono, self.claims.clone(), self.state.floor.clone(), ping_at);
         session.said_owed.clone_from(&self.state.owed);
+        session.drops_known = self.drops;
         self.sessions.insert(peer, session);
         match self.halted {
             Some(finding) => self.close(peer, CloseReason::Identity(finding), out),
@@ -212,6 +221,7 @@ impl Engine {
             self.persist(SyncRecord::Member { replica, member }, out);
         }
         self.turns.end(peer);
+        self.part_from_those_behind(now, out);
         self.refresh_direct(now, out);
         self.take_held(now, store, out);
     }
@@ -341,7 +351,11 @@ impl Engine {
             self.floor_rose(out);
             self.refresh_direct(now, out);
         }
+        if applying.drops {
+            self.note_drops(applying.peer);
+        }
         self.settle_owed(out);
+        self.part_from_those_behind(now, out);
         claims_more
     }
 
@@ -415,6 +429,7 @@ impl Engine {
             }
         }
         self.settle_owed(out);
+        self.part_from_those_behind(now, out);
         self.check_turn(now, out);
         self.refresh_direct(now, out);
         self.take_held(now, store, out);

@@ -59,8 +59,7 @@ pub(super) struct Turns {
 #[derive(Default)]
 pub(super) struct Compared {
     pub(super) drops: Vec<(Dot, Bytes)>,
-    /// What was merged with what is dropped, as far as its names mean the same to all: nothing is left here that tells of it. And
-    /// what the peer owes and is not claimed here, if it may have dropped the same.
+    /// What was merged with what is dropped, as far as its names mean the same to all: nothing is left here that tells of it.
     pub(super) forgets: VersionVector,
     pub(super) reissue: Vec<(Bytes, Option<Dot>)>,
     pub(super) bury: Vec<(Dot, Bytes)>,
@@ -184,7 +183,7 @@ impl Engine {
 
     fn has_seen_floor_of(&self, peer: PeerId, other: &Session) -> bool {
         let vector = self.sessions.get(&peer).and_then(|session| session.them.as_ref()).map(|them| &them.vector);
-        vector.is_some_and(|vector| other.them.as_ref().is_none_or(|them| vector.covers_all(&them.floor)))
+        vector.is_some_and(|vector| other.has_seen_their_floor(vector))
     }
 
     /// A peer brings something in: exchanges whose floor it has not seen have compared what is no longer so.
@@ -212,7 +211,7 @@ impl Engine {
         store: &Store,
     ) -> Result<Option<Compared>, CloseReason> {
         let wrong = |what: &str| Err(CloseReason::Protocol(what.to_string()));
-        let (me, state, claimed) = (self.me.replica, &self.state, &self.claims);
+        let (me, state) = (self.me.replica, &self.state);
         let Some(session) = self.sessions.get_mut(&peer) else { return Ok(None) };
         let (Some(FullIn::Named { after }), Some(upto), Some(them)) = (&session.full_in, upto, &session.them) else {
             return wrong("a full exchange that was not asked for");
@@ -229,15 +228,12 @@ impl Engine {
         let forget = |compared: &mut Compared, entry: &Entry<'_>| {
             let known: VersionVector = entry.known().iter().filter(|dot| !is_ambiguous(*dot)).collect();
             compared.forgets.join(&known);
-            // A floor is one seq for each replica. What looks as if the peer had collected it may be what it has dropped, and then it
-            // does not claim the deletion either. What is claimed here is no such deletion; two of whom each claims what the other
-            // owes would wait for each other.
-            if them.owed.covers(entry.dot()) && !planted!("not_owed_what_the_peer_owes") {
+            if !them.floor.covers(entry.dot()) {
                 covered!("dropped_what_the_peer_owes");
-                let owed = |dot: &Dot| !claimed.covers(*dot) && !is_ambiguous(*dot);
-                compared.forgets.join(&them.owed.iter().filter(owed).collect());
             }
         };
+        // What it has dropped in an exchange that is not over is gone there as what it has collected.
+        let has_forgotten = |dot: Dot| them.floor.covers(dot) || them.owed.covers(dot);
         let is_retired = |dot: Dot| state.members.get(dot.replica).is_some_and(Member::is_forgotten);
         let mut compared = Compared::default();
         let range = store.entries(after.as_deref());
@@ -247,7 +243,7 @@ impl Engine {
                 Some(Some((tombstone, known))) => {
                     // It claims what stands here, and does not know it: it has forgotten a tombstone, and merged an older
                     // one since. What stands there alive is newer than all that it has forgotten, and wins here as well.
-                    let collected = them.vector.covers(entry.dot()) && them.floor.covers(entry.dot());
+                    let collected = them.vector.covers(entry.dot()) && has_forgotten(entry.dot());
                     let forgotten = collected && !known.covers(entry.dot()) && !is_ambiguous(entry.dot());
                     if !entry.is_tombstone() && forgotten {
                         if entry.known().covers(*tombstone) {
@@ -267,10 +263,8 @@ impl Engine {
             let claims = them.vector.covers(entry.dot());
             // What it has collected is below its floor. Anything else that it claims and does not hold is hidden from it by
             // another operation of that name. Under a name of its own everybody takes in what stands here.
-            let collected = them.floor.covers(entry.dot());
-            // What it has dropped in an exchange that is not over stays here until that is: then its floor says so.
-            let dropped = them.owed.covers(entry.dot());
-            let hidden = !collected && !dropped && is_retired(entry.dot());
+            let collected = has_forgotten(entry.dot());
+            let hidden = !collected && is_retired(entry.dot());
             let ambiguous = claims && (hidden || is_ambiguous(entry.dot()));
             let in_doubt = entry.stamp() <= them.floor_stamp
                 && (entry.dot().replica == me || entry.changed() <= session.full_from);
@@ -301,16 +295,19 @@ impl Engine {
         Ok(Some(compared))
     }
 
-    /// What the peer has forgotten as deleted is dropped here. If the deletions are claimed already, they are forgotten here
-    /// too, from the same frame on, or somebody who still holds what was dropped would be told to claim them. If not, less is
-    /// shown than the vector says, and the floor is *owed* until they are claimed. With it goes all that what was dropped
-    /// `forgets`: the peer may never have heard of it, and somebody may hold it still. `None` if they do not fit in.
+    /// What the peer has forgotten as deleted is dropped here, and what it has dropped itself. If the deletions are claimed already,
+    /// they are forgotten here too, from the same frame on, or somebody who still holds what was dropped would be told to claim
+    /// them. If not, less is shown than the vector says, and the floor is *owed* until they are claimed. With it goes all that what
+    /// was dropped `forgets`: the peer may never have heard of it, and somebody may hold it still. `None` if they do not fit in.
     pub(super) fn owe_floor(&mut self, peer: PeerId, forgets: &VersionVector) -> Option<SyncRecord> {
         if !self.floor_fits(peer) {
             return None;
         }
         let them = self.sessions.get(&peer)?.them.as_ref()?;
         let (mut dots, stamp) = (them.floor.clone(), them.floor_stamp);
+        if !planted!("not_owed_what_the_peer_owes") {
+            dots.join(&them.owed);
+        }
         dots.join(forgets);
         let is_claimed = self.claims.covers_all(&dots);
         let record = if is_claimed { SyncRecord::Floor { dots, stamp } } else { SyncRecord::Owed { dots, stamp } };
@@ -318,13 +315,44 @@ impl Engine {
         Some(record)
     }
 
-    /// Whether a peer may be told to claim what is claimed here: not if it may hold what a full exchange has dropped.
-    ///
-    /// What of it is in the floor that the peer was told, the exchange itself has compared with what the peer holds. Else two
-    /// that have dropped the same would wait for each other: the one for a deletion that the other claims, the other for
-    /// what lost to it.
+    /// Something is dropped, or what was dropped is durable now: until then it stood here, and may have been named.
+    pub(super) fn note_drops(&mut self, exchange: PeerId) {
+        let before = self.drops;
+        self.drops += 1;
+        self.some_are_behind = true;
+        if let Some(session) = self.sessions.get_mut(&exchange).filter(|session| session.drops_known == before) {
+            session.drops_known = self.drops;
+        }
+    }
+
+    /// Whether a peer may be told to claim what is claimed here: not if it may hold what a full exchange has dropped, or would not
+    /// know that it owes what is owed here.
     pub(super) fn may_cut(&self, session: &Session) -> bool {
-        self.state.owed.iter().all(|dot| session.vector.covers(dot) || session.said_floor.covers(dot))
+        let (floor, owed) = (&self.state.floor, &self.state.owed);
+        if session.drops_known == self.drops || planted!("behind_and_told_to_claim") {
+            return owed.iter().all(|dot| session.hears_of(dot));
+        }
+        session.vector.covers_all(floor) && session.vector.covers_all(owed)
+    }
+
+    /// Whoever may not be told to claim anything greets anew, and is told which keys there are, once nobody is just telling here what else
+    /// is to be dropped.
+    pub(super) fn part_from_those_behind(&mut self, now: Now, out: &mut dyn Sink<Effect>) {
+        let goes_on = |session: &Session| {
+            let names = matches!(session.full_in, Some(FullIn::Named { .. } | FullIn::Closing { durable: false }));
+            names && session.is_open() && now.mono.since(session.last_batch) < self.settings.full_timeout
+        };
+        if !self.some_are_behind || self.sessions.values().any(goes_on) {
+            return;
+        }
+        self.some_are_behind = false;
+        let behind = |session: &Session| session.is_open() && session.passes_owed_on() && !self.may_cut(session);
+        let behind: Vec<PeerId> =
+            self.sessions.iter().filter(|(_, session)| behind(session)).map(|(peer, _)| *peer).collect();
+        for peer in behind {
+            covered!("behind_what_was_dropped");
+            self.close(peer, CloseReason::FloorRose, out);
+        }
     }
 
     /// A floor that is owed becomes the own one when the deletions are claimed, or when nobody is left who could claim them.
@@ -347,7 +375,7 @@ impl Engine {
         let (floor, owed) = (&self.state.floor, &self.state.owed);
         let below = |(peer, session): (&PeerId, &Session)| {
             let unseen = rose && !session.vector.covers_all(floor);
-            let unheard = session.full_out.is_some() && !session.said_owed.covers_all(owed);
+            let unheard = session.full_out.is_some() && !owed.iter().all(|dot| session.hears_of(dot));
             (*peer != exchange && session.is_open() && (unseen || unheard)).then_some(*peer)
         };
         let below: Vec<PeerId> = self.sessions.iter().filter_map(below).collect();

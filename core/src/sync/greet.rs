@@ -7,6 +7,7 @@
 
 use alloc::collections::BTreeSet;
 use alloc::string::ToString;
+use core::time::Duration;
 
 use super::chain::Pairs;
 use super::engine::Engine;
@@ -68,7 +69,7 @@ impl Engine {
 
     /// Whether this side said a vector that does not cover the peer's floor.
     fn comes_from_below(&self, session: &super::session::Session) -> bool {
-        session.them.as_ref().is_some_and(|them| !session.said.covers_all(&them.floor))
+        !session.has_seen_their_floor(&session.said)
     }
 
     pub(super) fn take_hello(&mut self, now: Now, peer: PeerId, hello: Hello, out: &mut dyn Sink<Effect>) {
@@ -178,7 +179,9 @@ impl Engine {
             let them = session.them.as_ref();
             !planted!("floor_ignored")
                 && (*floor != session.said_floor || !session.said_owed.covers_all(owed))
-                && !them.is_some_and(|them| them.vector.covers_all(&floor))
+                && !them.is_some_and(|them| {
+                    them.vector.covers_all(&floor) && (!session.passes_owed_on() || them.vector.covers_all(owed))
+                })
         };
         if self.sessions.get(&peer).is_some_and(stale) {
             covered!("floor_rose_during_the_greeting");
@@ -186,8 +189,8 @@ impl Engine {
         }
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         let Some(them) = session.them.as_ref() else { return };
-        let below_ours = !them.vector.covers_all(&session.said_floor) && !planted!("floor_ignored");
-        let below_theirs = !session.said.covers_all(&them.floor) && !planted!("floor_ignored");
+        let below_ours = session.is_named_keys() && !planted!("floor_ignored");
+        let below_theirs = !session.has_seen_their_floor(&session.said) && !planted!("floor_ignored");
         session.full_out = below_ours.then_some(FullOut::Naming { after: None });
         if below_ours && session.tells_histories() {
             session.histories_due = self.state.pairs.keys().copied().collect();
@@ -211,7 +214,9 @@ impl Engine {
         session.last_batch = now.mono;
         session.claims_told = session.said.clone();
         session.ack_at = Some(now.mono);
-        session.members_at = Some(now.mono + self.settings.gossip_delay);
+        // Whoever is to owe something has to know first who can have it claimed.
+        let delay = if session.said_owed.is_empty() { self.settings.gossip_delay } else { Duration::ZERO };
+        session.members_at = Some(now.mono + delay);
         let (replica, node) = (them.replica, them.node.clone());
         out.push(Effect::Event(Event::Opened { peer, replica, node }));
         self.refresh_direct(now, out);

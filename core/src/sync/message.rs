@@ -59,7 +59,7 @@ pub(super) use self::part::{MAX_PARTS, Origins, put_entry};
 use self::part::{take_key, take_parts};
 
 /// The newest protocol that is spoken.
-pub const PROTOCOL: u8 = 3;
+pub const PROTOCOL: u8 = 4;
 
 /// The oldest one.
 pub(super) const OLDEST_PROTOCOL: u8 = 1;
@@ -69,6 +69,9 @@ pub(super) const TELLS_HISTORIES: u8 = 2;
 
 /// From this protocol on, operations say what they repeat.
 pub(super) const TELLS_REPEATS: u8 = 3;
+
+/// From this protocol on whoever owes a floor names its keys to those who do not claim it, as if it were its own, and they owe it, too.
+pub(super) const PASSES_OWED_ON: u8 = 4;
 
 /// Bytes before the body of a message.
 pub const HEADER_LEN: usize = 5;

@@ -201,6 +201,7 @@ impl Engine {
         if !drops.is_empty() {
             match self.owe_floor(peer, &forgets) {
                 Some(record) => {
+                    self.note_drops(peer);
                     self.part_from_those_below(peer, matches!(record, SyncRecord::Floor { .. }), out);
                     records.push(record);
                 }
@@ -228,6 +229,12 @@ impl Engine {
         }
         if ends_full {
             records.push(SyncRecord::Floor { dots: them.floor.clone(), stamp: them.floor_stamp });
+            let is_claimed = |dot| self.claims.covers(dot) || sorted.cut.covers(dot);
+            if !them.owed.iter().all(is_claimed) && !planted!("owed_not_passed_on") {
+                covered!("owed_what_the_peer_owes");
+                records.push(SyncRecord::Owed { dots: them.owed.clone(), stamp: them.floor_stamp });
+                self.some_are_behind = true;
+            }
         }
         let idle = sorted.items.is_empty() && drops.is_empty() && reissue.is_empty() && bury.is_empty() && !raises;
         let idle = idle && !ends_naming && !ends_full;
@@ -269,6 +276,7 @@ impl Engine {
             conflicts: Vec::new(),
             through,
             bytes: len,
+            drops: !drops.is_empty(),
             ends_naming,
             ends_full,
         });

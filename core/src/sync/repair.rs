@@ -126,6 +126,7 @@ impl Engine {
             conflicts: Vec::new(),
             through: Lsn::ZERO,
             bytes: 0,
+            drops: false,
             ends_naming: false,
             ends_full: false,
         });

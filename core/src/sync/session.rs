@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::message::{Bye, Hello, Message, Origins, Range, TELLS_HISTORIES, TELLS_REPEATS};
+use super::message::{Bye, Hello, Message, Origins, PASSES_OWED_ON, Range, TELLS_HISTORIES, TELLS_REPEATS};
 use crate::context::VersionVector;
 use crate::ids::{Dot, Lsn, ReplicaId, Seq};
 use crate::time::Instant;
@@ -122,6 +122,9 @@ pub(super) struct Session {
     pub(super) full_in: Option<FullIn>,
     /// Keys were compared in it.
     pub(super) full_compared: bool,
+    /// What was dropped here by the count of [`super::Engine`] is known to the peer: its own keys told of it, or it was done before they
+    /// met.
+    pub(super) drops_known: u64,
     /// The store had changed up to here when that began.
     pub(super) full_from: Lsn,
     /// Of these names the peer knows another history, from behind the seq on.
@@ -209,6 +212,7 @@ impl Session {
             applying: 0,
             full_in: None,
             full_compared: false,
+            drops_known: 0,
             full_from: Lsn::ZERO,
             parted: BTreeMap::new(),
             full_spoiled: false,
@@ -290,6 +294,35 @@ impl Session {
     /// Whether operations are to say what they repeat.
     pub(super) fn tells_repeats(&self) -> bool {
         self.speaks(TELLS_REPEATS)
+    }
+
+    /// Whether this side names its keys to the peer, which may hold what was deleted: it did not claim, at its hello, what this side said
+    /// of its floor.
+    pub(super) fn is_named_keys(&self) -> bool {
+        let them = self.them.as_ref().map(|them| &them.vector);
+        !them.is_some_and(|vector| {
+            vector.covers_all(&self.said_floor) && (!self.passes_owed_on() || vector.covers_all(&self.said_owed))
+        })
+    }
+
+    /// Whether whoever claims `vector` has seen what the peer forgot as deleted, or dropped, before its hello.
+    pub(super) fn has_seen_their_floor(&self, vector: &VersionVector) -> bool {
+        let Some(them) = &self.them else { return true };
+        vector.covers_all(&them.floor) && (!self.passes_owed_on() || vector.covers_all(&them.owed))
+    }
+
+    /// Whether the peer takes a dot for deleted that is owed here, or hears so in this session before it is to claim anything.
+    pub(super) fn hears_of(&self, owed: Dot) -> bool {
+        let told = || {
+            self.said_owed.covers(owed)
+                || self.them.as_ref().is_some_and(|them| them.floor.covers(owed) || them.owed.covers(owed))
+        };
+        self.vector.covers(owed) || self.said_floor.covers(owed) || self.passes_owed_on() && told()
+    }
+
+    /// Whether it takes a floor that is owed for one like any other.
+    pub(super) fn passes_owed_on(&self) -> bool {
+        self.speaks(PASSES_OWED_ON)
     }
 
     fn speaks(&self, protocol: u8) -> bool {

@@ -20,6 +20,7 @@ mod leases;
 mod members;
 mod names;
 mod orders;
+mod owed;
 mod patience;
 mod repair;
 mod repeats;

@@ -11,6 +11,8 @@ stories![
     what_comes_again_between_two_exchanges_is_dropped_again,
     what_somebody_only_owes_is_not_dropped_elsewhere,
     two_who_each_claim_what_the_other_owes_do_not_wait_for_each_other,
+    three_of_whom_nobody_claims_all_that_another_owes_do_not_wait_for_each_other,
+    who_vanishes_in_the_middle_of_an_exchange_holds_up_nobody,
 ];
 
 /// Deletions are soon forgotten, and what follows names takes several windows.
@@ -133,4 +135,44 @@ fn two_who_each_claim_what_the_other_owes_do_not_wait_for_each_other() {
     let story = story.connect("A", "B").run_for(60_000_000).expect_exact("A").expect_exact("B");
     let story = story.connect("A", "C").connect("A", "D").connect("B", "C").connect("B", "D").connect("C", "D");
     gone_everywhere("aC", &["A", "B", "C", "D"], story);
+}
+
+/// Each of three has forgotten a deletion of its own, and each has dropped what the two others have forgotten, in exchanges that broke off.
+/// Nobody claims all that another owes.
+#[test]
+fn three_of_whom_nobody_claims_all_that_another_owes_do_not_wait_for_each_other() {
+    const PAIRS: [[&str; 2]; 3] = [["A", "B"], ["A", "C"], ["B", "C"]];
+    const NODES: [&str; 3] = ["A", "B", "C"];
+    let story = Several::apart_with("all owe", &fleet(3));
+    let story = PAIRS.iter().fold(story, |story, [one, other]| story.connect(one, other));
+    let story = NODES.iter().fold(story, |story, node| story.put(node, &format!("a{node}"), "1"));
+    let story = (0..60).fold(story, |story, number| story.put("A", &format!("m{number:0100}"), "1")).converge();
+    let story = PAIRS.iter().fold(story, |story, [one, other]| story.part(one, other));
+    let story = NODES.iter().fold(story, |story, node| delete_and_forget(node, &format!("a{node}"), story));
+    let gone = |node: &str, of: &str| {
+        let (node, key) = (host(node), format!("a{of}"));
+        move |world: &mut World| world.read(node, key.as_bytes()).is_none()
+    };
+    let story = PAIRS.iter().fold(story, |story, [one, other]| {
+        let story = slow(other, one, slow(one, other, story)).connect(one, other);
+        story.until("the one drops", gone(one, other)).until("the other drops", gone(other, one)).part(one, other)
+    });
+    let story = PAIRS.iter().fold(story, |story, [one, other]| story.connect(one, other)).run_for(60_000_000);
+    let story = NODES.iter().fold(story, |story, node| story.expect_exact(node));
+    gone_everywhere("aA", &NODES, story);
+}
+
+/// A has dropped what C has forgotten, when C vanishes. What A writes is acknowledged by B all the same, and B forgets what A has dropped.
+#[test]
+fn who_vanishes_in_the_middle_of_an_exchange_holds_up_nobody() {
+    let story = Several::apart_with("vanishes", &fleet(3)).connect("A", "B").connect("A", "C").put("B", "aC", "1");
+    let story = (0..60).fold(story, |story, number| story.put("A", &format!("m{number:0100}"), "1")).converge();
+    let story = slow("C", "A", delete_and_forget("C", "aC", story.part("A", "C"))).connect("A", "C");
+    let dropped = |world: &mut World| world.read(host("A"), b"aC").is_none();
+    let story = story.until("A drops it", dropped).part("A", "C").put("A", "new", "1").run_for(30_000_000);
+    let story = story.expect_outbox("A", |outbox| outbox.acknowledged == outbox.last).expect_absent("B", "aC");
+    let story = ["A", "B"].iter().fold(story, |story, node| story.happens(node, What::Close { down: 1_000 }));
+    let story = story.run_for(10_000_000).put("B", "newer", "1").run_for(30_000_000);
+    let story = story.expect_outbox("B", |outbox| outbox.acknowledged == outbox.last).expect_absent("A", "aC");
+    gone_everywhere("aC", &["A", "B", "C"], story.connect("A", "C"));
 }

@@ -71,6 +71,7 @@ fn applying(token: u64, number: u8, lsn: Option<u64>) -> Applying {
         conflicts: vec![],
         through: Lsn::ZERO,
         bytes: 0,
+        drops: false,
         ends_naming: false,
         ends_full: false,
     }

@@ -17,7 +17,7 @@ use crate::sync::{PeerId, Phase};
 pub(super) struct Stranger {
     pub(super) hello: Hello,
     origins: Origins,
-    peer: PeerId,
+    pub(super) peer: PeerId,
     lsn: u64,
 }
 

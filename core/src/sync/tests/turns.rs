@@ -225,22 +225,86 @@ fn an_exchange_is_spoiled_by_entries_and_not_by_empty_messages() {
     }
 }
 
+/// Who may be told to claim all that is claimed here, though something is owed.
 #[test]
-fn what_is_owed_is_claimed_only_by_those_who_claim_the_deletions() {
+fn only_who_has_seen_what_was_dropped_or_heard_of_it_is_told_to_claim_it() {
     let (deleted, other) = (dot(9, 1), dot(8, 1));
-    for (owed, claimed, may) in [
-        (vec![], vec![], true),
-        (vec![deleted], vec![], false),
-        (vec![deleted], vec![other], false),
-        (vec![deleted], vec![deleted, other], true),
-        (vec![deleted, other], vec![deleted], false),
-    ] {
+    type Change = fn(&mut Session);
+    let cases: [(&str, bool, Change); 12] = [
+        ("nothing", false, |_| {}),
+        ("another deletion", false, |session| session.vector = vector(&[dot(8, 1)])),
+        ("the deletion", true, |session| session.vector = vector(&[dot(9, 1)])),
+        ("the deletion, of late", true, |session| {
+            (session.vector, session.drops_known) = (vector(&[dot(9, 1), dot(8, 1)]), 6);
+        }),
+        ("the deletion, but not what is forgotten here", false, |session| {
+            (session.vector, session.drops_known) = (vector(&[dot(9, 1)]), 6);
+        }),
+        ("told of the floor", true, |session| session.said_floor = vector(&[dot(9, 1)])),
+        ("told of what is owed", true, |session| session.said_owed = vector(&[dot(9, 1)])),
+        ("told of what was owed before more was dropped", false, |session| {
+            (session.said_owed, session.drops_known) = (vector(&[dot(9, 1)]), 6);
+        }),
+        ("forgotten there", true, |session| session.them.as_mut().unwrap().floor = vector(&[dot(9, 1)])),
+        ("owed there", true, |session| session.them.as_mut().unwrap().owed = vector(&[dot(9, 1)])),
+        ("told of what is owed, in an older protocol", false, |session| {
+            session.said_owed = vector(&[dot(9, 1)]);
+            session.them.as_mut().unwrap().protocols.1 = 3;
+        }),
+        ("owed there, in an older protocol", false, |session| {
+            let them = session.them.as_mut().unwrap();
+            (them.owed, them.protocols.1) = (vector(&[dot(9, 1)]), 3);
+        }),
+    ];
+    for (what, may, change) in cases {
         let (mut world, now) = world();
         let engine = &mut world.replicas[0].engine;
-        engine.state.owed = vector(&owed);
-        let mut session = open(now, A);
-        session.vector = vector(&claimed);
-        assert_eq!(engine.may_cut(&session), may, "{owed:?} owed, {claimed:?} claimed");
+        engine.state.owed = vector(&[deleted]);
+        engine.state.floor = vector(&[other]);
+        engine.drops = 7;
+        let mut session = Session { drops_known: 7, ..open(now, A) };
+        change(&mut session);
+        assert_eq!(engine.may_cut(&session), may, "{what}");
+        engine.state.owed = VersionVector::EMPTY;
+        let fresh = session.drops_known == 7;
+        assert_eq!(engine.may_cut(&session), fresh || session.vector.covers(other), "{what}, and nothing is owed");
+    }
+}
+
+/// Whoever was named keys before more was dropped greets anew: not while somebody is still telling what else is to be dropped, unless he
+/// has said nothing for too long.
+#[test]
+fn whoever_is_behind_is_parted_from_when_nobody_tells_more() {
+    let named = Some(FullIn::Named { after: None });
+    let durable = |durable| Some(FullIn::Closing { durable });
+    for (full_in, silent, parts) in [
+        (named.clone(), 0, false),
+        (named, 30, true),
+        (durable(false), 29, false),
+        (durable(true), 0, true),
+        (None, 0, true),
+    ] {
+        let (mut world, mut now) = world();
+        let engine = &mut world.replicas[0].engine;
+        engine.state.owed = vector(&[dot(9, 1)]);
+        engine.sessions.extend([
+            (A, Session { full_in: full_in.clone(), ..open(now, A) }),
+            (B, open(now, B)),
+            (C, open(now, C)),
+        ]);
+        engine.sessions.get_mut(&C).unwrap().vector = vector(&[dot(9, 1)]);
+        let mut effects = Vec::new();
+        engine.part_from_those_behind(now, &mut effects);
+        assert!(effects.is_empty(), "nothing was dropped");
+        engine.note_drops(A);
+        engine.state.owed = VersionVector::EMPTY;
+        engine.state.floor = vector(&[dot(9, 1)]);
+        now.mono = now.mono + Duration::from_secs(silent);
+        engine.part_from_those_behind(now, &mut effects);
+        let parted = matches!(effects[..], [Effect::Close { peer: B, reason: CloseReason::FloorRose, .. }]);
+        assert_eq!(parted, parts, "{full_in:?}, silent for {silent} s: {effects:?}");
+        assert_eq!(effects.is_empty(), !parts);
+        assert_eq!(engine.some_are_behind, !parts);
     }
 }
 

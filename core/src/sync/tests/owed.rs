@@ -1,0 +1,185 @@
+//! What is owed: deletions that a full exchange has told of, and that are not claimed yet.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::full::{dot, entry, from_above, meets_one_that_has_forgotten, meets_one_that_owes, vector, world};
+use super::stranger::Stranger;
+use crate::sync::State;
+use crate::sync::message::Part;
+
+/// Below the floor of the other stands what it has collected, and below what it owes, what it has only dropped: it does not claim
+/// all deletions of that itself. Until they are claimed here, they are owed here.
+#[test]
+fn what_the_other_owes_is_owed_by_whoever_drops_it() {
+    let (gone, deleted) = (dot(0xcc, 1), dot(0xdd, 5));
+    for (owed, claims, is_owed) in [
+        (vec![gone, deleted], false, true),
+        (vec![deleted], false, true),
+        (vec![deleted], true, false),
+        (vec![], false, false),
+    ] {
+        let (mut world, _, mut forgetful) = meets_one_that_owes(11, &owed);
+        if claims {
+            let mut other = Stranger::new(0xbb);
+            other.hello.vector = vector(&[gone, deleted, dot(0xaa, 1)]);
+            other.greet(&mut world, 0);
+            other.batch(&mut world, 0, vec![Part::End, Part::Cut(other.hello.vector.clone())]);
+            assert!(world.replicas[0].engine.vector().covers(deleted));
+        }
+        forgetful.name(&mut world, 0, &[], None);
+        let replica = &world.replicas[0];
+        assert_eq!(replica.get("x"), None);
+        assert_eq!(replica.engine.state.owed.covers(deleted), is_owed, "{owed:?}");
+    }
+}
+
+/// An exchange breaks off when the first of two keys is dropped, and both are owed.
+#[test]
+fn what_is_owed_already_is_dropped_by_the_next_exchange() {
+    let mut world = world(1, 12);
+    let gone = [dot(0xcc, 1), dot(0xcc, 2)];
+    let mut holder = Stranger::new(0xee);
+    holder.hello.vector = vector(&gone);
+    holder.greet(&mut world, 0);
+    let held = vec![entry(gone[0], "x"), entry(gone[1], "z"), Part::End, Part::Cut(vector(&gone))];
+    holder.batch(&mut world, 0, held);
+    let mut forgetful = from_above(0xaa);
+    for dots in [&mut forgetful.hello.floor, &mut forgetful.hello.vector] {
+        dots.include(gone[1]);
+    }
+    forgetful.greet(&mut world, 0);
+    forgetful.name(&mut world, 0, &[], Some("y"));
+    let replica = &world.replicas[0];
+    assert_eq!((replica.get("x"), replica.get("z").as_deref()), (None, Some("v")));
+    assert!(replica.engine.state.owed.covers(gone[1]));
+    forgetful.leave(&mut world, 0);
+    forgetful.greet(&mut world, 0);
+    forgetful.name(&mut world, 0, &[], None);
+    assert_eq!(world.replicas[0].get("z"), None);
+}
+
+#[test]
+fn what_was_dropped_is_owed_after_a_crash_too() {
+    let (mut world, _, mut forgetful) = meets_one_that_has_forgotten(8);
+    forgetful.name(&mut world, 0, &[], None);
+    assert_eq!(world.replicas[0].get("x"), None);
+    for crashed in [false, true] {
+        if crashed {
+            world.crash(0);
+        }
+        let replica = &world.replicas[0];
+        assert!(!replica.engine.is_exact(&replica.store), "it shows less than it claims");
+        assert!(replica.engine.state.owed.covers(dot(0xaa, 1)), "and may not have it claimed by whoever holds that");
+        let mut bytes = vec![];
+        replica.engine.state.encode(&mut bytes);
+        assert_eq!(State::decode(&bytes.into()).as_ref(), Ok(&replica.engine.state));
+    }
+}
+
+/// Who still holds what had lost to something dropped hears of it by the floor; not where that name means two operations.
+#[test]
+fn what_had_lost_to_something_dropped_is_forgotten_with_it() {
+    for ambiguous in [false, true] {
+        let mut world = world(1, 10);
+        let (gone, lost) = (dot(0xcc, 1), dot(0xdd, 1));
+        if ambiguous {
+            world.replicas[0].engine.state.former.give_up(lost.replica, 0);
+        }
+        let mut holder = Stranger::new(0xee);
+        holder.hello.vector = vector(&[gone, lost]);
+        holder.greet(&mut world, 0);
+        let Part::Entry { op, .. } = entry(gone, "x") else { unreachable!("an entry") };
+        let winner = Part::Entry { op, known: vector(&[gone, lost]) };
+        holder.batch(&mut world, 0, vec![winner, Part::End, Part::Cut(vector(&[gone, lost]))]);
+        let mut forgetful = from_above(0xaa);
+        for dots in [&mut forgetful.hello.floor, &mut forgetful.hello.vector] {
+            dots.include(gone);
+        }
+        forgetful.greet(&mut world, 0);
+        forgetful.name(&mut world, 0, &[], None);
+        let replica = &world.replicas[0];
+        assert_eq!(replica.get("x"), None);
+        assert!(replica.engine.state.owed.covers(gone));
+        assert_eq!(replica.engine.state.owed.covers(lost), !ambiguous);
+    }
+}
+
+/// The other is told to claim what it never heard of, and that this is owed: it waits for nothing, and may owe something itself.
+#[test]
+fn what_had_lost_to_something_dropped_is_claimed_by_whoever_hears_that_it_is_owed() {
+    for protocols in [(1, 3), (1, 4)] {
+        let mut world = world(1, 10);
+        let (gone, lost) = (dot(0xcc, 1), dot(0xdd, 1));
+        let mut holder = Stranger::new(0xee);
+        holder.hello.vector = vector(&[gone, lost]);
+        holder.greet(&mut world, 0);
+        let Part::Entry { op, .. } = entry(gone, "x") else { unreachable!("an entry") };
+        let winner = Part::Entry { op, known: vector(&[gone, lost]) };
+        holder.batch(&mut world, 0, vec![winner, Part::End, Part::Cut(vector(&[gone, lost]))]);
+        let mut forgetful = from_above(0xaa);
+        forgetful.hello.protocols = protocols;
+        for dots in [&mut forgetful.hello.floor, &mut forgetful.hello.vector] {
+            dots.include(gone);
+        }
+        forgetful.greet(&mut world, 0);
+        forgetful.name(&mut world, 0, &[], None);
+        let passes_on = protocols.1 > 3;
+        assert_eq!(forgetful.is_heard(&world, 0), !passes_on, "it has not heard of all that is owed");
+        for peer in [&mut forgetful, &mut holder].into_iter().filter(|_| passes_on) {
+            peer.leave(&mut world, 0);
+            peer.greet(&mut world, 0);
+            peer.name(&mut world, 0, &[], None);
+        }
+        drop(forgetful.hear(&mut world, 0));
+        let cut = &world.replicas[0].engine.sessions[&forgetful.peer].cut;
+        assert_eq!(cut.covers(lost), passes_on, "{protocols:?}");
+    }
+}
+
+/// What is owed counts as claimed by nobody as long as nobody is known who could claim it.
+#[test]
+fn whoever_owes_tells_of_all_members_before_it_names_a_key() {
+    for owes in [false, true] {
+        let mut world = world(1, 14);
+        let mut member = Stranger::new(0xdd);
+        member.greet(&mut world, 0);
+        member.leave(&mut world, 0);
+        let state = &mut world.replicas[0].engine.state;
+        if owes { &mut state.owed } else { &mut state.floor }.include(dot(0xdd, 1));
+        let mut other = Stranger::new(0xaa);
+        other.greet(&mut world, 0);
+        // Hello and resume were heard; then come members (9), and keys (4).
+        let kinds: Vec<u8> = other.hear(&mut world, 0).iter().filter_map(|bytes| bytes.first().copied()).collect();
+        let mut told = kinds.into_iter().filter(|kind| [4, 9].contains(kind));
+        assert_eq!(told.next(), Some(if owes { 9 } else { 4 }));
+    }
+}
+
+/// Whoever is told keys by somebody who owes, and is told then to claim what that claims, owes the same, though nothing was dropped.
+#[test]
+fn whoever_is_told_to_claim_more_owes_what_the_other_owes() {
+    let (gone, deleted) = (dot(0xcc, 1), dot(0xdd, 5));
+    for (protocols, claimed, is_owed) in [((1, 4), false, true), ((1, 4), true, false), ((1, 3), false, true)] {
+        let mut world = world(1, 13);
+        let mut deletes = Stranger::new(0xdd);
+        deletes.greet(&mut world, 0);
+        deletes.leave(&mut world, 0);
+        let mut other = from_above(0xaa);
+        other.hello.protocols = protocols;
+        other.hello.owed = vector(&[deleted]);
+        for dots in [&mut other.hello.floor, &mut other.hello.vector] {
+            dots.include(gone);
+        }
+        if claimed {
+            other.hello.vector.include(deleted);
+        }
+        other.greet(&mut world, 0);
+        other.name(&mut world, 0, &[], None);
+        let cut = other.hello.vector.clone();
+        other.batch(&mut world, 0, vec![Part::End, Part::Cut(cut.clone())]);
+        let engine = &world.replicas[0].engine;
+        assert!(engine.vector().covers_all(&cut) && engine.state.floor.covers_all(&other.hello.floor));
+        assert_eq!(engine.state.owed.covers(deleted), is_owed, "{protocols:?}, claimed: {claimed}");
+    }
+}
