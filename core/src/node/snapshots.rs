@@ -144,13 +144,18 @@ impl Node {
 
     fn end_snapshot_requests(&mut self, code: Code, why: &str) {
         self.snapshots.running = false;
+        // Whatever the disk had to do with it: there is nothing left to try again on.
+        let (code, why, next) = match self.health {
+            Health::Closing => (
+                Code::InvalidState,
+                "the node is closing",
+                "the log still holds everything; open the node again to take one",
+            ),
+            _ => (code, why, "the log still holds everything; retry the snapshot"),
+        };
         for request in core::mem::take(&mut self.snapshots.requests) {
-            let error = Error::new(
-                code,
-                format!("the snapshot was given up: {why}"),
-                "the log still holds everything; retry the snapshot",
-            );
-            self.reply(request, Err(error));
+            let what = format!("the snapshot was given up: {why}");
+            self.reply(request, Err(Error::new(code, what, next)));
         }
     }
 }

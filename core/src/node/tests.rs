@@ -531,8 +531,11 @@ fn a_snapshot_that_is_due_waits_for_the_first_write_and_is_no_news_when_closing(
         bench.step();
         n += 1;
     }
+    let asked = bench.node.snapshot(bench.now).unwrap();
     bench.node.close(bench.now);
     bench.run();
+    let Some(Err(told)) = bench.answer(asked) else { panic!("whoever asked for it is told") };
+    assert_eq!(told.code(), Code::InvalidState, "{told}");
     assert!(bench.closed && bench.events.is_empty(), "giving up for a close is no failure: {:?}", bench.events);
     assert!(!bench.disk.names().iter().any(|name| name.ends_with(".new")), "and leaves no draft");
 
