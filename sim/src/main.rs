@@ -178,13 +178,13 @@ fn seed_of(what: &str, text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("{text} is no seed: sim {what} 42"))
 }
 
-fn number(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| format!("{text} is not a number"))
+fn number(name: &str, text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("{name} takes a whole number, and {text} is none"))
 }
 
 /// For so long it is to go on: at all.
 fn seconds(text: &str) -> Result<Duration, String> {
-    match number(text)? {
+    match number("--seconds", text)? {
         0 => Err(plays_nothing("--seconds")),
         seconds => Ok(Duration::from_secs(seconds)),
     }
@@ -263,7 +263,7 @@ fn options<'a>(what: &str, words: &[&'a str], known: &[&str]) -> Result<BTreeMap
             return Err(unknown(what, name));
         }
         let [value, more @ ..] = more else { return Err(format!("{name} lacks a number")) };
-        if given.insert(*name, number(value)?).is_some() {
+        if given.insert(*name, number(name, value)?).is_some() {
             return Err(twice(name));
         }
         rest = more;

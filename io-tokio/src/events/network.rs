@@ -18,7 +18,11 @@ use crate::link_end;
 
 pub(crate) fn transport_started(key: &NodeKey, addresses: &[SocketAddr]) {
     let listening: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-    tell!(info, kinds::TRANSPORT_STARTED, %key, listening = listening.join(" "), "links are opened and taken");
+    if addresses.is_empty() {
+        tell!(info, kinds::TRANSPORT_STARTED, %key, listening = "", "links are opened; none are taken, as this node listens nowhere");
+    } else {
+        tell!(info, kinds::TRANSPORT_STARTED, %key, listening = listening.join(" "), "links are opened and taken");
+    }
 }
 
 pub(crate) fn open_to_anybody(addresses: &[&SocketAddr]) {
