@@ -305,9 +305,7 @@ impl Engine {
         }
         let them = self.sessions.get(&peer)?.them.as_ref()?;
         let (mut dots, stamp) = (them.floor.clone(), them.floor_stamp);
-        if !planted!("not_owed_what_the_peer_owes") {
-            dots.join(&them.owed);
-        }
+        dots.join(&them.owed);
         dots.join(forgets);
         let is_claimed = self.claims.covers_all(&dots);
         let record = if is_claimed { SyncRecord::Floor { dots, stamp } } else { SyncRecord::Owed { dots, stamp } };
@@ -329,7 +327,10 @@ impl Engine {
     /// know that it owes what is owed here.
     pub(super) fn may_cut(&self, session: &Session) -> bool {
         let (floor, owed) = (&self.state.floor, &self.state.owed);
-        if session.drops_known == self.drops || planted!("behind_and_told_to_claim") {
+        if planted!("owed_and_waited_for") {
+            return owed.iter().all(|dot| session.vector.covers(dot) || session.said_floor.covers(dot));
+        }
+        if session.drops_known == self.drops {
             return owed.iter().all(|dot| session.hears_of(dot));
         }
         session.vector.covers_all(floor) && session.vector.covers_all(owed)
@@ -342,7 +343,7 @@ impl Engine {
             let names = matches!(session.full_in, Some(FullIn::Named { .. } | FullIn::Closing { durable: false }));
             names && session.is_open() && now.mono.since(session.last_batch) < self.settings.full_timeout
         };
-        if !self.some_are_behind || self.sessions.values().any(goes_on) {
+        if !self.some_are_behind || planted!("owed_and_waited_for") || self.sessions.values().any(goes_on) {
             return;
         }
         self.some_are_behind = false;

@@ -230,7 +230,7 @@ impl Engine {
         if ends_full {
             records.push(SyncRecord::Floor { dots: them.floor.clone(), stamp: them.floor_stamp });
             let is_claimed = |dot| self.claims.covers(dot) || sorted.cut.covers(dot);
-            if !them.owed.iter().all(is_claimed) && !planted!("owed_not_passed_on") {
+            if !them.owed.iter().all(is_claimed) {
                 covered!("owed_what_the_peer_owes");
                 records.push(SyncRecord::Owed { dots: them.owed.clone(), stamp: them.floor_stamp });
                 self.some_are_behind = true;

@@ -17,6 +17,8 @@ const LATE: Range<u16> = 88..90;
 /// What makes an exchange long: large values; or more names than fit into a window, all of which come before those of the other keys.
 const LARGE: Range<u16> = 64..76;
 const NAMES: Range<u16> = 10_000..10_630;
+/// The same, all of which come behind those of the other keys.
+const MORE_NAMES: Range<u16> = 9_000..9_270;
 /// So many names are written at once.
 const AT_ONCE: u16 = 90;
 
@@ -33,6 +35,8 @@ enum Kind {
     Names,
     /// One exchange breaks off, and another follows from it.
     HandedOn,
+    /// Nobody has heard of anybody's deletions; they meet two by two, and break off.
+    InTurn,
 }
 
 /// What is drawn of the story before it is told.
@@ -107,8 +111,9 @@ impl Draw {
         let forgets = self.pick(&others);
         let rest: Vec<HostId> = others.iter().copied().filter(|host| *host != forgets).collect();
         let second = self.pick(&rest);
-        let kind = match size > 3 && self.chance(50) {
-            true => Kind::HandedOn,
+        let kind = match self.chance(35) {
+            true => Kind::InTurn,
+            false if size > 3 && self.chance(50) => Kind::HandedOn,
             false => self.pick(&[Kind::Turns, Kind::Spoiled, Kind::Again, Kind::Names, Kind::Names]),
         };
         let begin = items.iter().map(|item| item.at).max().unwrap_or(0) + self.between(500_000, 2_000_000);
@@ -117,6 +122,7 @@ impl Draw {
         self.write_before(&mut scene, begin, items);
         match kind {
             Kind::HandedOn => self.hand_on(&mut scene, fleet, items),
+            Kind::InTurn => self.meet_in_turn(&mut scene, fleet, items),
             Kind::Turns | Kind::Spoiled | Kind::Again | Kind::Names => self.meet_all(&mut scene, fleet, items),
         }
         let (at, host) = (scene.end + 500_000, self.pick(&others));
@@ -126,24 +132,27 @@ impl Draw {
     /// What all have seen, and what was written when one was away already.
     fn write_before(&mut self, scene: &mut Scene, begin: u64, items: &mut Vec<Item>) {
         let len = self.between(0, 100) as u32;
-        let names = scene.kind == Kind::Names;
+        let names = match scene.kind {
+            Kind::Names => NAMES,
+            Kind::InTurn => MORE_NAMES,
+            Kind::Turns | Kind::Spoiled | Kind::Again | Kind::HandedOn => 0..0,
+        };
         for key in SEEN_BY_ALL {
             let writer = match scene.kind {
                 Kind::Names => scene.forgets,
                 Kind::HandedOn if self.chance(60) => scene.second,
-                Kind::Turns | Kind::Spoiled | Kind::Again | Kind::HandedOn => self.pick(&scene.hosts),
+                Kind::Turns | Kind::Spoiled | Kind::Again | Kind::HandedOn | Kind::InTurn => self.pick(&scene.hosts),
             };
             scene.write(items, begin, writer, key..key + 1, Change::Put(len));
         }
         let others = scene.others();
         let writer = self.pick(&others);
-        if names {
-            for (first, place) in NAMES.step_by(usize::from(AT_ONCE)).zip(0..) {
-                scene.write(items, begin + place * 20_000, writer, first..first + AT_ONCE, Change::Put(0));
-            }
+        for (first, place) in names.step_by(usize::from(AT_ONCE)).zip(0..) {
+            scene.write(items, begin + place * 20_000, writer, first..first + AT_ONCE, Change::Put(0));
         }
+        let names = matches!(scene.kind, Kind::Names | Kind::InTurn);
         scene.gone = begin + self.between(1_000_000, 2_000_000);
-        if names || self.chance(15) {
+        if scene.kind == Kind::Names || self.chance(15) {
             // Whose name stands there is lost with its machine, and has no owner any more where somebody says so.
             let down = self.magnitude(1, 200_000);
             items.push(Item { at: scene.gone, host: scene.forgets, what: What::Replace { down } });
@@ -209,7 +218,7 @@ impl Draw {
                 continue;
             }
             let extra = match kind {
-                Kind::Turns | Kind::Again | Kind::HandedOn => self.between(30, 110),
+                Kind::Turns | Kind::Again | Kind::HandedOn | Kind::InTurn => self.between(30, 110),
                 Kind::Spoiled => self.between(35, 95),
                 Kind::Names => self.between(75, 120),
             };
@@ -283,6 +292,42 @@ impl Draw {
         }
         self.open_at(items, between, meets);
         self.open_at(items, away, next);
+    }
+
+    /// All have been apart, and have forgotten what they deleted then. They meet two by two, each time for less than an exchange takes, so that
+    /// each owes what only another claims; some never come to it.
+    fn meet_in_turn(&mut self, scene: &mut Scene, fleet: &mut Fleet, items: &mut Vec<Item>) {
+        let Scene { away, forgets, second, gone, alone, meets, slow, .. } = *scene;
+        self.days_go_by(scene, alone + 1_000, items);
+        for (place, host) in [away, forgets, second].into_iter().enumerate() {
+            let key = SEEN_BY_ALL.start + place as u16;
+            self.delete(scene, host, key..key + 1, 90, items);
+            self.delete(scene, host, UNSEEN, 20, items);
+        }
+        let mut pairs = vec![(away, forgets), (away, second), (forgets, second)];
+        let (mut at, mut free) = (meets, Vec::new());
+        while !pairs.is_empty() {
+            let (one, other) = pairs.swap_remove(self.between(0, pairs.len() as u64 - 1) as usize);
+            let until = at + slow * self.between(60, 100) / 10;
+            free.push((one, other, at, until));
+            self.open_at(items, one, at);
+            at = until + self.magnitude(1_000, 300_000);
+        }
+        scene.end = at + self.between(500_000, 2_000_000);
+        for (one, other, from, until) in free {
+            part(items, one, other, if one == away { gone } else { alone }..from);
+            part(items, one, other, until..scene.end);
+            road(fleet, one, other);
+            scene.slow(items, one, other, slow);
+            scene.slow(items, other, one, slow * self.between(50, 100) / 100);
+        }
+        let met = [away, forgets, second];
+        for one in &scene.hosts {
+            for other in scene.hosts.iter().filter(|other| *other < one && !(met.contains(one) && met.contains(other)))
+            {
+                part(items, *one, *other, alone..scene.end);
+            }
+        }
     }
 
     /// A node opens about now, and dials all whom it knows at once.
