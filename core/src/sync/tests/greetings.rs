@@ -1,6 +1,7 @@
 //! What a greeting says, whom it turns away, and what a pulse tells of a clock.
 
 use alloc::collections::BTreeSet;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -176,6 +177,34 @@ fn a_floor_that_rises_during_a_greeting_ends_it_for_those_below() {
         assert_eq!(phase == Phase::Open, is_heard, "owed {owed}, rises {rises}, seen {seen}: {phase:?}");
         let rose = |effect: &Effect| matches!(effect, Effect::Close { reason: CloseReason::FloorRose, .. });
         assert_eq!(replica.effects.iter().any(rose), !is_heard);
+    }
+}
+
+/// What is owed counts like what is forgotten, but not for those who know of no such thing.
+#[test]
+fn what_comes_to_be_owed_during_a_greeting_ends_it_for_those_that_would_be_told_of_it() {
+    let (forgotten, dropped) = (dot(0xcc, 1), dot(0xdd, 1));
+    for (protocol, seen, is_heard) in [
+        (4, vec![forgotten], false),
+        (4, vec![forgotten, dropped], true),
+        (4, vec![dropped], false),
+        (3, vec![forgotten], true),
+        (3, vec![dropped], false),
+    ] {
+        let mut world = world();
+        let mut stranger = Stranger::new(9);
+        (stranger.hello.protocols, stranger.hello.vector) = ((1, protocol), vector(&seen));
+        let peer = PeerId(1);
+        let now = world.now(0);
+        let replica = &mut world.replicas[0];
+        replica.engine.state.floor = vector(&[forgotten]);
+        replica.engine.peer_up(now, peer, &mut replica.effects);
+        replica.engine.state.owed = vector(&[dropped]);
+        replica.engine.take_hello(now, peer, stranger.hello.clone(), &mut replica.effects);
+        let resume = (Lsn::ZERO, 0, Ladder::default().pairs(0, 0), BTreeSet::new());
+        replica.engine.take_resume(now, peer, resume, &replica.store, &mut replica.effects);
+        let phase = replica.engine.sessions[&peer].phase;
+        assert_eq!(phase == Phase::Open, is_heard, "protocol {protocol}, {seen:?} seen: {phase:?}");
     }
 }
 

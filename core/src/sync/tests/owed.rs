@@ -181,5 +181,28 @@ fn whoever_is_told_to_claim_more_owes_what_the_other_owes() {
         let engine = &world.replicas[0].engine;
         assert!(engine.vector().covers_all(&cut) && engine.state.floor.covers_all(&other.hello.floor));
         assert_eq!(engine.state.owed.covers(deleted), is_owed, "{protocols:?}, claimed: {claimed}");
+        assert!(!engine.state.floor.covers(deleted), "what need not be owed is not noted either");
+    }
+}
+
+/// Whoever owes names its keys to all that do not claim what is owed, if they know that it may.
+#[test]
+fn whoever_does_not_claim_what_the_other_owes_is_named_its_keys() {
+    let deleted = dot(0xdd, 5);
+    for (protocol, claimed, is_named) in [(4, false, true), (4, true, false), (3, false, false), (3, true, false)] {
+        let mut world = world(1, 15);
+        if claimed {
+            let mut deletes = Stranger::new(0xdd);
+            deletes.hello.vector = vector(&[deleted]);
+            deletes.greet(&mut world, 0);
+            deletes.batch(&mut world, 0, vec![Part::End, Part::Cut(vector(&[deleted]))]);
+        }
+        let mut other = Stranger::new(0xaa);
+        (other.hello.protocols, other.hello.owed) = ((1, protocol), vector(&[deleted]));
+        other.greet(&mut world, 0);
+        let engine = &world.replicas[0].engine;
+        assert_eq!(engine.vector().covers(deleted), claimed);
+        let named = engine.sessions[&other.peer].full_in.is_some();
+        assert_eq!(named, is_named, "protocol {protocol}, claimed: {claimed}");
     }
 }
