@@ -165,6 +165,9 @@ fn whoever_is_told_to_claim_more_owes_what_the_other_owes() {
         let mut deletes = Stranger::new(0xdd);
         deletes.greet(&mut world, 0);
         deletes.leave(&mut world, 0);
+        let mut bystander = Stranger::new(0xee);
+        bystander.hello.vector = vector(&[gone, dot(0xaa, 1)]);
+        bystander.greet(&mut world, 0);
         let mut other = from_above(0xaa);
         other.hello.protocols = protocols;
         other.hello.owed = vector(&[deleted]);
@@ -182,6 +185,7 @@ fn whoever_is_told_to_claim_more_owes_what_the_other_owes() {
         assert!(engine.vector().covers_all(&cut) && engine.state.floor.covers_all(&other.hello.floor));
         assert_eq!(engine.state.owed.covers(deleted), is_owed, "{protocols:?}, claimed: {claimed}");
         assert!(!engine.state.floor.covers(deleted), "what need not be owed is not noted either");
+        assert_eq!(bystander.is_heard(&world, 0), !is_owed, "who has not heard that it is owed greets anew");
     }
 }
 
@@ -205,4 +209,21 @@ fn whoever_does_not_claim_what_the_other_owes_is_named_its_keys() {
         let named = engine.sessions[&other.peer].full_in.is_some();
         assert_eq!(named, is_named, "protocol {protocol}, claimed: {claimed}");
     }
+}
+
+/// What is to be dropped stands here until that is durable: whoever comes meanwhile may have been named it.
+#[test]
+fn whoever_comes_before_a_drop_is_durable_is_behind() {
+    let (mut world, _, mut forgetful) = meets_one_that_has_forgotten(16);
+    world.replicas[0].auto_commit = false;
+    forgetful.name(&mut world, 0, &[], None);
+    assert_eq!(world.replicas[0].engine.drops, 1, "decided");
+    let mut comes = Stranger::new(0xbb);
+    comes.greet(&mut world, 0);
+    assert!(world.replicas[0].engine.sessions[&comes.peer].said_owed.covers(dot(0xaa, 1)));
+    let now = world.now(0);
+    world.replicas[0].commit(now);
+    world.route(0);
+    assert_eq!(world.replicas[0].engine.drops, 2, "durable");
+    assert!(!comes.is_heard(&world, 0) && forgetful.is_heard(&world, 0));
 }

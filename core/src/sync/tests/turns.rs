@@ -308,6 +308,26 @@ fn whoever_is_behind_is_parted_from_when_nobody_tells_more() {
     }
 }
 
+/// It may be the end of a link, or time alone, after which nobody tells more.
+#[test]
+fn whoever_is_behind_is_parted_from_when_the_one_that_tells_more_is_gone_or_silent() {
+    for (leaves, silent, parts) in [(true, 0, true), (false, 30, true), (false, 29, false)] {
+        let (mut world, mut now) = world();
+        let replica = &mut world.replicas[0];
+        replica.engine.sessions.extend([(A, naming(now, A)), (B, open(now, B))]);
+        replica.engine.note_drops(A);
+        replica.engine.state.floor = vector(&[dot(9, 1)]);
+        now.mono = after(now, silent);
+        if leaves {
+            replica.engine.peer_down(now, A, &replica.store, &mut replica.effects);
+        } else {
+            replica.engine.handle_timeout(now, &replica.store, &mut replica.effects);
+        }
+        let parted = |effect: &Effect| matches!(effect, Effect::Close { peer: B, reason: CloseReason::FloorRose, .. });
+        assert_eq!(replica.effects.iter().any(parted), parts, "leaves: {leaves}, silent for {silent} s");
+    }
+}
+
 #[test]
 fn a_floor_that_is_owed_becomes_the_own_one_with_the_last_claim() {
     let owed = [dot(8, 1), dot(9, 1)];
