@@ -56,6 +56,7 @@ pub const RARE: &[(&str, How)] = &[
     ("segment_written_over_for_want_of_room", How::Seldom),
     ("two_histories_under_one_name", How::Seldom),
     ("unproven_end_written_again", How::Often),
+    ("waits_for_the_end_of_an_exchange", How::Seldom),
     ("write_waits_for_a_rebirth", How::Seldom),
     ("writes_refused_for_want_of_room", How::Often),
 ];

@@ -16,7 +16,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::engine::Engine;
+use super::engine::{Applying, Engine};
 use super::members::Member;
 use super::message::Message;
 use super::record::SyncRecord;
@@ -173,12 +173,27 @@ impl Engine {
             let mut applies = self.applies.iter();
             return applies.all(|applying| applying.peer == peer || self.has_seen_floor_of(applying.peer, session));
         }
+        if self.must_wait_for_an_end(peer, session) {
+            covered!("waits_for_the_end_of_an_exchange");
+            return false;
+        }
         match &self.turns.present {
             Some(turn) if turn.peer == peer => true,
             _ if session.full_in.is_some() => false,
             Some(turn) => self.sessions.get(&turn.peer).is_none_or(|only| self.has_seen_floor_of(peer, only)),
             None => true,
         }
+    }
+
+    /// Whether the end of another's full exchange is on its way to the disk, and this peer has not seen its floor: what it brings would
+    /// stand behind that in the log, and be judged by what is claimed before. That peer may be gone already, and its turn with it.
+    fn must_wait_for_an_end(&self, peer: PeerId, session: &Session) -> bool {
+        let unseen = |dots: &VersionVector| !session.them.as_ref().is_some_and(|them| them.vector.covers_all(dots));
+        let ends = |applying: &&Applying| applying.ends_full && applying.peer != peer;
+        self.applies.iter().filter(ends).flat_map(|applying| &applying.records).any(|record| match record {
+            SyncRecord::Floor { dots, .. } | SyncRecord::Owed { dots, .. } => unseen(dots),
+            _ => false,
+        })
     }
 
     fn has_seen_floor_of(&self, peer: PeerId, other: &Session) -> bool {

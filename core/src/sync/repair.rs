@@ -100,7 +100,8 @@ impl Engine {
         let items: Vec<Item> = entries.collect();
         let under_way = self.applies.iter().filter(|applying| applying.peer == peer && applying.bytes == 0).count();
         // What a full exchange finds deleted is brought back by nobody.
-        let compares = self.sessions.values().any(|session| session.full_in.is_some());
+        let compares = self.sessions.values().any(|session| session.full_in.is_some())
+            || self.applies.iter().any(|applying| applying.ends_full);
         if items.is_empty() || under_way >= REPAIRS || compares {
             return;
         }

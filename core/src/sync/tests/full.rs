@@ -475,3 +475,35 @@ fn an_older_protocol_is_spoken_with_those_who_know_no_newer() {
     assert!(newer.is_heard(&world, 0));
     assert!(world.replicas[0].engine.sessions.values().any(Session::tells_histories));
 }
+
+/// The last message of a full exchange is in the log and not durable when its link breaks: what others have sent and was held back
+/// stands behind it in the log, and comes in beside deletions that nothing tells of yet.
+#[test]
+fn what_was_held_back_brings_nothing_back_while_the_end_of_an_exchange_becomes_durable() {
+    for (durable, breaks) in [(true, true), (false, false), (false, true)] {
+        let mut world = world(1, 5);
+        let gone = dot(0xcc, 1);
+        let mut forgetful = from_above(0xaa);
+        for dots in [&mut forgetful.hello.floor, &mut forgetful.hello.vector] {
+            dots.include(gone);
+        }
+        forgetful.greet(&mut world, 0);
+        forgetful.name(&mut world, 0, &[], None);
+        let mut holder = Stranger::new(0xee);
+        holder.hello.vector = vector(&[gone]);
+        holder.greet(&mut world, 0);
+        holder.batch(&mut world, 0, vec![entry(gone, "x"), Part::End, Part::Cut(vector(&[gone]))]);
+        assert_eq!(world.replicas[0].get("x"), None, "it waits");
+        world.replicas[0].auto_commit = durable;
+        let cut = forgetful.hello.vector.clone();
+        forgetful.batch(&mut world, 0, vec![Part::End, Part::Cut(cut.clone())]);
+        if breaks {
+            forgetful.leave(&mut world, 0);
+        }
+        world.replicas[0].auto_commit = true;
+        world.route(0);
+        let replica = &world.replicas[0];
+        assert!(replica.engine.vector().covers_all(&cut), "it claims the deletion");
+        assert_eq!(replica.get("x"), None, "and has it: durable {durable}, breaks {breaks}");
+    }
+}
