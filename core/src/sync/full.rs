@@ -243,7 +243,7 @@ impl Engine {
         let forget = |compared: &mut Compared, entry: &Entry<'_>| {
             let known: VersionVector = entry.known().iter().filter(|dot| !is_ambiguous(*dot)).collect();
             compared.forgets.join(&known);
-            if !them.floor.covers(entry.dot()) {
+            if them.owed.covers(entry.dot()) {
                 covered!("dropped_what_the_peer_owes");
             }
         };

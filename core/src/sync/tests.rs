@@ -9,6 +9,7 @@ mod conflicts;
 mod convergence;
 mod cuts;
 mod deadlines;
+mod forgetting;
 mod full;
 mod greetings;
 mod harness;
