@@ -38,6 +38,7 @@ use softadastra_core::node::{Health, Node, RecoveryReport};
 use softadastra_core::op::Operation;
 use softadastra_core::sync::OutboxStatus;
 
+pub use self::all_converge::NAME as ALL_CONVERGE;
 use crate::disk::SimDisk;
 use crate::oracle::ledger::Breach;
 use crate::oracle::witness::Witness;

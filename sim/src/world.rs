@@ -501,7 +501,7 @@ impl World {
     pub fn end(mut self, mut failure: Option<Failure>) -> Outcome {
         let standing = self.hosts.iter().map(Host::describe).collect();
         if let Some(failure) = &mut failure {
-            self.look_at_watched();
+            self.say_what_differs(failure);
             self.ask_the_others(failure);
             self.stage.trace.note(self.stage.now, format_args!("BROKEN {failure}"));
         }

@@ -4,12 +4,15 @@
 use super::{Judge, Moment};
 use crate::plan::HostId;
 
+/// What it is called.
+pub const NAME: &str = "all converge";
+
 #[derive(Debug)]
 pub(super) struct AllConverge;
 
 impl Judge for AllConverge {
     fn name(&self) -> &'static str {
-        "all converge"
+        NAME
     }
 
     fn invariant(&self) -> u8 {

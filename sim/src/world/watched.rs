@@ -1,10 +1,13 @@
 //! How nodes stand, in words; and one key, as each node has it in turn: what the story of a broken promise is mostly about.
 
+use std::collections::BTreeSet;
+
 use softadastra_core::ids::Dot;
 use softadastra_core::store::Entry;
 
 use super::World;
 use super::host::{Host, Machine};
+use crate::judges::{ALL_CONVERGE, Failure};
 
 /// The key, and how each node had it when it was last looked at.
 pub(super) struct Watched {
@@ -17,6 +20,26 @@ impl World {
     /// what happens nor the trace's hash.
     pub fn watch(&mut self, key: &str) {
         self.watched = Some(Watched { key: key.into(), last: vec![String::new(); self.hosts.len()] });
+    }
+
+    /// A run has ended. If nodes differ that should not, and nobody said in what: in which key.
+    pub(super) fn say_what_differs(&mut self, failure: &mut Failure) {
+        self.look_at_watched();
+        if failure.judge != ALL_CONVERGE || failure.key().is_some() {
+            return;
+        }
+        let up: Vec<&Host> = self.hosts.iter().filter(|host| matches!(host.machine, Machine::Up(_))).collect();
+        let keys: BTreeSet<&[u8]> = up.iter().flat_map(|host| host.live_keys()).collect();
+        let differs = |key: &&&[u8]| {
+            let mut values = up.iter().map(|host| host.value(key));
+            let first = values.next();
+            values.any(|value| Some(value) != first)
+        };
+        if let Some(key) = keys.iter().find(differs) {
+            let stands = |host: &&Host| format!(", n{}: {}", host.id().0, host.describe_key(key));
+            let of_each: String = up.iter().map(stands).collect();
+            failure.what += &format!("; {}{of_each}", String::from_utf8_lossy(key));
+        }
     }
 
     pub(super) fn look_at_watched(&mut self) {
@@ -32,6 +55,25 @@ impl World {
 }
 
 impl Host {
+    fn live_keys(&self) -> impl Iterator<Item = &[u8]> {
+        let store = match &self.machine {
+            Machine::Up(node) => Some(node.store()),
+            Machine::Down | Machine::Opening(_) => None,
+        };
+        store
+            .into_iter()
+            .flat_map(|store| store.entries(None))
+            .filter(|entry| !entry.is_tombstone())
+            .map(|entry| entry.key())
+    }
+
+    fn value(&self, key: &[u8]) -> Option<&[u8]> {
+        match &self.machine {
+            Machine::Up(node) => node.store().get(key).and_then(|entry| entry.value()),
+            Machine::Down | Machine::Opening(_) => None,
+        }
+    }
+
     pub(super) fn describe(&self) -> String {
         let id = self.id.0;
         let node = match &self.machine {

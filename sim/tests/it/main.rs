@@ -9,6 +9,7 @@ macro_rules! stories {
 
 mod chosen;
 mod determinism;
+mod differences;
 mod every;
 mod exchange;
 mod field;
