@@ -82,8 +82,6 @@ pub struct Engine {
     pub(super) turns: Turns,
     /// How often something was dropped in a full exchange, and how often that was made durable.
     pub(super) drops: u64,
-    /// Somebody may have been named keys that have been dropped since, or not have heard what is owed.
-    pub(super) some_are_behind: bool,
     /// Why nothing is exchanged any more.
     pub(super) halted: Option<Finding>,
     pub(super) floor_stamp: Stamp,
@@ -175,7 +173,6 @@ impl Engine {
             runs: BTreeMap::new(),
             turns: Turns::default(),
             drops: 0,
-            some_are_behind: false,
             halted: None,
             divergences: 0,
             diverged: BTreeSet::new(),

@@ -332,7 +332,6 @@ impl Engine {
     pub(super) fn note_drops(&mut self, exchange: PeerId) {
         let before = self.drops;
         self.drops += 1;
-        self.some_are_behind = true;
         if let Some(session) = self.sessions.get_mut(&exchange).filter(|session| session.drops_known == before) {
             session.drops_known = self.drops;
         }
@@ -358,11 +357,13 @@ impl Engine {
             let names = matches!(session.full_in, Some(FullIn::Named { .. } | FullIn::Closing { durable: false }));
             names && session.is_open() && now.mono.since(session.last_batch) < self.settings.full_timeout
         };
-        if !self.some_are_behind || planted!("owed_and_waited_for") || self.sessions.values().any(goes_on) {
+        let nothing_dropped = self.drops == 0 && self.state.owed.is_empty();
+        if nothing_dropped || planted!("owed_and_waited_for") || self.sessions.values().any(goes_on) {
             return;
         }
-        self.some_are_behind = false;
-        let behind = |session: &Session| session.is_open() && session.passes_owed_on() && !self.may_cut(session);
+        // Who speaks an older protocol cannot hear of what is owed: it is behind only what was dropped.
+        let can_hear = |session: &Session| session.passes_owed_on() || session.drops_known != self.drops;
+        let behind = |session: &Session| session.is_open() && can_hear(session) && !self.may_cut(session);
         let behind: Vec<PeerId> =
             self.sessions.iter().filter(|(_, session)| behind(session)).map(|(peer, _)| *peer).collect();
         for peer in behind {

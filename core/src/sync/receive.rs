@@ -233,7 +233,6 @@ impl Engine {
             if !them.owed.iter().all(is_claimed) {
                 covered!("owed_what_the_peer_owes");
                 records.push(SyncRecord::Owed { dots: them.owed.clone(), stamp: them.floor_stamp });
-                self.some_are_behind = true;
             }
         }
         let idle = sorted.items.is_empty() && drops.is_empty() && reissue.is_empty() && bury.is_empty() && !raises;

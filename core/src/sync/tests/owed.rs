@@ -1,12 +1,17 @@
 //! What is owed: deletions that a full exchange has told of, and that are not claimed yet.
 
+use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::full::{dot, entry, from_above, meets_one_that_has_forgotten, meets_one_that_owes, vector, world};
+use super::harness::World;
 use super::stranger::Stranger;
+use crate::ids::{Dot, Lsn};
 use crate::sync::State;
-use crate::sync::message::Part;
+use crate::sync::chain::Ladder;
+use crate::sync::message::{Message, Part};
 
 /// Below the floor of the other stands what it has collected, and below what it owes, what it has only dropped: it does not claim
 /// all deletions of that itself. Until they are claimed here, they are owed here.
@@ -226,4 +231,121 @@ fn whoever_comes_before_a_drop_is_durable_is_behind() {
     world.route(0);
     assert_eq!(world.replicas[0].engine.drops, 2, "durable");
     assert!(!comes.is_heard(&world, 0) && forgetful.is_heard(&world, 0));
+}
+
+/// A real peer's part of keeping a link alive, for ten minutes. Whether it is told meanwhile to claim the first write here.
+fn is_told(world: &mut World, peer: &mut Stranger) -> bool {
+    let own = Dot { replica: world.replicas[0].identity.replica, seq: 1 };
+    for _ in 0..600 {
+        drop(peer.hear(world, 0));
+        if !peer.is_heard(world, 0) {
+            peer.leave(world, 0);
+            peer.greet(world, 0);
+        }
+        let Some(session) = world.replicas[0].engine.sessions.get(&peer.peer) else { continue };
+        let (lsn, bytes, told) = (session.told, session.sent_bytes, session.cut.covers(own));
+        if told {
+            return true;
+        }
+        peer.say(world, 0, &[Message::Ack { lsn, bytes, vector: peer.hello.vector.clone() }]);
+        world.advance(Duration::from_secs(1));
+    }
+    false
+}
+
+/// The end of an exchange with one that owes is on its way to the disk when a deadline passes: nobody is behind yet.
+#[test]
+fn whoever_has_not_heard_of_what_is_owed_greets_anew_though_a_deadline_passes_before_that_is_durable() {
+    for passes in [false, true] {
+        let (gone, deleted) = (dot(0xcc, 1), dot(0xdd, 5));
+        let mut world = world(1, 17);
+        let mut deletes = Stranger::new(0xdd);
+        deletes.greet(&mut world, 0);
+        deletes.leave(&mut world, 0);
+        world.put(0, "mine", "v");
+        let mut other = from_above(0xaa);
+        other.hello.owed = vector(&[deleted]);
+        for dots in [&mut other.hello.floor, &mut other.hello.vector] {
+            dots.include(gone);
+        }
+        other.greet(&mut world, 0);
+        other.name(&mut world, 0, &["mine"], None);
+        let mut bystander = Stranger::new(0xee);
+        bystander.hello.vector = vector(&[gone, dot(0xaa, 1)]);
+        bystander.greet(&mut world, 0);
+        world.replicas[0].auto_commit = false;
+        other.batch(&mut world, 0, vec![Part::End, Part::Cut(other.hello.vector.clone())]);
+        if passes {
+            let now = world.now(0);
+            let replica = &mut world.replicas[0];
+            replica.engine.handle_timeout(now, &replica.store, &mut replica.effects);
+        }
+        world.replicas[0].auto_commit = true;
+        world.route(0);
+        assert!(world.replicas[0].engine.state.owed.covers(deleted));
+        other.leave(&mut world, 0);
+        assert!(is_told(&mut world, &mut bystander), "a deadline passes: {passes}");
+    }
+}
+
+/// It says hello before a drop is durable, and its session opens behind that. Who dropped that is gone.
+#[test]
+fn whoever_greets_before_a_drop_is_durable_and_opens_behind_it_is_told_to_claim_something() {
+    for opens_before in [true, false] {
+        let (mut world, mut holder, mut forgetful) = meets_one_that_has_forgotten(16);
+        holder.leave(&mut world, 0);
+        world.put(0, "mine", "v");
+        world.replicas[0].auto_commit = false;
+        forgetful.name(&mut world, 0, &["mine"], None);
+        let mut comes = Stranger::new(0xbb);
+        let now = world.now(0);
+        let replica = &mut world.replicas[0];
+        replica.engine.peer_up(now, comes.peer, &mut replica.effects);
+        let pairs = Ladder::default().pairs(0, 0);
+        let resume = Message::Resume { lsn: Lsn::ZERO, boot: 0, pairs, direct: BTreeSet::new() };
+        comes.say(&mut world, 0, &[Message::Hello(comes.hello.clone())]);
+        if opens_before {
+            comes.say(&mut world, 0, core::slice::from_ref(&resume));
+        }
+        forgetful.leave(&mut world, 0);
+        world.replicas[0].auto_commit = true;
+        world.route(0);
+        if !opens_before {
+            comes.say(&mut world, 0, core::slice::from_ref(&resume));
+        }
+        assert!(is_told(&mut world, &mut comes), "opens before: {opens_before}");
+    }
+}
+
+/// Of an older protocol, it claims what is owed, and not the floor, and is just named keys when something is dropped.
+#[test]
+fn whoever_speaks_an_older_protocol_is_told_to_claim_something_behind_a_drop() {
+    for protocols in [(1, 4), (1, 3)] {
+        let mut world = world(1, 5);
+        let (gone, risen) = (dot(0xcc, 1), dot(0xf0, 1));
+        let engine = &mut world.replicas[0].engine;
+        for dots in [&mut engine.state.floor, &mut engine.state.vector, &mut engine.claims] {
+            dots.include(risen);
+        }
+        world.put(0, "mine", "v");
+        let mut holder = Stranger::new(0xee);
+        holder.hello.vector = vector(&[gone, risen, dot(0xaa, 1)]);
+        holder.greet(&mut world, 0);
+        holder.batch(&mut world, 0, vec![entry(gone, "x"), Part::End, Part::Cut(vector(&[gone]))]);
+        holder.leave(&mut world, 0);
+        let mut old = Stranger::new(0xbb);
+        old.hello.protocols = protocols;
+        old.hello.vector = vector(&[gone, dot(0xaa, 1)]);
+        let mut forgetful = from_above(0xaa);
+        for dots in [&mut forgetful.hello.floor, &mut forgetful.hello.vector] {
+            dots.include(gone);
+        }
+        forgetful.hello.vector.include(risen);
+        forgetful.greet(&mut world, 0);
+        old.greet(&mut world, 0);
+        forgetful.name(&mut world, 0, &["mine"], None);
+        assert_eq!(world.replicas[0].get("x"), None);
+        forgetful.leave(&mut world, 0);
+        assert!(is_told(&mut world, &mut old), "{protocols:?}");
+    }
 }
