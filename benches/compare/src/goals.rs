@@ -206,10 +206,10 @@ fn grown(results: &Results, group: Group, step: &'static str) -> Option<f64> {
     results.ratio(at(columns.last()?), at(columns.first()?))
 }
 
-/// The table of goals of these groups; what was not measured says so.
+/// The table of goals of these groups, if they have any; what was not measured says so.
 #[must_use]
 pub(crate) fn markdown(results: &Results, groups: &[Group]) -> String {
-    let mut text = String::from("### Goals\n\n| what | goal | measured | |\n| --- | --- | --- | --- |\n");
+    let mut text = String::new();
     for goal in GOALS.iter().filter(|goal| groups.contains(&goal.ours.0.0)) {
         let (found, unit) = match goal.theirs {
             Some(theirs) => (results.ratio(goal.ours, theirs), " x"),
@@ -246,6 +246,21 @@ pub(crate) fn markdown(results: &Results, groups: &[Group]) -> String {
             );
         }
     }
-    text.push('\n');
-    text
+    if text.is_empty() {
+        return text;
+    }
+    format!("### Goals\n\n| what | goal | measured | |\n| --- | --- | --- | --- |\n{text}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_no_tables_of_nothing() {
+        let results = Results::default();
+        assert_eq!(markdown(&results, &[]), "");
+        assert_eq!(results.markdown(Group::Puts), "");
+        assert!(markdown(&results, &[Group::Puts]).contains("not measured"), "a goal that should have been");
+    }
 }

@@ -1,11 +1,14 @@
 //! Runs the same workloads on Softadastra, on other engines and on the physical limit, in interleaved rounds of one run,
 //! and prints medians and ratios. Absolute figures belong to one machine on one day; ratios within a run are what it is for.
 
+mod args;
 mod chart;
+mod ending;
 mod engine;
 mod engines;
 mod goals;
 mod net;
+mod page;
 mod parts;
 mod plan;
 mod sample;
@@ -14,50 +17,23 @@ mod table;
 mod values;
 mod work;
 
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::{Parser, ValueEnum};
+use clap::ValueEnum as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use args::Args;
+use ending::{Home, undisturbed};
 use engine::Fault;
-use parts::Part;
-use plan::{Cell, Group, Kind};
+use page::Page;
+use plan::{Cell, Group};
 use table::Results;
 
-/// Compare Softadastra with other engines and with the physical limit of this machine.
-#[derive(Parser)]
-#[command(version)]
-struct Args {
-    /// Only these workloads [default: all]
-    #[arg(long, value_enum, value_delimiter = ',')]
-    group: Vec<Group>,
-    /// Only engines whose name contains one of these [default: all]
-    #[arg(long, value_delimiter = ',')]
-    engine: Vec<String>,
-    /// Rounds; every engine has its turn in each
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
-    rounds: u32,
-    /// Seconds that each engine has in each round of each workload
-    #[arg(long, default_value_t = 1.0)]
-    seconds: f64,
-    /// Where the engines keep their data meanwhile: a directory on the disk that is to be measured
-    #[arg(long, default_value = ".")]
-    dir: PathBuf,
-    /// Write the tables into this Markdown file, between its two marks, and the charts beside it
-    #[arg(long)]
-    write: Option<PathBuf>,
-    /// For the program itself, which starts processes of its own
-    #[arg(long, value_enum, hide = true)]
-    part: Option<Part>,
-}
-
-/// The marks between which `--write` puts the tables.
-const MARKS: (&str, &str) = ("<!-- compare: begin -->", "<!-- compare: end -->");
-
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::read();
     let done = match args.part {
         Some(part) => part.play(&args.dir),
         None => run(&args),
@@ -65,7 +41,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("the comparison ended early: {error}");
+            eprintln!("{error}");
             ExitCode::FAILURE
         }
     }
@@ -73,17 +49,25 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<(), Fault> {
     let started = Instant::now();
-    if !(0.01..=600.0).contains(&args.seconds) {
-        return Err("--seconds wants a number from 0.01 to 600".into());
-    }
-    let groups = if args.group.is_empty() { Group::value_variants() } else { &args.group };
-    let home = tempfile::Builder::new().prefix("compare-").tempdir_in(&args.dir)?;
+    let page = args.write.as_deref().map(Page::open).transpose()?;
+    ending::by_signals()?;
+    let home = Home::within(&args.dir)?;
+    let groups = args.groups();
     let mut cells = plan::cells(groups, home.path());
-    let wanted: Vec<_> = args.engine.iter().map(|name| name.to_lowercase()).collect();
-    cells.retain(|cell| wanted.is_empty() || wanted.iter().any(|name| cell.row.to_lowercase().contains(name)));
+    cells.retain(|cell| args.wants(cell.row));
+    let in_vain = args.in_vain(&cells, || {
+        // To look at the program it would have to be built.
+        let others: Vec<_> = Group::value_variants().iter().copied().filter(|group| *group != Group::Binary).collect();
+        plan::cells(&others, home.path())
+    });
     if cells.is_empty() {
-        return Err(format!("no engine is called {}", args.engine.join(" or ")).into());
+        return Err(in_vain.join("; ").into());
     }
+    for name in in_vain {
+        eprintln!("{name}");
+    }
+    let measured: Vec<_> =
+        groups.iter().copied().filter(|group| cells.iter().any(|cell| cell.group == *group)).collect();
     let bar = ProgressBar::new(u64::from(args.rounds) * cells.len() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:32} {pos}/{len} {eta} left  {msg}")?);
     let mut results = Results::default();
@@ -91,7 +75,10 @@ fn run(args: &Args) -> Result<(), Fault> {
     for round in 1..=args.rounds {
         cells.retain_mut(|cell| {
             bar.set_message(format!("round {round}: {}, {}", cell.row, cell.what));
-            let kept = match measure(cell, home.path(), round, args, &mut results) {
+            let done = measure(cell, home.path(), round, args, &mut results);
+            // What fails while the run is being ended says nothing.
+            undisturbed(|| bar.inc(1));
+            match done {
                 Ok(()) => true,
                 // Its other rounds would fail as well; what it has measured stands, and the failure beside it.
                 Err(error) => {
@@ -100,25 +87,37 @@ fn run(args: &Args) -> Result<(), Fault> {
                     failures.push(failure);
                     false
                 }
-            };
-            bar.inc(1);
-            kept
+            }
         });
     }
     bar.finish_and_clear();
-    let mut text = format!("{}\n\n", machine(args, started));
+    let mut text = format!("{}\n\n", machine(args, started.elapsed()));
     for failure in failures {
         text.push_str(&format!("{failure}\n\n"));
     }
-    text.push_str(&goals::markdown(&results, groups));
-    for group in groups {
+    text.push_str(&goals::markdown(&results, &measured));
+    for group in &measured {
         text.push_str(&results.markdown(*group));
     }
-    match &args.write {
-        Some(path) => write(path, groups, &results, &text)?,
-        None => print!("{text}"),
+    hand_over(page.as_ref(), &measured, &results, &text, &mut std::io::stdout())
+}
+
+/// Puts the tables where they are wanted; on `out` if that is nowhere, or if they cannot be put there after all.
+fn hand_over(
+    page: Option<&Page>,
+    groups: &[Group],
+    results: &Results,
+    text: &str,
+    out: &mut impl Write,
+) -> Result<(), Fault> {
+    let written = match page {
+        Some(page) => undisturbed(|| page.write(groups, results, text)).map(|()| true),
+        None => Ok(false),
+    };
+    if !matches!(written, Ok(true)) {
+        out.write_all(text.as_bytes())?;
     }
-    Ok(())
+    written.map(|_| ())
 }
 
 /// One round of a cell, in a directory of its own.
@@ -134,7 +133,7 @@ fn measure(cell: &mut Cell, home: &Path, round: u32, args: &Args, results: &mut 
 }
 
 /// What the figures were taken on, and how.
-fn machine(args: &Args, started: Instant) -> String {
+fn machine(args: &Args, took: Duration) -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");
     let cpu =
@@ -144,35 +143,48 @@ fn machine(args: &Args, started: Instant) -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let mut versions: Vec<_> = engines::peers().iter().map(|peer| format!("{} {}", peer.name, peer.version)).collect();
     versions.extend(net::iroh::find());
-    format!(
-        "{cpu}, {cores} cores, load average {load} at the end; {}. Medians of {} rounds of {} s; ratios are taken \
-         within each round. The run took {} minutes.",
-        versions.join(", "),
-        args.rounds,
-        args.seconds,
-        started.elapsed().as_secs().div_ceil(60)
-    )
+    let how = in_words(args.rounds, args.seconds, took);
+    format!("{cpu}, {cores} cores, load average {load} at the end; {}. {how}", versions.join(", "))
 }
 
-fn write(path: &Path, groups: &[Group], results: &Results, text: &str) -> Result<(), Fault> {
-    let page = std::fs::read_to_string(path)?;
-    let (before, rest) = page.split_once(MARKS.0).ok_or_else(|| format!("{} has no {}", path.display(), MARKS.0))?;
-    let (_, after) = rest.split_once(MARKS.1).ok_or_else(|| format!("{} has no {}", path.display(), MARKS.1))?;
-    let folder = path.with_extension("");
-    std::fs::create_dir_all(&folder)?;
-    let mut pictures = String::new();
-    for group in groups.iter().filter(|group| group.kind() != Kind::Figures) {
-        let name = group.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
-        let picture = match group.kind() {
-            Kind::Curves => chart::curves(results, *group)?,
-            _ => chart::bars(results, *group)?,
-        };
-        std::fs::write(folder.join(format!("{name}.svg")), picture)?;
-        let folder = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        pictures.push_str(&format!("![{}]({folder}/{name}.svg)\n\n", group.title()));
+/// How much was measured, and how long that took.
+fn in_words(rounds: u32, seconds: f64, took: Duration) -> String {
+    let rounds = match rounds {
+        1 => format!("One round of {seconds} s."),
+        _ => format!("Medians of {rounds} rounds of {seconds} s; ratios are taken within each round."),
+    };
+    match took.as_secs() {
+        short @ ..120 => format!("{rounds} The run took {} s.", short.max(1)),
+        long => format!("{rounds} The run took {} minutes.", long.div_ceil(60)),
     }
-    let (begin, end) = MARKS;
-    std::fs::write(path, format!("{before}{begin}\n\n{text}{pictures}{end}{after}"))?;
-    println!("{} now has the tables of this run; the charts are in {}", path.display(), folder.display());
-    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_that_nobody_can_write_down_are_not_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("page.md");
+        std::fs::write(&path, "<!-- compare: begin --><!-- compare: end -->").unwrap();
+        let page = Page::open(&path).unwrap();
+        let printed = |page| {
+            let mut out = Vec::new();
+            let done = hand_over(page, &[], &Results::default(), "tables", &mut out);
+            (done.is_ok(), String::from_utf8(out).unwrap())
+        };
+        assert_eq!(printed(Some(&page)), (true, String::new()));
+        assert_eq!(printed(None), (true, "tables".to_owned()));
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(printed(Some(&page)), (false, "tables".to_owned()));
+    }
+
+    #[test]
+    fn a_run_is_told_in_fitting_words() {
+        let of = |rounds, took| in_words(rounds, 0.4, Duration::from_secs(took));
+        assert_eq!(of(1, 0), "One round of 0.4 s. The run took 1 s.");
+        assert_eq!(of(3, 119), "Medians of 3 rounds of 0.4 s; ratios are taken within each round. The run took 119 s.");
+        assert!(of(2, 121).ends_with("The run took 3 minutes."));
+    }
 }

@@ -3,10 +3,11 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 
 use clap::ValueEnum;
 
+use crate::ending::Process;
 use crate::engine::Fault;
 use crate::scenes;
 
@@ -46,7 +47,7 @@ impl Part {
 
 /// A process that plays a part. It ends when this is dropped.
 pub(crate) struct Player {
-    child: Child,
+    process: Process,
     orders: ChildStdin,
     lines: BufReader<ChildStdout>,
     part: Part,
@@ -59,15 +60,16 @@ impl Player {
     /// When it cannot be started.
     pub(crate) fn start(part: Part, dir: &Path) -> Result<Self, Fault> {
         let name = part.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["--part", &name, "--dir"])
-            .arg(dir)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let orders = child.stdin.take().ok_or("a process without stdin")?;
-        let lines = BufReader::new(child.stdout.take().ok_or("a process without stdout")?);
-        Ok(Self { child, orders, lines, part })
+        let mut process = Process::start(
+            Command::new(std::env::current_exe()?)
+                .args(["--part", &name, "--dir"])
+                .arg(dir)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped()),
+        )?;
+        let orders = process.pipes().stdin.take().ok_or("a process without stdin")?;
+        let lines = BufReader::new(process.pipes().stdout.take().ok_or("a process without stdout")?);
+        Ok(Self { process, orders, lines, part })
     }
 
     /// The next line it says.
@@ -102,14 +104,7 @@ impl Player {
     /// Its process.
     #[must_use]
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-}
-
-impl Drop for Player {
-    fn drop(&mut self) {
-        _ = self.child.kill();
-        _ = self.child.wait();
+        self.process.id()
     }
 }
 

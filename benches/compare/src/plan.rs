@@ -67,6 +67,12 @@ pub(crate) enum Kind {
 }
 
 impl Group {
+    /// What it is called on the command line.
+    #[must_use]
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
     /// The heading of its table.
     #[must_use]
     pub(crate) fn title(self) -> &'static str {

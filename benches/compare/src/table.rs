@@ -93,9 +93,12 @@ impl Results {
     }
 
     /// The tables of a group. Rates come with the ratio of Softadastra's better client to each, and with what else is of
-    /// interest; figures alone.
+    /// interest; figures alone. Nothing at all when nothing was measured.
     #[must_use]
     pub(crate) fn markdown(&self, group: Group) -> String {
+        if self.rows(group).is_empty() {
+            return String::new();
+        }
         let mut text = format!("### {}\n\n", group.title());
         let cell = |row, column, take| self.median((group, row, column), take).map(figure);
         let Kind::Rates { latency, device } = group.kind() else {

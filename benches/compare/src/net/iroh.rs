@@ -3,10 +3,11 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use crate::ending::Process;
 use crate::engine::Fault;
 use crate::plan::Figure;
 use crate::scenes::replication::{CATCH_UP, IROH, LATE_BYTES, LIVE_BYTES, STREAM, WINDOW};
@@ -79,21 +80,11 @@ fn play(scene: Scene, dir: &Path) -> Result<Vec<Figure>, Fault> {
     figures(command, PATIENCE)?.into_iter().map(figure).collect()
 }
 
-/// A process that ends with this value.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        _ = self.0.kill();
-        _ = self.0.wait();
-    }
-}
-
 /// What a program prints, each line a name and a number, until it says that it is done.
 fn figures(mut command: Command, patience: Duration) -> Result<Vec<(String, f64)>, Fault> {
     let end = Instant::now() + patience;
-    let mut running = Running(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);
-    let out = running.0.stdout.take().ok_or("a process without stdout")?;
+    let mut running = Process::start(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
+    let out = running.pipes().stdout.take().ok_or("a process without stdout")?;
     let (tell, told) = channel();
     // It ends with the process at the latest, whose end closes what it reads.
     std::thread::spawn(move || {

@@ -2,16 +2,17 @@
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
+use crate::ending::Process;
 use crate::engine::Fault;
 
 /// A running server.
 pub(crate) struct Server {
-    child: Child,
+    _process: Process,
     /// Where it listens.
     pub(crate) port: u16,
 }
@@ -24,21 +25,15 @@ impl Server {
     pub(crate) fn start(program: &str, arguments: &[String], dir: &Path, port: u16) -> Result<Self, Fault> {
         std::fs::create_dir_all(dir)?;
         let log = std::fs::File::create(dir.join("log"))?;
-        let child = Command::new(program)
-            .args(arguments)
-            .current_dir(dir)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
-        Ok(Self { child, port })
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        _ = self.child.kill();
-        _ = self.child.wait();
+        let process = Process::start(
+            Command::new(program)
+                .args(arguments)
+                .current_dir(dir)
+                .stdin(Stdio::null())
+                .stdout(log.try_clone()?)
+                .stderr(log),
+        )?;
+        Ok(Self { _process: process, port })
     }
 }
 

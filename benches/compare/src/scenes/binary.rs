@@ -2,9 +2,10 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use crate::ending::Process;
 use crate::engine::Fault;
 use crate::plan::{Cell, Figure, Group};
 use crate::sample::median;
@@ -32,11 +33,12 @@ pub(crate) fn cells(cells: &mut Vec<Cell>) {
 fn build() -> Result<PathBuf, Fault> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo)
-        .args(["build", "--release", "--locked", "-p", "softadastra", "--bin", PROGRAM, "--manifest-path"])
-        .arg(manifest)
-        .status()?;
-    if !built.success() {
+    let building = Process::start(
+        Command::new(cargo)
+            .args(["build", "--release", "--locked", "-p", "softadastra", "--bin", PROGRAM, "--manifest-path"])
+            .arg(manifest),
+    )?;
+    if !building.ended()?.success() {
         return Err("it does not build".into());
     }
     let program = std::env::current_exe()?.with_file_name(PROGRAM);
@@ -52,31 +54,20 @@ fn measure(program: &Path, dir: &Path) -> Result<Vec<Figure>, Fault> {
     Ok(vec![Figure::of(PROGRAM, SIZE, size), Figure::of(PROGRAM, START, median(starts))])
 }
 
-/// A node that ends with this value.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        _ = self.0.kill();
-        _ = self.0.wait();
-    }
-}
-
 /// Milliseconds until a node says that it takes commands.
 fn start(program: &Path, dir: &Path) -> Result<f64, Fault> {
     std::fs::create_dir_all(dir)?;
     let began = Instant::now();
-    let mut node = Running(
+    let mut node = Process::start(
         Command::new(program)
             .arg("--data-dir")
             .arg(dir)
             .args(["--json", "node", "start"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()?,
-    );
-    let mut lines = BufReader::new(node.0.stdout.take().ok_or("a process without stdout")?);
+            .stderr(Stdio::null()),
+    )?;
+    let mut lines = BufReader::new(node.pipes().stdout.take().ok_or("a process without stdout")?);
     let mut line = String::new();
     if lines.read_line(&mut line)? == 0 {
         return Err("the node ended before it took commands".into());
