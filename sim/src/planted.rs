@@ -89,13 +89,7 @@ pub const BUGS: &[Bug] = &[
     bug("tie_broken_by_receiver", "of two writes of one stamp, each store prefers the writer it knew first"),
     bug("full_exchange_resurrects", "a full exchange writes again what the other side has seen deleted"),
     bug("repetition_not_buried", "who has seen a value deleted takes it in when it comes again under another name"),
-    bug("full_exchanges_without_turns", "what a peer brings that has not seen a floor waits for no full exchange"),
-    bug("spoiled_exchange_goes_on", "a full exchange goes on though somebody brought more after names were compared"),
     bug("not_dropped_again", "what a full exchange has dropped once is not dropped when it begins anew"),
-    bug(
-        "nobody_parted_by_a_drop",
-        "who is told names, or is below the floor, goes on though something is dropped meanwhile",
-    ),
     bug("owed_and_waited_for", "who owes a deletion tells nobody to claim anything who does not claim that"),
     bug("floor_forgotten", "a restart forgets that deletions were collected"),
     bug("cut_before_the_end", "the vector is told before the walk has come to the end of the feed"),

@@ -165,9 +165,6 @@ impl Engine {
     /// Whether the oldest message of a peer that is held may be taken in now.
     pub(super) fn may_take(&self, peer: PeerId, message: &Message) -> bool {
         let Some(session) = self.sessions.get(&peer) else { return false };
-        if planted!("full_exchanges_without_turns") {
-            return true;
-        }
         if matches!(message, Message::Full(..)) {
             // What is on its way into the store from others cannot be compared.
             let mut applies = self.applies.iter();
@@ -207,7 +204,7 @@ impl Engine {
             (*other != peer && session.full_compared && !self.has_seen_floor_of(peer, session)).then_some(*other)
         };
         let spoiled: Vec<PeerId> = self.sessions.iter().filter_map(concerned).collect();
-        for other in spoiled.into_iter().filter(|_| !planted!("spoiled_exchange_goes_on")) {
+        for other in spoiled.into_iter() {
             if let Some(session) = self.sessions.get_mut(&other) {
                 session.full_spoiled = true;
             }
@@ -396,7 +393,7 @@ impl Engine {
             (*peer != exchange && session.is_open() && (unseen || unheard)).then_some(*peer)
         };
         let below: Vec<PeerId> = self.sessions.iter().filter_map(below).collect();
-        for peer in below.into_iter().filter(|_| !planted!("nobody_parted_by_a_drop")) {
+        for peer in below.into_iter() {
             covered!("dropped_what_another_may_hold");
             self.close(peer, CloseReason::FloorRose, out);
         }

@@ -91,7 +91,7 @@ impl Draw {
         let size = fleet.size();
         let percent = match size {
             _ if shape.operations.is_some() => 1,
-            ..5 => 14,
+            ..5 => 25,
             _ => 4,
         };
         if size < 3 || fleet.rollbacks || !self.chance(percent) {
@@ -111,7 +111,7 @@ impl Draw {
         let forgets = self.pick(&others);
         let rest: Vec<HostId> = others.iter().copied().filter(|host| *host != forgets).collect();
         let second = self.pick(&rest);
-        let kind = match self.chance(35) {
+        let kind = match self.chance(30) {
             true => Kind::InTurn,
             false if size > 3 && self.chance(50) => Kind::HandedOn,
             false => self.pick(&[Kind::Turns, Kind::Spoiled, Kind::Again, Kind::Names, Kind::Names]),
