@@ -204,7 +204,7 @@ impl Engine {
             (*other != peer && session.full_compared && !self.has_seen_floor_of(peer, session)).then_some(*other)
         };
         let spoiled: Vec<PeerId> = self.sessions.iter().filter_map(concerned).collect();
-        for other in spoiled.into_iter() {
+        for other in spoiled {
             if let Some(session) = self.sessions.get_mut(&other) {
                 session.full_spoiled = true;
             }
@@ -393,7 +393,7 @@ impl Engine {
             (*peer != exchange && session.is_open() && (unseen || unheard)).then_some(*peer)
         };
         let below: Vec<PeerId> = self.sessions.iter().filter_map(below).collect();
-        for peer in below.into_iter() {
+        for peer in below {
             covered!("dropped_what_another_may_hold");
             self.close(peer, CloseReason::FloorRose, out);
         }

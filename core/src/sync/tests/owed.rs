@@ -82,6 +82,17 @@ fn what_was_dropped_is_owed_after_a_crash_too() {
     }
 }
 
+/// Somebody brings the key "x", which has won over something else.
+fn told_of_a_winner(world: &mut World, gone: Dot, lost: Dot) -> Stranger {
+    let mut holder = Stranger::new(0xee);
+    holder.hello.vector = vector(&[gone, lost]);
+    holder.greet(world, 0);
+    let Part::Entry { op, .. } = entry(gone, "x") else { unreachable!("an entry") };
+    let winner = Part::Entry { op, known: vector(&[gone, lost]) };
+    holder.batch(world, 0, vec![winner, Part::End, Part::Cut(vector(&[gone, lost]))]);
+    holder
+}
+
 /// Who still holds what had lost to something dropped hears of it by the floor; not where that name means two operations.
 #[test]
 fn what_had_lost_to_something_dropped_is_forgotten_with_it() {
@@ -91,12 +102,7 @@ fn what_had_lost_to_something_dropped_is_forgotten_with_it() {
         if ambiguous {
             world.replicas[0].engine.state.former.give_up(lost.replica, 0);
         }
-        let mut holder = Stranger::new(0xee);
-        holder.hello.vector = vector(&[gone, lost]);
-        holder.greet(&mut world, 0);
-        let Part::Entry { op, .. } = entry(gone, "x") else { unreachable!("an entry") };
-        let winner = Part::Entry { op, known: vector(&[gone, lost]) };
-        holder.batch(&mut world, 0, vec![winner, Part::End, Part::Cut(vector(&[gone, lost]))]);
+        drop(told_of_a_winner(&mut world, gone, lost));
         let mut forgetful = from_above(0xaa);
         for dots in [&mut forgetful.hello.floor, &mut forgetful.hello.vector] {
             dots.include(gone);
@@ -116,12 +122,7 @@ fn what_had_lost_to_something_dropped_is_claimed_by_whoever_hears_that_it_is_owe
     for protocols in [(1, 3), (1, 4)] {
         let mut world = world(1, 10);
         let (gone, lost) = (dot(0xcc, 1), dot(0xdd, 1));
-        let mut holder = Stranger::new(0xee);
-        holder.hello.vector = vector(&[gone, lost]);
-        holder.greet(&mut world, 0);
-        let Part::Entry { op, .. } = entry(gone, "x") else { unreachable!("an entry") };
-        let winner = Part::Entry { op, known: vector(&[gone, lost]) };
-        holder.batch(&mut world, 0, vec![winner, Part::End, Part::Cut(vector(&[gone, lost]))]);
+        let mut holder = told_of_a_winner(&mut world, gone, lost);
         let mut forgetful = from_above(0xaa);
         forgetful.hello.protocols = protocols;
         for dots in [&mut forgetful.hello.floor, &mut forgetful.hello.vector] {

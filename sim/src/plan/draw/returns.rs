@@ -132,7 +132,7 @@ impl Draw {
     /// What all have seen, and what was written when one was away already.
     fn write_before(&mut self, scene: &mut Scene, begin: u64, items: &mut Vec<Item>) {
         let len = self.between(0, 100) as u32;
-        let names = match scene.kind {
+        let named = match scene.kind {
             Kind::Names => NAMES,
             Kind::InTurn => MORE_NAMES,
             Kind::Turns | Kind::Spoiled | Kind::Again | Kind::HandedOn => 0..0,
@@ -147,7 +147,7 @@ impl Draw {
         }
         let others = scene.others();
         let writer = self.pick(&others);
-        for (first, place) in names.step_by(usize::from(AT_ONCE)).zip(0..) {
+        for (first, place) in named.step_by(usize::from(AT_ONCE)).zip(0..) {
             scene.write(items, begin + place * 20_000, writer, first..first + AT_ONCE, Change::Put(0));
         }
         let names = matches!(scene.kind, Kind::Names | Kind::InTurn);
