@@ -13,8 +13,8 @@ use crate::context::VersionVector;
 use crate::ids::{Dot, Lsn, ReplicaId};
 use crate::op::{Body, Chain, Marks, Operation};
 use crate::sync::message::{Message, Part};
-use crate::sync::session::Session;
-use crate::sync::{CloseReason, Ladder, Pairs, Settings};
+use crate::sync::session::{Phase, Session};
+use crate::sync::{CloseReason, Engine, Ladder, Pairs, Settings, SyncRecord};
 use crate::time::WallTime;
 
 /// Strangers answer no pings: the first replica asks for none.
@@ -506,4 +506,63 @@ fn what_was_held_back_brings_nothing_back_while_the_end_of_an_exchange_becomes_d
         assert!(replica.engine.vector().covers_all(&cut), "it claims the deletion");
         assert_eq!(replica.get("x"), None, "and has it: durable {durable}, breaks {breaks}");
     }
+}
+
+/// Only the end of an exchange is waited for. What was dropped before is owed, not forgotten, and who told what to drop is gone here;
+/// a second one just names its keys, so whoever is behind is not parted from yet.
+#[test]
+fn what_comes_beside_a_drop_that_becomes_durable_is_not_held_back() {
+    let mut world = world(1, 6);
+    let mut holder = Stranger::new(0xee);
+    holder.hello.vector = vector(&[dot(0xcc, 1), dot(0xbb, 1)]);
+    holder.greet(&mut world, 0);
+    holder.batch(&mut world, 0, vec![entry(dot(0xcc, 1), "x"), Part::End]);
+    let mut forgetful = from_above(0xaa);
+    let mut second = from_above(0xbb);
+    forgetful.hello.floor.include(dot(0xcc, 1));
+    for stranger in [&mut forgetful, &mut second] {
+        stranger.hello.vector.include(dot(0xcc, 1));
+        stranger.greet(&mut world, 0);
+    }
+    world.replicas[0].auto_commit = false;
+    forgetful.name(&mut world, 0, &[], None);
+    forgetful.leave(&mut world, 0);
+    let engine = &world.replicas[0].engine;
+    let is_owed = |record: &SyncRecord| matches!(record, SyncRecord::Owed { .. });
+    let drops = |engine: &Engine| engine.applies.iter().filter(|apply| apply.records.iter().any(is_owed)).count();
+    assert_eq!(drops(engine), 1, "it is on its way to the disk");
+    second.name(&mut world, 0, &["a"], Some("b"));
+    holder.batch(&mut world, 0, vec![entry(dot(0xee, 1), "y"), Part::End]);
+    let engine = &world.replicas[0].engine;
+    let session = &engine.sessions[&holder.peer];
+    assert_eq!((session.phase, session.held.len(), drops(engine)), (Phase::Open, 0, 1));
+    world.replicas[0].auto_commit = true;
+    world.route(0);
+    assert_eq!((world.replicas[0].get("x"), world.replicas[0].get("y").as_deref()), (None, Some("v")));
+}
+
+/// The same moment: a repair is judged by what is claimed before the end of the exchange, too.
+#[test]
+fn a_repair_brings_nothing_back_while_the_end_of_an_exchange_becomes_durable() {
+    let mut world = world(1, 7);
+    let gone = dot(0xcc, 1);
+    let mut holder = Stranger::new(0xee);
+    holder.hello.vector = vector(&[gone]);
+    holder.greet(&mut world, 0);
+    let mut forgetful = from_above(0xaa);
+    for dots in [&mut forgetful.hello.floor, &mut forgetful.hello.vector] {
+        dots.include(gone);
+    }
+    forgetful.greet(&mut world, 0);
+    forgetful.name(&mut world, 0, &[], None);
+    world.replicas[0].auto_commit = false;
+    let cut = forgetful.hello.vector.clone();
+    forgetful.batch(&mut world, 0, vec![Part::End, Part::Cut(cut.clone())]);
+    forgetful.leave(&mut world, 0);
+    holder.say(&mut world, 0, &[Message::Repair(vec![entry(gone, "x")])]);
+    world.replicas[0].auto_commit = true;
+    world.route(0);
+    let replica = &world.replicas[0];
+    assert!(replica.engine.vector().covers_all(&cut), "it claims the deletion");
+    assert_eq!(replica.get("x"), None, "and has it");
 }
