@@ -48,7 +48,7 @@ impl Args {
         if self.write.is_some() && missing {
             let why = "the argument '--write <PAGE>' cannot be used with '--group <GROUP>' unless that names every group: \
                        it would throw away the tables of the others";
-            return Err(Self::command().error(ErrorKind::ArgumentConflict, why));
+            return Err(refusal(ErrorKind::ArgumentConflict, why));
         }
         Ok(self)
     }
@@ -86,6 +86,11 @@ impl Args {
         };
         names.iter().map(say).collect()
     }
+}
+
+/// What was asked for makes no sense, for this reason.
+pub(crate) fn refusal(kind: ErrorKind, why: &str) -> clap::Error {
+    Args::command().error(kind, why)
 }
 
 fn is_called(row: &str, name: &str) -> bool {

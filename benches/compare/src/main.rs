@@ -23,6 +23,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum as _;
+use clap::error::ErrorKind;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use args::Args;
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
-            ExitCode::FAILURE
+            if error.is::<clap::Error>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -61,7 +62,7 @@ fn run(args: &Args) -> Result<(), Fault> {
         plan::cells(&others, home.path())
     });
     if cells.is_empty() {
-        return Err(in_vain.join("; ").into());
+        return Err(args::refusal(ErrorKind::InvalidValue, &in_vain.join("; ")).into());
     }
     for name in in_vain {
         eprintln!("{name}");
