@@ -210,6 +210,12 @@ impl SimDisk {
         self.inodes.values_mut().for_each(Inode::evict);
     }
 
+    /// Whether reads see what a failed sync has dropped, and will not after a power loss or [`Self::evict`].
+    #[must_use]
+    pub fn shows_what_was_dropped(&self) -> bool {
+        self.inodes.values().any(Inode::shows_what_was_dropped)
+    }
+
     /// Bit rot: flips one bit of a file, wherever it lies. Says whether there is such a bit.
     pub fn rot(&mut self, name: &str, bit: u64) -> bool {
         let inode = self.names.get(name).and_then(|id| self.inodes.get_mut(&id));

@@ -175,11 +175,20 @@ fn watch() -> Result<Watch, String> {
 }
 
 fn seed_of(what: &str, text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| format!("{text} is no seed: sim {what} 42"))
+    text.parse().map_err(|error| format!("{text} is {}: sim {what} 42", no_number("seed", &error)))
 }
 
 fn number(name: &str, text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| format!("{name} takes a whole number, and {text} is none"))
+    text.parse()
+        .map_err(|error| format!("{name} takes a whole number, and {text} is {}", no_number("such number", &error)))
+}
+
+/// What a text is that does not stand for a number.
+fn no_number(wanted: &str, error: &std::num::ParseIntError) -> String {
+    match error.kind() {
+        std::num::IntErrorKind::PosOverflow => format!("too large: {} at most", u64::MAX),
+        _ => format!("no {wanted}"),
+    }
 }
 
 /// For so long it is to go on: at all.

@@ -200,7 +200,7 @@ const CONTROL: Duration = Duration::from_secs(10);
 pub fn run(names: &[&str], time: Duration, story: bool) -> Result<bool, String> {
     let named: Vec<Bug> = names.iter().map(|name| Bug::named(name)).collect::<Result<_, _>>()?;
     let chosen = if named.is_empty() { BUGS } else { &named };
-    write_error(format_args!("building the simulator with its known bugs, minutes the first time\n"));
+    write_error(format_args!("building the simulator with its known bugs{}\n", patience()));
     let binary = build(None)?;
     println!("{:<38} {:>7} {:>8}  caught by", "bug", "seeds", "seconds");
     if hunt(&binary, None, CONTROL, false)? {
@@ -277,18 +277,31 @@ impl<'a> Verdict<'a> {
 /// A sentence, when it does not build or run.
 pub fn in_its_own_build(bug: Bug, words: &[&str]) -> Result<Infallible, String> {
     let name = bug.name;
-    write_error(format_args!(
-        "building the simulator with its known bugs, minutes the first time; {name} will be awake\n"
-    ));
+    write_error(format_args!("building the simulator with its known bugs{}; {name} will be awake\n", patience()));
     let binary = build(bug.is_in_the_driver().then_some(bug))?;
     Err(format!("it does not run: {}", Command::new(binary).args(words).exec()))
+}
+
+/// What to say of how long a build takes.
+fn patience() -> &'static str {
+    if target().join("release").join("sim").exists() { "" } else { ", which takes minutes the first time" }
+}
+
+/// Where builds with bugs in them lie.
+fn target() -> PathBuf {
+    root().join("target").join("planted")
+}
+
+/// Of the workspace.
+fn root() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package)
 }
 
 /// Builds the simulator with all bugs of the engine in it, asleep, or with one of the driver. The flag goes to the packages
 /// of this workspace alone: what they depend on is as it always is.
 fn build(driver: Option<Bug>) -> Result<PathBuf, String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("the package lies in a workspace")?;
-    let target = root.join("target").join("planted");
+    let target = target();
     let flag = driver.map_or("planted".to_owned(), |bug| format!("'planted=\"{}\"'", bug.name));
     let wrapper = target.join("wrappers").join(driver.map_or("engine", |bug| bug.name));
     let failed = |error: std::io::Error| format!("{} cannot be prepared: {error}", wrapper.display());
@@ -299,7 +312,7 @@ fn build(driver: Option<Bug>) -> Result<PathBuf, String> {
     cargo
         .args(["build", "-q", "--release", "-p", "sim", "--bin", "sim"])
         .args(if driver.is_some() { ["--features", "turmoil"].as_slice() } else { &[] })
-        .current_dir(root)
+        .current_dir(root())
         .env("CARGO_TARGET_DIR", &target)
         .env("RUSTC_WORKSPACE_WRAPPER", &wrapper)
         .env("CARGO_PROFILE_RELEASE_LTO", "off")

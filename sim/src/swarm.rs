@@ -220,7 +220,7 @@ impl fmt::Display for Report {
         writeln!(f, "{stopped}{} seeds in {seconds:.1} s: {rate:.1} a second", self.seeds)?;
         let each = |count: u64| count as f64 / self.seeds.max(1) as f64;
         let faults = self.tally.faults.values().sum();
-        write!(f, "each seed: {:.0} operations of clients, ", each(self.tally.operations()))?;
+        write!(f, "each seed, on average: {:.0} operations of clients, ", each(self.tally.operations()))?;
         writeln!(
             f,
             "{:.0} faults that struck ({} and {} at least)",

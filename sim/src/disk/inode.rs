@@ -74,6 +74,8 @@ pub(super) struct Inode {
     unsynced: Vec<(u64, Vec<Sector>)>,
     /// Lengths since the last sync.
     lengths: Vec<u64>,
+    /// A failed sync has marked pages clean that are not on the platter.
+    dropped: bool,
 }
 
 impl Inode {
@@ -97,6 +99,11 @@ impl Inode {
 
     pub(super) fn durable(&self) -> &[u8] {
         &self.durable
+    }
+
+    /// Whether reads may see what a failed sync has dropped, and will not when they come from the platter.
+    pub(super) fn shows_what_was_dropped(&self) -> bool {
+        self.dropped && *self.cache != *self.durable
     }
 
     pub(super) fn unsynced_sectors(&self) -> usize {
@@ -181,6 +188,7 @@ impl Inode {
             }
         }
         self.lengths.clear();
+        self.dropped = true;
         // The length is metadata: the journal writes it whatever became of the data.
         durable.resize(self.cache.len(), 0);
     }
@@ -196,6 +204,7 @@ impl Inode {
             put_sector(cache.own(), *sector, &content);
         }
         self.cache = cache;
+        self.dropped = false;
     }
 
     /// The power goes: of each unsynced sector one of its contents is left, old or new; of the lengths one. Space that
@@ -250,6 +259,7 @@ impl Inode {
         }
         self.durable = left.clone();
         self.cache = left;
+        self.dropped = false;
     }
 
     /// Flips one bit, on the platter and in the cache. Says whether there was such a bit.

@@ -245,11 +245,14 @@ fn pages_dropped_by_a_failed_sync_are_never_written() {
     assert!(write(&mut disk, A, 0, b"new", true).is_err());
     disk.execute(&DiskOp::Sync { file: A }).unwrap();
     assert!(disk.file("f").unwrap().starts_with(b"new"), "the page cache lies");
+    assert!(disk.shows_what_was_dropped());
+    let mut written_again = disk.clone();
+    write(&mut written_again, A, 0, b"new", true).unwrap();
     let mut evicted = disk.clone();
     evicted.evict();
     disk.lose_power(loss(Fate::Kept, Fate::Kept, 0));
-    for disk in [evicted, disk] {
-        assert!(disk.file("f").unwrap().starts_with(b"ooo"));
+    for (disk, content) in [(evicted, b"ooo"), (disk, b"ooo"), (written_again, b"new")] {
+        assert!(disk.file("f").unwrap().starts_with(content) && !disk.shows_what_was_dropped());
     }
 }
 
