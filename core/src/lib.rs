@@ -81,6 +81,7 @@ pub mod metadata;
 pub mod node;
 pub mod op;
 pub mod planted;
+mod runs;
 pub mod sink;
 pub mod store;
 pub mod sync;

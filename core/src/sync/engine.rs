@@ -28,6 +28,7 @@ use crate::dice::Dice;
 use crate::error::{Code, Error};
 use crate::ids::{Dot, Lsn, ReplicaId, Seq};
 use crate::op::{Body, Chain, Operation};
+use crate::runs::Runs;
 use crate::sink::Sink;
 use crate::store::Store;
 use crate::time::{Instant, Now, WallTime};
@@ -58,6 +59,7 @@ pub struct Engine {
     pub(super) dice: Dice,
     pub(super) leases: Leases,
     next_token: u64,
+    /// Numbers sessions and pings.
     pub(super) next_number: u64,
     /// Counts changes of what is known of members; sessions remember how far they have told.
     pub(super) revision: u64,
@@ -76,8 +78,8 @@ pub struct Engine {
     collect_at: Instant,
     /// Tombstones on their way out.
     pub(super) collecting: Option<Collecting>,
-    /// Runs in which peers were met, the latest last.
-    pub(super) runs: BTreeMap<ReplicaId, VecDeque<u64>>,
+    /// Runs in which peers were met.
+    pub(super) runs: BTreeMap<ReplicaId, Runs>,
     /// Whose full exchange is taken in.
     pub(super) turns: Turns,
     /// How often something was dropped in a full exchange, and how often that was made durable.
@@ -197,6 +199,8 @@ impl Engine {
         let mut session = Session::new(now.mono, self.claims.clone(), self.state.floor.clone(), ping_at);
         session.said_owed.clone_from(&self.state.owed);
         session.drops_known = self.drops;
+        self.next_number += 1;
+        session.number = self.next_number;
         self.sessions.insert(peer, session);
         match self.halted {
             Some(finding) => self.close(peer, CloseReason::Identity(finding), out),

@@ -20,12 +20,10 @@ use super::{CloseReason, Effect, Event, Finding, PeerId};
 use crate::context::VersionVector;
 use crate::ids::{Lsn, ReplicaId};
 use crate::limits::MAX_MEMBERS;
+use crate::runs::Run;
 use crate::sink::Sink;
 use crate::store::Store;
 use crate::time::{Now, WallTime};
-
-/// Runs of one peer remembered: one that comes back after another has shown itself is a clone.
-const RUNS: usize = 8;
 
 impl Engine {
     pub(super) fn hello(&self, now: Now, peer: PeerId) -> Option<Message> {
@@ -83,7 +81,9 @@ impl Engine {
                 self.halt(Finding::Clone(self.me.replica), out);
             };
         }
-        self.watch_runs(&hello, out);
+        if !self.watch_runs(peer, &hello, out) {
+            return self.close(peer, CloseReason::Replaced, out);
+        }
         self.replace_older(peer, hello.replica, out);
 
         if !self.bears_clock(peer, ahead(hello.wall, now.wall), out) {
@@ -120,25 +120,22 @@ impl Engine {
         (oldest > PROTOCOL || newest < OLDEST_PROTOCOL).then_some(CloseReason::NoCommonProtocol)
     }
 
-    /// A node restarts and its run changes; a run that comes back after another was seen means that there are two
-    /// nodes.
-    fn watch_runs(&mut self, hello: &Hello, out: &mut dyn Sink<Effect>) {
+    /// Whether what is said on this link counts: it may be the last word of a process that was followed by another.
+    /// A run that comes back after another was seen means that there are two nodes.
+    fn watch_runs(&mut self, peer: PeerId, hello: &Hello, out: &mut dyn Sink<Effect>) -> bool {
         // Under ever new names anybody may come.
         if self.runs.len() >= MAX_MEMBERS && !self.runs.contains_key(&hello.replica) {
             self.runs.pop_first();
         }
+        let link = self.sessions.get(&peer).map_or(0, |session| session.number);
         let runs = self.runs.entry(hello.replica).or_default();
-        if runs.back() == Some(&hello.boot) {
-            return;
+        match runs.judge(hello.boot, link) {
+            Run::Late => return false,
+            Run::Former => out.push(Effect::Event(Event::Identity(Finding::Clone(hello.replica)))),
+            Run::Latest | Run::New => {}
         }
-        if runs.contains(&hello.boot) {
-            out.push(Effect::Event(Event::Identity(Finding::Clone(hello.replica))));
-            runs.retain(|run| *run != hello.boot);
-        }
-        if runs.len() == RUNS {
-            runs.pop_front();
-        }
-        runs.push_back(hello.boot);
+        runs.note(hello.boot, self.next_number);
+        true
     }
 
     fn replace_older(&mut self, peer: PeerId, replica: ReplicaId, out: &mut dyn Sink<Effect>) {

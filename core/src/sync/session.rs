@@ -62,6 +62,8 @@ pub(super) struct Session {
     /// `PeerReady` was said and not yet used up.
     pub(super) announced: bool,
     pub(super) since: Instant,
+    /// Sessions are numbered in the order in which their links came.
+    pub(super) number: u64,
     /// Bytes of the peer that came in while an answer was waited for; at most a window.
     pub(super) ahead_of_answer: u64,
     /// How far the peer's wall clock is ahead, in milliseconds.
@@ -179,6 +181,7 @@ impl Session {
             bye: None,
             announced: false,
             since: now,
+            number: 0,
             ahead_of_answer: 0,
             ahead_ms: 0,
             clock_off: false,

@@ -11,6 +11,7 @@ use crate::clock::Stamp;
 use crate::context::VersionVector;
 use crate::ids::{Dot, Lsn, NodeId, ReplicaId};
 use crate::limits::MAX_MEMBERS;
+use crate::runs::Runs;
 use crate::sync::chain::Ladder;
 use crate::sync::message::{Message, OLDEST_PROTOCOL, PROTOCOL, Pulse};
 use crate::sync::pulse::Answer;
@@ -79,7 +80,26 @@ fn a_run_that_comes_back_after_another_is_a_clone() {
         other.greet(&mut world, 0);
         assert_eq!(clones(&world), found, "step {step}");
     }
-    assert_eq!(world.replicas[0].engine.runs[&twin.hello.replica], [2, 3, 1, 4]);
+    assert_eq!(world.replicas[0].engine.runs[&twin.hello.replica].seen, [4, 1, 3, 2]);
+}
+
+/// A process dies with its greeting under way, and its successor is heard first.
+#[test]
+fn the_last_word_of_an_earlier_run_is_not_heard() {
+    let mut world = world();
+    let (mut former, mut latter) = (Stranger::new(0xaa), Stranger::new(0xaa));
+    former.greet(&mut world, 0);
+    former.open(&mut world, 0);
+    latter.peer = PeerId(77);
+    latter.hello.boot = 2;
+    latter.greet(&mut world, 0);
+    assert_eq!(world.replicas[0].closes, [CloseReason::Replaced], "the first link");
+    former.say(&mut world, 0, &[Message::Hello(former.hello.clone())]);
+    assert!(latter.is_heard(&world, 0) && !former.is_heard(&world, 0));
+    assert_eq!(clones(&world), 0);
+    // On a link that was begun later it is no last word.
+    former.greet(&mut world, 0);
+    assert_eq!(clones(&world), 1);
 }
 
 #[test]
@@ -88,14 +108,16 @@ fn runs_are_remembered_of_so_many_and_a_known_one_forgets_nobody() {
     let many = (0..MAX_MEMBERS as u64).map(|number| {
         let mut id = [0; 16];
         id[8..].copy_from_slice(&number.to_be_bytes());
-        (ReplicaId(id), [1].into())
+        let mut runs = Runs::default();
+        runs.note(1, 0);
+        (ReplicaId(id), runs)
     });
     world.replicas[0].engine.runs = many.collect();
     let mut known = Stranger::new(0);
     known.hello.boot = 2;
     known.greet(&mut world, 0);
     let runs = &world.replicas[0].engine.runs;
-    assert_eq!((runs.len(), runs[&ReplicaId([0; 16])].len()), (MAX_MEMBERS, 2));
+    assert_eq!((runs.len(), runs[&ReplicaId([0; 16])].seen.len()), (MAX_MEMBERS, 2));
     Stranger::new(0xaa).greet(&mut world, 0);
     let runs = &world.replicas[0].engine.runs;
     assert!(runs.contains_key(&ReplicaId([0xaa; 16])) && runs.len() == MAX_MEMBERS, "{}", runs.len());

@@ -41,13 +41,18 @@ impl Stranger {
         Self { hello, origins: Origins::default(), peer: PeerId(10_000 + 100 * u64::from(number)), lsn: 0 }
     }
 
-    /// Opens a link to a replica, and says hello and resume on it.
-    pub(super) fn greet(&mut self, world: &mut World, index: usize) {
+    /// Opens a link to a replica.
+    pub(super) fn open(&mut self, world: &mut World, index: usize) {
         self.origins = Origins::default();
         self.peer.0 += 1;
         let now = world.now(index);
         let replica = &mut world.replicas[index];
         replica.engine.peer_up(now, self.peer, &mut replica.effects);
+    }
+
+    /// Opens a link to a replica, and says hello and resume on it.
+    pub(super) fn greet(&mut self, world: &mut World, index: usize) {
+        self.open(world, index);
         let pairs = Ladder::default().pairs(0, 0);
         let resume = Message::Resume { lsn: Lsn::ZERO, boot: 0, pairs, direct: BTreeSet::new() };
         self.say(world, index, &[Message::Hello(self.hello.clone()), resume]);

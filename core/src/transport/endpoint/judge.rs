@@ -12,7 +12,9 @@
 //!    lower, the request is older than the link: refused.
 //!
 //! A different boot nonce means that the peer was started anew: the new link takes the place of the old one. A boot nonce
-//! that was already followed by another, and comes back while the other is linked, belongs to a second running copy.
+//! that was already followed by another, and comes back while the other is linked, belongs to a second running copy. Both
+//! only on a link that was begun after the other boot nonce had shown itself; on an earlier one it may be the last word
+//! of a dead process, and whoever is alive dials again.
 
 use alloc::vec::Vec;
 
@@ -24,6 +26,7 @@ use super::links::{Link, Stage, take};
 use super::peers::Peer;
 use super::{Effect, Endpoint, LinkId, Notice, PeerId};
 use crate::ids::NodeId;
+use crate::runs::Run;
 use crate::sink::Sink;
 use crate::time::Instant;
 
@@ -102,13 +105,17 @@ impl Endpoint {
         out: &mut dyn Sink<Effect>,
     ) -> Result<(), CloseReason> {
         let duplicate = Err(CloseReason::Local(Farewell::Duplicate));
+        let run = peer.runs.judge(who.boot, id.0);
+        if run == Run::Late {
+            return duplicate;
+        }
         let standing = peer.link.and_then(|link| self.links.get(link)).and_then(|link| link.who.as_ref());
         if let Some(standing) = standing {
-            if standing.boot != who.boot {
-                if peer.is_former_boot(who.boot) {
-                    out.push(Effect::Notice(Notice::IdentityClone { key: who.key }));
-                    return Err(CloseReason::Local(Farewell::IdentityClone));
-                }
+            if run == Run::Former {
+                out.push(Effect::Notice(Notice::IdentityClone { key: who.key }));
+                return Err(CloseReason::Local(Farewell::IdentityClone));
+            }
+            if run == Run::New {
                 return Ok(());
             }
             if role == Role::Initiator || who.order <= standing.order {
@@ -210,10 +217,11 @@ impl Endpoint {
         }
         // The end of the old link is told before the new one is.
         self.hand_over(now, peer_id, before, out);
+        let begun = self.links.last();
         let Some(peer) = self.peers.get_mut(peer_id) else { return };
         peer.link = Some(id);
         peer.node = Some(info.peer.node.clone());
-        peer.note_boot(info.peer.boot);
+        peer.runs.note(info.peer.boot, begun.0);
         peer.up_since = Some(now);
         peer.seen = now;
         peer.last_end = None;

@@ -141,6 +141,11 @@ impl Links {
         id
     }
 
+    /// The last that was begun.
+    pub(super) const fn last(&self) -> LinkId {
+        LinkId(self.last)
+    }
+
     pub(super) fn count_from(&mut self, before: &Self) {
         self.last = self.last.max(before.last);
     }

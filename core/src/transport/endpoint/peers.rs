@@ -11,6 +11,7 @@ use super::settings::Settings;
 use super::{LinkId, PeerId};
 use crate::dice::Dice;
 use crate::ids::NodeId;
+use crate::runs::Runs;
 use crate::time::Instant;
 
 /// The most addresses kept for one peer.
@@ -19,8 +20,6 @@ pub(super) const MAX_ADDRESSES: usize = 16;
 /// somebody is waiting.
 const EAGER_FOR: Duration = Duration::from_secs(60);
 const EAGER_PAUSE: Duration = Duration::from_secs(1);
-/// Earlier starts of a peer that are remembered, to tell a restart from a clone.
-const MAX_FORMER_BOOTS: usize = 4;
 
 /// Where a peer stands, as an operator sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,12 +88,11 @@ pub(super) struct Peer {
     pub(super) due: Option<Instant>,
     /// The layer above wants no dial before.
     pub(super) not_before: Instant,
-    /// Its present start, and those before it.
-    boots: VecDeque<u64>,
+    pub(super) runs: Runs,
 }
 
 impl Peer {
-    pub(super) const fn new(key: Option<NodeKey>, now: Instant) -> Self {
+    pub(super) fn new(key: Option<NodeKey>, now: Instant) -> Self {
         Self {
             key,
             node: None,
@@ -114,7 +112,7 @@ impl Peer {
             untried: 0,
             due: None,
             not_before: Instant(0),
-            boots: VecDeque::new(),
+            runs: Runs::default(),
         }
     }
 
@@ -156,18 +154,6 @@ impl Peer {
     }
 
     /// Whether a start that was followed by another one has come back.
-    pub(super) fn is_former_boot(&self, boot: u64) -> bool {
-        self.boots.iter().skip(1).any(|former| *former == boot)
-    }
-
-    pub(super) fn note_boot(&mut self, boot: u64) {
-        if self.boots.front() != Some(&boot) {
-            self.boots.retain(|former| *former != boot);
-            self.boots.push_front(boot);
-            self.boots.truncate(1 + MAX_FORMER_BOOTS);
-        }
-    }
-
     /// A link that stood has ended.
     pub(super) fn ended(&mut self, now: Instant, settings: &Settings) {
         self.link = None;

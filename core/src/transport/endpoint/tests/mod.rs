@@ -314,6 +314,14 @@ impl World {
         }
     }
 
+    /// What the former self of a node had sent, and nobody has received yet, arrives after all.
+    pub(super) fn deliver_last_words_of(&mut self, number: usize) {
+        for wire in &mut self.wires {
+            wire.dead &= !wire.ends.contains(&(number, LinkId(u64::MAX)));
+        }
+        self.run();
+    }
+
     /// Replaces a node by another start of it; its connections vanish without a word.
     pub(super) fn restart(&mut self, number: usize, endpoint: Endpoint) {
         for wire in &mut self.wires {

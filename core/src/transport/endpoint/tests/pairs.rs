@@ -163,6 +163,42 @@ fn a_restarted_peer_takes_the_place_of_its_former_self() {
     }
 }
 
+/// A process dies with a handshake under way. Whatever of it comes in when its successor has shown itself is its last word.
+#[test]
+fn the_last_words_of_a_dead_process_are_no_copy_of_it() {
+    let mut late = 0;
+    for (dialler, rounds) in (0..2).flat_map(|dialler| (0..8).map(move |rounds| (dialler, rounds))) {
+        for is_linked_first in [true, false] {
+            let what = format!("dialled by {dialler}, {rounds} rounds, linked first: {is_linked_first}");
+            let mut world = World::new(2, rounds);
+            world.add(dialler, 1 - dialler);
+            if is_linked_first {
+                world.live(Duration::from_secs(60));
+                world.break_links_of(0);
+                world.break_links_of(1);
+                let due = world.nodes[dialler].endpoint.poll_timeout().unwrap();
+                world.now = world.now.max(due);
+                world.act(dialler, |endpoint, now, out| endpoint.handle_timeout(now, out));
+            }
+            for _ in 0..rounds {
+                world.round();
+            }
+            world.restart(0, endpoint(0, 2, |_| {}));
+            world.add(0, 1);
+            world.run();
+            let is_up = world.nodes[1].up.len();
+            late += usize::from(is_up == 1);
+            world.deliver_last_words_of(0);
+            assert!(world.nodes[1].up.len() >= is_up, "{what}: the last words took the place of the living");
+            world.live(Duration::from_secs(120));
+            world.assert_linked(0, 1);
+            let clones = |notice: &&Notice| matches!(notice, Notice::IdentityClone { .. });
+            assert_eq!(world.nodes[1].notices.iter().filter(clones).count(), 0, "{what}");
+        }
+    }
+    assert!(late >= 16, "only {late} times was the successor there first");
+}
+
 #[test]
 fn a_copy_of_a_running_node_is_named() {
     // Node 1 is a second copy of node 0: the same key, started later.

@@ -271,16 +271,6 @@ fn of_two_entries_that_are_one_node_nothing_is_lost() {
 }
 
 #[test]
-fn four_former_starts_of_a_peer_are_remembered() {
-    let mut peer = super::super::peers::Peer::new(None, Instant(0));
-    for boot in 1..=6 {
-        peer.note_boot(boot);
-    }
-    let former: Vec<u64> = (1..=6).filter(|boot| peer.is_former_boot(*boot)).collect();
-    assert_eq!(former, [2, 3, 4, 5]);
-}
-
-#[test]
 fn one_address_makes_one_peer() {
     let (mut endpoint, mut out) = (endpoint(0, 1, |_| {}), Vec::new());
     let ids = [1, 2, 1].map(|number| endpoint.add_peer(Instant(0), None, vec![address(number)], &mut out));
