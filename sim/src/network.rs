@@ -338,13 +338,19 @@ impl Network {
         (wires.len(), due)
     }
 
-    /// A host's process has ended. With it end its connections; the others hear of it, unless the power went.
-    pub fn host_ended(&mut self, host: HostId, silently: bool) -> Vec<Due> {
-        let of_host =
-            |connection: &Connection| connection.ends.iter().any(|end| end.host == host && end.link.is_some());
-        let wires: Vec<Wire> = self.wires.iter().filter(|(_, c)| of_host(c)).map(|(wire, _)| *wire).collect();
+    /// A host's process has ended. With it end its connections; the others hear of it, unless the power went. Of some the system
+    /// still delivers what the process had given it.
+    pub fn host_ended(&mut self, now: u64, host: HostId, silently: bool) -> Vec<Due> {
+        let link_of_host =
+            |connection: &Connection| connection.ends.iter().filter(|end| end.host == host).find_map(|end| end.link);
+        let wires: Vec<(Wire, LinkId)> =
+            self.wires.iter().filter_map(|(wire, c)| Some((*wire, link_of_host(c)?))).collect();
         let mut due = Vec::new();
-        for wire in wires {
+        for (wire, link) in wires {
+            if !silently && chance::percent(chance::mix(self.climate.salt, wire.0, 7), 50) {
+                due.extend(self.close(now, host, link));
+                continue;
+            }
             let late = silently && chance::percent(chance::mix(self.climate.salt, wire.0, 4), 50);
             let other = self.other(wire, 0).into_iter().chain(self.other(wire, 1)).find(|other| *other != host);
             let deaf: Vec<HostId> = other.into_iter().filter(|_| silently && !late).chain([host]).collect();

@@ -46,9 +46,9 @@ impl Host {
             if let Crash::Power(loss) = doom.crash {
                 stage.note(self.id, format_args!("POWER LOSS while down: {loss:?}"));
                 stage.tally.fault("power loss while down");
+                self.tearable |= loss.data != Fate::Lost || self.disk.shows_what_was_dropped();
                 self.disk.lose_power(loss);
                 self.harshness = Harshness::Power;
-                self.tearable |= loss.data != Fate::Lost;
             }
             return Ok(());
         }
@@ -67,13 +67,15 @@ impl Host {
             self.closed = None;
         }
         self.look_at_what_is_on_its_way(stage)?;
+        // The last effect may have told others of it.
+        self.note_what_is_durable(stage)?;
         self.spill(salt);
         let (sectors, names) = self.disk.unsynced();
         stage.note(self.id, format_args!("CRASH {:?}; unsynced: {sectors} sectors, {names} names", doom.crash));
         self.promise_by_age(stage);
         self.tearable |= match doom.crash {
-            Crash::Kill { .. } => !self.flights.is_empty(),
-            Crash::Power(loss) => loss.data != Fate::Lost,
+            Crash::Kill { evict, .. } => !self.flights.is_empty() || evict && self.disk.shows_what_was_dropped(),
+            Crash::Power(loss) => loss.data != Fate::Lost || self.disk.shows_what_was_dropped(),
         };
         match doom.crash {
             Crash::Kill { evict, .. } => {
@@ -91,7 +93,7 @@ impl Host {
             }
         }
         self.see_what_is_left(stage)?;
-        let due = stage.network.host_ended(self.id, matches!(doom.crash, Crash::Power(_)));
+        let due = stage.network.host_ended(stage.now, self.id, matches!(doom.crash, Crash::Power(_)));
         stage.expect(due);
         self.go_down(stage, doom.down);
         Ok(())
@@ -117,7 +119,7 @@ impl Host {
 
     /// The process is gone, and starts again after `down` microseconds.
     pub(super) fn go_down(&mut self, stage: &mut Stage, down: u64) {
-        let due = stage.network.host_ended(self.id, false);
+        let due = stage.network.host_ended(stage.now, self.id, false);
         stage.expect(due);
         self.machine = Machine::Down;
         self.life += 1;

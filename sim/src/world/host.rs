@@ -384,7 +384,7 @@ impl Host {
 
     /// Shows the judges what a node has come to.
     fn show(&mut self, stage: &mut Stage) -> Result<(), Failure> {
-        self.issue_what_is_durable(stage)?;
+        self.note_what_is_durable(stage)?;
         self.judge_collection(stage)?;
         let changed = std::mem::take(&mut self.changed);
         self.steps += 1;
@@ -396,14 +396,12 @@ impl Host {
         let whole = changed && (stage.witness.is_none() || stage.healed || self.looks.is_multiple_of(WHOLE_ONE_IN));
         self.looks += u32::from(changed);
         let (mut wrong, blind) = (None, stage.rollbacks);
-        if let Some(ledger) = stage.ledger(self.id) {
-            if let Some(log) = node.log() {
-                ledger.endure(log.progress().durable);
-            }
-            if changed && !blind {
-                let store = node.store();
-                wrong = if whole { ledger.compare(store) } else { ledger.compare_fresh(store) }.err();
-            }
+        if changed
+            && !blind
+            && let Some(ledger) = stage.ledger(self.id)
+        {
+            let store = node.store();
+            wrong = if whole { ledger.compare(store) } else { ledger.compare_fresh(store) }.err();
         }
         let (outbox, now) = (node.outbox(), stage.now);
         let moment = Moment::Stepped {
@@ -493,10 +491,13 @@ impl Host {
         }
     }
 
-    /// What the node calls durable it may offer to others: those operations are issued, for ever.
-    fn issue_what_is_durable(&mut self, stage: &mut Stage) -> Result<(), Failure> {
+    /// What the node calls durable it may offer to others, and say that it has it: own operations are issued, for ever.
+    pub(super) fn note_what_is_durable(&mut self, stage: &mut Stage) -> Result<(), Failure> {
         let Some(log) = self.node().and_then(Node::log) else { return Ok(()) };
         let through = log.progress().durable;
+        if let Some(ledger) = stage.ledger(self.id) {
+            ledger.endure(through);
+        }
         while let Some((lsn, record)) = self.unpublished.pop_front() {
             if lsn > through {
                 self.unpublished.push_front((lsn, record));

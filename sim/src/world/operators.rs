@@ -46,7 +46,7 @@ impl Host {
     }
 
     pub(super) fn set_directory(&mut self, stage: &mut Stage, directory: SimDisk, down: u64) -> Result<(), Failure> {
-        let due = stage.network.host_ended(self.id, true);
+        let due = stage.network.host_ended(stage.now, self.id, true);
         stage.expect(due);
         self.go_down(stage, down);
         self.disk.bring_back(directory);

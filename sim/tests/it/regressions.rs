@@ -5,6 +5,8 @@ use sim::scenario::{Several, Story, host, put};
 use sim::tally::Mark;
 use softadastra_core::sync::Phase;
 
+use crate::fleets::HASTY;
+
 stories![
     a_backup_of_a_log_whose_first_segment_is_empty_opens,
     what_was_pruned_stays_acknowledged,
@@ -25,6 +27,7 @@ stories![
     a_directory_copied_back_is_told_what_it_claimed_by_one_that_it_does_not_meet,
     a_name_that_no_chain_proves_to_be_shared_is_not_kept_for_what_was_written_after_a_rollback,
     what_is_written_again_leaves_room_in_the_log_for_the_rest,
+    the_last_words_of_a_killed_process_are_no_copy_of_it,
 ];
 
 /// Seed 648: a first segment for which there was no room is born without room for a record, and was left out of
@@ -361,4 +364,19 @@ fn what_is_written_again_leaves_room_in_the_log_for_the_rest() {
     let story = ["x", "y", "z"].into_iter().fold(story, |story, key| story.put("B", key, &long));
     let story = story.settle().connect("A", "B").converge().expect("A", "x", &long).expect("A", "z", &long);
     story.expect_outbox("B", |outbox| outbox.last == 6).end();
+}
+
+/// Seed 90483 of five nodes: a process was killed with a handshake on its way, and its successor was there before that: taken for
+/// an older run that came back, which only a copied directory brings about.
+#[test]
+fn the_last_words_of_a_killed_process_are_no_copy_of_it() {
+    for moment in (100_000..700_000).step_by(50_000) {
+        let fleet = Fleet { roads: vec![(host("A"), host("B"))], ..Fleet::of(2, HASTY) };
+        let story = Several::of("last words", &fleet).settle();
+        let story = story.happens("A", What::Slow { to: host("B"), extra: 300_000, window: moment });
+        let story = story.happens("A", What::Cut { with: host("B"), deaf: false, other_deaf: false });
+        let story = story.run_for(moment).happens("A", What::Offline { window: 1_000 }).run_for(5_000);
+        let story = story.kill("A").run_for(1_000_000).put("A", "till", "open");
+        story.wait_for("B", "till", "open").expect_links("B", 1).converge().end();
+    }
 }
