@@ -59,6 +59,7 @@ pub const RARE: &[(&str, How)] = &[
     ("waits_for_the_end_of_an_exchange", How::Seldom),
     ("write_waits_for_a_rebirth", How::Seldom),
     ("writes_refused_for_want_of_room", How::Often),
+    ("written_again_beside_a_tombstone", How::Seldom),
 ];
 
 /// How often this thread has taken each of them since it last asked; nothing where they are not counted.

@@ -21,7 +21,9 @@ use super::members::Member;
 use super::message::Message;
 use super::record::SyncRecord;
 use super::session::{FullIn, FullOut, SLOWEST_LINE, Session};
-use super::{CloseReason, Effect, PeerId};
+use super::state::State;
+use super::{CloseReason, Effect, Item, PeerId};
+use crate::clock::Stamp;
 use crate::context::VersionVector;
 use crate::ids::{Dot, ReplicaId};
 use crate::sink::Sink;
@@ -264,23 +266,21 @@ impl Engine {
                             compared.drops.push((entry.dot(), key));
                             forget(&mut compared, &entry);
                         }
+                    } else if entry.known().covers(*tombstone) {
+                        compared.reissue.extend(stands_in_doubt(session, state, me, &entry));
                     }
                     continue;
                 }
                 Some(None) => continue,
                 None => {}
             }
-            // A greater stamp wins against any tombstone that the peer has collected; and what others have brought since the
-            // exchange began was merged with those tombstones where it comes from.
             let claims = them.vector.covers(entry.dot());
             // What it has collected is below its floor. Anything else that it claims and does not hold is hidden from it by
             // another operation of that name. Under a name of its own everybody takes in what stands here.
             let collected = has_forgotten(entry.dot());
             let hidden = !collected && is_retired(entry.dot());
             let ambiguous = claims && (hidden || is_ambiguous(entry.dot()));
-            let in_doubt = entry.stamp() <= them.floor_stamp
-                && (entry.dot().replica == me || entry.changed() <= session.full_from);
-            let in_doubt = in_doubt || ambiguous;
+            let in_doubt = is_in_doubt(session, me, &entry) || ambiguous;
             // A tombstone that has merged what the peer lacks is no news there but for that.
             if entry.is_tombstone() && !them.vector.covers_all(&entry.known()) {
                 continue;
@@ -305,6 +305,22 @@ impl Engine {
             None => FullIn::Closing { durable: false },
         });
         Ok(Some(compared))
+    }
+
+    /// Values that win against tombstones which the peer brings, and might not against others of their keys that it has forgotten: as
+    /// where it names no key, nobody can tell any more.
+    pub(super) fn in_doubt_beside(&self, peer: PeerId, items: &[Item], store: &Store) -> Vec<(Bytes, Option<Dot>)> {
+        let Some(session) = self.sessions.get(&peer).filter(|session| session.full_in.is_some()) else {
+            return Vec::new();
+        };
+        let tombstones = items.iter().filter(|item| item.op.body.value().is_none());
+        let doubted = tombstones.filter_map(|Item { op, known }| {
+            let entry = store.latest(&op.key)?;
+            let is_seen = op.context.covers(entry.dot()) || known.covers(entry.dot());
+            let wins = !is_seen && (entry.stamp(), entry.dot().replica) > (op.stamp, op.dot.replica);
+            wins.then(|| stands_in_doubt(session, &self.state, self.me.replica, &entry))?
+        });
+        doubted.collect()
     }
 
     /// What the peer has forgotten as deleted is dropped here, and what it has dropped itself. If the deletions are claimed already,
@@ -406,4 +422,23 @@ impl Engine {
         floor.join(them.map_or(&VersionVector::EMPTY, |them| &them.owed));
         self.admit_vector(&floor)
     }
+}
+
+/// Whether it may have been deleted by a tombstone that the peer has forgotten. A greater stamp wins against any of those; and what
+/// others have brought since the exchange began was merged with them where it comes from.
+fn is_in_doubt(session: &Session, me: ReplicaId, entry: &Entry<'_>) -> bool {
+    let floor_stamp = session.them.as_ref().map_or(Stamp::default(), |them| them.floor_stamp);
+    entry.stamp() <= floor_stamp && (entry.dot().replica == me || entry.changed() <= session.full_from)
+}
+
+/// A value that wins against the tombstone that the peer has of its key, and does not know: it is to be written again if another one
+/// may have deleted it, with what it repeats.
+fn stands_in_doubt(session: &Session, state: &State, me: ReplicaId, entry: &Entry<'_>) -> Option<(Bytes, Option<Dot>)> {
+    let is_claimed = session.them.as_ref().is_none_or(|them| them.vector.covers(entry.dot()));
+    if entry.is_tombstone() || is_claimed || !is_in_doubt(session, me, entry) {
+        return None;
+    }
+    covered!("written_again_beside_a_tombstone");
+    let is_ambiguous = |dot: Dot| session.is_parted(dot) || state.former.is_ambiguous(dot);
+    Some((Bytes::copy_from_slice(entry.key()), Some(entry.origin()).filter(|origin| !is_ambiguous(*origin))))
 }

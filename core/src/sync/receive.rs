@@ -188,7 +188,8 @@ impl Engine {
             Ok(compared) => compared,
             Err(reason) => return self.close(peer, reason, out),
         };
-        let Compared { drops, forgets, reissue, bury } = compared.unwrap_or_default();
+        let Compared { drops, forgets, mut reissue, bury } = compared.unwrap_or_default();
+        reissue.extend(self.in_doubt_beside(peer, &sorted.items, store));
         if !sorted.items.is_empty() {
             self.spoil_others(peer);
         }

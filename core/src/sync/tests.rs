@@ -9,6 +9,7 @@ mod conflicts;
 mod convergence;
 mod cuts;
 mod deadlines;
+mod doubts;
 mod forgetting;
 mod full;
 mod greetings;

@@ -5,6 +5,8 @@ use sim::plan::{Exchange, Fleet, HostId, Knobs, What};
 use sim::scenario::{Several, host};
 use sim::world::World;
 
+use crate::fleets::HASTY;
+
 stories![
     who_has_not_heard_of_a_deletion_waits_until_another_has_told_of_it,
     what_was_compared_is_compared_again_if_somebody_brought_more_meanwhile,
@@ -13,6 +15,7 @@ stories![
     two_who_each_claim_what_the_other_owes_do_not_wait_for_each_other,
     three_of_whom_nobody_claims_all_that_another_owes_do_not_wait_for_each_other,
     who_vanishes_in_the_middle_of_an_exchange_holds_up_nobody,
+    a_value_that_meets_an_older_tombstone_where_a_later_one_was_collected_is_the_same_everywhere,
 ];
 
 /// Deletions are soon forgotten, and what follows names takes several windows.
@@ -175,4 +178,30 @@ fn who_vanishes_in_the_middle_of_an_exchange_holds_up_nobody() {
     let story = story.run_for(10_000_000).put("B", "newer", "1").run_for(30_000_000);
     let story = story.expect_outbox("B", |outbox| outbox.acknowledged == outbox.last).expect_absent("A", "aC");
     gone_everywhere("aC", &["A", "B", "C"], story.connect("A", "C"));
+}
+
+/// Seed 119722520111863 of five nodes: a deletion was collected where a lease had run out; who came back then brought an older one of
+/// the same key, and the next one, a value that wins against that, but not against the first, which still stood elsewhere. Equal
+/// vectors, different contents.
+#[test]
+fn a_value_that_meets_an_older_tombstone_where_a_later_one_was_collected_is_the_same_everywhere() {
+    let mut fleet = Fleet::of(4, HASTY);
+    fleet.roads = (0..3).map(|node| (HostId(node), HostId(node + 1))).collect();
+    // The first keeps its tombstones.
+    fleet.seats[0].knobs.exchange.collect_ms = 3_600_000_000;
+    for seat in &mut fleet.seats[1..] {
+        seat.knobs.exchange.lease_hours = 1;
+    }
+    for merged_before in [false, true] {
+        let story = Several::apart_with("collected in between", &fleet).happens("D", What::Clock(1_000));
+        let story = [("A", "B"), ("B", "C"), ("C", "D")].iter().fold(story, |story, (a, b)| story.connect(a, b));
+        let story = story.put("A", "k", "1").converge().part("B", "C");
+        let story = if merged_before { story.block_one_way("D", "C") } else { story.part("C", "D") };
+        let story = story.put("D", "k", "2").delete("C", "k").run_for(100_000).expect("D", "k", "2");
+        let story = if merged_before { story.connect("C", "D").part("C", "D") } else { story };
+        let story = story.happens("A", What::Clock(47 * 3_600_000)).happens("B", What::Clock(47 * 3_600_000));
+        let story = story.delete("A", "k").run_for(3_000_000).expect_tombstones("A", 1).expect_tombstones("B", 0);
+        // Who still has the later tombstone may learn of the value first, and bury what is written again.
+        story.connect("B", "C").run_for(2_000_000).connect("C", "D").converge().end();
+    }
 }
