@@ -10,15 +10,21 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::PeerId;
-use super::chain::Pairs;
+use super::chain::{Ladder, Pairs};
 use super::engine::Engine;
 use super::message::Part;
 use super::record::SyncRecord;
 use super::session::Session;
 use crate::context::VersionVector;
-use crate::ids::{Dot, ReplicaId};
+use crate::ids::{Dot, ReplicaId, Seq};
 
-/// Says which histories it is that a cut claims, as far as the peer does not claim them already.
+/// Says which own history it is that a cut claims up to `seq`.
+pub(super) fn write_own_history(ladder: &Ladder, session: &mut Session, seq: Seq, out: &mut Vec<u8>) {
+    let told = core::mem::replace(&mut session.chain_told, seq);
+    Part::Pairs(ladder.pairs(told, seq)).encode(&mut session.origins_out, out);
+}
+
+/// Says which histories of others it is that a cut claims, as far as the peer does not claim them already.
 pub(super) fn write_histories(
     told: &BTreeMap<ReplicaId, Pairs>,
     session: &mut Session,

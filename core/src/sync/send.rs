@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::engine::Engine;
-use super::histories::write_histories;
+use super::histories::{write_histories, write_own_history};
 use super::message::{BATCH, FULL, MAX_PARTS, Message, Part, begin, finish, put_entry};
 use super::session::{FullIn, FullOut, Phase, Session};
 use super::{Member, PeerId as Peer, Urgency};
@@ -242,6 +242,7 @@ impl Engine {
             let closes_full = matches!(session.full_out, Some(FullOut::Closing));
             let complete = store.last_changed() <= durable;
             if closes_full && complete && may_cut {
+                write_own_history(&self.state.ladder, session, self.own_seq, out);
                 write_histories(&self.state.pairs, session, &self.claims, out);
                 Part::Cut(self.claims.clone()).encode(&mut session.origins_out, out);
                 session.cut.join(&self.claims);
@@ -249,9 +250,7 @@ impl Engine {
                 due = true;
             } else if !closes_full && !cut.is_empty() {
                 if cut.get(me) == self.own_seq {
-                    let told = core::mem::replace(&mut session.chain_told, self.own_seq);
-                    let pairs = self.state.ladder.pairs(told, self.own_seq);
-                    Part::Pairs(pairs).encode(&mut session.origins_out, out);
+                    write_own_history(&self.state.ladder, session, self.own_seq, out);
                 }
                 write_histories(&self.state.pairs, session, &cut, out);
                 session.cut.join(&cut);

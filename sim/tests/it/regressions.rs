@@ -28,6 +28,7 @@ stories![
     a_name_that_no_chain_proves_to_be_shared_is_not_kept_for_what_was_written_after_a_rollback,
     what_is_written_again_leaves_room_in_the_log_for_the_rest,
     the_last_words_of_a_killed_process_are_no_copy_of_it,
+    what_came_with_a_full_exchange_is_told_by_its_chain_from_another_of_its_name,
 ];
 
 /// Seed 648: a first segment for which there was no room is born without room for a record, and was left out of
@@ -379,4 +380,26 @@ fn the_last_words_of_a_killed_process_are_no_copy_of_it() {
         let story = story.kill("A").run_for(1_000_000).put("A", "till", "open");
         story.wait_for("B", "till", "open").expect_links("B", 1).converge().end();
     }
+}
+
+/// Seed 215331951419855 of three nodes: the cut that ends a full exchange claimed what its sender had written, and did not say of which
+/// history that is. So nobody saw that the name stood for another operation, too, once the directory had been copied back.
+#[test]
+fn what_came_with_a_full_exchange_is_told_by_its_chain_from_another_of_its_name() {
+    let exchange = Exchange { collect_ms: 1_000, lease_hours: 1, ..Exchange::DEFAULT };
+    let fleet = Fleet { rollbacks: true, ..Fleet::of(3, Knobs { exchange, ..Knobs::SMALL }) };
+    let days = What::Clock(48 * 3_600_000);
+    let story =
+        Several::apart_with("no chain", &fleet).connect("A", "B").connect("A", "C").put("A", "both", "1").converge();
+    let story = story.part("A", "B").part("A", "C").happens("A", What::Copy).happens("A", days.clone()).settle();
+    let story = story.put("A", "k", "1").put("A", "gone", "1").delete("A", "gone");
+    let story = story.run_for(10_000_000).expect_tombstones("A", 0);
+    let story = story.connect("A", "B").wait_for("B", "k", "1").settle().part("A", "B");
+    let story = story.happens("A", What::CopyBack { down: 1_000 }).settle().expect_absent("A", "k");
+    // Under the names of those that were lost, and forgotten as deleted by one who met nothing else.
+    let story = story.put("A", "other", "2").delete("A", "other").put("A", "last", "2");
+    let story = story.connect("A", "C").wait_for("C", "last", "2").settle().part("A", "C").happens("C", days).settle();
+    let story = story.put("C", "own", "3").delete("C", "own").run_for(10_000_000).expect_tombstones("C", 0);
+    let story = story.connect("B", "C").wait_for("C", "k", "1");
+    story.connect("A", "B").connect("A", "C").converge().expect("A", "k", "1").expect("B", "last", "2").end();
 }

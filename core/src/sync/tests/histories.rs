@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::full::{dot, vector};
 use super::harness::World;
@@ -77,4 +78,21 @@ fn only_of_third_parties_is_a_history_learnt_or_parted() {
     let [SyncRecord::Pairs { replica: A, pairs }] = &learnt[..] else { panic!("{learnt:?}") };
     assert_eq!(pairs.part(0, 4), history(1..=4, 0));
     assert_eq!(engine.sessions[&PEER].parted, BTreeMap::from([(B, 0)]));
+}
+
+/// Whoever claims operations keeps the chain of their history, be it a full exchange with which they came.
+#[test]
+fn the_cut_that_ends_a_full_exchange_says_of_which_history_it_is() {
+    let mut world = World::new(2, 1, &Settings { collect_every: Duration::from_secs(2), ..Settings::default() });
+    world.put(0, "k", "v");
+    world.delete(0, "k");
+    world.settle();
+    assert_eq!(world.replicas[0].store.tombstones(), 0, "collected");
+    world.put(0, "stays", "v");
+    world.connect(0, 1);
+    world.settle();
+    let first = world.replicas[0].identity.replica;
+    let told = world.replicas[1].engine.state.pairs[&first].iter().map(|(seq, _)| seq);
+    assert_eq!(told.collect::<Vec<_>>(), [1, 2, 3]);
+    world.assert_converged();
 }
