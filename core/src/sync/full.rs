@@ -22,7 +22,7 @@ use super::message::Message;
 use super::record::SyncRecord;
 use super::session::{FullIn, FullOut, SLOWEST_LINE, Session};
 use super::state::State;
-use super::{CloseReason, Effect, Item, PeerId};
+use super::{CloseReason, Effect, PeerId};
 use crate::clock::Stamp;
 use crate::context::VersionVector;
 use crate::ids::{Dot, ReplicaId};
@@ -65,6 +65,23 @@ pub(super) struct Compared {
     pub(super) forgets: VersionVector,
     pub(super) reissue: Vec<(Bytes, Option<Dot>)>,
     pub(super) bury: Vec<(Dot, Bytes)>,
+}
+
+/// A tombstone by which a peer names a key.
+pub(super) struct Buried {
+    pub(super) dot: Dot,
+    /// What was merged there.
+    pub(super) known: VersionVector,
+    /// Peers of older protocols do not say it.
+    pub(super) stamp: Option<Stamp>,
+}
+
+impl Buried {
+    /// Whether what stands here wins against it, as far as that can be told.
+    fn loses_to(&self, entry: &Entry<'_>) -> bool {
+        let outranks = |stamp| (entry.stamp(), entry.dot().replica) > (stamp, self.dot.replica);
+        !self.known.covers(entry.dot()) && self.stamp.map_or_else(|| entry.known().covers(self.dot), outranks)
+    }
 }
 
 impl Turns {
@@ -220,7 +237,7 @@ impl Engine {
     pub(super) fn compare(
         &mut self,
         peer: PeerId,
-        present: &BTreeMap<Bytes, Option<(Dot, VersionVector)>>,
+        present: &BTreeMap<Bytes, Option<Buried>>,
         upto: Option<Option<Bytes>>,
         store: &Store,
     ) -> Result<Option<Compared>, CloseReason> {
@@ -254,19 +271,19 @@ impl Engine {
         for entry in range.take_while(|entry| upto.as_ref().is_none_or(|end| entry.key() <= &end[..])) {
             let key = Bytes::copy_from_slice(entry.key());
             match present.get(entry.key()) {
-                Some(Some((tombstone, known))) => {
+                Some(Some(tombstone)) => {
                     // It claims what stands here, and does not know it: it has forgotten a tombstone, and merged an older
                     // one since. What stands there alive is newer than all that it has forgotten, and wins here as well.
                     let collected = them.vector.covers(entry.dot()) && has_forgotten(entry.dot());
-                    let forgotten = collected && !known.covers(entry.dot()) && !is_ambiguous(entry.dot());
+                    let forgotten = collected && !tombstone.known.covers(entry.dot()) && !is_ambiguous(entry.dot());
                     if !entry.is_tombstone() && forgotten {
-                        if entry.known().covers(*tombstone) {
+                        if entry.known().covers(tombstone.dot) {
                             compared.bury.push((entry.dot(), key));
                         } else {
                             compared.drops.push((entry.dot(), key));
                             forget(&mut compared, &entry);
                         }
-                    } else if entry.known().covers(*tombstone) {
+                    } else if tombstone.loses_to(&entry) {
                         compared.reissue.extend(stands_in_doubt(session, state, me, &entry));
                     }
                     continue;
@@ -305,22 +322,6 @@ impl Engine {
             None => FullIn::Closing { durable: false },
         });
         Ok(Some(compared))
-    }
-
-    /// Values that win against tombstones which the peer brings, and might not against others of their keys that it has forgotten: as
-    /// where it names no key, nobody can tell any more.
-    pub(super) fn in_doubt_beside(&self, peer: PeerId, items: &[Item], store: &Store) -> Vec<(Bytes, Option<Dot>)> {
-        let Some(session) = self.sessions.get(&peer).filter(|session| session.full_in.is_some()) else {
-            return Vec::new();
-        };
-        let tombstones = items.iter().filter(|item| item.op.body.value().is_none());
-        let doubted = tombstones.filter_map(|Item { op, known }| {
-            let entry = store.latest(&op.key)?;
-            let is_seen = op.context.covers(entry.dot()) || known.covers(entry.dot());
-            let wins = !is_seen && (entry.stamp(), entry.dot().replica) > (op.stamp, op.dot.replica);
-            wins.then(|| stands_in_doubt(session, &self.state, self.me.replica, &entry))?
-        });
-        doubted.collect()
     }
 
     /// What the peer has forgotten as deleted is dropped here, and what it has dropped itself. If the deletions are claimed already,

@@ -254,7 +254,8 @@ impl Words<'_> {
             5 if self.byte().is_multiple_of(2) => Part::Present(self.key()),
             5 => {
                 let dot = Dot { replica: self.replica(), seq: self.seq() };
-                Part::Buried { key: self.key(), dot, known: self.vector() }
+                let stamp = self.byte().is_multiple_of(2).then(|| self.stamp());
+                Part::Buried { key: self.key(), dot, known: self.vector(), stamp }
             }
             6 | 7 => Part::End,
             8 | 9 => Part::Cut(self.vector()),

@@ -30,6 +30,7 @@
 //!   8 all      a full exchange has named every key
 //!   9 buried   origin number varint | seq varint | key | known vector: a tombstone, named in a full exchange
 //!  10 history  origin number varint | pairs: of another replica, as far as the sender claims it; from protocol 2 on
+//!  11 buried   origin number varint | seq varint | key | known vector | stamp u64: as 9, from protocol 5 on
 //! ```
 //!
 //! An operation says what it repeats from protocol 3 on.
@@ -59,7 +60,7 @@ pub(super) use self::part::{MAX_PARTS, Origins, put_entry};
 use self::part::{take_key, take_parts};
 
 /// The newest protocol that is spoken.
-pub const PROTOCOL: u8 = 4;
+pub const PROTOCOL: u8 = 5;
 
 /// The oldest one.
 pub(super) const OLDEST_PROTOCOL: u8 = 1;
@@ -72,6 +73,9 @@ pub(super) const TELLS_REPEATS: u8 = 3;
 
 /// From this protocol on whoever owes a floor names its keys to those who do not claim it, as if it were its own, and they owe it, too.
 pub(super) const PASSES_OWED_ON: u8 = 4;
+
+/// From this protocol on a tombstone that is named says when it was stamped.
+pub(super) const STAMPS_WHAT_IS_BURIED: u8 = 5;
 
 /// Bytes before the body of a message.
 pub const HEADER_LEN: usize = 5;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::carry::is_twin;
 use super::engine::{Applying, Engine};
-use super::full::Compared;
+use super::full::{Buried, Compared};
 use super::intake;
 use super::message::{Message, Part};
 use super::pulse::Answer;
@@ -29,7 +29,7 @@ use crate::time::{Now, WallTime};
 struct Sorted {
     items: Vec<Item>,
     /// Keys that the peer has: those that it has as tombstones with what is buried there.
-    present: BTreeMap<Bytes, Option<(Dot, VersionVector)>>,
+    present: BTreeMap<Bytes, Option<Buried>>,
     cut: VersionVector,
     pairs: Option<super::Pairs>,
     /// Which histories of others the peer claims.
@@ -188,8 +188,7 @@ impl Engine {
             Ok(compared) => compared,
             Err(reason) => return self.close(peer, reason, out),
         };
-        let Compared { drops, forgets, mut reissue, bury } = compared.unwrap_or_default();
-        reissue.extend(self.in_doubt_beside(peer, &sorted.items, store));
+        let Compared { drops, forgets, reissue, bury } = compared.unwrap_or_default();
         if !sorted.items.is_empty() {
             self.spoil_others(peer);
         }
@@ -359,8 +358,8 @@ impl Engine {
             Part::Present(key) => {
                 sorted.present.insert(key, None);
             }
-            Part::Buried { key, dot, known } => {
-                sorted.present.insert(key, Some((dot, known)));
+            Part::Buried { key, dot, known, stamp } => {
+                sorted.present.insert(key, Some(Buried { dot, known, stamp }));
             }
             Part::End => sorted.end = true,
             Part::Cut(cut) => {

@@ -160,7 +160,7 @@ impl Engine {
             finish(out, start);
             return true;
         }
-        let mut more = false;
+        let (mut more, stamps) = (false, session.stamps_what_is_buried());
         for (count, entry) in store.entries(after.as_deref()).enumerate() {
             if count + parts >= MAX_PARTS - 2 || out.len() - start >= room && last.is_some() {
                 more = true;
@@ -168,7 +168,8 @@ impl Engine {
             }
             let key = Bytes::copy_from_slice(entry.key());
             let named = if entry.is_tombstone() {
-                Part::Buried { key: key.clone(), dot: entry.dot(), known: entry.known() }
+                let stamp = stamps.then(|| entry.stamp());
+                Part::Buried { key: key.clone(), dot: entry.dot(), known: entry.known(), stamp }
             } else {
                 Part::Present(key.clone())
             };

@@ -5,7 +5,9 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::message::{Bye, Hello, Message, Origins, PASSES_OWED_ON, Range, TELLS_HISTORIES, TELLS_REPEATS};
+use super::message::{
+    Bye, Hello, Message, Origins, PASSES_OWED_ON, Range, STAMPS_WHAT_IS_BURIED, TELLS_HISTORIES, TELLS_REPEATS,
+};
 use crate::context::VersionVector;
 use crate::ids::{Dot, Lsn, ReplicaId, Seq};
 use crate::time::Instant;
@@ -326,6 +328,11 @@ impl Session {
     /// Whether it takes a floor that is owed for one like any other.
     pub(super) fn passes_owed_on(&self) -> bool {
         self.speaks(PASSES_OWED_ON)
+    }
+
+    /// Whether tombstones that are named are to say when they were stamped.
+    pub(super) fn stamps_what_is_buried(&self) -> bool {
+        self.speaks(STAMPS_WHAT_IS_BURIED)
     }
 
     fn speaks(&self, protocol: u8) -> bool {

@@ -6,6 +6,7 @@ use core::borrow::Borrow;
 
 use bytes::Bytes;
 
+use crate::clock::Stamp;
 use crate::codec::{DecodeError, Fault, Reader, put_blob, put_varint};
 use crate::context::VersionVector;
 use crate::ids::{Dot, ReplicaId};
@@ -39,6 +40,8 @@ pub enum Part {
         dot: Dot,
         /// Every dot of the key that was merged there. What its vector claims beyond that, it had deleted before.
         known: VersionVector,
+        /// That of the tombstone, from protocol 5 on.
+        stamp: Option<Stamp>,
     },
     /// The sender's feed has no more.
     End,
@@ -108,13 +111,14 @@ impl Part {
                 out.push(3);
                 put_blob(out, key);
             }
-            Self::Buried { key, dot, known } => {
+            Self::Buried { key, dot, known, stamp } => {
                 let number = origins.number(dot.replica, out);
-                out.push(9);
+                out.push(if stamp.is_some() { 11 } else { 9 });
                 put_varint(out, number);
                 put_varint(out, dot.seq);
                 put_blob(out, key);
                 known.encode(out);
+                out.extend(stamp.iter().flat_map(|stamp| stamp.0.to_le_bytes()));
             }
             Self::End => out.push(4),
             Self::Cut(vector) => {
@@ -162,10 +166,12 @@ impl Part {
             6 => Self::Pairs(Pairs::decode(reader)?),
             7 => Self::Upto(Some(take_key(reader)?)),
             8 => Self::Upto(None),
-            9 => {
+            9 | 11 => {
                 let replica = origins.take(reader)?;
                 let dot = Dot { replica, seq: reader.varint("seq")? };
-                Self::Buried { dot, key: take_key(reader)?, known: VersionVector::decode(reader, "known")? }
+                let (key, known) = (take_key(reader)?, VersionVector::decode(reader, "known")?);
+                let stamp = if tag == 11 { Some(Stamp(reader.u64("stamp")?)) } else { None };
+                Self::Buried { key, dot, known, stamp }
             }
             10 => Self::History { replica: origins.take(reader)?, pairs: Pairs::decode(reader)? },
             _ => return Err(DecodeError { field: "part", fault: Fault::FromTheFuture }),

@@ -29,7 +29,7 @@ fn behind_a_tombstone_only_what_is_claimed_and_was_collected_is_taken_for_delete
             other.hello.floor.include(held);
         }
         other.greet(&mut world, 0);
-        let buried = Part::Buried { key: "x".into(), dot: older, known: vector(&[older]) };
+        let buried = Part::Buried { key: "x".into(), dot: older, known: vector(&[older]), stamp: None };
         other.say(&mut world, 0, &[Message::Full(Lsn::ZERO, vec![buried, Part::Upto(None)])]);
         assert_eq!(world.replicas[0].get("x").is_none(), claimed && collected, "{claimed} {collected}");
     }

@@ -238,7 +238,7 @@ fn buried_again(knows_the_older: bool) -> World {
     before.batch(&mut world, 0, [parts, vec![Part::End, Part::Cut(cut)]].concat());
     assert_eq!(world.replicas[0].get("x").as_deref(), Some("v"));
     stranger.greet(&mut world, 0);
-    let buried = Part::Buried { key: "x".into(), dot: older, known: vector(&[older]) };
+    let buried = Part::Buried { key: "x".into(), dot: older, known: vector(&[older]), stamp: None };
     let named = Message::Full(Lsn::ZERO, vec![buried, Part::Upto(None)]);
     stranger.say(&mut world, 0, &[named]);
     let cut = stranger.hello.vector.clone();
@@ -431,7 +431,7 @@ fn what_stands_under_a_name_given_up_is_not_taken_for_deleted() {
         }
         other.greet(&mut world, 0);
         let key = Bytes::from_static(b"x");
-        let named = buried.then(|| Part::Buried { key, dot: tombstone, known: vector(&[tombstone]) });
+        let named = buried.then(|| Part::Buried { key, dot: tombstone, known: vector(&[tombstone]), stamp: None });
         let parts = named.into_iter().chain([Part::Upto(None)]).collect();
         other.say(&mut world, 0, &[Message::Full(Lsn::ZERO, parts)]);
         let cut = other.hello.vector.clone();
