@@ -21,7 +21,7 @@ use crate::ids::{Dot, Lsn, ReplicaId};
 use crate::limits::MAX_REPLICAS;
 use crate::op::Operation;
 use crate::sink::Sink;
-use crate::store::Store;
+use crate::store::{Entry, Store};
 use crate::time::{Now, WallTime};
 
 /// A batch, sorted out.
@@ -407,12 +407,16 @@ impl Engine {
         }
         // What is claimed and yet stands nowhere here was deleted, and the tombstone collected. The tombstone itself is
         // taken in once more if others have merged with it what is not claimed here.
-        let stands = store.latest(&op.key).is_some_and(|entry| entry.known().covers(op.dot));
+        let latest = store.latest(&op.key);
+        let stands = latest.as_ref().is_some_and(|entry| entry.known().covers(op.dot));
         let was_deleted = op.body.value().is_some() && !stands;
         if was_deleted {
             covered!("came_after_its_deletion_was_collected");
         }
-        was_deleted || (self.claims.covers_all(&op.context) && self.claims.covers_all(known))
+        // So is what was deleted, where something newer stands: that takes over what lost to it, and is the only one that tells of it.
+        let outranks = |entry: &Entry<'_>| (entry.stamp(), entry.dot().replica) > (op.stamp, op.dot.replica);
+        let is_told = was_deleted && !latest.as_ref().is_some_and(outranks);
+        is_told || (self.claims.covers_all(&op.context) && self.claims.covers_all(known))
     }
 
     /// Looks whether two nodes issue under one replica id. The merge takes the greater operation everywhere.

@@ -149,6 +149,25 @@ fn what_is_claimed_and_gone_stays_gone_unless_more_was_merged_with_its_deletion(
     assert_eq!(known, vector(&[dot(7, 2), dot(9, 1)]));
 }
 
+/// Else nobody would tell here of what lost to it: it would be claimed, and neither stand here nor be covered by a floor, whatever
+/// becomes of what stands there now.
+#[test]
+fn what_lost_to_something_deleted_goes_over_to_what_stands_there_now() {
+    let unseen = vector(&[dot(7, 2)]);
+    let (mut world, mut stranger) = met(Settings::default());
+    stranger.batch(&mut world, 0, vec![Part::Cut(vector(&[dot(9, 2)])), Part::End]);
+    world.put(0, "k", "new");
+    let late = Part::Entry { op: op(dot(9, 1), "k", "v"), known: unseen.clone() };
+    stranger.batch(&mut world, 0, vec![late.clone(), Part::Cut(unseen), Part::End]);
+    let replica = &world.replicas[0];
+    assert_eq!(replica.get("k").as_deref(), Some("new"));
+    assert!(replica.store.entry(b"k").unwrap().known().covers(dot(7, 2)), "it was merged");
+    assert_eq!((replica.engine.traffic().taken, replica.engine.vector().get(ReplicaId([7; 16]))), (1, 2));
+    // It is not taken in again.
+    stranger.batch(&mut world, 0, vec![late]);
+    assert_eq!(world.replicas[0].engine.traffic().taken, 1);
+}
+
 #[test]
 fn one_name_for_two_operations_is_noticed() {
     let clones = |world: &World| {
