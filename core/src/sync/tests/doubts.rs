@@ -79,6 +79,25 @@ fn a_value_that_wins_against_a_tombstone_beside_one_that_is_forgotten_is_written
     }
 }
 
+#[test]
+fn what_is_written_again_says_what_it_repeats_unless_that_name_means_two() {
+    for means_two in [false, true] {
+        let mut world = world(1, 15);
+        let value = dot(0xbb, 1);
+        let mut writer = Stranger::new(0xbb);
+        writer.greet(&mut world, 0);
+        writer.batch(&mut world, 0, vec![entry(value, "k"), Part::End, Part::Cut(vector(&[value]))]);
+        if means_two {
+            world.replicas[0].engine.state.former.give_up(value.replica, 0);
+        }
+        meet(&mut world, stamp(-1), stamp(3_600_000), (true, false));
+        let replica = &world.replicas[0];
+        let entry = replica.store.entry(b"k").unwrap();
+        assert_eq!(entry.dot().replica, replica.identity.replica, "written again");
+        assert_eq!(entry.origin(), if means_two { entry.dot() } else { value });
+    }
+}
+
 /// Else what was written again might not be there before the value itself, and be lost on the way.
 #[test]
 fn nothing_of_a_value_in_doubt_is_passed_on_before_it_is_written_again() {
