@@ -216,6 +216,11 @@ impl Store {
         self.staging.newest(key, self.staging.hash(key)).is_some()
     }
 
+    /// Of each key that has a staged change, what will stand there, in no order.
+    pub fn staged_entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.staging.slots().map(|slot| self.view(slot))
+    }
+
     /// Merges `op` and makes the result visible at once.
     ///
     /// # Panics

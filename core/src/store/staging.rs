@@ -86,6 +86,17 @@ impl Staging {
         }
     }
 
+    /// The newest change of each key, where it makes an entry.
+    pub(super) fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.queue.iter().zip(self.front..).filter_map(|(staged, ticket)| match &staged.change {
+            Change::Entry(slot) => {
+                let newest = self.newest(slot.key(), staged.hash).is_some_and(|(newest, _)| newest == ticket);
+                newest.then_some(slot)
+            }
+            Change::Removal(_) => None,
+        })
+    }
+
     fn staged(&self, ticket: u64) -> Option<&Staged> {
         self.queue.get(usize::try_from(ticket.checked_sub(self.front)?).ok()?)
     }

@@ -9,7 +9,7 @@
 //! Keys are named at any time, or three replicas in a circle would wait for each other. An exchange whose names were compared,
 //! and then somebody who has not seen its floor brought something in, is *spoiled*: when its turn comes, it begins anew.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -317,6 +317,20 @@ impl Engine {
                 compared.reissue.push((key, repeats));
             }
         }
+        // What is on its way to the disk was stamped before this side heard what the peer has forgotten, if its stamp is no greater.
+        let begins = |entry: &Entry<'_>| after.as_ref().is_none_or(|after| entry.key() > &after[..]);
+        let in_range = |entry: &Entry<'_>| begins(entry) && upto.as_ref().is_none_or(|end| entry.key() <= &end[..]);
+        let own = store.staged_entries().filter(|entry| entry.dot().replica == me && in_range(entry));
+        let wins = own.filter(|entry| match present.get(entry.key()) {
+            Some(None) => false,
+            Some(Some(tombstone)) => tombstone.loses_to(entry),
+            None => true,
+        });
+        let again: Vec<_> = wins.filter_map(|entry| stands_in_doubt(session, state, me, &entry)).collect();
+        if !again.is_empty() {
+            let known: BTreeSet<Bytes> = compared.reissue.iter().map(|(key, _)| key.clone()).collect();
+            compared.reissue.extend(again.into_iter().filter(|(key, _)| !known.contains(key)));
+        }
         session.full_in = Some(match upto {
             Some(_) => FullIn::Named { after: upto },
             None => FullIn::Closing { durable: false },
@@ -429,17 +443,21 @@ impl Engine {
 /// others have brought since the exchange began was merged with them where it comes from.
 fn is_in_doubt(session: &Session, me: ReplicaId, entry: &Entry<'_>) -> bool {
     let floor_stamp = session.them.as_ref().map_or(Stamp::default(), |them| them.floor_stamp);
-    entry.stamp() <= floor_stamp && (entry.dot().replica == me || entry.changed() <= session.full_from)
+    // What came before and was merged with something since is no less in doubt.
+    let came_before = entry.changed() <= session.full_from || entry.known_beyond().is_some();
+    entry.stamp() <= floor_stamp && (entry.dot().replica == me || came_before)
 }
 
 /// A value that wins against the tombstone that the peer has of its key, and does not know: it is to be written again if another one
 /// may have deleted it, with what it repeats.
 fn stands_in_doubt(session: &Session, state: &State, me: ReplicaId, entry: &Entry<'_>) -> Option<(Bytes, Option<Dot>)> {
-    let is_claimed = session.them.as_ref().is_none_or(|them| them.vector.covers(entry.dot()));
-    if entry.is_tombstone() || is_claimed || !is_in_doubt(session, me, entry) {
+    let is_ambiguous = |dot: Dot| session.is_parted(dot) || state.former.is_ambiguous(dot);
+    let claims = session.them.as_ref().is_none_or(|them| them.vector.covers(entry.dot()));
+    // What it claims may be another operation of that name: this one it would never take in under it.
+    let is_due = if claims { is_ambiguous(entry.dot()) } else { is_in_doubt(session, me, entry) };
+    if entry.is_tombstone() || !is_due {
         return None;
     }
     covered!("written_again_beside_a_tombstone");
-    let is_ambiguous = |dot: Dot| session.is_parted(dot) || state.former.is_ambiguous(dot);
     Some((Bytes::copy_from_slice(entry.key()), Some(entry.origin()).filter(|origin| !is_ambiguous(*origin))))
 }

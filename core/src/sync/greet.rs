@@ -17,6 +17,7 @@ use super::pulse::ahead;
 use super::session::{FullIn, FullOut, Phase};
 use super::state::Judged;
 use super::{CloseReason, Effect, Event, Finding, PeerId};
+use crate::clock::Stamp;
 use crate::context::VersionVector;
 use crate::ids::{Lsn, ReplicaId};
 use crate::limits::MAX_MEMBERS;
@@ -70,7 +71,9 @@ impl Engine {
         !session.has_seen_their_floor(&session.said)
     }
 
-    pub(super) fn take_hello(&mut self, now: Now, peer: PeerId, hello: Hello, out: &mut dyn Sink<Effect>) {
+    pub(super) fn take_hello(&mut self, now: Now, peer: PeerId, mut hello: Hello, out: &mut dyn Sink<Effect>) {
+        // A peer may say anything: what is written again is stamped above this, or it would be written again for ever.
+        hello.floor_stamp = hello.floor_stamp.min(Stamp::from_wall(WallTime(u64::MAX)));
         if let Some(reason) = self.turn_away(&hello) {
             return self.close(peer, reason, out);
         }

@@ -28,6 +28,8 @@ use crate::time::{Now, WallTime};
 #[derive(Default)]
 struct Sorted {
     items: Vec<Item>,
+    /// Of these, what was deleted already.
+    past: Vec<Dot>,
     /// Keys that the peer has: those that it has as tombstones with what is buried there.
     present: BTreeMap<Bytes, Option<Buried>>,
     cut: VersionVector,
@@ -236,6 +238,10 @@ impl Engine {
             }
         }
         let idle = sorted.items.is_empty() && drops.is_empty() && reissue.is_empty() && bury.is_empty() && !raises;
+        // What is told of a history is told once.
+        let known = self.state.pairs.get(&replica);
+        let tells = |pairs: &super::Pairs| known.map_or(!pairs.is_empty(), |known| known.with(pairs).is_some());
+        let idle = idle && learnt.is_empty() && !sorted.pairs.as_ref().is_some_and(tells);
         let idle = idle && !ends_naming && !ends_full;
         if !idle || is_full {
             self.turns.note_progress(now, peer);
@@ -273,6 +279,7 @@ impl Engine {
             records: records.clone(),
             met: VersionVector::EMPTY,
             conflicts: Vec::new(),
+            past: sorted.past,
             through,
             bytes: len,
             drops: !drops.is_empty(),
@@ -350,6 +357,9 @@ impl Engine {
                 let parted = self.sessions.get(&peer).is_some_and(|session| session.is_parted(op.dot));
                 if parted || !self.has(&op, &known, store) {
                     self.traffic.taken += 1;
+                    if !parted && self.was_deleted(&op, store) {
+                        sorted.past.push(op.dot);
+                    }
                     return Ok(Some(Item { op, known }));
                 }
                 // Of what is taken in, carrying it out tells (`carry`): it looks at the entry anyway.
@@ -405,18 +415,21 @@ impl Engine {
         if !self.claims.covers(op.dot) {
             return false;
         }
-        // What is claimed and yet stands nowhere here was deleted, and the tombstone collected. The tombstone itself is
-        // taken in once more if others have merged with it what is not claimed here.
-        let latest = store.latest(&op.key);
-        let stands = latest.as_ref().is_some_and(|entry| entry.known().covers(op.dot));
-        let was_deleted = op.body.value().is_some() && !stands;
+        let was_deleted = self.was_deleted(op, store);
         if was_deleted {
             covered!("came_after_its_deletion_was_collected");
         }
-        // So is what was deleted, where something newer stands: that takes over what lost to it, and is the only one that tells of it.
+        // What is deleted is taken in if something newer stands there: that takes over what lost to it, and is the only one that tells of
+        // it. A tombstone is taken in once more if others have merged with it what is not claimed here.
         let outranks = |entry: &Entry<'_>| (entry.stamp(), entry.dot().replica) > (op.stamp, op.dot.replica);
-        let is_told = was_deleted && !latest.as_ref().is_some_and(outranks);
+        let is_told = was_deleted && !store.latest(&op.key).as_ref().is_some_and(outranks);
         is_told || (self.claims.covers_all(&op.context) && self.claims.covers_all(known))
+    }
+
+    /// Whether a value is claimed and yet stands nowhere here: its tombstone was collected.
+    fn was_deleted(&self, op: &Operation, store: &Store) -> bool {
+        let stands = || store.latest(&op.key).is_some_and(|entry| entry.known().covers(op.dot));
+        op.body.value().is_some() && self.claims.covers(op.dot) && !stands()
     }
 
     /// Looks whether two nodes issue under one replica id. The merge takes the greater operation everywhere.

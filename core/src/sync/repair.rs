@@ -125,6 +125,7 @@ impl Engine {
             records: Vec::new(),
             met: VersionVector::EMPTY,
             conflicts: Vec::new(),
+            past: Vec::new(),
             through: Lsn::ZERO,
             bytes: 0,
             drops: false,

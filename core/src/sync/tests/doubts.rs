@@ -181,3 +181,112 @@ fn what_the_other_claims_or_its_tombstone_has_seen_is_not_written_again() {
         assert_eq!(replica.get("k").is_some(), !is_seen);
     }
 }
+
+/// What the log has taken and nobody is shown yet stands nowhere where names are compared, and was stamped before anybody had heard
+/// of what is forgotten.
+#[test]
+fn a_value_that_is_on_its_way_to_the_disk_when_keys_are_named_is_written_again_too() {
+    for is_named in [false, true] {
+        let mut world = world(1, 15);
+        world.replicas[0].auto_commit = false;
+        world.put(0, "k", "v");
+        let mut forgetful = from_above(0xaa);
+        forgetful.hello.floor_stamp = stamp(3_600_000);
+        forgetful.hello.vector.include(TOMBSTONE);
+        forgetful.greet(&mut world, 0);
+        let mut named = vec![Part::Upto(None)];
+        if is_named {
+            named.insert(0, buried(vector(&[TOMBSTONE]), Some(stamp(-1))));
+        }
+        forgetful.say(&mut world, 0, &[Message::Full(Lsn::ZERO, named)]);
+        world.replicas[0].auto_commit = true;
+        world.route(0);
+        let cut = forgetful.hello.vector.clone();
+        forgetful.batch(&mut world, 0, vec![Part::End, Part::Cut(cut)]);
+        world.settle_for(Duration::from_secs(1));
+        let replica = &world.replicas[0];
+        let entry = replica.store.entry(b"k").unwrap();
+        assert_eq!(replica.get("k").as_deref(), Some("v"));
+        assert!(entry.stamp() > stamp(3_600_000), "named: {is_named}, {:?}", entry.stamp());
+    }
+}
+
+/// What the peer claims may be another operation of a name that was given up here: it never takes this one in under that name.
+#[test]
+fn a_value_under_a_name_that_was_given_up_is_written_again_beside_a_tombstone_that_has_not_seen_it() {
+    for (is_collected, is_older) in [(false, true), (true, true), (false, false), (true, false)] {
+        let mut world = world(1, 16);
+        world.advance(Duration::from_secs(1));
+        let value = dot(0xbb, 1);
+        let mut writer = Stranger::new(0xbb);
+        writer.greet(&mut world, 0);
+        writer.batch(&mut world, 0, vec![entry(value, "k"), Part::End, Part::Cut(vector(&[value]))]);
+        world.replicas[0].engine.state.former.give_up(value.replica, 0);
+        let own = world.replicas[0].identity.replica;
+        let mut forgetful = from_above(0xaa);
+        forgetful.hello.vector.include(TOMBSTONE);
+        forgetful.hello.vector.include(value);
+        if is_collected {
+            forgetful.hello.floor.include(value);
+        }
+        forgetful.greet(&mut world, 0);
+        let at = stamp(if is_older { -1 } else { 1 });
+        let named = vec![buried(vector(&[TOMBSTONE]), Some(at)), Part::Upto(None)];
+        forgetful.say(&mut world, 0, &[Message::Full(Lsn::ZERO, named)]);
+        let cut = forgetful.hello.vector.clone();
+        forgetful.batch(&mut world, 0, vec![deletion(at, VersionVector::EMPTY), Part::End, Part::Cut(cut)]);
+        let what = alloc::format!("collected: {is_collected}, the tombstone is older: {is_older}");
+        let replica = &world.replicas[0];
+        assert_eq!(replica.get("k").is_some(), is_older, "{what}");
+        assert_eq!(replica.engine.vector().get(own), u64::from(is_older), "{what}");
+    }
+}
+
+/// A peer may say anything of what it has forgotten: above what a clock can say there is always a stamp.
+#[test]
+fn a_value_in_doubt_is_written_again_once_whatever_the_peer_says_of_its_floor() {
+    for most in [stamp(3_600_000), Stamp::HORIZON, Stamp(u64::MAX)] {
+        let mut world = world(1, 17);
+        world.put(0, "k", "v");
+        let own = world.replicas[0].identity.replica;
+        let mut forgetful = from_above(0xaa);
+        forgetful.hello.floor_stamp = most;
+        for _ in 0..5 {
+            forgetful.greet(&mut world, 0);
+            forgetful.name(&mut world, 0, &[], None);
+            forgetful.leave(&mut world, 0);
+        }
+        assert_eq!(world.replicas[0].engine.vector().get(own), 2, "{most:?}");
+    }
+}
+
+/// That something was merged with it since does not say that it came since.
+#[test]
+fn a_foreign_value_stays_in_doubt_though_a_tombstone_that_loses_to_it_is_brought_meanwhile() {
+    for is_named in [true, false] {
+        let mut world = world(1, 18);
+        world.advance(Duration::from_secs(1));
+        let value = dot(0xbb, 1);
+        let mut writer = Stranger::new(0xbb);
+        writer.greet(&mut world, 0);
+        writer.batch(&mut world, 0, vec![entry(value, "k"), Part::End, Part::Cut(vector(&[value]))]);
+        let own = world.replicas[0].identity.replica;
+        let mut forgetful = from_above(0xaa);
+        forgetful.hello.floor_stamp = stamp(3_600_000);
+        forgetful.hello.vector.include(TOMBSTONE);
+        // It has seen that floor.
+        let mut other = Stranger::new(0xdd);
+        other.hello.vector = forgetful.hello.vector.clone();
+        other.greet(&mut world, 0);
+        forgetful.greet(&mut world, 0);
+        forgetful.name(&mut world, 0, &["a"], Some("b"));
+        other.batch(&mut world, 0, vec![deletion(stamp(-1), VersionVector::EMPTY), Part::End]);
+        assert!(world.replicas[0].store.entry(b"k").unwrap().known().covers(TOMBSTONE));
+        let mut named = vec![Part::Upto(None)];
+        if is_named {
+            named.insert(0, buried(vector(&[TOMBSTONE]), Some(stamp(-1))));
+        }
+        forgetful.say(&mut world, 0, &[Message::Full(Lsn::ZERO, named)]);
+        assert_eq!(world.replicas[0].engine.vector().get(own), 1, "named: {is_named}");
+    }
+}

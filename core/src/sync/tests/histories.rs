@@ -1,6 +1,7 @@
 //! Whose history a peer is told of, and what is made of the histories that a peer tells of.
 
 use alloc::collections::BTreeMap;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -8,7 +9,7 @@ use super::full::{dot, vector};
 use super::harness::World;
 use super::stranger::Stranger;
 use crate::context::VersionVector;
-use crate::ids::{ReplicaId, Seq};
+use crate::ids::{Dot, ReplicaId, Seq};
 use crate::op::Chain;
 use crate::sync::histories::write_histories;
 use crate::sync::message::{BATCH, Message, Origins, Part, begin, finish};
@@ -95,4 +96,20 @@ fn the_cut_that_ends_a_full_exchange_says_of_which_history_it_is() {
     let told = world.replicas[1].engine.state.pairs[&first].iter().map(|(seq, _)| seq);
     assert_eq!(told.collect::<Vec<_>>(), [1, 2, 3]);
     world.assert_converged();
+}
+
+/// They are told once: whoever loses them never knows by which history it claims.
+#[test]
+fn the_chain_that_comes_with_a_cut_is_kept_though_somebody_else_had_the_same_claimed_before() {
+    let mut world = super::full::world(1, 19);
+    let operation = Dot { replica: A, seq: 1 };
+    let claims: VersionVector = [operation].into_iter().collect();
+    let mut other = Stranger::new(0xee);
+    other.greet(&mut world, 0);
+    other.batch(&mut world, 0, vec![super::full::entry(operation, "k"), Part::End, Part::Cut(claims.clone())]);
+    let mut writer = Stranger::new(A.0[0]);
+    writer.hello.replica = A;
+    writer.greet(&mut world, 0);
+    writer.batch(&mut world, 0, vec![Part::Pairs(history(1..=1, 7)), Part::End, Part::Cut(claims)]);
+    assert!(world.replicas[0].engine.state.pairs.contains_key(&A));
 }

@@ -13,7 +13,7 @@ use crate::ids::{Dot, Lsn, ReplicaId};
 use crate::limits::MAX_REPLICAS;
 use crate::op::{Body, Marks, Operation};
 use crate::sync::message::{Message, Part};
-use crate::sync::{CloseReason, Event, Finding, Phase, Settings, Traffic};
+use crate::sync::{CloseReason, Event, Finding, Phase, Policy, Settings, Traffic};
 use crate::time::WallTime;
 
 fn dot(replica: u8, seq: u64) -> Dot {
@@ -166,6 +166,23 @@ fn what_lost_to_something_deleted_goes_over_to_what_stands_there_now() {
     // It is not taken in again.
     stranger.batch(&mut world, 0, vec![late]);
     assert_eq!(world.replicas[0].engine.traffic().taken, 1);
+}
+
+/// What was deleted is not brought back by a policy of conflicts, and nobody is asked about it: its writer's word was taken, and
+/// somebody has taken it back.
+#[test]
+fn what_was_deleted_is_no_side_of_a_conflict() {
+    let unseen = vector(&[dot(7, 2)]);
+    for policy in [Policy::LastWriteWins, Policy::KeepBoth, Policy::KeepLocal, Policy::ApplyRemote] {
+        let (mut world, mut stranger) = met(Settings { conflict_policy: policy, ..Settings::default() });
+        stranger.batch(&mut world, 0, vec![Part::Cut(vector(&[dot(9, 2)])), Part::End]);
+        world.put(0, "k", "new");
+        let late = Part::Entry { op: op(dot(9, 1), "k", "v"), known: unseen.clone() };
+        stranger.batch(&mut world, 0, vec![late, Part::Cut(unseen.clone()), Part::End]);
+        let replica = &world.replicas[0];
+        assert_eq!(replica.get("k").as_deref(), Some("new"), "{policy:?}");
+        assert_eq!(replica.engine.conflicts().total(), 0, "{policy:?}");
+    }
 }
 
 #[test]

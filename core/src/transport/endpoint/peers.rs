@@ -153,7 +153,6 @@ impl Peer {
         }
     }
 
-    /// Whether a start that was followed by another one has come back.
     /// A link that stood has ended.
     pub(super) fn ended(&mut self, now: Instant, settings: &Settings) {
         self.link = None;
