@@ -181,11 +181,11 @@ impl Engine {
             diverged: BTreeSet::new(),
             traffic: Traffic::default(),
         };
-        if planted!("outbox_lost_at_restart") {
-            engine.state.acknowledged = own_seq;
-        }
+        let lost = planted!("outbox_lost_at_restart");
+        engine.state.acknowledged = if lost { own_seq } else { engine.state.acknowledged };
         for replica in engine.state.members.iter().map(|(replica, _)| replica).collect::<Vec<_>>() {
             engine.member_changed(replica);
+            engine.update_acknowledged(now, replica, out);
         }
         engine.persist(boot, out);
         engine

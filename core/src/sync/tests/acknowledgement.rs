@@ -49,6 +49,26 @@ fn what_was_sent_to_one_peer_is_on_its_way_though_another_was_sent_less() {
     }
 }
 
+/// Seed 4977036304169 of five nodes: the log had what the members hold, and not yet what followed from that. They had nothing new to
+/// say after the restart.
+#[test]
+fn what_the_members_hold_is_acknowledged_after_a_crash_though_that_was_not_logged() {
+    let mut world = World::new(2, 3, &Settings::default());
+    world.put(0, "a", "1");
+    world.connect(0, 1);
+    world.settle();
+    world.cut(0, 1);
+    let mut directory = world.replicas[0].directory();
+    for record in &mut directory.log {
+        if let Logs::Sync(SyncRecord::Acknowledged(seq)) = record {
+            *seq = 0;
+        }
+    }
+    world.resume_from(0, directory, 7);
+    let status = world.replicas[0].engine.outbox_status();
+    assert_eq!((status.acknowledged, status.size()), (1, 0));
+}
+
 #[test]
 fn the_outbox_is_exact_after_a_crash() {
     let mut world = World::new(2, 2, &Settings::default());

@@ -67,7 +67,7 @@ pub(super) struct Replica {
 /// What can be copied from a data directory.
 #[derive(Clone)]
 pub(super) struct Directory {
-    log: Vec<Logs>,
+    pub(super) log: Vec<Logs>,
     snapshot: Option<Snapshot>,
 }
 
