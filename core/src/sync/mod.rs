@@ -25,6 +25,7 @@ mod chain;
 mod collect;
 mod conflict;
 mod conflicts;
+mod deadlines;
 mod direct;
 mod ending;
 mod engine;

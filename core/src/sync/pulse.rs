@@ -51,6 +51,7 @@ impl Engine {
             session.ping = Some((number, now.mono));
             session.met_at_ping = session.replica().map_or(0, |replica| self.state.met.get(replica));
         }
+        session.pinged = now.mono;
         session.ping_at = now.mono + self.settings.ping_every;
         Some(Message::Ping(pulse))
     }

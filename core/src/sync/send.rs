@@ -104,7 +104,7 @@ impl Engine {
                 return Some(Message::Ack { lsn: taken.0, bytes: taken.1, vector });
             }
         }
-        if session.ping_at <= now.mono {
+        if session.ping_due(self.settings.ack_timeout) <= now.mono {
             return self.ping(now, peer, store);
         }
         if !session.ranges_out.is_empty() {

@@ -152,6 +152,8 @@ pub(super) struct Session {
     pub(super) members_at: Option<Instant>,
     pub(super) members_told: u64,
     pub(super) ping_at: Instant,
+    /// When the last one went out, or the session began.
+    pub(super) pinged: Instant,
     pub(super) ping: Option<(u64, Instant)>,
     /// Of the peer's own operations, what was here when that ping went out.
     pub(super) met_at_ping: Seq,
@@ -233,6 +235,7 @@ impl Session {
             members_at: None,
             members_told: 0,
             ping_at,
+            pinged: now,
             ping: None,
             met_at_ping: 0,
             pong_due: None,
@@ -255,6 +258,13 @@ impl Session {
         let asked = self.waiting.into_iter().chain(self.ping.map(|(_, at)| at)).min()?;
         let seconds = (self.in_flight() + self.ahead_of_answer) / SLOWEST_LINE;
         Some(asked + ack_timeout + Duration::from_secs(seconds))
+    }
+
+    /// When the next ping is due: early where something has been unanswered for half of the time that an answer may take, for the peer to
+    /// say whether it waits for others. Once it was asked, it is asked again only after an answer.
+    pub(super) fn ping_due(&self, ack_timeout: Duration) -> Instant {
+        let early = self.waiting.filter(|since| *since >= self.pinged).map(|since| since + ack_timeout / 2);
+        early.map_or(self.ping_at, |early| early.min(self.ping_at))
     }
 
     /// How far the peer's feed is taken in, and whether something of it waits for others.

@@ -140,7 +140,7 @@ impl Session {
         let due = [
             self.ack_at.filter(|_| quiet),
             self.members_at.filter(|_| quiet),
-            (self.is_open() && quiet).then_some(self.ping_at),
+            (self.is_open() && quiet).then(|| self.ping_due(settings.ack_timeout)),
             self.suspect_at(settings.ack_timeout),
             may_stall.then(|| self.last_batch + settings.stall_after),
         ];

@@ -1,6 +1,7 @@
 //! How long a peer is waited for, how much it is sent meanwhile, and what is shown of it.
 
 use alloc::format;
+use alloc::vec;
 use core::time::Duration;
 
 use super::harness::World;
@@ -64,6 +65,43 @@ fn a_peer_that_says_it_cannot_take_more_is_waited_for_an_hour() {
         session.note_waits(at(now), waits);
         assert_eq!(session.waiting, Some(at(waiting)), "{waits} at {now}");
     }
+}
+
+#[test]
+fn a_peer_that_answers_nothing_is_asked_early_and_once_whether_it_waits() {
+    let mut session = open();
+    session.ping_at = at(130);
+    assert_eq!(session.ping_due(TIMEOUT), at(130), "it was sent nothing");
+    session.waiting = Some(at(100));
+    let half = TIMEOUT / 2;
+    assert_eq!(session.ping_due(TIMEOUT), at(100) + half);
+    session.ping_at = at(103);
+    assert_eq!(session.ping_due(TIMEOUT), at(103), "it is asked anyway");
+    (session.pinged, session.ping_at) = (at(107), at(130));
+    assert_eq!(session.ping_due(TIMEOUT), at(130), "it was asked");
+    session.note_waits(at(108), true);
+    assert_eq!(session.ping_due(TIMEOUT), at(108) + half, "it has answered that it waits");
+}
+
+/// It has to know before it gives up the link, however seldom it asks otherwise.
+#[test]
+fn whoever_waits_for_others_is_not_taken_for_silent() {
+    let exchange = |ack_timeout| Settings { ack_timeout, ping_every: Duration::from_secs(600), ..Settings::default() };
+    let mut world = World::new(1, 4, &exchange(Duration::from_secs(600)));
+    world.add(1, &exchange(Duration::from_millis(500)));
+    world.connect(0, 1);
+    world.settle_for(Duration::from_secs(1));
+    let mut stranger = super::full::from_above(0xaa);
+    stranger.greet(&mut world, 0);
+    stranger.name(&mut world, 0, &["a"], Some("a"));
+    world.put(1, "k", "v");
+    world.settle_for(Duration::from_secs(25));
+    assert_eq!(world.replicas[0].get("k"), None, "it waits for the end of the exchange");
+    assert!(world.is_connected(0, 1), "{:?}", world.replicas[1].closes);
+    stranger.leave(&mut world, 0);
+    world.settle_for(Duration::from_secs(5));
+    assert_eq!(world.values("k"), vec![Some("v".into()); 2]);
+    assert!(world.is_connected(0, 1), "{:?}", world.replicas[1].closes);
 }
 
 #[test]
