@@ -112,7 +112,10 @@ impl Met {
     /// one write that meets itself.
     pub(super) fn before(latest: Option<Entry<'_>>, op: &Operation) -> Option<Self> {
         let entry = latest?;
-        let sequential = op.context.covers(entry.dot())
+        // What a replica writes comes after all that it has written, also where its context has lost that with a tombstone, or a drop.
+        let own = entry.dot().replica == op.dot.replica;
+        let sequential = own
+            || op.context.covers(entry.dot())
             || entry.known_dots().any(|known| known.replica == op.dot.replica && known.seq >= op.dot.seq);
         let sequential = sequential && !planted!("conflict_invented");
         let lost = (op.stamp, op.dot.replica) < (entry.stamp(), entry.dot().replica);
@@ -317,6 +320,19 @@ mod tests {
             let remote = version(REMOTE, stamps.1, Some(values.1), resolutions.1);
             let found = meet(&local, &remote);
             assert_eq!(found, is_conflict.then(|| met(local, remote)), "{resolutions:?} {stamps:?} {values:?}");
+        }
+    }
+
+    #[test]
+    fn no_replica_is_in_conflict_with_itself() {
+        for (stands, comes) in [(1, 2), (2, 1)] {
+            let numbered = |seq, stamp, value| {
+                let dot = Dot { replica: LOCAL, seq };
+                Version { dot, ..version(LOCAL, stamp, value, false) }
+            };
+            let (first, second) = (numbered(1, 5, Some("a")), numbered(2, 6, None));
+            let [stands, comes] = [stands, comes].map(|seq| if seq == 1 { &first } else { &second });
+            assert_eq!(meet(stands, comes), None);
         }
     }
 
