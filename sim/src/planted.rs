@@ -100,6 +100,8 @@ pub const BUGS: &[Bug] = &[
     bug("dialler_gives_up", "after some failed dials nobody dials any more"),
     bug("deadline_never_quiet", "a deadline that has passed is asked for again and again"),
     bug("conflict_invented", "a write that has seen the version it replaces is called a conflict"),
+    bug("conflict_with_oneself", "what a replica writes without having seen what it wrote before is called a conflict"),
+    bug("called_late", "something that nobody deleted is taken in as if it had been, and is no conflict"),
     bug("settled_over_a_later_write", "a conflict is settled by hand although the key was written since"),
     bug("settled_and_still_open", "a conflict that was settled by hand stays open"),
     bug("skewed_clock_let_in", "a peer whose clock is off is let in though the policy is to refuse it"),

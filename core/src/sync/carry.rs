@@ -50,7 +50,7 @@ pub fn carry_out<'a>(store: &mut Store, first: Lsn, apply: &'a Apply) -> Carried
         let seat = store.seat(&item.op.key);
         let (latest, hash) = (store.seated(seat), item.op.body.content_hash());
         carried.twins.extend(latest.filter(|entry| is_twin(entry, &item.op, hash)).map(|_| item.op.dot.replica));
-        carried.conflicts.extend(Met::before(latest, &item.op));
+        carried.conflicts.extend(Met::before(latest, &item.op).filter(|_| !item.late));
         let before = store.staged_len();
         store.stage_at(seat, lsn, &item.op, hash, &item.known);
         if store.staged_len() > before {
@@ -89,9 +89,9 @@ impl Apply {
 }
 
 fn logged(item: &Item) -> Logged<'_> {
-    if item.known.is_empty() {
+    if item.known.is_empty() && !item.late {
         Logged::Foreign(&item.op)
     } else {
-        Logged::Sync(Box::new(SyncRecord::Entry { op: item.op.clone(), known: item.known.clone() }))
+        Logged::Sync(Box::new(SyncRecord::Entry { op: item.op.clone(), known: item.known.clone(), late: item.late }))
     }
 }

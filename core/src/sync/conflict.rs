@@ -113,7 +113,7 @@ impl Met {
     pub(super) fn before(latest: Option<Entry<'_>>, op: &Operation) -> Option<Self> {
         let entry = latest?;
         // What a replica writes comes after all that it has written, also where its context has lost that with a tombstone, or a drop.
-        let own = entry.dot().replica == op.dot.replica;
+        let own = entry.dot().replica == op.dot.replica && !planted!("conflict_with_oneself");
         let sequential = own
             || op.context.covers(entry.dot())
             || entry.known_dots().any(|known| known.replica == op.dot.replica && known.seq >= op.dot.seq);

@@ -112,8 +112,6 @@ pub(super) struct Applying {
     pub(super) records: Vec<SyncRecord>,
     pub(super) met: VersionVector,
     pub(super) conflicts: Vec<Met>,
-    /// Deleted already, and taken in for what was merged with it: no side of a conflict.
-    pub(super) past: Vec<Dot>,
     /// The peer's feed is taken in up to here with it.
     pub(super) through: Lsn,
     pub(super) bytes: u64,
@@ -260,7 +258,6 @@ impl Engine {
             applying.lsn = Some(lsn);
             applying.met = carried.met;
             applying.conflicts = carried.conflicts;
-            applying.conflicts.retain(|met| !applying.past.contains(&met.remote.dot));
             for record in applying.records.iter().filter(|_| planted!("claimed_when_the_log_takes_it")) {
                 if let SyncRecord::Cut(vector) = record {
                     self.claims.join(vector);

@@ -295,6 +295,8 @@ pub struct Item {
     pub op: Operation,
     /// What else was merged with it; empty if nothing.
     pub known: VersionVector,
+    /// It was deleted here before, and comes too late to be a side of a conflict. It is taken in for what was merged with it.
+    pub late: bool,
 }
 
 /// What a policy wants written.

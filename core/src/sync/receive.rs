@@ -28,8 +28,6 @@ use crate::time::{Now, WallTime};
 #[derive(Default)]
 struct Sorted {
     items: Vec<Item>,
-    /// Of these, what was deleted already.
-    past: Vec<Dot>,
     /// Keys that the peer has: those that it has as tombstones with what is buried there.
     present: BTreeMap<Bytes, Option<Buried>>,
     cut: VersionVector,
@@ -279,7 +277,6 @@ impl Engine {
             records: records.clone(),
             met: VersionVector::EMPTY,
             conflicts: Vec::new(),
-            past: sorted.past,
             through,
             bytes: len,
             drops: !drops.is_empty(),
@@ -357,10 +354,8 @@ impl Engine {
                 let parted = self.sessions.get(&peer).is_some_and(|session| session.is_parted(op.dot));
                 if parted || !self.has(&op, &known, store) {
                     self.traffic.taken += 1;
-                    if !parted && self.was_deleted(&op, store) {
-                        sorted.past.push(op.dot);
-                    }
-                    return Ok(Some(Item { op, known }));
+                    let late = !parted && self.was_deleted(&op, store) || planted!("called_late");
+                    return Ok(Some(Item { op, known, late }));
                 }
                 // Of what is taken in, carrying it out tells (`carry`): it looks at the entry anyway.
                 self.watch_twin(&op, store, out);

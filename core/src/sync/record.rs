@@ -15,6 +15,7 @@
 //!  11 pruned        seq varint
 //!  12 renamed       from 16 | above seq varint | to 16 | wall u64
 //!  13 owed          vector | stamp u64
+//!  14 late entry    as 1
 //! pairs = count u8, then per pair: seq varint | chain u64
 //! ```
 //!
@@ -55,6 +56,8 @@ pub enum SyncRecord {
         op: Operation,
         /// Every dot of the key that was merged there.
         known: VersionVector,
+        /// As of [`super::Item`].
+        late: bool,
     },
     /// The own vector covers this too, from here on.
     Cut(VersionVector),
@@ -130,8 +133,8 @@ impl SyncRecord {
     /// Appends the layout of this module's documentation.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Entry { op, known } => {
-                out.push(1);
+            Self::Entry { op, known, late } => {
+                out.push(if *late { 14 } else { 1 });
                 out.extend_from_slice(&op.dot.replica.0);
                 op.encode(out);
                 known.encode(out);
@@ -208,10 +211,10 @@ impl SyncRecord {
     pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
         let reader = &mut Reader::new(bytes);
         let record = match reader.u8("sync record kind")? {
-            1 => {
+            kind @ (1 | 14) => {
                 let replica = ReplicaId(reader.array("sync record replica")?);
                 let op = Operation::decode(reader, replica)?;
-                Self::Entry { op, known: VersionVector::decode(reader, "sync record known")? }
+                Self::Entry { op, known: VersionVector::decode(reader, "sync record known")?, late: kind == 14 }
             }
             2 => Self::Cut(VersionVector::decode(reader, "cut")?),
             3 => Self::Checkpoint {

@@ -94,7 +94,7 @@ impl Engine {
     /// the disk; what is left out is still a difference, and comes again with a later pulse.
     pub(super) fn take_repair(&mut self, peer: PeerId, parts: Vec<Part>, out: &mut dyn Sink<Effect>) {
         let entries = parts.into_iter().filter_map(|part| match part {
-            Part::Entry { op, known } => Some(Item { op, known }),
+            Part::Entry { op, known } => Some(Item { op, known, late: false }),
             _ => None,
         });
         let items: Vec<Item> = entries.collect();
@@ -125,7 +125,6 @@ impl Engine {
             records: Vec::new(),
             met: VersionVector::EMPTY,
             conflicts: Vec::new(),
-            past: Vec::new(),
             through: Lsn::ZERO,
             bytes: 0,
             drops: false,

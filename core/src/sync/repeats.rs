@@ -69,7 +69,7 @@ impl Engine {
     pub(super) fn burials(&self, peer: PeerId, items: &[Item], store: &Store) -> Vec<Burial> {
         let Some(session) = self.sessions.get(&peer) else { return Vec::new() };
         let burials = items.iter().filter_map(|item| {
-            let Item { op, known } = item;
+            let Item { op, known, .. } = item;
             let repeats = op.marks.repeats.filter(|_| op.body.value().is_some())?;
             // Here that name may mean another operation.
             if planted!("repetition_not_buried")

@@ -104,13 +104,13 @@ impl State {
 
     /// Replays a foreign operation that the log holds by itself.
     pub fn replay_operation(&mut self, store: &mut Store, lsn: Lsn, op: &Operation, hashes: Hashes) {
-        self.replay_entry(store, lsn, op, hashes, &VersionVector::EMPTY);
+        self.replay_entry(store, lsn, op, hashes, &VersionVector::EMPTY, false);
     }
 
     /// Replays a record: into the state, and into the store where the record changed it.
     pub fn replay(&mut self, store: &mut Store, lsn: Lsn, record: &SyncRecord) {
         match record {
-            SyncRecord::Entry { op, known } => self.replay_entry(store, lsn, op, op.hashes(), known),
+            SyncRecord::Entry { op, known, late } => self.replay_entry(store, lsn, op, op.hashes(), known, *late),
             SyncRecord::Collected { stable, before, .. } => {
                 store.finish_load();
                 collect::sweep(store, stable, *before);
@@ -134,8 +134,16 @@ impl State {
         }
     }
 
-    fn replay_entry(&mut self, store: &mut Store, lsn: Lsn, op: &Operation, hashes: Hashes, known: &VersionVector) {
-        let met = Met::before(store.latest(&op.key), op);
+    fn replay_entry(
+        &mut self,
+        store: &mut Store,
+        lsn: Lsn,
+        op: &Operation,
+        hashes: Hashes,
+        known: &VersionVector,
+        late: bool,
+    ) {
+        let met = Met::before(store.latest(&op.key), op).filter(|_| !late);
         store.apply_hashed(lsn, op, hashes, known);
         self.meet(op, known);
         if let Some(met) = met {
@@ -149,7 +157,7 @@ impl State {
     /// Takes in the part of a record that is not the store's.
     pub(super) fn apply(&mut self, record: &SyncRecord) {
         match record {
-            SyncRecord::Entry { op, known } => self.meet(op, known),
+            SyncRecord::Entry { op, known, .. } => self.meet(op, known),
             SyncRecord::Collected { .. } | SyncRecord::Floor { .. } if planted!("floor_forgotten") => {}
             SyncRecord::Cut(vector) => {
                 self.vector.join(vector);

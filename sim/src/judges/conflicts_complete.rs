@@ -75,6 +75,9 @@ fn is_one(witness: &Witness, conflict: &Conflict) -> Result<(), String> {
     if one.key != other.key || one.key != conflict.met.key {
         return Err(format!("a conflict of {local} and {remote} mixes keys"));
     }
+    if local.replica == remote.replica {
+        return Err(format!("{local} and {remote} are called a conflict, but one replica wrote both"));
+    }
     if one.context.covers(remote) || other.context.covers(local) {
         return Err(format!("{local} and {remote} are called a conflict, but one had seen the other"));
     }

@@ -141,9 +141,9 @@ impl Ledger {
                 self.own.push((lsn, op.dot, op.key.clone()));
                 self.merge(lsn, op, &VersionVector::EMPTY, registry)?;
             }
-            Record::Foreign(op) => self.merge_foreign(lsn, op, &VersionVector::EMPTY, registry)?,
+            Record::Foreign(op) => self.merge_foreign(lsn, op, &VersionVector::EMPTY, false, registry)?,
             Record::Sync(bytes) => match SyncRecord::decode(bytes) {
-                Ok(SyncRecord::Entry { op, known }) => self.merge_foreign(lsn, &op, &known, registry)?,
+                Ok(SyncRecord::Entry { op, known, late }) => self.merge_foreign(lsn, &op, &known, late, registry)?,
                 Ok(SyncRecord::Collected { stable, before, dots, .. }) => {
                     self.claim(lsn, &dots);
                     self.collect(lsn, &stable, before, registry);
@@ -262,10 +262,22 @@ impl Ledger {
         lsn: Lsn,
         op: &Operation,
         known: &VersionVector,
+        late: bool,
         registry: &mut Registry,
     ) -> Result<(), Breach> {
         registry.check(op).map_err(Breach::Forged)?;
-        self.merge(lsn, op, known, registry)
+        if late && !registry.is_collected(&op.key, op.dot) {
+            return Err(Breach::Forged(format!(
+                "{} is said to come after its deletion, but nobody has deleted it",
+                op.dot
+            )));
+        }
+        let before = self.meetings.len();
+        self.merge(lsn, op, known, registry)?;
+        if late {
+            self.meetings.truncate(before);
+        }
+        Ok(())
     }
 
     fn merge(&mut self, lsn: Lsn, op: &Operation, known: &VersionVector, registry: &Registry) -> Result<(), Breach> {
@@ -284,7 +296,9 @@ impl Ledger {
                 let newer = op.context.covers(old.op.dot);
                 let alike = op.marks.resolution && old.op.marks.resolution || op.stamp == old.op.stamp;
                 let equal = alike && op.body == old.op.body;
-                if !newer && !equal && !is_settled(old, op) {
+                // One replica writes one thing after the other.
+                let ordered = newer || op.dot.replica == old.op.dot.replica;
+                if !ordered && !equal && !is_settled(old, op) {
                     self.meetings.push(Meeting { lsn, local: old.op.dot, remote: op.dot });
                 }
                 let rank = |op: &Operation| (op.stamp, op.dot.replica);

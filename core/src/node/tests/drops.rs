@@ -124,7 +124,7 @@ fn a_deletion_above_a_stamp_from_the_future_does_not_set_the_clock() {
         burials: vec![],
         records: vec![],
     };
-    let found = Apply { items: vec![Item { op, known: VersionVector::EMPTY }], ..nothing.clone() };
+    let found = Apply { items: vec![Item { op, known: VersionVector::EMPTY, late: false }], ..nothing.clone() };
     let buried = Apply { bury: vec![(dot, "k".into())], ..nothing };
     for apply in [found, buried] {
         bench.node.apply(bench.now, &mut apply.clone()).expect("the log takes it");

@@ -216,7 +216,7 @@ fn what_is_being_merged_does_not_keep_what_was_found_deleted() {
         body: Body::Put("older".into()),
         ..standing.clone()
     };
-    let item = crate::sync::Item { op: older.clone(), known: VersionVector::EMPTY };
+    let item = crate::sync::Item { op: older.clone(), known: VersionVector::EMPTY, late: false };
     bench.node.apply(bench.now, &mut apply(vec![item], vec![])).unwrap();
     bench.node.apply(bench.now, &mut apply(vec![], vec![(standing.dot, "k".into())])).unwrap();
     bench.run();
@@ -249,7 +249,7 @@ fn what_was_written_again_is_not_when_the_rest_has_to_wait_for_room() {
     let mut apply = crate::sync::Apply {
         token: crate::sync::Token(1),
         peer: crate::sync::PeerId(1),
-        items: vec![crate::sync::Item { op: came, known: VersionVector::EMPTY }],
+        items: vec![crate::sync::Item { op: came, known: VersionVector::EMPTY, late: false }],
         drops: vec![],
         reissue: vec![("a".into(), None), ("b".into(), None)],
         bury: vec![],

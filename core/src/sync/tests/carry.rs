@@ -26,7 +26,7 @@ fn apply(items: Vec<Operation>, drops: Vec<Operation>) -> Apply {
     Apply {
         token: Token(1),
         peer: PeerId(1),
-        items: items.into_iter().map(|op| Item { op, known: known.clone() }).collect(),
+        items: items.into_iter().map(|op| Item { op, known: known.clone(), late: false }).collect(),
         drops: drops.into_iter().map(|op| (op.dot, op.key)).collect(),
         reissue: vec![],
         bury: vec![],

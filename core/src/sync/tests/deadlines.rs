@@ -69,7 +69,6 @@ fn applying(token: u64, number: u8, lsn: Option<u64>) -> Applying {
         records: vec![],
         met: VersionVector::EMPTY,
         conflicts: vec![],
-        past: Vec::new(),
         through: Lsn::ZERO,
         bytes: 0,
         drops: false,

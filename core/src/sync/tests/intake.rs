@@ -182,6 +182,10 @@ fn what_was_deleted_is_no_side_of_a_conflict() {
         let replica = &world.replicas[0];
         assert_eq!(replica.get("k").as_deref(), Some("new"), "{policy:?}");
         assert_eq!(replica.engine.conflicts().total(), 0, "{policy:?}");
+        world.crash(0);
+        let replica = &world.replicas[0];
+        assert_eq!(replica.get("k").as_deref(), Some("new"), "{policy:?}, from the log");
+        assert_eq!(replica.engine.conflicts().total(), 0, "{policy:?}, from the log");
     }
 }
 

@@ -21,6 +21,7 @@ use crate::store::Store;
 use crate::testing::hex;
 use crate::time::{Instant, Now};
 
+mod later;
 mod recycled;
 mod sync;
 
@@ -291,4 +292,5 @@ fn write_the_fixtures() {
     }
     sync::write_the_fixture();
     recycled::write_the_fixture();
+    later::write_the_fixture();
 }
