@@ -193,6 +193,9 @@ impl Engine {
             covered!("waits_for_the_end_of_an_exchange");
             return false;
         }
+        if self.is_behind_a_drop(session) {
+            return false;
+        }
         match &self.turns.present {
             Some(turn) if turn.peer == peer => true,
             _ if session.full_in.is_some() => false,
@@ -210,6 +213,12 @@ impl Engine {
             SyncRecord::Floor { dots, .. } | SyncRecord::Owed { dots, .. } => unseen(dots),
             _ => false,
         })
+    }
+
+    /// Whether something was dropped since the peer greeted of which it has not heard: what it has on its way may have lost to that.
+    /// It is about to greet anew ([`Self::part_from_those_behind`]).
+    fn is_behind_a_drop(&self, session: &Session) -> bool {
+        session.drops_known != self.drops && !self.may_cut(session)
     }
 
     fn has_seen_floor_of(&self, peer: PeerId, other: &Session) -> bool {

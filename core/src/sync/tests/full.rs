@@ -509,7 +509,7 @@ fn what_was_held_back_brings_nothing_back_while_the_end_of_an_exchange_becomes_d
 }
 
 /// Only the end of an exchange is waited for. What was dropped before is owed, not forgotten, and who told what to drop is gone here;
-/// a second one just names its keys, so whoever is behind is not parted from yet.
+/// whoever greets since hears of it.
 #[test]
 fn what_comes_beside_a_drop_that_becomes_durable_is_not_held_back() {
     let mut world = world(1, 6);
@@ -531,6 +531,8 @@ fn what_comes_beside_a_drop_that_becomes_durable_is_not_held_back() {
     let is_owed = |record: &SyncRecord| matches!(record, SyncRecord::Owed { .. });
     let drops = |engine: &Engine| engine.applies.iter().filter(|apply| apply.records.iter().any(is_owed)).count();
     assert_eq!(drops(engine), 1, "it is on its way to the disk");
+    holder.leave(&mut world, 0);
+    holder.greet(&mut world, 0);
     second.name(&mut world, 0, &["a"], Some("b"));
     holder.batch(&mut world, 0, vec![entry(dot(0xee, 1), "y"), Part::End]);
     let engine = &world.replicas[0].engine;

@@ -350,3 +350,30 @@ fn whoever_speaks_an_older_protocol_is_told_to_claim_something_behind_a_drop() {
         assert!(is_told(&mut world, &mut old), "{protocols:?}");
     }
 }
+
+/// A tombstone is dropped by an exchange that is not over, while another has the turn; somebody who has seen what that one forgot,
+/// and has not heard of the drop, has on its way what would have lost to the tombstone.
+#[test]
+fn whoever_has_not_heard_of_a_drop_brings_in_nothing_that_would_have_lost_to_it() {
+    let mut world = world(1, 14);
+    world.put(0, "x", "1");
+    world.delete(0, "x");
+    let known = world.replicas[0].store.latest(b"x").unwrap().known();
+    let mut first = from_above(0xbb);
+    first.greet(&mut world, 0);
+    first.name(&mut world, 0, &[], Some("a"));
+    let mut other = Stranger::new(0xdd);
+    other.hello.vector = first.hello.floor.clone();
+    other.greet(&mut world, 0);
+    let mut forgetful = from_above(0xaa);
+    for dots in [&mut forgetful.hello.floor, &mut forgetful.hello.vector] {
+        dots.join(&known);
+    }
+    forgetful.greet(&mut world, 0);
+    forgetful.name(&mut world, 0, &[], None);
+    assert!(world.replicas[0].store.latest(b"x").is_none());
+    other.batch(&mut world, 0, vec![entry(dot(0xdd, 1), "x"), Part::End, Part::Cut(vector(&[dot(0xdd, 1)]))]);
+    assert_eq!(world.replicas[0].get("x"), None);
+    first.leave(&mut world, 0);
+    assert!(!other.is_heard(&world, 0), "it greets anew, and writes again what may have been deleted");
+}
