@@ -211,6 +211,32 @@ fn a_value_that_is_on_its_way_to_the_disk_when_keys_are_named_is_written_again_t
     }
 }
 
+/// Each message of names speaks of the keys between its end and that of the one before, and of no others.
+#[test]
+fn what_is_on_its_way_to_the_disk_is_looked_at_with_the_names_of_its_range() {
+    for (first, second, written_again) in [
+        (vec!["b"], vec![], vec!["z"]),
+        (vec!["b"], vec!["z"], vec![]),
+        (vec![], vec!["z"], vec!["b"]),
+        (vec![], vec![], vec!["b", "z"]),
+    ] {
+        let mut world = world(1, 15);
+        world.replicas[0].auto_commit = false;
+        world.put(0, "b", "v");
+        world.put(0, "z", "v");
+        let mut forgetful = from_above(0xaa);
+        forgetful.hello.floor_stamp = stamp(3_600_000);
+        forgetful.greet(&mut world, 0);
+        forgetful.name(&mut world, 0, &first, Some("b"));
+        forgetful.name(&mut world, 0, &second, None);
+        world.replicas[0].auto_commit = true;
+        world.route(0);
+        let is_again = |key: &&str| world.replicas[0].store.entry(key.as_bytes()).unwrap().stamp() > stamp(3_600_000);
+        let again: Vec<&str> = ["b", "z"].into_iter().filter(is_again).collect();
+        assert_eq!(again, written_again, "named {first:?} up to b, and {second:?}");
+    }
+}
+
 /// What the peer claims may be another operation of a name that was given up here: it never takes this one in under that name.
 #[test]
 fn a_value_under_a_name_that_was_given_up_is_written_again_beside_a_tombstone_that_has_not_seen_it() {
