@@ -14,6 +14,7 @@ use crate::context::VersionVector;
 use crate::dice::{Dice, Seed};
 use crate::ids::{Dot, LogId, NodeId, ReplicaId};
 use crate::op::Body;
+use crate::sync::message::{Message, Origins};
 use crate::sync::{Effect, Event, Identity, PeerId, Settings};
 use crate::time::{Instant, Now, WallTime};
 
@@ -36,6 +37,8 @@ pub(super) struct World {
     pub(super) room: usize,
     /// What was said to strangers.
     pub(super) strays: Vec<Vec<u8>>,
+    /// Who speaks an older protocol, and which.
+    pub(super) old: BTreeMap<usize, u8>,
 }
 
 pub(super) const START: u64 = 1_700_000_000_000;
@@ -59,6 +62,7 @@ impl World {
             dice,
             room: 1000,
             strays: Vec::new(),
+            old: BTreeMap::new(),
         };
         for number in 0..count {
             world.add(number as u64, settings);
@@ -190,11 +194,27 @@ impl World {
         let end = usize::from(pair.1 == b);
         let Some(bytes) = link.to[end].pop_front() else { return false };
         let peer = PeerId(link.ends[end]);
+        let bytes = self.as_spoken_between(a, b, bytes);
         let now = self.now(b);
         let replica = &mut self.replicas[b];
         replica.engine.handle_message(now, peer, &bytes, &replica.store, &mut replica.effects);
         self.route(b);
         true
+    }
+
+    /// Each end of a link hears in the hello of the other that no more is spoken than the older of the two knows.
+    fn as_spoken_between(&self, a: usize, b: usize, bytes: Bytes) -> Bytes {
+        let Some(newest) = [a, b].iter().filter_map(|at| self.old.get(at)).min().copied() else { return bytes };
+        let mut rest = bytes.clone();
+        // What a hello says depends on nothing that was said before; other messages need not be read.
+        let Ok((Message::Hello(mut hello), _)) = Message::take(&mut rest, &mut Origins::default()) else {
+            return bytes;
+        };
+        hello.protocols.1 = newest;
+        let mut spoken = Vec::new();
+        Message::Hello(hello).encode(&mut Origins::default(), &mut spoken);
+        spoken.extend_from_slice(&rest);
+        spoken.into()
     }
 
     pub(super) fn inject(&mut self, a: usize, b: usize, bytes: &Bytes) {

@@ -8,10 +8,11 @@ use core::time::Duration;
 use super::full::{dot, entry, from_above, meets_one_that_has_forgotten, meets_one_that_owes, vector, world};
 use super::harness::World;
 use super::stranger::Stranger;
+use crate::clock::Stamp;
 use crate::ids::{Dot, Lsn};
-use crate::sync::State;
 use crate::sync::chain::Ladder;
 use crate::sync::message::{Message, Part};
+use crate::sync::{Settings, State, SyncRecord};
 
 /// Below the floor of the other stands what it has collected, and below what it owes, what it has only dropped: it does not claim
 /// all deletions of that itself. Until they are claimed here, they are owed here.
@@ -376,4 +377,37 @@ fn whoever_has_not_heard_of_a_drop_brings_in_nothing_that_would_have_lost_to_it(
     assert_eq!(world.replicas[0].get("x"), None);
     first.leave(&mut world, 0);
     assert!(!other.is_heard(&world, 0), "it greets anew, and writes again what may have been deleted");
+}
+
+/// Two owe what only the other can have claimed, and meet only by way of somebody who cannot hear of what is owed: he is told to claim
+/// neither until he speaks a newer protocol.
+#[test]
+fn two_that_owe_what_the_other_has_wait_behind_an_older_protocol_until_that_is_gone() {
+    for old in [true, false] {
+        let mut world = World::new(3, 15, &Settings::default());
+        world.connect_all();
+        world.settle();
+        for (at, other, key) in [(1, 2, "a"), (2, 1, "b")] {
+            world.cut_all(at);
+            world.put(at, key, "v");
+            let dots = vector(&[Dot { replica: world.replicas[other].identity.replica, seq: 1 }]);
+            world.replicas[at].engine.state.apply(&SyncRecord::Owed { dots, stamp: Stamp::default() });
+        }
+        let meet = |world: &mut World| {
+            world.cut_all(0);
+            for _ in 0..10 {
+                world.connect(0, 1);
+                world.connect(0, 2);
+                world.settle_for(Duration::from_secs(12));
+            }
+        };
+        if old {
+            world.old.insert(0, 3);
+            meet(&mut world);
+            assert!(world.replicas[0].engine.vector().is_empty(), "{:?}", world.replicas[0].engine.vector());
+            world.old.clear();
+        }
+        meet(&mut world);
+        world.assert_converged();
+    }
 }
