@@ -286,8 +286,8 @@ impl Node {
         let last = if group.is_empty() { Ok(self.journal.accepted()) } else { self.journal.append(group) };
         match last {
             Ok(last) => {
-                apply.items.iter().for_each(|item| self.engine.settle_conflicts(&item.op));
                 self.engine.applied(now, apply.token, last, carried, &self.store, &mut self.steps);
+                apply.items.iter().for_each(|item| self.engine.settle_conflicts(&item.op, false));
                 self.settle_memory(now);
                 Ok(())
             }
@@ -374,7 +374,7 @@ impl Node {
     pub(super) fn note_settled(&mut self, group: &[Record]) {
         for record in group {
             if let Record::Own(op) = record {
-                self.engine.settle_conflicts(op);
+                self.engine.settle_conflicts(op, true);
             }
         }
     }

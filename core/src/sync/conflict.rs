@@ -164,6 +164,11 @@ impl Met {
         context.covers(self.local.dot) && context.covers(self.remote.dot)
     }
 
+    /// Whether whoever wrote `op` had seen both versions, or, here, that nothing was left of them.
+    pub(super) fn is_settled_by(&self, op: &Operation, own: bool) -> bool {
+        self.is_seen_by(&op.context) || (own && op.context.is_empty())
+    }
+
     /// What to write so that `policy` is kept; `None` if the merge has done it.
     pub(super) fn resolution(&self, policy: Policy) -> Option<Body> {
         if self.local.resolution && self.remote.resolution {

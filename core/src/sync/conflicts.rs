@@ -45,6 +45,62 @@ struct Kept {
     bytes: usize,
 }
 
+/// Conflicts that an application met, until it is durable and they go on record. They are settled as those on record are: a restart
+/// reads one record of the log after the other, and must come to the same.
+#[derive(Debug, Default)]
+pub(super) struct Meetings {
+    all: Vec<Meeting>,
+    of_key: BTreeMap<Bytes, Vec<usize>>,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Meeting {
+    pub(super) met: Met,
+    /// Somebody has written who had seen both versions.
+    pub(super) seen: bool,
+    /// And it was meant to settle this.
+    meant: bool,
+}
+
+impl Meeting {
+    /// What has become of it by now; what a policy writes comes later.
+    pub(super) const fn outcome(&self, policy: Policy) -> Outcome {
+        match (policy, self) {
+            (_, Self { meant: true, .. }) | (Policy::KeepBoth, Self { seen: true, .. }) => Outcome::Resolved,
+            (Policy::KeepBoth, _) => Outcome::Open,
+            (_, _) => Outcome::Merged,
+        }
+    }
+}
+
+impl Meetings {
+    pub(super) fn of(met: Vec<Met>) -> Self {
+        let mut of_key = BTreeMap::<_, Vec<usize>>::new();
+        for (place, met) in met.iter().enumerate() {
+            of_key.entry(met.key.clone()).or_default().push(place);
+        }
+        Self { all: met.into_iter().map(|met| Meeting { met, seen: false, meant: false }).collect(), of_key }
+    }
+
+    /// In the order of the log.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Meeting> {
+        self.all.iter()
+    }
+
+    /// As [`Conflicts::settle`].
+    pub(super) fn settle(&mut self, op: &Operation, own: bool) {
+        for place in self.of_key.get(&op.key).into_iter().flatten() {
+            if let Some(meeting) = self.all.get_mut(*place)
+                && meeting.met.is_settled_by(op, own)
+            {
+                meeting.seen = true;
+                meeting.meant |= op.marks.resolution;
+            }
+        }
+    }
+}
+
 /// What became of the record when a conflict was put on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Noted {
@@ -83,17 +139,7 @@ impl Conflicts {
         self.of_key.get(key).into_iter().flatten().filter_map(|id| self.all.get(id))
     }
 
-    /// Records a conflict, unless these two versions are on record already.
-    pub(super) fn note(&mut self, met: &Met, policy: Policy) -> Option<Noted> {
-        let outcome = match (policy, met.resolution(policy)) {
-            (Policy::KeepBoth, _) => Outcome::Open,
-            (_, Some(_)) => Outcome::Resolved,
-            (_, None) => Outcome::Merged,
-        };
-        self.record(met, outcome)
-    }
-
-    /// As [`Self::note`], with what has become of it.
+    /// Records a conflict with what has become of it, unless these two versions are on record already.
     pub(super) fn record(&mut self, met: &Met, outcome: Outcome) -> Option<Noted> {
         let same = |conflict: &Conflict| {
             let (old, new) = (&conflict.met, met);
@@ -130,7 +176,7 @@ impl Conflicts {
                 Outcome::Merged => op.marks.resolution,
                 Outcome::Resolved => false,
             };
-            wanted && (conflict.met.is_seen_by(&op.context) || (own && op.context.is_empty()))
+            wanted && conflict.met.is_settled_by(op, own)
         };
         let ids: Vec<_> = self.of_key(&op.key).filter(settles).map(|conflict| conflict.id).collect();
         for id in ids {

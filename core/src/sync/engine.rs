@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::collect::Collecting;
-use super::conflict::{Met, Outcome};
-use super::conflicts::Noted;
+use super::conflict::Outcome;
+use super::conflicts::{Meeting, Meetings, Noted};
 use super::direct::Hearing;
 use super::ending::refusal;
 use super::full::Turns;
@@ -111,7 +111,7 @@ pub(super) struct Applying {
     pub(super) lsn: Option<Lsn>,
     pub(super) records: Vec<SyncRecord>,
     pub(super) met: VersionVector,
-    pub(super) conflicts: Vec<Met>,
+    pub(super) conflicts: Meetings,
     /// The peer's feed is taken in up to here with it.
     pub(super) through: Lsn,
     pub(super) bytes: u64,
@@ -257,7 +257,7 @@ impl Engine {
         if let Some(applying) = self.applies.iter_mut().find(|applying| applying.token == token) {
             applying.lsn = Some(lsn);
             applying.met = carried.met;
-            applying.conflicts = carried.conflicts;
+            applying.conflicts = Meetings::of(carried.conflicts);
             for record in applying.records.iter().filter(|_| planted!("claimed_when_the_log_takes_it")) {
                 if let SyncRecord::Cut(vector) = record {
                     self.claims.join(vector);
@@ -306,7 +306,7 @@ impl Engine {
             claims_more |= self.claims.include(Dot { replica: self.me.replica, seq });
         }
         while let Some(applying) = self.applies.pop_front_if(|first| first.lsn.is_some_and(|at| at <= lsn)) {
-            claims_more |= self.complete(now, applying, store, out);
+            claims_more |= self.complete(now, applying, out);
         }
         if claims_more {
             self.announce(now);
@@ -316,7 +316,7 @@ impl Engine {
     }
 
     /// An [`Effect::Apply`] is durable. Says whether more is claimed now.
-    fn complete(&mut self, now: Now, applying: Applying, store: &Store, out: &mut dyn Sink<Effect>) -> bool {
+    fn complete(&mut self, now: Now, applying: Applying, out: &mut dyn Sink<Effect>) -> bool {
         let mut claims_more = false;
         for record in &applying.records {
             self.state.apply(record);
@@ -326,8 +326,8 @@ impl Engine {
         }
         claims_more |= planted!("claimed_before_the_cut") && self.claims.join(&applying.met);
         self.state.met.join(&applying.met);
-        for met in &applying.conflicts {
-            self.note_conflict(met, store, out);
+        for meeting in applying.conflicts.iter() {
+            self.note_conflict(meeting, out);
         }
         if let Some(session) = self.sessions.get_mut(&applying.peer) {
             session.applying -= 1;
@@ -359,21 +359,17 @@ impl Engine {
         claims_more
     }
 
-    fn note_conflict(&mut self, met: &Met, store: &Store, out: &mut dyn Sink<Effect>) {
-        let policy = self.settings.conflict_policy;
-        // Somebody may have settled it already, and what he wrote has come along.
-        let settled = store.entry(&met.key).is_some_and(|entry| met.is_seen_by(&entry.context()));
-        let conflicts = &mut self.state.conflicts;
-        let noted = match settled {
-            true => conflicts.record(met, Outcome::Resolved),
-            false => conflicts.note(met, policy),
-        };
+    fn note_conflict(&mut self, meeting: &Meeting, out: &mut dyn Sink<Effect>) {
+        let (policy, met) = (self.settings.conflict_policy, &meeting.met);
+        let noted = self.state.conflicts.record(met, meeting.outcome(policy));
         let Some(Noted { id, dropped }) = noted else { return };
         out.push(Effect::Event(Event::Conflict { id, key: met.key.clone() }));
         for (id, key) in dropped {
             out.push(Effect::Event(Event::ConflictDropped { id, key }));
         }
-        if !settled && let Some(body) = met.resolution(policy) {
+        if !meeting.seen
+            && let Some(body) = met.resolution(policy)
+        {
             let winner = if met.remote_wins() { met.remote.dot } else { met.local.dot };
             out.push(Effect::Resolve(Resolution { conflict: id, key: met.key.clone(), winner, body }));
         }
@@ -437,11 +433,15 @@ impl Engine {
         Ok(Resolution { conflict: id, key: met.key.clone(), winner: winner.dot, body })
     }
 
-    /// The log has taken an operation, own or foreign: if its writer had seen both versions of an open conflict, that is
-    /// resolved.
-    pub fn settle_conflicts(&mut self, op: &Operation) {
+    /// The log has taken an operation: if its writer had seen both versions of an open conflict, that is resolved. `own` says that it
+    /// was issued just now; one that comes back from a peer is as a foreign one. What a group met is noted before
+    /// ([`Self::applied`]).
+    pub fn settle_conflicts(&mut self, op: &Operation, own: bool) {
         if !planted!("settled_and_still_open") || !op.marks.resolution {
-            self.state.conflicts.settle(op, op.dot.replica == self.me.replica);
+            self.state.conflicts.settle(op, own);
+            for applying in &mut self.applies {
+                applying.conflicts.settle(op, own);
+            }
         }
     }
 
@@ -479,6 +479,10 @@ impl Engine {
         let mut state = Cow::Borrowed(&self.state);
         for applying in self.applies.iter().filter(|applying| applying.lsn.is_some_and(|lsn| lsn <= at)) {
             state.to_mut().met.join(&applying.met);
+            for meeting in applying.conflicts.iter() {
+                // Whatever this drops is told when it is durable.
+                drop(state.to_mut().conflicts.record(&meeting.met, meeting.outcome(self.settings.conflict_policy)));
+            }
             for record in &applying.records {
                 state.to_mut().apply(record);
             }

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::carry::is_twin;
+use super::conflicts::Meetings;
 use super::engine::{Applying, Engine};
 use super::full::{Buried, Compared};
 use super::intake;
@@ -276,7 +277,7 @@ impl Engine {
             lsn: None,
             records: records.clone(),
             met: VersionVector::EMPTY,
-            conflicts: Vec::new(),
+            conflicts: Meetings::default(),
             through,
             bytes: len,
             drops: !drops.is_empty(),

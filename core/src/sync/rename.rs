@@ -84,7 +84,7 @@ mod tests {
     use crate::clock::Stamp;
     use crate::ids::Lsn;
     use crate::op::{Body, Marks, Operation};
-    use crate::sync::{Met, Policy, Version};
+    use crate::sync::{Met, Outcome, Version};
     use bytes::Bytes;
 
     /// What a peer wrote on top of an own operation has seen it under the old name, for ever.
@@ -180,7 +180,7 @@ mod tests {
         for (key, (local, local_seq, remote, remote_seq)) in ["a", "b", "c", "d"].into_iter().zip(sides) {
             let (local, remote) = (version(local, local_seq), version(remote, remote_seq));
             let met = Met { key: Bytes::from_static(key.as_bytes()), local, remote };
-            state.conflicts.note(&met, Policy::KeepBoth).unwrap();
+            state.conflicts.record(&met, Outcome::Open).unwrap();
         }
         let renaming = Renaming { from: own, above: 5, to: new, at: WallTime(0) };
         let state = renaming.rename_state(NodeId::new("n").unwrap(), state);

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use super::conflicts::Meetings;
 use super::engine::{Applying, Engine};
 use super::intake;
 use super::message::{Part, REPAIR, Range, begin, finish, put_entry};
@@ -124,7 +125,7 @@ impl Engine {
             lsn: None,
             records: Vec::new(),
             met: VersionVector::EMPTY,
-            conflicts: Vec::new(),
+            conflicts: Meetings::default(),
             through: Lsn::ZERO,
             bytes: 0,
             drops: false,

@@ -26,6 +26,7 @@ mod owed;
 mod patience;
 mod repair;
 mod repeats;
+mod replayed;
 mod replica;
 mod sessions;
 mod state;

@@ -45,9 +45,9 @@ fn seen(met: &Met, resolution: bool) -> Operation {
 fn an_open_conflict_outlives_any_number_of_settled_ones() {
     let mut record = Conflicts::default();
     let open = met(1, 10);
-    record.note(&open, Policy::KeepBoth).unwrap();
+    record.record(&open, Outcome::Open).unwrap();
     for seq in 2..MAX_CONFLICTS as u64 + 50 {
-        let noted = record.note(&met(seq, 10), Policy::LastWriteWins).unwrap();
+        let noted = record.record(&met(seq, 10), Outcome::Merged).unwrap();
         assert_eq!(noted.dropped, [], "what is settled goes in silence");
     }
     assert_eq!(record.iter().len(), MAX_CONFLICTS + 1);
@@ -58,9 +58,9 @@ fn an_open_conflict_outlives_any_number_of_settled_ones() {
 #[test]
 fn an_open_conflict_outlives_a_settled_one_of_any_size() {
     let mut record = Conflicts::default();
-    record.note(&met(1, 900 << 10), Policy::KeepBoth).unwrap();
-    record.note(&met(2, 10), Policy::LastWriteWins).unwrap();
-    record.note(&met(3, MAX_CONFLICT_BYTES), Policy::LastWriteWins).unwrap();
+    record.record(&met(1, 900 << 10), Outcome::Open).unwrap();
+    record.record(&met(2, 10), Outcome::Merged).unwrap();
+    record.record(&met(3, MAX_CONFLICT_BYTES), Outcome::Merged).unwrap();
     let ids: Vec<_> = record.iter().map(|conflict| conflict.id).collect();
     assert_eq!(ids, [1, 3], "the newest settled one stays whatever its size, the older settled one went");
 }
@@ -70,18 +70,18 @@ fn open_conflicts_go_only_beyond_their_own_bounds_and_by_name() {
     let mut record = Conflicts::default();
     let each = MAX_OPEN_CONFLICT_BYTES / 8;
     for seq in 1..=3 {
-        let noted = record.note(&met(seq, each), Policy::KeepBoth).unwrap();
+        let noted = record.record(&met(seq, each), Outcome::Open).unwrap();
         assert_eq!(noted.dropped, []);
     }
-    let noted = record.note(&met(4, each), Policy::KeepBoth).unwrap();
+    let noted = record.record(&met(4, each), Outcome::Open).unwrap();
     assert_eq!(noted.dropped, [(1, Bytes::from("k1"))]);
     assert_eq!((record.open(), record.total()), (3, 4));
 
     let mut record = Conflicts::default();
     for seq in 1..=MAX_OPEN_CONFLICTS as u64 {
-        assert_eq!(record.note(&met(seq, 1), Policy::KeepBoth).unwrap().dropped, []);
+        assert_eq!(record.record(&met(seq, 1), Outcome::Open).unwrap().dropped, []);
     }
-    let noted = record.note(&met(1 << 30, 1), Policy::KeepBoth).unwrap();
+    let noted = record.record(&met(1 << 30, 1), Outcome::Open).unwrap();
     assert_eq!(noted.dropped, [(1, Bytes::from("k1"))]);
 }
 
@@ -89,12 +89,12 @@ fn open_conflicts_go_only_beyond_their_own_bounds_and_by_name() {
 fn what_is_settled_moves_to_the_settled_ones() {
     let mut record = Conflicts::default();
     let meeting = met(1, 10);
-    record.note(&meeting, Policy::KeepBoth).unwrap();
+    record.record(&meeting, Outcome::Open).unwrap();
     record.settle(&seen(&meeting, false), false);
     assert_eq!(record.open(), 0);
     assert_eq!(record.iter().map(|conflict| conflict.outcome).collect::<Vec<_>>(), [Outcome::Resolved]);
     for seq in 2..MAX_CONFLICTS as u64 + 2 {
-        record.note(&met(seq, 10), Policy::LastWriteWins).unwrap();
+        record.record(&met(seq, 10), Outcome::Merged).unwrap();
     }
     assert_eq!(record.get(1), None, "it goes as the oldest of the settled ones");
 }
@@ -103,7 +103,7 @@ fn what_is_settled_moves_to_the_settled_ones() {
 fn an_own_write_to_a_key_of_which_nothing_is_left_settles_what_was_open_about_it() {
     let mut record = Conflicts::default();
     let meeting = met(1, 10);
-    record.note(&meeting, Policy::KeepBoth).unwrap();
+    record.record(&meeting, Outcome::Open).unwrap();
     let unseen = Operation { context: VersionVector::EMPTY, ..seen(&meeting, false) };
     record.settle(&unseen, false);
     assert_eq!(record.open(), 1, "a foreign write that has seen nothing says nothing");
@@ -114,10 +114,10 @@ fn an_own_write_to_a_key_of_which_nothing_is_left_settles_what_was_open_about_it
 #[test]
 fn the_same_meeting_is_recorded_once_and_the_record_survives_its_encoding() {
     let mut record = Conflicts::default();
-    record.note(&met(1, 10), Policy::KeepBoth).unwrap();
+    record.record(&met(1, 10), Outcome::Open).unwrap();
     let turned = Met { local: version(2, 1, 10), remote: version(1, 1, 10), ..met(1, 10) };
-    assert_eq!(record.note(&turned, Policy::KeepBoth), None);
-    record.note(&met(2, 10), Policy::LastWriteWins).unwrap();
+    assert_eq!(record.record(&turned, Outcome::Open), None);
+    record.record(&met(2, 10), Outcome::Merged).unwrap();
     let mut bytes = Vec::new();
     record.encode(&mut bytes);
     let bytes = Bytes::from(bytes);
@@ -130,12 +130,10 @@ fn the_same_meeting_is_recorded_once_and_the_record_survives_its_encoding() {
 #[test]
 fn encoding_takes_its_room_at_once_and_checking_copies_nothing() {
     let counts = [1, 30, 33, 66];
-    for (count, policy) in
-        counts.into_iter().flat_map(|count| [(count, Policy::LastWriteWins), (count, Policy::KeepBoth)])
-    {
+    for (count, outcome) in counts.into_iter().flat_map(|count| [(count, Outcome::Merged), (count, Outcome::Open)]) {
         let mut record = Conflicts::default();
         for seq in 1..=count {
-            record.note(&met(seq, 20_000), policy).unwrap();
+            record.record(&met(seq, 20_000), outcome).unwrap();
         }
         let mut encoded = Vec::new();
         record.encode(&mut encoded);
@@ -159,7 +157,7 @@ fn encoding_takes_its_room_at_once_and_checking_copies_nothing() {
 fn only_the_loser_that_a_peer_lacks_goes_ahead_of_the_winner() {
     let mut record = Conflicts::default();
     let meeting = met(1, 10);
-    record.note(&meeting, Policy::KeepBoth).unwrap();
+    record.record(&meeting, Outcome::Open).unwrap();
     let (local, remote) = (meeting.local.dot, meeting.remote.dot);
     let losers = |winner: Dot, covered: Option<Dot>| -> Vec<Dot> {
         record.losers(b"k1", winner, |dot| Some(dot) == covered).iter().map(|op| op.dot).collect()
@@ -181,8 +179,8 @@ fn a_meeting_is_on_record_only_if_both_its_versions_have_met() {
         [(&a, &b, false), (&b, &a, false), (&a, &c, true), (&c, &a, true), (&b, &c, true), (&c, &b, true)]
     {
         let mut record = Conflicts::default();
-        record.note(&meeting(&a, &b), Policy::KeepBoth).unwrap();
-        let noted = record.note(&meeting(local, remote), Policy::KeepBoth);
+        record.record(&meeting(&a, &b), Outcome::Open).unwrap();
+        let noted = record.record(&meeting(local, remote), Outcome::Open);
         assert_eq!(noted.is_some(), is_news, "{:?} meets {:?}", local.dot, remote.dot);
     }
 }
@@ -193,9 +191,9 @@ fn a_record_that_has_changed_is_the_record_that_is_read() {
     let mut record = Conflicts::default();
     let meetings = [1, 2, 3, 4].map(|seq| Met { key: Bytes::from("k"), ..met(seq, 10 * seq as usize) });
     for meeting in &meetings[..3] {
-        record.note(meeting, Policy::KeepBoth).unwrap();
+        record.record(meeting, Outcome::Open).unwrap();
     }
-    record.note(&meetings[3], Policy::LastWriteWins).unwrap();
+    record.record(&meetings[3], Outcome::Merged).unwrap();
     let as_read = |record: &Conflicts| {
         let mut bytes = Vec::new();
         record.encode(&mut bytes);

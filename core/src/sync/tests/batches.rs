@@ -13,7 +13,7 @@ use crate::op::{Body, Marks, Operation};
 use crate::store::Store;
 use crate::sync::message::{MAX_PARTS, Message, Origins, Part};
 use crate::sync::session::FullOut;
-use crate::sync::{Member, Met, Policy, Settings};
+use crate::sync::{Member, Met, Outcome, Settings};
 use crate::time::WallTime;
 
 /// Entries looked at for one message at most.
@@ -132,7 +132,7 @@ fn no_batch_has_more_parts_than_a_peer_reads() {
         let mut store = Store::new();
         store.apply(Lsn(1), &first);
         let met = Met::before(store.latest(&first.key), &second).unwrap();
-        conflicts.note(&met, Policy::KeepBoth).unwrap();
+        conflicts.record(&met, Outcome::Open).unwrap();
     }
     let all = batches(&mut world, &mut Stranger::new(9), 1 << 24, 0);
     let entries: Vec<usize> = all.iter().map(|(_, entries, _)| *entries).collect();

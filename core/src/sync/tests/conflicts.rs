@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::harness::World;
+use crate::ids::Lsn;
 use crate::sync::{Outcome, Policy, Settings};
 
 fn dots(world: &World, index: usize) -> Vec<(u64, u64)> {
@@ -114,9 +115,9 @@ fn a_conflict_stays_open_under_keep_both_until_it_is_resolved() {
     let entry = replica.store.entry(b"k").unwrap();
     let unseen = crate::op::Operation { context: crate::context::VersionVector::EMPTY, ..entry.operation() };
     let seen = crate::op::Operation { context: entry.known(), ..entry.operation() };
-    replica.engine.settle_conflicts(&unseen);
+    replica.engine.settle_conflicts(&unseen, false);
     assert!(replica.engine.conflicts().iter().any(|conflict| conflict.outcome == Outcome::Open));
-    replica.engine.settle_conflicts(&seen);
+    replica.engine.settle_conflicts(&seen, false);
     assert!(replica.engine.conflicts().iter().all(|conflict| conflict.outcome == Outcome::Resolved));
     assert!(replica.engine.resolution(99, None).is_err());
 }
@@ -132,10 +133,63 @@ fn a_conflict_that_the_merge_has_settled_is_resolved_by_who_says_so() {
     let outcomes = |replica: &super::replica::Replica| {
         replica.engine.conflicts().iter().map(|conflict| conflict.outcome).collect::<Vec<_>>()
     };
-    replica.engine.settle_conflicts(&plain);
+    replica.engine.settle_conflicts(&plain, false);
     assert_eq!(outcomes(replica), [Outcome::Merged], "a later write is no word about the conflict");
-    replica.engine.settle_conflicts(&meant);
+    replica.engine.settle_conflicts(&meant, false);
     assert_eq!(outcomes(replica), [Outcome::Resolved]);
+}
+
+/// It has seen nothing, as if nothing were left; but it was there before.
+#[test]
+fn an_own_version_that_comes_back_leaves_the_conflict_open() {
+    let mut world = contest(Policy::KeepBoth);
+    for replica in &mut world.replicas {
+        let conflict = replica.engine.conflicts().iter().next().unwrap().clone();
+        for version in [&conflict.met.local, &conflict.met.remote] {
+            replica.engine.settle_conflicts(&version.operation(&conflict.met.key), false);
+        }
+        assert_eq!(replica.engine.conflicts().open(), 1);
+    }
+}
+
+/// A write that follows on what is not durable yet is known before the conflict is on record.
+#[test]
+fn a_write_that_had_seen_both_resolves_what_was_not_yet_on_record() {
+    let settings = Settings { conflict_policy: Policy::KeepBoth, ..Settings::default() };
+    let mut world = World::new(2, 3, &settings);
+    world.put(0, "k", "zero");
+    world.put(1, "k", "one");
+    world.replicas[0].auto_commit = false;
+    world.connect(0, 1);
+    world.settle();
+    let last = world.replicas[0].log.len();
+    world.put(0, "k", "both");
+    let now = world.now(0);
+    world.replicas[0].commit_through(now, last);
+    let outcomes = |world: &World| -> Vec<Outcome> {
+        world.replicas[0].engine.conflicts().iter().map(|conflict| conflict.outcome).collect()
+    };
+    assert_eq!(outcomes(&world), [Outcome::Resolved]);
+    world.replicas[0].commit(now);
+    world.crash(0);
+    assert_eq!(outcomes(&world), [Outcome::Resolved]);
+}
+
+/// A snapshot may be taken of what is shown before it is durable; what stands before it in the log is not read again.
+#[test]
+fn a_snapshot_holds_the_conflicts_of_what_it_shows() {
+    let mut world = World::new(2, 3, &Settings::default());
+    world.put(0, "k", "zero");
+    world.put(1, "k", "one");
+    world.replicas[0].auto_commit = false;
+    world.connect(0, 1);
+    world.settle();
+    let replica = &mut world.replicas[0];
+    let last = replica.log.len();
+    replica.publish_through(last);
+    assert_eq!(replica.engine.conflicts().total(), 0, "it is not durable");
+    assert_eq!(replica.engine.state_at(Lsn(last as u64)).conflicts().total(), 1);
+    assert_eq!(replica.engine.state_at(Lsn::ZERO).conflicts().total(), 0);
 }
 
 /// The winner reached the loser's side before the loser got out: the loser is sent along, so that the conflict is known

@@ -68,7 +68,7 @@ fn applying(token: u64, number: u8, lsn: Option<u64>) -> Applying {
         lsn: lsn.map(Lsn),
         records: vec![],
         met: VersionVector::EMPTY,
-        conflicts: vec![],
+        conflicts: crate::sync::conflicts::Meetings::default(),
         through: Lsn::ZERO,
         bytes: 0,
         drops: false,

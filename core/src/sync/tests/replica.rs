@@ -7,14 +7,14 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use crate::clock::{Hlc, Stamp};
-use crate::context::VersionVector;
 use crate::dice::Dice;
 use crate::error::{Code, Error};
 use crate::ids::{Dot, Lsn, Seq};
 use crate::op::{Body, Chain, Marks, Operation};
 use crate::store::Store;
 use crate::sync::{
-    Apply, CloseReason, Effect, Engine, Event, Finding, Identity, Logged, Settings, State, SyncRecord, carry_out,
+    Apply, CloseReason, Effect, Engine, Event, Finding, Identity, Logged, Policy, Settings, State, SyncRecord,
+    carry_out,
 };
 use crate::time::{Now, WallTime};
 
@@ -129,6 +129,7 @@ impl Replica {
         self.reach = (op.dot.seq, self.reach.1.extend(&op, op.body.content_hash()));
         let lsn = self.next_lsn();
         self.store.stage(lsn, &op);
+        self.engine.settle_conflicts(&op, true);
         self.log.push(Logs::Own(op));
     }
 
@@ -173,6 +174,7 @@ impl Replica {
         }
         let last = Lsn(self.log.len() as u64);
         self.engine.applied(now, apply.token, last, carried, &self.store, &mut self.effects);
+        apply.items.iter().for_each(|item| self.engine.settle_conflicts(&item.op, false));
     }
 
     pub(super) fn commit(&mut self, now: Now) {
@@ -254,7 +256,8 @@ impl Replica {
     pub(super) fn reopen(&mut self, directory: Directory, boot: u64, dice: Dice, now: Now) {
         let Directory { log, snapshot } = directory;
         let mut store = Store::new();
-        let mut state = State::default();
+        let keeps_both = matches!(self.settings.conflict_policy, Policy::KeepBoth);
+        let mut state = State::default().keeping_both(keeps_both);
         let mut clock = Hlc::default();
         self.reach = (0, Chain::default());
         let mut from = 0;
@@ -262,7 +265,7 @@ impl Replica {
             for (items, block) in &snapshot.blocks {
                 store.load(*items, block.clone()).unwrap();
             }
-            state = State::decode(&snapshot.state).unwrap();
+            state = State::decode(&snapshot.state).unwrap().keeping_both(keeps_both);
             self.reach = snapshot.reach;
             clock = Hlc::starting_at(snapshot.clock);
             from = snapshot.at.0 as usize;
@@ -276,8 +279,7 @@ impl Replica {
                         clock.restore(op.stamp);
                     }
                     store.apply(lsn, op);
-                    state.own(op.dot, self.reach.1);
-                    state.meet(op, &VersionVector::EMPTY);
+                    state.replay_own(op, self.reach.1);
                 }
                 Logs::Foreign(op) => state.replay_operation(&mut store, lsn, op, op.hashes()),
                 Logs::Sync(record) => {

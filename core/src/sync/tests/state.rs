@@ -12,7 +12,7 @@ use crate::limits::MAX_MEMBERS;
 use crate::op::{Body, Chain};
 use crate::sync::chain::{Ladder, Pairs};
 use crate::sync::state::Judged;
-use crate::sync::{Checkpoint, Met, Policy, State, SyncRecord, Version};
+use crate::sync::{Checkpoint, Met, Outcome, State, SyncRecord, Version};
 
 fn id(number: usize) -> ReplicaId {
     ReplicaId((number as u128).to_be_bytes())
@@ -200,7 +200,7 @@ fn a_detached_state_keeps_nothing_of_what_it_was_read_from() {
         resolution: false,
     };
     let met = Met { key: "k".into(), local: version(1, "a"), remote: version(2, "b") };
-    state.conflicts.note(&met, Policy::KeepBoth).unwrap();
+    state.conflicts.record(&met, Outcome::Open).unwrap();
     let mut bytes = Vec::new();
     state.encode(&mut bytes);
     let bytes = Bytes::from(bytes);
