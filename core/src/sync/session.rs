@@ -261,9 +261,11 @@ impl Session {
     }
 
     /// When the next ping is due: early where something has been unanswered for half of the time that an answer may take, for the peer to
-    /// say whether it waits for others. Once it was asked, it is asked again only after an answer.
+    /// say whether it waits for others. Once it was asked, it is asked again only after an answer: the question may have overtaken
+    /// what is unanswered.
     pub(super) fn ping_due(&self, ack_timeout: Duration) -> Instant {
-        let early = self.waiting.filter(|since| *since >= self.pinged).map(|since| since + ack_timeout / 2);
+        let asked = |since| self.ping.is_some() && since < self.pinged;
+        let early = self.waiting.filter(|since| !asked(*since)).map(|since| since.max(self.pinged) + ack_timeout / 2);
         early.map_or(self.ping_at, |early| early.min(self.ping_at))
     }
 

@@ -77,10 +77,19 @@ fn a_peer_that_answers_nothing_is_asked_early_and_once_whether_it_waits() {
     assert_eq!(session.ping_due(TIMEOUT), at(100) + half);
     session.ping_at = at(103);
     assert_eq!(session.ping_due(TIMEOUT), at(103), "it is asked anyway");
-    (session.pinged, session.ping_at) = (at(107), at(130));
+    (session.pinged, session.ping_at, session.ping) = (at(107), at(130), Some((1, at(107))));
     assert_eq!(session.ping_due(TIMEOUT), at(130), "it was asked");
     session.note_waits(at(108), true);
     assert_eq!(session.ping_due(TIMEOUT), at(108) + half, "it has answered that it waits");
+}
+
+/// The question may have overtaken what it was sent: then the answer says nothing about that.
+#[test]
+fn a_peer_that_has_answered_and_not_acknowledged_is_asked_once_more() {
+    let mut session = open();
+    (session.waiting, session.pinged, session.ping_at) = (Some(at(100)), at(101), at(130));
+    assert_eq!(session.ping_due(TIMEOUT), at(101) + TIMEOUT / 2);
+    assert!(session.ping_due(TIMEOUT) < session.suspect_at(TIMEOUT).unwrap());
 }
 
 /// It has to know before it gives up the link, however seldom it asks otherwise.
