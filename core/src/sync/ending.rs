@@ -110,7 +110,8 @@ impl Engine {
         for peer in peers {
             self.close(peer, CloseReason::Identity(finding), out);
         }
-        self.applies.clear();
+        // What the log has taken stays to be told of when it is durable: a restart would find it.
+        self.applies.retain(|applying| applying.lsn.is_some());
     }
 }
 

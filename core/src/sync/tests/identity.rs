@@ -9,7 +9,9 @@ use core::time::Duration;
 use bytes::Bytes;
 use proptest::prelude::*;
 
+use super::full::{dot, entry};
 use super::harness::World;
+use super::stranger::Stranger;
 use crate::clock::Stamp;
 use crate::ids::{Dot, Lsn};
 use crate::op::{Body, Marks, Operation};
@@ -74,6 +76,27 @@ fn a_machine_rolled_back_while_running_is_found_out_by_its_chain_alone() {
     world.settle();
     assert!(matches!(world.replicas[0].rebirth, Some(Finding::Rollback { told: 2, .. })));
     assert_eq!(world.replicas[1].get("x"), None, "nothing of it got out");
+}
+
+/// It stands in the store, so others are to be sent it, and must hear that what is claimed is not all that is here.
+#[test]
+fn what_the_log_had_taken_when_a_rollback_was_found_is_known_of_when_it_is_durable() {
+    let came = dot(9, 1);
+    let mut world = World::new(1, 4, &Settings::default());
+    world.replicas[0].auto_commit = false;
+    let mut other = Stranger::new(9);
+    other.greet(&mut world, 0);
+    other.batch(&mut world, 0, vec![entry(came, "k"), Part::End]);
+    let own = world.replicas[0].identity.replica;
+    let mut knows_more = Stranger::new(8);
+    knows_more.hello.vector = [Dot { replica: own, seq: 1 }].into_iter().collect();
+    knows_more.greet(&mut world, 0);
+    assert!(matches!(world.replicas[0].rebirth, Some(Finding::Rollback { own: 0, told: 1, .. })));
+    let now = world.now(0);
+    world.replicas[0].commit(now);
+    let replica = &world.replicas[0];
+    assert_eq!(replica.get("k").as_deref(), Some("v"));
+    assert!(replica.engine.state.met.covers(came) && !replica.engine.is_exact(&replica.store));
 }
 
 /// No own operation was lost, so no chain tells: the log's own LSNs were used twice.
