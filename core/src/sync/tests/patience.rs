@@ -90,7 +90,11 @@ fn a_peer_that_has_answered_and_not_acknowledged_is_asked_once_more() {
     (session.waiting, session.pinged, session.ping_at) = (Some(at(100)), at(101), at(130));
     assert_eq!(session.ping_due(TIMEOUT), at(101) + TIMEOUT / 2);
     (session.ping, session.waiting) = (Some((1, at(101))), Some(at(101)));
-    assert_eq!(session.ping_due(TIMEOUT), at(101) + TIMEOUT / 2, "what it was sent just then may be behind the question");
+    assert_eq!(
+        session.ping_due(TIMEOUT),
+        at(101) + TIMEOUT / 2,
+        "what it was sent just then may be behind the question"
+    );
     (session.ping, session.waiting) = (None, Some(at(100)));
     assert!(session.ping_due(TIMEOUT) < session.suspect_at(TIMEOUT).unwrap());
 }
