@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::TcpStream;
 
 use super::proxy::Wire;
-use super::server::{self, Server, free_port};
+use super::server::{self, CATCHING_UP, PATIENCE, Server, free_port, round, within};
 use super::{noise, spread};
 use crate::engine::Fault;
 use crate::plan::Figure;
@@ -19,6 +19,7 @@ use crate::scenes::replication::{
 use crate::work::key;
 
 const PROGRAM: &str = "nats-server";
+const WHO: &str = "NATS";
 const WINDOW: u64 = 64;
 
 /// Whether it is there.
@@ -41,22 +42,29 @@ fn start(dir: &Path, name: &str, leafnodes: &str) -> Result<Server, Fault> {
 }
 
 /// A client, and the subject on which it is answered. No two may share one: leaf and hub pass on what either wants.
-struct Connection(BufReader<TcpStream>, String);
+struct Connection {
+    stream: BufReader<TcpStream>,
+    subject: String,
+    patience: Duration,
+}
 
 impl Connection {
-    async fn to(server: &Server) -> Result<Self, Fault> {
-        let stream = server::connect(server.port).await?;
-        let subject = format!("answers.{}", server.port);
+    async fn to(port: u16, patience: Duration) -> Result<Self, Fault> {
+        let stream = server::connect(port).await?;
+        let subject = format!("answers.{port}");
         let hello = format!("CONNECT {{\"verbose\":false,\"pedantic\":false}}\r\nSUB {subject} 1\r\nPING\r\n");
-        let mut connection = Self(BufReader::new(stream), subject);
-        connection.0.write_all(hello.as_bytes()).await?;
-        while connection.line().await? != "PONG" {}
-        Ok(connection)
+        let mut connection = Self { stream: BufReader::new(stream), subject, patience };
+        let greeting = async {
+            connection.stream.write_all(hello.as_bytes()).await?;
+            while connection.line().await? != "PONG" {}
+            Ok(connection)
+        };
+        within(patience, WHO, greeting).await
     }
 
     async fn line(&mut self) -> Result<String, Fault> {
         let mut line = String::new();
-        if self.0.read_line(&mut line).await? == 0 {
+        if self.stream.read_line(&mut line).await? == 0 {
             return Err("NATS has closed the connection".into());
         }
         Ok(line.trim_end().to_owned())
@@ -67,11 +75,11 @@ impl Connection {
         loop {
             let line = self.line().await?;
             if line == "PING" {
-                self.0.write_all(b"PONG\r\n").await?;
+                self.stream.write_all(b"PONG\r\n").await?;
             } else if line.starts_with("MSG ") || line.starts_with("HMSG ") {
                 let len: usize = line.rsplit(' ').next().unwrap_or_default().parse()?;
                 let mut body = vec![0; len + 2];
-                self.0.read_exact(&mut body).await?;
+                self.stream.read_exact(&mut body).await?;
                 return Ok(String::from_utf8_lossy(&body).into_owned());
             } else {
                 return Err(format!("NATS answers {line}").into());
@@ -80,31 +88,40 @@ impl Connection {
     }
 
     async fn ask(&mut self, subject: &str, body: &str) -> Result<String, Fault> {
-        let text = format!("PUB {subject} {} {}\r\n{body}\r\n", self.1, body.len());
-        self.0.write_all(text.as_bytes()).await?;
-        let answer = self.answer().await?;
+        let text = format!("PUB {subject} {} {}\r\n{body}\r\n", self.subject, body.len());
+        let patience = self.patience;
+        let asking = async {
+            self.stream.write_all(text.as_bytes()).await?;
+            self.answer().await
+        };
+        let answer = within(patience, WHO, asking).await?;
         if answer.contains("\"error\"") { Err(format!("NATS answers {answer}").into()) } else { Ok(answer) }
     }
 
     /// Publishes so many values, 64 in one go, each answered.
     async fn publish(&mut self, first: u64, count: u64) -> Result<(), Fault> {
+        let patience = self.patience;
         for start in (first..first + count).step_by(WINDOW as usize) {
             let end = (start + WINDOW).min(first + count);
             let mut text = Vec::new();
             for number in start..end {
                 text.extend_from_slice(b"PUB ops.");
                 text.extend_from_slice(&key(spread(number)));
-                text.extend_from_slice(format!(" {} 100\r\n", self.1).as_bytes());
+                text.extend_from_slice(format!(" {} 100\r\n", self.subject).as_bytes());
                 text.extend_from_slice(&noise(number, 100));
                 text.extend_from_slice(b"\r\n");
             }
-            self.0.write_all(&text).await?;
-            for _ in start..end {
-                let answer = self.answer().await?;
-                if !answer.contains("\"seq\"") {
-                    return Err(format!("NATS answers {answer}").into());
+            let batch = async {
+                self.stream.write_all(&text).await?;
+                for _ in start..end {
+                    let answer = self.answer().await?;
+                    if !answer.contains("\"seq\"") {
+                        return Err(format!("NATS answers {answer}").into());
+                    }
                 }
-            }
+                Ok(())
+            };
+            within(patience, WHO, batch).await?;
         }
         Ok(())
     }
@@ -119,7 +136,7 @@ impl Connection {
     async fn reaches(&mut self, count: u64) -> Result<(), Fault> {
         let began = Instant::now();
         while !self.reaches_at_once(count).await? {
-            if began.elapsed() > Duration::from_secs(60) {
+            if began.elapsed() > CATCHING_UP {
                 return Err("the hub of NATS does not catch up".into());
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -133,15 +150,19 @@ impl Connection {
 /// # Errors
 /// Those of processes and network.
 pub(crate) async fn measure(dir: &Path) -> Result<Vec<Figure>, Fault> {
+    round(WHO, &["hub", "leaf"].map(|name| dir.join(name)), play(dir)).await
+}
+
+async fn play(dir: &Path) -> Result<Vec<Figure>, Fault> {
     let port = free_port()?;
     let wire = Wire::to(SocketAddr::from(([127, 0, 0, 1], port))).await?;
     // A leaf also dials what the hub says of itself.
     let listen = format!("listen: \"127.0.0.1:{port}\", advertise: \"{}\"", wire.address);
     let hub = start(dir, "hub", &listen)?;
-    let mut there = Connection::to(&hub).await?;
+    let mut there = Connection::to(hub.port, PATIENCE).await?;
     let remote = format!("reconnect: 1, remotes: [ {{ url: \"nats://{}\" }} ]", wire.address);
     let leaf = start(dir, "leaf", &remote)?;
-    let mut here = Connection::to(&leaf).await?;
+    let mut here = Connection::to(leaf.port, PATIENCE).await?;
     here.ask("$JS.API.STREAM.CREATE.OPS", r#"{"name":"OPS","subjects":["ops.>"],"storage":"file"}"#).await?;
     let copy =
         r#"{"name":"COPY","storage":"file","sources":[{"name":"OPS","external":{"api":"$JS.leaf.API","deliver":""}}]}"#;
@@ -179,4 +200,29 @@ pub(crate) async fn measure(dir: &Path) -> Result<Vec<Figure>, Fault> {
         Figure::of(NATS, LIVE_BYTES, live),
         Figure::of(NATS, LATE_BYTES, late),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_has_stopped_to_answer_is_given_up() {
+        let failure = async |greeting, closes| {
+            let port = server::silent(greeting, closes);
+            let mut connection = match Connection::to(port, Duration::from_millis(200)).await {
+                Ok(connection) => connection,
+                Err(error) => return error.to_string(),
+            };
+            let asked = connection.ask("any", "").await.unwrap_err().to_string();
+            assert_eq!(connection.publish(0, 1).await.unwrap_err().to_string(), asked);
+            asked
+        };
+        crate::net::nodes::runtime().unwrap().block_on(async {
+            let silent = "NATS has not answered for 0.2 s";
+            assert_eq!(failure(b"INFO {}\r\n", false).await, silent, "from the beginning");
+            assert_eq!(failure(b"INFO {}\r\nPONG\r\n", false).await, silent, "when it is asked");
+            assert_eq!(failure(b"INFO {}\r\nPONG\r\n", true).await, "NATS has closed the connection");
+        });
+    }
 }

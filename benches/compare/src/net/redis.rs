@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use super::nodes::BATCH;
 use super::proxy::Wire;
-use super::server::{self, Server, free_port};
+use super::server::{self, CATCHING_UP, PATIENCE, Server, free_port, round, within};
 use super::{noise, spread};
 use crate::engine::Fault;
 use crate::plan::Figure;
@@ -19,6 +19,7 @@ use crate::scenes::replication::{
 use crate::work::key;
 
 const PROGRAM: &str = "redis-server";
+const WHO: &str = "Redis";
 
 /// Whether it is there.
 ///
@@ -42,22 +43,27 @@ fn start(dir: &Path, primary: Option<u16>) -> Result<Server, Fault> {
     Server::start(PROGRAM, &arguments, dir, port)
 }
 
-struct Connection(BufReader<TcpStream>);
+struct Connection {
+    stream: BufReader<TcpStream>,
+    patience: Duration,
+}
 
 impl Connection {
-    async fn to(server: &Server) -> Result<Self, Fault> {
-        Ok(Self(BufReader::new(server::connect(server.port).await?)))
+    async fn to(port: u16, patience: Duration) -> Result<Self, Fault> {
+        Ok(Self { stream: BufReader::new(server::connect(port).await?), patience })
     }
 
     /// The first line of an answer, without what it begins with; the rest is read and dropped.
     async fn answer(&mut self) -> Result<String, Fault> {
         let mut line = String::new();
-        self.0.read_line(&mut line).await?;
+        if self.stream.read_line(&mut line).await? == 0 {
+            return Err("Redis has closed the connection".into());
+        }
         let line = line.trim_end().to_owned();
         match line.split_at_checked(1) {
             Some(("$", len)) => {
                 let mut body = vec![0; len.parse::<usize>()? + 2];
-                self.0.read_exact(&mut body).await?;
+                self.stream.read_exact(&mut body).await?;
                 Ok(String::from_utf8_lossy(&body).into_owned())
             }
             Some(("+" | ":", rest)) => Ok(rest.to_owned()),
@@ -66,8 +72,12 @@ impl Connection {
     }
 
     async fn ask(&mut self, words: &str) -> Result<String, Fault> {
-        self.0.write_all(format!("{words}\r\n").as_bytes()).await?;
-        self.answer().await
+        let patience = self.patience;
+        let asking = async {
+            self.stream.write_all(format!("{words}\r\n").as_bytes()).await?;
+            self.answer().await
+        };
+        within(patience, WHO, asking).await
     }
 
     /// Sets so many keys in one go, and waits for all answers.
@@ -80,11 +90,15 @@ impl Connection {
             text.extend_from_slice(&noise(number, 100));
             text.extend_from_slice(b"\r\n");
         }
-        self.0.write_all(&text).await?;
-        for _ in 0..count {
-            self.answer().await?;
-        }
-        Ok(())
+        let patience = self.patience;
+        let batch = async {
+            self.stream.write_all(&text).await?;
+            for _ in 0..count {
+                self.answer().await?;
+            }
+            Ok(())
+        };
+        within(patience, WHO, batch).await
     }
 
     async fn size(&mut self) -> Result<u64, Fault> {
@@ -94,7 +108,7 @@ impl Connection {
     async fn reaches(&mut self, size: u64) -> Result<(), Fault> {
         let began = Instant::now();
         while self.size().await? < size {
-            if began.elapsed() > Duration::from_secs(60) {
+            if began.elapsed() > CATCHING_UP {
                 return Err("the replica of Redis does not catch up".into());
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -108,11 +122,15 @@ impl Connection {
 /// # Errors
 /// Those of processes and network.
 pub(crate) async fn measure(dir: &Path) -> Result<Vec<Figure>, Fault> {
+    round(WHO, &["primary", "replica"].map(|name| dir.join(name)), play(dir)).await
+}
+
+async fn play(dir: &Path) -> Result<Vec<Figure>, Fault> {
     let primary = start(&dir.join("primary"), None)?;
-    let mut here = Connection::to(&primary).await?;
+    let mut here = Connection::to(primary.port, PATIENCE).await?;
     let wire = Wire::to(SocketAddr::from(([127, 0, 0, 1], primary.port))).await?;
     let replica = start(&dir.join("replica"), Some(wire.address.port()))?;
-    let mut there = Connection::to(&replica).await?;
+    let mut there = Connection::to(replica.port, PATIENCE).await?;
     here.set(0, BATCH).await?;
     there.reaches(BATCH).await?;
 
@@ -148,4 +166,24 @@ pub(crate) async fn measure(dir: &Path) -> Result<Vec<Figure>, Fault> {
         Figure::of(REDIS, LIVE_BYTES, live),
         Figure::of(REDIS, LATE_BYTES, late),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_has_stopped_to_answer_is_given_up() {
+        let failure = async |closes| {
+            let port = server::silent(b"", closes);
+            let mut connection = Connection::to(port, Duration::from_millis(200)).await.unwrap();
+            let asked = connection.ask("WAIT 1 0").await.unwrap_err().to_string();
+            assert_eq!(connection.set(0, 1).await.unwrap_err().to_string(), asked);
+            asked
+        };
+        crate::net::nodes::runtime().unwrap().block_on(async {
+            assert_eq!(failure(false).await, "Redis has not answered for 0.2 s");
+            assert_eq!(failure(true).await, "Redis has closed the connection");
+        });
+    }
 }
