@@ -2,6 +2,7 @@
 //! and prints medians and ratios. Absolute figures belong to one machine on one day; ratios within a run are what it is for.
 
 mod args;
+mod aside;
 mod chart;
 mod ending;
 mod engine;
@@ -27,6 +28,7 @@ use clap::error::ErrorKind;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use args::Args;
+use aside::aside;
 use ending::{Home, undisturbed};
 use engine::Fault;
 use page::Page;
@@ -42,7 +44,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            aside(&error);
             if error.is::<clap::Error>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
@@ -76,6 +78,8 @@ fn run(args: &Args) -> Result<(), Fault> {
     for round in 1..=args.rounds {
         cells.retain_mut(|cell| {
             bar.set_message(format!("round {round}: {}, {}", cell.row, cell.what));
+            let name = format!("{} ({})", cell.row, cell.what);
+            ending::at_work(&name);
             let done = measure(cell, home.path(), round, args, &mut results);
             // What fails while the run is being ended says nothing.
             undisturbed(|| bar.inc(1));
@@ -83,7 +87,7 @@ fn run(args: &Args) -> Result<(), Fault> {
                 Ok(()) => true,
                 // Its other rounds would fail as well; what it has measured stands, and the failure beside it.
                 Err(error) => {
-                    let failure = format!("{} ({}) failed in round {round}: {error}", cell.row, cell.what);
+                    let failure = format!("{name} failed in round {round}: {error}");
                     bar.println(&failure);
                     failures.push(failure);
                     false

@@ -27,11 +27,14 @@ fn children(process: u32) -> Vec<String> {
     all
 }
 
-fn ended_by(signal: Signal) -> Result<(), Box<dyn Error>> {
+/// How it ends when it is sent these signals one after the other. It was started by `env` with SIGHUP as told, since this test
+/// may itself run under `nohup`.
+fn ended_by(hangup: &str, signals: &[Signal]) -> Result<Option<i32>, Box<dyn Error>> {
     let dir = tempfile::tempdir()?;
     // Half of it is a process of its own, which fills a map with a million keys meanwhile.
     let mut run = Running(
-        Command::new(env!("CARGO_BIN_EXE_softadastra-compare"))
+        Command::new("env")
+            .args([hangup, env!("CARGO_BIN_EXE_softadastra-compare")])
             .args(["--group", "memory", "--engine", "map", "--dir"])
             .arg(dir.path())
             .stdout(Stdio::null())
@@ -47,19 +50,31 @@ fn ended_by(signal: Signal) -> Result<(), Box<dyn Error>> {
         std::thread::yield_now();
     };
     assert_eq!(std::fs::read_dir(dir.path())?.count(), 1, "the directory of the engines");
-    kill_process(Pid::from_child(&run.0), signal)?;
-    assert_eq!(run.0.wait()?.code(), Some(130));
+    for signal in signals {
+        kill_process(Pid::from_child(&run.0), *signal)?;
+    }
+    let ended = run.0.wait()?.code();
     assert_eq!(std::fs::read_dir(dir.path())?.count(), 0);
     assert!(!Path::new("/proc").join(child).exists(), "the process that it had started");
-    Ok(())
+    Ok(ended)
 }
 
 #[test]
-fn ctrl_c_leaves_nothing_behind() {
-    ended_by(Signal::INT).unwrap();
+fn no_signal_that_asks_for_the_end_leaves_anything_behind() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT, Signal::XCPU] {
+        assert_eq!(ended_by("--default-signal=HUP", &[signal]).unwrap(), Some(130), "{signal:?}");
+    }
 }
 
 #[test]
-fn a_request_to_end_leaves_nothing_behind() {
-    ended_by(Signal::TERM).unwrap();
+fn a_crash_within_the_program_leaves_nothing_behind() {
+    for signal in [Signal::BUS, Signal::ABORT] {
+        assert_eq!(ended_by("--default-signal=HUP", &[signal]).unwrap(), Some(1), "{signal:?}");
+    }
+}
+
+#[test]
+fn a_terminal_that_goes_away_does_not_end_what_was_started_to_outlive_it() {
+    // The second is there so that the test ends.
+    assert_eq!(ended_by("--ignore-signal=HUP", &[Signal::HUP, Signal::BUS]).unwrap(), Some(1));
 }

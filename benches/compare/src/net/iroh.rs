@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use crate::aside::aside;
 use crate::ending::Process;
 use crate::engine::Fault;
 use crate::plan::Figure;
@@ -53,7 +54,7 @@ pub(crate) fn measure(scene: Scene, dir: &Path) -> Result<Vec<Figure>, Fault> {
     for attempt in 1..ATTEMPTS {
         match play(scene, &dir.join(attempt.to_string())) {
             Ok(figures) => return Ok(figures),
-            Err(why) => eprintln!("iroh-docs is tried again: {why}"),
+            Err(why) => aside(format_args!("iroh-docs is tried again: {why}")),
         }
     }
     play(scene, &dir.join("last"))
