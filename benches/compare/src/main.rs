@@ -19,12 +19,12 @@ mod values;
 mod work;
 
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum as _;
-use clap::error::ErrorKind;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use args::Args;
@@ -36,7 +36,10 @@ use plan::{Cell, Group};
 use table::Results;
 
 fn main() -> ExitCode {
-    let args = Args::read();
+    let args = match Args::read() {
+        Ok(args) => args,
+        Err(status) => return status,
+    };
     let done = match args.part {
         Some(part) => part.play(&args.dir),
         None => run(&args),
@@ -56,19 +59,14 @@ fn run(args: &Args) -> Result<(), Fault> {
     ending::by_signals()?;
     let home = Home::within(&args.dir)?;
     let groups = args.groups();
-    let mut cells = plan::cells(groups, home.path());
-    cells.retain(|cell| args.wants(cell.row));
-    let in_vain = args.in_vain(&cells, || {
-        // To look at the program it would have to be built.
-        let others: Vec<_> = Group::value_variants().iter().copied().filter(|group| *group != Group::Binary).collect();
-        plan::cells(&others, home.path())
-    });
-    if cells.is_empty() {
-        return Err(args::refusal(ErrorKind::InvalidValue, &in_vain.join("; ")).into());
+    let mut plan = plan::of(groups, home.path());
+    let in_vain = args.in_vain(&plan, || plan::of(Group::value_variants(), home.path()))?;
+    plan.retain(|row| args.wants(row));
+    for line in in_vain.into_iter().chain(plan.left_out()) {
+        aside(line);
     }
-    for name in in_vain {
-        eprintln!("{name}");
-    }
+    let mut cells = plan.cells;
+    let asked = cells.len();
     let measured: Vec<_> =
         groups.iter().copied().filter(|group| cells.iter().any(|cell| cell.group == *group)).collect();
     let bar = ProgressBar::new(u64::from(args.rounds) * cells.len() as u64);
@@ -88,7 +86,7 @@ fn run(args: &Args) -> Result<(), Fault> {
                 // Its other rounds would fail as well; what it has measured stands, and the failure beside it.
                 Err(error) => {
                     let failure = format!("{name} failed in round {round}: {error}");
-                    bar.println(&failure);
+                    bar.suspend(|| aside(&failure));
                     failures.push(failure);
                     false
                 }
@@ -96,6 +94,7 @@ fn run(args: &Args) -> Result<(), Fault> {
         });
     }
     bar.finish_and_clear();
+    let outcome = summary(asked, failures.len(), results.is_empty())?;
     let mut text = format!("{}\n\n", machine(args, started.elapsed()));
     for failure in failures {
         text.push_str(&format!("{failure}\n\n"));
@@ -104,7 +103,23 @@ fn run(args: &Args) -> Result<(), Fault> {
     for group in &measured {
         text.push_str(&results.markdown(*group));
     }
-    hand_over(page.as_ref(), &measured, &results, &text, &mut std::io::stdout())
+    hand_over(page.as_ref(), &measured, &results, &text, &mut std::io::stdout())?;
+    if let Some(outcome) = outcome {
+        aside(outcome);
+    }
+    Ok(())
+}
+
+/// What there is to say of a run in which so many failed, if anything: what it has is a comparison all the same.
+///
+/// # Errors
+/// When it has nothing.
+fn summary(asked: usize, failed: usize, nothing: bool) -> Result<Option<String>, Fault> {
+    if nothing {
+        return Err("Nothing could be measured.".into());
+    }
+    Ok((failed > 0)
+        .then(|| format!("{failed} of {asked} failed, as said above; the tables have what they gave before.")))
 }
 
 /// Puts the tables where they are wanted; on `out` if that is nowhere, or if they cannot be put there after all.
@@ -115,14 +130,17 @@ fn hand_over(
     text: &str,
     out: &mut impl Write,
 ) -> Result<(), Fault> {
-    let written = match page {
-        Some(page) => undisturbed(|| page.write(groups, results, text)).map(|()| true),
-        None => Ok(false),
+    let written = page.map(|page| undisturbed(|| page.write(groups, results, text))).transpose();
+    let said = match &written {
+        Ok(Some(done)) => done,
+        _ => text,
     };
-    if !matches!(written, Ok(true)) {
-        out.write_all(text.as_bytes())?;
+    let printed = out.write_all(said.as_bytes()).and_then(|()| out.flush()).map_err(|error| format!("stdout: {error}"));
+    match (written, printed) {
+        (Err(error), Err(other)) => Err(format!("{error}; {other}").into()),
+        (Err(error), Ok(())) => Err(error),
+        (Ok(_), printed) => Ok(printed?),
     }
-    written.map(|_| ())
 }
 
 /// One round of a cell, in a directory of its own.
@@ -131,7 +149,10 @@ fn measure(cell: &mut Cell, home: &Path, round: u32, args: &Args, results: &mut 
         return Ok(());
     }
     let dir = tempfile::tempdir_in(home)?;
-    for figure in (cell.run)(dir.path(), Duration::from_secs_f64(args.seconds))? {
+    let time = Duration::from_secs_f64(args.seconds);
+    // A cell that has panicked is never run again.
+    let figures = catch_unwind(AssertUnwindSafe(|| (cell.run)(dir.path(), time)));
+    for figure in figures.map_err(|_| "it has panicked, as said above")?? {
         results.add(cell.group, round, figure);
     }
     Ok(())
@@ -179,10 +200,43 @@ mod tests {
             let done = hand_over(page, &[], &Results::default(), "tables", &mut out);
             (done.is_ok(), String::from_utf8(out).unwrap())
         };
-        assert_eq!(printed(Some(&page)), (true, String::new()));
+        let (done, said) = printed(Some(&page));
+        assert!(done && said.contains("page.md now has the tables") && !said.contains("tables\n"), "{said}");
         assert_eq!(printed(None), (true, "tables".to_owned()));
         std::fs::remove_file(&path).unwrap();
         assert_eq!(printed(Some(&page)), (false, "tables".to_owned()));
+    }
+
+    #[test]
+    fn what_cannot_be_printed_is_named() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(std::io::ErrorKind::StorageFull.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let error = hand_over(None, &[], &Results::default(), "tables", &mut Full).unwrap_err().to_string();
+        assert!(error.starts_with("stdout: "), "{error}");
+    }
+
+    #[test]
+    fn a_run_without_a_figure_has_failed_and_one_with_some_says_who_is_missing() {
+        assert!(summary(2, 2, true).is_err());
+        assert!(summary(0, 0, true).is_err(), "nobody could be had");
+        assert!(summary(2, 1, false).unwrap().unwrap().starts_with("1 of 2 failed"));
+        assert_eq!(summary(2, 0, false).unwrap(), None);
+    }
+
+    #[test]
+    fn an_engine_that_panics_fails_like_any_other() {
+        let home = tempfile::tempdir().unwrap();
+        let mut cell = Cell::scene(Group::Puts, "clumsy", "", |_| panic!("this panic belongs to the test"));
+        let args = <Args as clap::Parser>::try_parse_from(["compare"]).unwrap();
+        let error = measure(&mut cell, home.path(), 1, &args, &mut Results::default()).unwrap_err();
+        assert!(error.to_string().contains("panicked"), "{error}");
     }
 
     #[test]

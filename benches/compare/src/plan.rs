@@ -198,31 +198,77 @@ impl Cell {
     }
 }
 
-/// All cells of these groups, in an order that changes the engine from cell to cell.
+/// Who would be measured, but cannot be had on this machine.
+pub(crate) struct Absent {
+    /// Whose table it would be in.
+    pub(crate) group: Group,
+    /// Who.
+    pub(crate) row: &'static str,
+    /// What it lacks.
+    pub(crate) why: String,
+}
+
+/// What a run measures, and who is left out of it.
+#[derive(Default)]
+pub(crate) struct Plan {
+    /// Who is measured, in an order that changes the engine from cell to cell.
+    pub(crate) cells: Vec<Cell>,
+    /// Who cannot be had.
+    pub(crate) absent: Vec<Absent>,
+}
+
+impl Plan {
+    /// The groups and rows that it has, those that are left out among them.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (Group, &'static str)> {
+        let cells = self.cells.iter().map(|cell| (cell.group, cell.row));
+        cells.chain(self.absent.iter().map(|absent| (absent.group, absent.row)))
+    }
+
+    /// Keeps only these rows.
+    pub(crate) fn retain(&mut self, wanted: impl Fn(&str) -> bool) {
+        self.cells.retain(|cell| wanted(cell.row));
+        self.absent.retain(|absent| wanted(absent.row));
+    }
+
+    /// Who is left out and why, each once.
+    #[must_use]
+    pub(crate) fn left_out(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        for absent in &self.absent {
+            let line = format!("{} is left out: {}", absent.row, absent.why);
+            if !all.contains(&line) {
+                all.push(line);
+            }
+        }
+        all
+    }
+}
+
+/// All that these groups have.
 #[must_use]
-pub(crate) fn cells(groups: &[Group], home: &Path) -> Vec<Cell> {
+pub(crate) fn of(groups: &[Group], home: &Path) -> Plan {
     let engines = scenes::engines::Engines::new(home);
-    let mut cells = Vec::new();
+    let mut plan = Plan::default();
     for group in groups {
         match group {
             Group::Puts | Group::LargePuts | Group::Batches | Group::Unsynced | Group::Gets | Group::Scans => {
-                engines.cells(*group, &mut cells);
+                engines.cells(*group, &mut plan);
             }
             Group::Open => {
-                engines.cells(*group, &mut cells);
-                scenes::opening::cells(home, &mut cells);
+                engines.cells(*group, &mut plan);
+                scenes::opening::cells(home, &mut plan.cells);
             }
-            Group::Memory => scenes::memory::cells(&mut cells),
-            Group::LogSize => scenes::log_size::cells(&mut cells),
-            Group::Replication => scenes::replication::cells(&mut cells),
-            Group::Visible => scenes::visible::cells(&mut cells),
-            Group::Fleet => scenes::fleet::cells(&mut cells),
+            Group::Memory => scenes::memory::cells(&mut plan.cells),
+            Group::LogSize => scenes::log_size::cells(&mut plan.cells),
+            Group::Replication => scenes::replication::cells(&mut plan),
+            Group::Visible => scenes::visible::cells(&mut plan.cells),
+            Group::Fleet => scenes::fleet::cells(&mut plan.cells),
             Group::GrowthKeys | Group::GrowthPending | Group::GrowthReplicas | Group::GrowthPeers => {
-                scenes::growth::cells(*group, &mut cells);
+                scenes::growth::cells(*group, &mut plan.cells);
             }
-            Group::Idle => scenes::idle::cells(&mut cells),
-            Group::Binary => scenes::binary::cells(&mut cells),
+            Group::Idle => scenes::idle::cells(&mut plan.cells),
+            Group::Binary => scenes::binary::cells(&mut plan.cells),
         }
     }
-    cells
+    plan
 }

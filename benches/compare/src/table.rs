@@ -51,6 +51,12 @@ impl Results {
         self.samples.entry(at).or_default().insert(round, figure.sample);
     }
 
+    /// Whether nobody gave a figure.
+    #[must_use]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.samples.is_empty()
+    }
+
     /// The median over the rounds.
     #[must_use]
     pub(crate) fn median(&self, at: At, take: Take) -> Option<f64> {

@@ -1,16 +1,103 @@
-//! What the program says to whoever asks for what it does not have.
+//! What the program says, and how it ends, where it is asked for what cannot be.
 
 use std::error::Error;
-use std::process::Command;
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+type Done = Result<(), Box<dyn Error>>;
+
+/// It keeps its data in `dir`, of which nothing may be left.
+fn program(dir: &Path, asked: &[&str]) -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_softadastra-compare"));
+    program.args(asked).arg("--dir").arg(dir).args(["--rounds", "1", "--seconds", "0.01"]).stdin(Stdio::null());
+    program
+}
+
+/// How it ends, and what it says on stdout and stderr.
+fn ended(dir: &Path, mut program: Command) -> Result<(Option<i32>, String, String), Box<dyn Error>> {
+    let run = program.output()?;
+    assert_eq!(std::fs::read_dir(dir)?.count(), 0, "nothing is left behind");
+    Ok((run.status.code(), String::from_utf8(run.stdout)?, String::from_utf8(run.stderr)?))
+}
 
 #[test]
-fn an_engine_that_nobody_knows_is_a_mistake_of_whoever_asks() -> Result<(), Box<dyn Error>> {
+fn an_engine_that_nobody_knows_is_a_mistake_of_whoever_asks() -> Done {
     let dir = tempfile::tempdir()?;
-    let asked = ["--group", "memory", "--engine", "nobody", "--dir"];
-    let run = Command::new(env!("CARGO_BIN_EXE_softadastra-compare")).args(asked).arg(dir.path()).output()?;
-    let said = String::from_utf8(run.stderr)?;
-    assert_eq!(run.status.code(), Some(2), "{said}");
-    assert!(said.contains("no engine is called nobody"), "{said}");
-    assert_eq!(std::fs::read_dir(dir.path())?.count(), 0, "nothing is left behind");
+    for engines in ["nobody", "map,nobody"] {
+        let asked = program(dir.path(), &["--group", "memory", "--engine", engines]);
+        let (status, out, said) = ended(dir.path(), asked)?;
+        assert_eq!(status, Some(2), "{said}");
+        assert!(said.contains("no engine is called nobody") && said.contains("ordered map alone (limit)"), "{said}");
+        assert_eq!(out, "");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_run_that_has_measured_nothing_has_failed() -> Done {
+    let dir = tempfile::tempdir()?;
+    // Nothing it writes may be longer than a block of 512 bytes.
+    let mut asked = Command::new("sh");
+    asked.args(["-c", "ulimit -f 1; exec \"$0\" \"$@\""]);
+    let real = program(dir.path(), &["--group", "batches", "--engine", "redb"]);
+    asked.arg(real.get_program()).args(real.get_args()).stdin(Stdio::null());
+    let (status, out, said) = ended(dir.path(), asked)?;
+    assert_eq!(status, Some(1), "{said}");
+    assert!(
+        said.contains("redb (1 writer) failed in round 1: ") && said.contains("Nothing could be measured"),
+        "{said}"
+    );
+    assert_eq!(out, "", "there are no tables of nothing");
+    Ok(())
+}
+
+#[test]
+fn what_the_program_under_test_cannot_be_built_with_is_named() -> Done {
+    let dir = tempfile::tempdir()?;
+    let mut asked = program(dir.path(), &["--group", "binary"]);
+    asked.env("PATH", dir.path()).env("CARGO", dir.path().join("no-cargo"));
+    let (status, _, said) = ended(dir.path(), asked)?;
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("the program cannot be built: ") && said.contains("no-cargo cannot be started"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn only_a_regular_file_is_a_page() -> Done {
+    let dir = tempfile::tempdir()?;
+    for page in ["/dev/full", "/dev/zero", "/"] {
+        let (status, _, said) = ended(dir.path(), program(dir.path(), &["--write", page]))?;
+        assert_eq!(status, Some(1), "{said}");
+        assert!(said.contains(&format!("--write {page}: it is not a regular file")), "{said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_printed_is_named() -> Done {
+    let dir = tempfile::tempdir()?;
+    for asked in
+        [&["--group", "growth-keys", "--engine", "nobody", "--help"][..], &["--group", "batches", "--engine", "redb"]]
+    {
+        let mut asked = program(dir.path(), asked);
+        asked.stdout(OpenOptions::new().write(true).open("/dev/full")?);
+        let run = asked.stderr(Stdio::piped()).spawn()?.wait_with_output()?;
+        let said = String::from_utf8(run.stderr)?;
+        assert_eq!(run.status.code(), Some(1), "{said}");
+        assert!(said.contains("stdout: No space left on device"), "{said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_run_whose_words_nobody_hears_ends_as_it_would() -> Done {
+    let dir = tempfile::tempdir()?;
+    let mut asked = program(dir.path(), &["--group", "memory", "--engine", "nobody"]);
+    asked.stderr(File::options().write(true).open("/dev/full")?);
+    assert_eq!(asked.status()?.code(), Some(2));
+    let mut asked = program(dir.path(), &["--write", "/"]);
+    asked.stderr(File::options().write(true).open("/dev/full")?);
+    assert_eq!(asked.status()?.code(), Some(1));
     Ok(())
 }

@@ -15,9 +15,17 @@ use crate::engine::Contender;
 pub(crate) const SOFTADASTRA: Contender =
     Contender { name: "Softadastra", version: env!("CARGO_PKG_VERSION"), syncs: true, open: softadastra::open };
 
+const ROCKSDB: &str = "RocksDB";
+
 /// The engines that can be had on this machine besides Softadastra.
 #[must_use]
 pub(crate) fn peers() -> Vec<Contender> {
+    all().0
+}
+
+/// Those that can be had, and those that cannot: their names, and why.
+#[must_use]
+pub(crate) fn all() -> (Vec<Contender>, Vec<(&'static str, String)>) {
     let mut peers = vec![
         Contender { name: "SQLite", version: rusqlite::version(), syncs: true, open: sqlite::open },
         Contender { name: "LMDB", version: "0.9 (heed 0.22)", syncs: true, open: lmdb::open },
@@ -25,11 +33,12 @@ pub(crate) fn peers() -> Vec<Contender> {
         Contender { name: "fjall", version: "3.1", syncs: true, open: fjall::open },
         Contender { name: "sled", version: "0.34", syncs: false, open: sled::open },
     ];
+    let mut absent = Vec::new();
     match rocksdb::find() {
-        Ok(version) => peers.push(Contender { name: "RocksDB", version, syncs: true, open: rocksdb::open }),
-        Err(why) => eprintln!("RocksDB is left out: {why}"),
+        Ok(version) => peers.push(Contender { name: ROCKSDB, version, syncs: true, open: rocksdb::open }),
+        Err(why) => absent.push((ROCKSDB, why)),
     }
-    peers
+    (peers, absent)
 }
 
 #[cfg(test)]

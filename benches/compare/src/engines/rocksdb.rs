@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "calls into a C library")]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_uchar, c_void};
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 use std::ptr;
 use std::sync::{Arc, OnceLock};
@@ -114,7 +115,7 @@ fn check(calls: &Calls, error: *mut c_char) -> Result<(), Fault> {
 
 pub(super) fn open(dir: &Path, promise: Promise) -> Result<Arc<dyn Engine>, Fault> {
     let (calls, _) = CALLS.get_or_init(load).as_ref().map_err(Clone::clone)?;
-    let path = CString::new(dir.join("rocks").to_string_lossy().into_owned())?;
+    let path = CString::new(dir.join("rocks").into_os_string().into_vec())?;
     let mut error = ptr::null_mut();
     // SAFETY: every pointer comes from the library or outlives the call.
     let (database, write, read) = unsafe {

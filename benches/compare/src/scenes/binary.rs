@@ -21,12 +21,15 @@ const STARTS: usize = 10;
 
 /// The cells.
 pub(crate) fn cells(cells: &mut Vec<Cell>) {
-    match build() {
-        Ok(program) => cells.push(
-            Cell::scene(Group::Binary, PROGRAM, "its size and its start", move |dir| measure(&program, dir)).at_most(3),
-        ),
-        Err(why) => eprintln!("The binary is left out: {why}"),
-    }
+    let mut built = None;
+    let scene = Cell::scene(Group::Binary, PROGRAM, "its size and its start", move |dir| {
+        let program = match &built {
+            Some(program) => program,
+            None => built.insert(build().map_err(|why| format!("the program cannot be built: {why}"))?),
+        };
+        measure(program, dir)
+    });
+    cells.push(scene.at_most(3));
 }
 
 /// Builds the program as it is released, beside this one.
@@ -39,7 +42,7 @@ fn build() -> Result<PathBuf, Fault> {
             .arg(manifest),
     )?;
     if !building.ended()?.success() {
-        return Err("it does not build".into());
+        return Err("cargo has failed, and says above why".into());
     }
     let program = std::env::current_exe()?.with_file_name(PROGRAM);
     if program.exists() { Ok(program) } else { Err(format!("{} is not there", program.display()).into()) }

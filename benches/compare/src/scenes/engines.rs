@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::engine::{Contender, Engine, Fault, Promise};
-use crate::engines::{SOFTADASTRA, baseline, peers};
-use crate::plan::{ASYNC, BLOCKING, Cell, Group, LOOP, MAP, RAW};
+use crate::engines::{self, SOFTADASTRA, baseline};
+use crate::plan::{ASYNC, Absent, BLOCKING, Cell, Group, LOOP, MAP, Plan, RAW};
 use crate::work::reads::Reading;
 use crate::work::{open, puts, reads};
 
@@ -23,6 +23,7 @@ type Filled = Arc<Mutex<BTreeMap<&'static str, Arc<dyn Engine>>>>;
 /// The engines that can be had.
 pub(crate) struct Engines {
     peers: Vec<Contender>,
+    absent: Vec<(&'static str, String)>,
     home: PathBuf,
     filled: Filled,
 }
@@ -31,11 +32,14 @@ impl Engines {
     /// Looks for them; `home` is where they may keep what several cells share.
     #[must_use]
     pub(crate) fn new(home: &Path) -> Self {
-        Self { peers: peers(), home: home.to_owned(), filled: Filled::default() }
+        let (peers, absent) = engines::all();
+        Self { peers, absent, home: home.to_owned(), filled: Filled::default() }
     }
 
     /// The cells of a group of theirs.
-    pub(crate) fn cells(&self, group: Group, cells: &mut Vec<Cell>) {
+    pub(crate) fn cells(&self, group: Group, plan: &mut Plan) {
+        plan.absent.extend(self.absent.iter().map(|(row, why)| Absent { group, row, why: why.clone() }));
+        let cells = &mut plan.cells;
         match group {
             Group::LargePuts => self.puts(cells, group, LARGE),
             Group::Batches => cells.extend(self.everyone().map(|contender| {
@@ -142,9 +146,9 @@ mod tests {
     fn who_cannot_sync_is_measured_beside_what_is_not_synced_only() {
         let engines = Engines::new(Path::new("nowhere"));
         let rows = |group| {
-            let mut cells = Vec::new();
-            engines.cells(group, &mut cells);
-            cells.into_iter().map(|cell| cell.row).collect::<Vec<_>>()
+            let mut plan = Plan::default();
+            engines.cells(group, &mut plan);
+            plan.cells.into_iter().map(|cell| cell.row).collect::<Vec<_>>()
         };
         assert!(rows(Group::Unsynced).contains(&"sled"));
         for group in [Group::Puts, Group::LargePuts, Group::Batches, Group::Gets, Group::Scans, Group::Open] {

@@ -10,7 +10,7 @@ use crate::net::pair::{self, Answer};
 use crate::net::plain::{self, Records};
 use crate::net::proxy::Wire;
 use crate::net::{automerge, document, iroh, nats, noise, redis, yrs};
-use crate::plan::{Cell, Figure, Group, NODE};
+use crate::plan::{Absent, Cell, Figure, Group, NODE, Plan};
 
 /// The row of the baseline.
 pub(crate) const PLAIN: &str = "plain TCP + log (limit)";
@@ -49,8 +49,10 @@ pub(crate) const STREAMED: u64 = 20_000;
 pub(crate) const PENDING: u64 = 100_000;
 
 /// The cells.
-pub(crate) fn cells(cells: &mut Vec<Cell>) {
+pub(crate) fn cells(plan: &mut Plan) {
     let group = Group::Replication;
+    let Plan { cells, absent } = plan;
+    let mut leave_out = |row, why: Fault| absent.push(Absent { group, row, why: why.to_string() });
     for (column, answer) in [(WINDOW, Answer::There), (STREAM, Answer::Here)] {
         cells.push(Cell::scene(group, PLAIN, column, move |dir| {
             let run = pair::stream(dir, Records::default, STREAMED, 64, answer)?;
@@ -76,13 +78,13 @@ pub(crate) fn cells(cells: &mut Vec<Cell>) {
     cells.push(Cell::scene(group, YRS, "a map", |dir| document::measure::<yrs::Replica>(YRS, dir)));
     match redis::find() {
         Ok(()) => cells.push(Cell::scene(group, REDIS, "a replica", |dir| runtime()?.block_on(redis::measure(dir)))),
-        Err(why) => eprintln!("Redis is left out: {why}"),
+        Err(why) => leave_out(REDIS, why),
     }
     match nats::find() {
         Ok(()) => {
             cells.push(Cell::scene(group, NATS, "a leaf", |dir| runtime()?.block_on(nats::measure(dir))).at_most(3));
         }
-        Err(why) => eprintln!("NATS JetStream is left out: {why}"),
+        Err(why) => leave_out(NATS, why),
     }
     match iroh::find() {
         Ok(_) => {
@@ -90,7 +92,7 @@ pub(crate) fn cells(cells: &mut Vec<Cell>) {
                 cells.push(Cell::scene(group, IROH, what, move |dir| iroh::measure(scene, dir)).at_most(3));
             }
         }
-        Err(why) => eprintln!("iroh-docs is left out: {why}"),
+        Err(why) => leave_out(IROH, why),
     }
 }
 
