@@ -156,4 +156,27 @@ mod tests {
             assert!(rows.contains(&"SQLite") && !rows.contains(&"sled"), "{group:?}: {rows:?}");
         }
     }
+
+    #[test]
+    fn the_page_says_what_each_group_is_measured_beside() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/benchmarks.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let engines = Engines::new(Path::new("nowhere"));
+        for group in [Group::Puts, Group::LargePuts, Group::Batches, Group::Unsynced] {
+            let mut plan = Plan::default();
+            engines.cells(group, &mut plan);
+            let name = format!("`{}`", group.name());
+            let mut lines = page.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
+            let (_, beside) = lines.find(|(groups, _)| groups.contains(&name)).unwrap();
+            for (row, words) in [
+                (RAW, "a loop of write and `fdatasync`"),
+                (LOOP, "an event loop with group commit"),
+                (MAP, "an ordered map"),
+                ("sled", "sled"),
+            ] {
+                let measured = plan.rows().any(|(_, other)| other == row);
+                assert_eq!(beside.contains(words), measured, "{words} beside {name}");
+            }
+        }
+    }
 }
