@@ -13,6 +13,7 @@ mod claims_are_true;
 mod clock_never_back;
 mod collected_is_seen;
 mod conflicts_complete;
+mod conflicts_stay;
 mod damage_never_passes;
 mod deleted_stays_deleted;
 mod failed_never_visible;
@@ -331,6 +332,7 @@ impl Court {
             Box::new(outbox_adds_up::OutboxAddsUp),
             Box::new(acknowledged_is_held::AcknowledgedIsHeld::default()),
             Box::new(conflicts_complete::ConflictsComplete::default()),
+            Box::new(conflicts_stay::ConflictsStay::default()),
             Box::new(local_goes_on::LocalGoesOn),
             Box::new(no_spinning::NoSpinning),
             Box::new(order_never_matters::OrderNeverMatters::default()),

@@ -102,6 +102,11 @@ pub const BUGS: &[Bug] = &[
     bug("conflict_invented", "a write that has seen the version it replaces is called a conflict"),
     bug("conflict_with_oneself", "what a replica writes without having seen what it wrote before is called a conflict"),
     bug("called_late", "something that nobody deleted is taken in as if it had been, and is no conflict"),
+    bug("outcome_by_todays_policy", "a start goes by the policy of today, not by the one under which two versions met"),
+    bug(
+        "what_stood_there_not_logged",
+        "what a conflict was met with is looked for in the store by every start, a snapshot of later included",
+    ),
     bug("settled_over_a_later_write", "a conflict is settled by hand although the key was written since"),
     bug("settled_and_still_open", "a conflict that was settled by hand stays open"),
     bug("skewed_clock_let_in", "a peer whose clock is off is let in though the policy is to refuse it"),

@@ -106,7 +106,7 @@ impl Opening {
             scan.start(&mut out);
             Stage::Scanning {
                 scan: Box::new(scan),
-                rebuild: Rebuild::keeping_both(
+                rebuild: Rebuild::assuming_both_kept(
                     matches!(config.sync.conflict_policy, Policy::KeepBoth),
                     seed.stream("replay").next_u64(),
                 ),

@@ -97,7 +97,8 @@ pub(super) struct Rebuild {
     sound: Option<Seq>,
     /// Damage was skipped, so own operations may be missing, come again, or lack their birth.
     gaps_allowed: bool,
-    keeps_both: bool,
+    /// Conflicts were to stay open where the log does not say it.
+    assumed: bool,
     /// Guards the replay against keys that were chosen to be slow.
     seed: u64,
     pub(super) snapshot_at: Option<Lsn>,
@@ -110,9 +111,9 @@ impl Rebuild {
         Self { gaps_allowed, ..Self::default() }
     }
 
-    /// Conflicts of the log stay open under the policy that keeps both versions.
-    pub(super) fn keeping_both(keeps_both: bool, seed: u64) -> Self {
-        Self { keeps_both, seed, state: State::default().keeping_both(keeps_both), ..Self::default() }
+    /// Where the log does not say it, conflicts found there were to stay open, or not.
+    pub(super) fn assuming_both_kept(assumed: bool, seed: u64) -> Self {
+        Self { assumed, seed, state: State::default().assuming_both_kept(assumed), ..Self::default() }
     }
 
     /// Ends the replay. `None` when the log held no history.
@@ -144,7 +145,7 @@ impl Replay for Rebuild {
         let state = state.detached();
         let replica = history.replica;
         self.history = Some(history);
-        self.state = state.keeping_both(self.keeps_both);
+        self.state = state.assuming_both_kept(self.assumed);
         self.snapshot_at = Some(at);
         self.last_lsn = at;
         Ok(replica)

@@ -6,12 +6,15 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::conflict::Met;
-use super::record::SyncRecord;
+use super::record::{Contest, SyncRecord};
 use super::{Apply, Item};
 use crate::context::VersionVector;
 use crate::ids::{Dot, Lsn, ReplicaId};
 use crate::op::Operation;
 use crate::store::{Entry, Store};
+
+/// How many bytes of versions that stood there a group says: what it holds besides may fill half of a frame.
+const CONTEST_ROOM: usize = 4 << 20;
 
 /// A record to be logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +45,7 @@ pub struct Carried<'a> {
 pub fn carry_out<'a>(store: &mut Store, first: Lsn, apply: &'a Apply) -> Carried<'a> {
     let mut carried = Carried::default();
     carried.logged.reserve(apply.items.len() + apply.records.len());
-    let mut lsn = first;
+    let (mut lsn, mut room) = (first, CONTEST_ROOM);
     for item in &apply.items {
         carried.met.include(item.op.dot);
         carried.met.join(&item.op.context);
@@ -50,11 +53,19 @@ pub fn carry_out<'a>(store: &mut Store, first: Lsn, apply: &'a Apply) -> Carried
         let seat = store.seat(&item.op.key);
         let (latest, hash) = (store.seated(seat), item.op.body.content_hash());
         carried.twins.extend(latest.filter(|entry| is_twin(entry, &item.op, hash)).map(|_| item.op.dot.replica));
-        carried.conflicts.extend(Met::before(latest, &item.op).filter(|_| !item.late));
+        let contest = match Met::before(latest, &item.op) {
+            _ if item.late => Contest::Late,
+            Some(met) => {
+                let contest = said(&met, &mut room);
+                carried.conflicts.push(met);
+                contest
+            }
+            None => Contest::Unsaid,
+        };
         let before = store.staged_len();
         store.stage_at(seat, lsn, &item.op, hash, &item.known);
         if store.staged_len() > before {
-            carried.logged.push(logged(item));
+            carried.logged.push(logged(item, contest));
             lsn = lsn.next();
         }
     }
@@ -88,10 +99,21 @@ impl Apply {
     }
 }
 
-fn logged(item: &Item) -> Logged<'_> {
-    if item.known.is_empty() && !item.late {
+fn logged(item: &Item, contest: Contest) -> Logged<'_> {
+    if item.known.is_empty() && contest == Contest::Unsaid {
         Logged::Foreign(&item.op)
     } else {
-        Logged::Sync(Box::new(SyncRecord::Entry { op: item.op.clone(), known: item.known.clone(), late: item.late }))
+        Logged::Sync(Box::new(SyncRecord::Entry { op: item.op.clone(), known: item.known.clone(), contest }))
     }
+}
+
+/// What the log says of a conflict, in the room that is left.
+fn said(met: &Met, room: &mut usize) -> Contest {
+    let bound = met.local.encoded_bound();
+    if bound > *room || planted!("what_stood_there_not_logged") {
+        covered!("contest_with_what_is_too_long_to_be_said");
+        return Contest::WithStanding;
+    }
+    *room -= bound;
+    Contest::With(Box::new(met.local.clone()))
 }

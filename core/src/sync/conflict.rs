@@ -43,6 +43,11 @@ pub enum Policy {
 }
 
 impl Policy {
+    /// Whether conflicts stay open until somebody resolves them.
+    pub(super) const fn keeps_both(&self) -> bool {
+        matches!(self, Self::KeepBoth)
+    }
+
     /// The stable name, as programs see it.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
@@ -81,6 +86,11 @@ impl Version {
     fn detached(self) -> Self {
         let body = self.body.value().map_or(Body::Delete, |value| Body::Put(copied(value)));
         Self { body, ..self }
+    }
+
+    /// The greatest length of [`put_version`].
+    pub(super) fn encoded_bound(&self) -> usize {
+        encoded_bound(self) + self.body.value().map_or(0, Bytes::len)
     }
 
     /// The operation as it was issued, apart from marks that only its issuer needs.
@@ -134,6 +144,11 @@ impl Met {
             covered!("equal_resolutions_collapse");
         }
         (!collapse).then(|| Self { key: copied(&op.key), local, remote })
+    }
+
+    /// What `op` met, with bytes of its own.
+    pub(super) fn of(local: &Version, op: &Operation) -> Self {
+        Self { key: copied(&op.key), local: local.clone().detached(), remote: Version::of(op) }
     }
 
     /// The same, with bytes of its own.
@@ -219,6 +234,20 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Of two versions that have just met.
+    pub(super) const fn when_met(keeps_both: bool) -> Self {
+        if keeps_both { Self::Open } else { Self::Merged }
+    }
+
+    /// Whether a write that had seen both versions resolves it; `resolution` says that this was meant.
+    pub(super) const fn is_resolved_by(self, resolution: bool) -> bool {
+        match self {
+            Self::Open => true,
+            Self::Merged => resolution,
+            Self::Resolved => false,
+        }
+    }
+
     /// The stable name, as programs see it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::conflict::{Conflict, Met, Outcome, Policy, encoded_bound, put_version, take_version};
+use super::conflict::{Conflict, Met, Outcome, encoded_bound, put_version, take_version};
 use crate::codec::{DecodeError, Fault, MAX_VARINT_LEN, Reader, put_blob, put_varint};
 use crate::ids::Dot;
 use crate::limits::MAX_KEY_LEN;
@@ -57,30 +57,20 @@ pub(super) struct Meetings {
 #[derive(Debug)]
 pub(super) struct Meeting {
     pub(super) met: Met,
+    /// What has become of it by now; what a policy writes comes later.
+    pub(super) outcome: Outcome,
     /// Somebody has written who had seen both versions.
     pub(super) seen: bool,
-    /// And it was meant to settle this.
-    meant: bool,
-}
-
-impl Meeting {
-    /// What has become of it by now; what a policy writes comes later.
-    pub(super) const fn outcome(&self, policy: Policy) -> Outcome {
-        match (policy, self) {
-            (_, Self { meant: true, .. }) | (Policy::KeepBoth, Self { seen: true, .. }) => Outcome::Resolved,
-            (Policy::KeepBoth, _) => Outcome::Open,
-            (_, _) => Outcome::Merged,
-        }
-    }
 }
 
 impl Meetings {
-    pub(super) fn of(met: Vec<Met>) -> Self {
+    pub(super) fn of(met: Vec<Met>, keeps_both: bool) -> Self {
         let mut of_key = BTreeMap::<_, Vec<usize>>::new();
         for (place, met) in met.iter().enumerate() {
             of_key.entry(met.key.clone()).or_default().push(place);
         }
-        Self { all: met.into_iter().map(|met| Meeting { met, seen: false, meant: false }).collect(), of_key }
+        let outcome = Outcome::when_met(keeps_both);
+        Self { all: met.into_iter().map(|met| Meeting { met, outcome, seen: false }).collect(), of_key }
     }
 
     /// In the order of the log.
@@ -95,7 +85,9 @@ impl Meetings {
                 && meeting.met.is_settled_by(op, own)
             {
                 meeting.seen = true;
-                meeting.meant |= op.marks.resolution;
+                if meeting.outcome.is_resolved_by(op.marks.resolution) {
+                    meeting.outcome = Outcome::Resolved;
+                }
             }
         }
     }
@@ -171,12 +163,7 @@ impl Conflicts {
             return;
         }
         let settles = |conflict: &&Conflict| {
-            let wanted = match conflict.outcome {
-                Outcome::Open => true,
-                Outcome::Merged => op.marks.resolution,
-                Outcome::Resolved => false,
-            };
-            wanted && conflict.met.is_settled_by(op, own)
+            conflict.outcome.is_resolved_by(op.marks.resolution) && conflict.met.is_settled_by(op, own)
         };
         let ids: Vec<_> = self.of_key(&op.key).filter(settles).map(|conflict| conflict.id).collect();
         for id in ids {

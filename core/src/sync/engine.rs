@@ -141,7 +141,8 @@ impl Engine {
     ) -> Self {
         let mut claims = state.vector.clone();
         claims.include(Dot { replica: me.replica, seq: own_seq });
-        let boot = SyncRecord::Boot { boot: me.boot, after: durable };
+        let keeps_both = Some(settings.conflict_policy.keeps_both());
+        let boot = SyncRecord::Boot { boot: me.boot, after: durable, keeps_both };
         let mut engine = Self {
             collect_at: now.mono + settings.collect_every,
             collecting: None,
@@ -257,7 +258,7 @@ impl Engine {
         if let Some(applying) = self.applies.iter_mut().find(|applying| applying.token == token) {
             applying.lsn = Some(lsn);
             applying.met = carried.met;
-            applying.conflicts = Meetings::of(carried.conflicts);
+            applying.conflicts = Meetings::of(carried.conflicts, self.settings.conflict_policy.keeps_both());
             for record in applying.records.iter().filter(|_| planted!("claimed_when_the_log_takes_it")) {
                 if let SyncRecord::Cut(vector) = record {
                     self.claims.join(vector);
@@ -361,7 +362,7 @@ impl Engine {
 
     fn note_conflict(&mut self, meeting: &Meeting, out: &mut dyn Sink<Effect>) {
         let (policy, met) = (self.settings.conflict_policy, &meeting.met);
-        let noted = self.state.conflicts.record(met, meeting.outcome(policy));
+        let noted = self.state.conflicts.record(met, meeting.outcome);
         let Some(Noted { id, dropped }) = noted else { return };
         out.push(Effect::Event(Event::Conflict { id, key: met.key.clone() }));
         for (id, key) in dropped {
@@ -481,7 +482,7 @@ impl Engine {
             state.to_mut().met.join(&applying.met);
             for meeting in applying.conflicts.iter() {
                 // Whatever this drops is told when it is durable.
-                drop(state.to_mut().conflicts.record(&meeting.met, meeting.outcome(self.settings.conflict_policy)));
+                drop(state.to_mut().conflicts.record(&meeting.met, meeting.outcome));
             }
             for record in &applying.records {
                 state.to_mut().apply(record);

@@ -68,7 +68,7 @@ pub use self::engine::{Engine, Traffic};
 pub use self::members::Member;
 pub use self::message::{Bye, PROTOCOL};
 pub use self::outbox::OutboxStatus;
-pub use self::record::{Checkpoint, SyncRecord};
+pub use self::record::{Checkpoint, Contest, SyncRecord};
 pub use self::rename::Renaming;
 pub use self::repeats::Burial;
 pub use self::state::State;

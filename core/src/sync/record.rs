@@ -11,21 +11,26 @@
 //!   7 floor         vector | stamp u64
 //!   8 dropped       replica 16 | seq varint | key
 //!   9 pairs         replica 16 | pairs
-//!  10 boot          u64 | LSN varint
+//!  10 boot          u64 | LSN varint, of a run of older software
 //!  11 pruned        seq varint
 //!  12 renamed       from 16 | above seq varint | to 16 | wall u64
 //!  13 owed          vector | stamp u64
 //!  14 late entry    as 1
+//!  15 boot          as 10 | keeps both u8: 0 no, 1 yes
+//!  16 contest       as 1 | u8: 0, or 1 | version that stood there
 //! pairs = count u8, then per pair: seq varint | chain u64
 //! ```
 //!
-//! Kinds are only ever added.
+//! A version is laid out as in [`super::conflict`]. Kinds are only ever added. A run that says whether both are kept (15) says of
+//! every conflict that it met one (16): a start may find there what was written later, and does not judge by that.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 
 use super::chain::Pairs;
+use super::conflict::{Version, put_version, take_version};
 use super::members::Member;
 use super::rename::Renaming;
 use crate::clock::Stamp;
@@ -56,8 +61,8 @@ pub enum SyncRecord {
         op: Operation,
         /// Every dot of the key that was merged there.
         known: VersionVector,
-        /// As of [`super::Item`].
-        late: bool,
+        /// What it met.
+        contest: Contest,
     },
     /// The own vector covers this too, from here on.
     Cut(VersionVector),
@@ -126,18 +131,46 @@ pub enum SyncRecord {
         boot: u64,
         /// The last LSN before it.
         after: Lsn,
+        /// Whether conflicts that it meets stay open until somebody resolves them; older software does not say it.
+        keeps_both: Option<bool>,
     },
+}
+
+/// Whether a foreign operation came in as one side of a conflict.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Contest {
+    /// Not said: by older software, or because it was none.
+    #[default]
+    Unsaid,
+    /// It was none, though what stands there had not been seen: see [`super::Item`].
+    Late,
+    /// With what stood there, which is too long to be said here.
+    WithStanding,
+    /// With this version.
+    With(Box<Version>),
 }
 
 impl SyncRecord {
     /// Appends the layout of this module's documentation.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Entry { op, known, late } => {
-                out.push(if *late { 14 } else { 1 });
+            Self::Entry { op, known, contest } => {
+                out.push(match contest {
+                    Contest::Unsaid => 1,
+                    Contest::Late => 14,
+                    Contest::WithStanding | Contest::With(_) => 16,
+                });
                 out.extend_from_slice(&op.dot.replica.0);
                 op.encode(out);
                 known.encode(out);
+                match contest {
+                    Contest::Unsaid | Contest::Late => {}
+                    Contest::WithStanding => out.push(0),
+                    Contest::With(version) => {
+                        out.push(1);
+                        put_version(out, version);
+                    }
+                }
             }
             Self::Cut(vector) => {
                 out.push(2);
@@ -185,10 +218,11 @@ impl SyncRecord {
                 out.extend_from_slice(&replica.0);
                 pairs.encode(out);
             }
-            Self::Boot { boot, after } => {
-                out.push(10);
+            Self::Boot { boot, after, keeps_both } => {
+                out.push(if keeps_both.is_some() { 15 } else { 10 });
                 out.extend_from_slice(&boot.to_le_bytes());
                 put_varint(out, after.0);
+                out.extend(keeps_both.map(u8::from));
             }
             Self::Renamed(Renaming { from, above, to, at }) => {
                 out.push(12);
@@ -211,10 +245,16 @@ impl SyncRecord {
     pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
         let reader = &mut Reader::new(bytes);
         let record = match reader.u8("sync record kind")? {
-            kind @ (1 | 14) => {
+            kind @ (1 | 14 | 16) => {
                 let replica = ReplicaId(reader.array("sync record replica")?);
                 let op = Operation::decode(reader, replica)?;
-                Self::Entry { op, known: VersionVector::decode(reader, "sync record known")?, late: kind == 14 }
+                let known = VersionVector::decode(reader, "sync record known")?;
+                let contest = match kind {
+                    1 => Contest::Unsaid,
+                    14 => Contest::Late,
+                    _ => Contest::take(reader)?,
+                };
+                Self::Entry { op, known, contest }
             }
             2 => Self::Cut(VersionVector::decode(reader, "cut")?),
             3 => Self::Checkpoint {
@@ -239,7 +279,11 @@ impl SyncRecord {
                 Self::Dropped { dot: Dot { replica, seq }, key: reader.blob(MAX_KEY_LEN, "dropped key")? }
             }
             9 => Self::Pairs { replica: ReplicaId(reader.array("pairs replica")?), pairs: Pairs::decode(reader)? },
-            10 => Self::Boot { boot: reader.u64("boot")?, after: Lsn(reader.varint("boot LSN")?) },
+            kind @ (10 | 15) => {
+                let (boot, after) = (reader.u64("boot")?, Lsn(reader.varint("boot LSN")?));
+                let keeps_both = if kind == 15 { Some(take_keeps_both(reader)?) } else { None };
+                Self::Boot { boot, after, keeps_both }
+            }
             12 => Self::Renamed(Renaming {
                 from: ReplicaId(reader.array("renamed from")?),
                 above: reader.varint("renamed above")?,
@@ -255,6 +299,16 @@ impl SyncRecord {
         };
         reader.finish("sync record")?;
         Ok(record)
+    }
+}
+
+impl Contest {
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match reader.u8("contest")? {
+            0 => Ok(Self::WithStanding),
+            1 => Ok(Self::With(Box::new(take_version(reader)?))),
+            _ => Err(DecodeError { field: "contest", fault: Fault::FromTheFuture }),
+        }
     }
 }
 
@@ -280,6 +334,15 @@ pub(super) fn take_node_id(reader: &mut Reader<'_>) -> Result<NodeId, DecodeErro
     let text = reader.blob(NodeId::MAX_LEN, "node id")?;
     let text = core::str::from_utf8(&text).map_err(|_| invalid)?;
     NodeId::new(text).map_err(|_| invalid)
+}
+
+/// Reads whether conflicts stay open.
+pub(super) fn take_keeps_both(reader: &mut Reader<'_>) -> Result<bool, DecodeError> {
+    match reader.u8("keeps both")? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(DecodeError { field: "keeps both", fault: Fault::FromTheFuture }),
+    }
 }
 
 /// Reads a point of wall time.

@@ -3,10 +3,10 @@
 //! Layout in a snapshot head, each part as in [`SyncRecord`]:
 //!
 //! ```text
-//! version u8 (1, 2 if a floor is owed, 3 if a name was given up) | own vector | greatest dots met | count, then per checkpoint: replica 16, checkpoint |
+//! version u8 (1, 2 if a floor is owed, 3 if a name was given up, 4 if it is said whether both are kept) | own vector | greatest dots met | count, then per checkpoint: replica 16, checkpoint |
 //! count, then per run: boot u64, LSN varint | members | acknowledged seq | pruned seq | floor vector, stamp |
 //! count, then per replica: id 16, pairs | own ladder | conflicts | from version 2 on: owed floor vector |
-//! from version 3 on: count, then per name given up: id 16, seq varint
+//! from version 3 on: count, then per name given up: id 16, seq varint | from version 4 on: keeps both u8
 //! ```
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -15,13 +15,13 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::chain::{Ladder, Pairs};
-use super::conflict::Met;
+use super::collect;
+use super::conflict::{Met, Outcome};
 use super::conflicts::Conflicts;
 use super::former::Former;
 use super::lease::{CLOCKS_APART, later};
 use super::members::{Member, Members};
-use super::record::{Checkpoint, SyncRecord};
-use super::{collect, conflict};
+use super::record::{Checkpoint, Contest, SyncRecord, take_keeps_both};
 use crate::clock::Stamp;
 use crate::codec::{DecodeError, Fault, Reader, put_varint};
 use crate::context::VersionVector;
@@ -36,6 +36,8 @@ const VERSION: u8 = 1;
 const OWING: u8 = 2;
 /// With a name that was given up.
 const RENAMED: u8 = 3;
+/// With what becomes of conflicts.
+const KEEPING: u8 = 4;
 
 /// The most runs remembered. A peer that was last here before them walks the feed from its beginning.
 const MAX_BOOTS: usize = 1024;
@@ -71,14 +73,17 @@ pub struct State {
     pub(super) conflicts: Conflicts,
     /// Names given up, of which claims say nothing certain.
     pub(super) former: Former,
-    keeps_both: bool,
+    /// Whether conflicts stay open that are met from here on. Logs of older versions do not say it.
+    keeps_both: Option<bool>,
+    /// What it is taken for then.
+    assumed: bool,
 }
 
 impl State {
-    /// Conflicts found in the log stay open until somebody resolves them.
+    /// Where the log does not say it, conflicts found there were to stay open until somebody resolves them, or not.
     #[must_use]
-    pub fn keeping_both(self, keeps_both: bool) -> Self {
-        Self { keeps_both, ..self }
+    pub fn assuming_both_kept(self, assumed: bool) -> Self {
+        Self { assumed, ..self }
     }
 
     /// Replays an own operation; `chain` is that of the history up to and including it.
@@ -104,13 +109,13 @@ impl State {
 
     /// Replays a foreign operation that the log holds by itself.
     pub fn replay_operation(&mut self, store: &mut Store, lsn: Lsn, op: &Operation, hashes: Hashes) {
-        self.replay_entry(store, lsn, op, hashes, &VersionVector::EMPTY, false);
+        self.replay_entry(store, lsn, op, hashes, &VersionVector::EMPTY, &Contest::Unsaid);
     }
 
     /// Replays a record: into the state, and into the store where the record changed it.
     pub fn replay(&mut self, store: &mut Store, lsn: Lsn, record: &SyncRecord) {
         match record {
-            SyncRecord::Entry { op, known, late } => self.replay_entry(store, lsn, op, op.hashes(), known, *late),
+            SyncRecord::Entry { op, known, contest } => self.replay_entry(store, lsn, op, op.hashes(), known, contest),
             SyncRecord::Collected { stable, before, .. } => {
                 store.finish_load();
                 collect::sweep(store, stable, *before);
@@ -141,15 +146,22 @@ impl State {
         op: &Operation,
         hashes: Hashes,
         known: &VersionVector,
-        late: bool,
+        contest: &Contest,
     ) {
-        let met = Met::before(store.latest(&op.key), op).filter(|_| !late);
+        let met = match contest {
+            Contest::With(version) => Some(Met::of(version, op)),
+            Contest::Late => None,
+            // What was written while a snapshot was may be in it already: then nothing is met any more, or something else.
+            Contest::Unsaid if self.keeps_both.is_some() => None,
+            Contest::Unsaid | Contest::WithStanding => Met::before(store.latest(&op.key), op),
+        };
         store.apply_hashed(lsn, op, hashes, known);
         self.meet(op, known);
         if let Some(met) = met {
-            let outcome = if self.keeps_both { conflict::Outcome::Open } else { conflict::Outcome::Merged };
+            let said = self.keeps_both.filter(|_| !planted!("outcome_by_todays_policy"));
+            let keeps_both = said.unwrap_or(self.assumed);
             // Whatever this drops was dropped, and told, before.
-            drop(self.conflicts.record(&met, outcome));
+            drop(self.conflicts.record(&met, Outcome::when_met(keeps_both)));
         }
         self.conflicts.settle(op, false);
     }
@@ -188,7 +200,8 @@ impl State {
             }
             // The first is the store's, the second a matter of the whole node.
             SyncRecord::Dropped { .. } | SyncRecord::Renamed(_) => {}
-            SyncRecord::Boot { boot, after } => {
+            SyncRecord::Boot { boot, after, keeps_both } => {
+                self.keeps_both = *keeps_both;
                 if self.boots.iter().any(|(known, _)| known == boot) {
                     return;
                 }
@@ -289,10 +302,11 @@ impl State {
 
     /// Appends the layout of this module's documentation.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let version = match (self.owed.is_empty(), self.former.is_empty()) {
-            (true, true) => VERSION,
-            (false, true) => OWING,
-            (_, false) => RENAMED,
+        let version = match (self.owed.is_empty(), self.former.is_empty(), self.keeps_both) {
+            (.., Some(_)) => KEEPING,
+            (_, false, None) => RENAMED,
+            (false, true, None) => OWING,
+            (true, true, None) => VERSION,
         };
         out.push(version);
         self.vector.encode(out);
@@ -325,6 +339,9 @@ impl State {
         if version >= RENAMED {
             self.former.encode(out);
         }
+        if let Some(keeps_both) = self.keeps_both {
+            out.push(u8::from(keeps_both));
+        }
     }
 
     /// The same, with bytes of its own.
@@ -340,7 +357,7 @@ impl State {
     pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
         let reader = &mut Reader::new(bytes);
         let version = reader.u8("sync state version")?;
-        if !(VERSION..=RENAMED).contains(&version) {
+        if !(VERSION..=KEEPING).contains(&version) {
             return Err(DecodeError { field: "sync state version", fault: Fault::FromTheFuture });
         }
         let vector = VersionVector::decode(reader, "own vector")?;
@@ -368,6 +385,7 @@ impl State {
         let conflicts = Conflicts::decode(reader)?;
         let owed = if version >= OWING { VersionVector::decode(reader, "owed floor")? } else { VersionVector::EMPTY };
         let former = if version >= RENAMED { Former::decode(reader)? } else { Former::default() };
+        let keeps_both = if version >= KEEPING { Some(take_keeps_both(reader)?) } else { None };
         reader.finish("sync state")?;
         Ok(Self {
             vector,
@@ -384,7 +402,8 @@ impl State {
             ladder,
             conflicts,
             former,
-            keeps_both: false,
+            keeps_both,
+            assumed: false,
         })
     }
 }

@@ -80,6 +80,8 @@ pub struct Status {
     pub members: Vec<(ReplicaId, NodeId, WallTime, Seq, bool)>,
     /// Conflicts ever recorded here.
     pub conflicts: u64,
+    /// Those that wait for somebody to resolve them.
+    pub open_conflicts: usize,
     /// Times that a peer with the same claims had another state.
     pub divergences: u64,
     /// Peers that had another state with the same claims, and have not agreed since.
@@ -176,6 +178,7 @@ impl Engine {
             peers: self.peers(store),
             members: members.collect(),
             conflicts: self.state.conflicts.total(),
+            open_conflicts: self.state.conflicts.open(),
             divergences: self.divergences,
             diverged: self.diverged.iter().copied().collect(),
             traffic: self.traffic,

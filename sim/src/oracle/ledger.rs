@@ -13,7 +13,7 @@ use softadastra_core::ids::{Dot, Lsn, ReplicaId, Seq};
 use softadastra_core::node::{Outcome, Write, Written};
 use softadastra_core::op::Operation;
 use softadastra_core::store::{Entry, Store};
-use softadastra_core::sync::SyncRecord;
+use softadastra_core::sync::{Contest, SyncRecord};
 use softadastra_core::wal::format::Record;
 
 use super::Oracle;
@@ -143,7 +143,9 @@ impl Ledger {
             }
             Record::Foreign(op) => self.merge_foreign(lsn, op, &VersionVector::EMPTY, false, registry)?,
             Record::Sync(bytes) => match SyncRecord::decode(bytes) {
-                Ok(SyncRecord::Entry { op, known, late }) => self.merge_foreign(lsn, &op, &known, late, registry)?,
+                Ok(SyncRecord::Entry { op, known, contest }) => {
+                    self.merge_foreign(lsn, &op, &known, contest == Contest::Late, registry)?;
+                }
                 Ok(SyncRecord::Collected { stable, before, dots, .. }) => {
                     self.claim(lsn, &dots);
                     self.collect(lsn, &stable, before, registry);

@@ -309,6 +309,15 @@ impl Several {
         self
     }
 
+    /// Demands that so many conflicts wait for somebody to resolve them.
+    #[must_use]
+    #[track_caller]
+    pub fn expect_open_conflicts(mut self, at: &str, count: usize) -> Self {
+        let found = self.world.sync_status(self.node(at)).map(|sync| sync.open_conflicts);
+        assert!(found == Some(count), "{}: {found:?} conflicts are open at {at}, not {count}", self.name);
+        self
+    }
+
     /// Demands that a node has so many tombstones.
     #[must_use]
     #[track_caller]

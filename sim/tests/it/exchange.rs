@@ -21,6 +21,7 @@ stories![
     what_cannot_be_delivered_shows_as_failed_and_is_delivered_all_the_same,
     a_node_alone_counts_no_failures,
     both_versions_of_a_conflict_are_kept_if_that_is_wanted,
+    what_is_open_stays_open_under_every_later_policy,
     a_configuration_may_change_while_peers_go_on,
 ];
 
@@ -150,6 +151,25 @@ fn both_versions_of_a_conflict_are_kept_if_that_is_wanted() {
     // A write that has seen both ends it.
     let story = story.put("A", "till", "settled").converge().expect("B", "till", "settled");
     story.expect_conflicts("A", 1).expect_conflicts("B", 1).end();
+}
+
+#[test]
+fn what_is_open_stays_open_under_every_later_policy() {
+    let under = |policy| Knobs { exchange: Exchange { policy, ..HASTY.exchange }, ..HASTY };
+    let both = under(Policy::Both);
+    let mut story = Several::apart_with("open", &Fleet::of(2, both)).put("A", "till", "by A").put("B", "till", "by B");
+    story = story.connect("A", "B").converge().expect("A", "till", "by B");
+    let later = [(Policy::Last, 1, 1), (Policy::Both, 2, 1), (Policy::Local, 3, 2), (Policy::Last, 4, 2)];
+    for (number, (policy, met, open)) in later.into_iter().enumerate() {
+        story = story.expect_open_conflicts("A", open).happens("A", What::Configure(under(policy)));
+        story = if number % 2 == 0 { story.power_loss_after("A", 0).settle() } else { story.close_and_open("A") };
+        story = story.expect_conflicts("A", met).expect_open_conflicts("A", open);
+        // What is in a snapshot is read from there, and what is met meanwhile goes by what holds then.
+        story = story.happens("A", What::Snapshot).settle().part("A", "B");
+        let key = ["bread", "milk", "salt", "tea"][number];
+        story = story.put("A", key, "from A").put("B", key, "from B").connect("A", "B").converge();
+    }
+    story.expect_conflicts("A", 5).expect_open_conflicts("A", 2).end();
 }
 
 #[test]

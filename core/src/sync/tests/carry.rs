@@ -8,7 +8,7 @@ use crate::context::VersionVector;
 use crate::ids::{Dot, Lsn, ReplicaId};
 use crate::op::{Body, Marks, Operation};
 use crate::store::Store;
-use crate::sync::{Apply, Item, Logged, PeerId, SyncRecord, Token, carry_out};
+use crate::sync::{Apply, Contest, Item, Logged, PeerId, SyncRecord, Token, carry_out};
 
 fn op(key: &str, seq: u64) -> Operation {
     Operation {
@@ -73,4 +73,32 @@ fn a_version_is_dropped_only_if_it_is_what_stands_here_and_nothing_is_on_its_way
         let found = store.latest(b"k").map(|entry| entry.dot());
         assert_eq!(found, latest.map(|op| op.dot), "{published:?} stands, {staged:?} is staged");
     }
+}
+
+/// What is merged while a snapshot is written may be in it before its record is read again: the record says what it met. Where
+/// that would not fit into a frame, it says at least that something was met.
+#[test]
+fn the_log_says_what_stood_where_a_conflict_was_met_as_far_as_there_is_room() {
+    let mib = |n: usize| Body::Put(vec![b'v'; n << 20].into());
+    let mut store = Store::new();
+    let here = |key: &str, body| Operation { dot: Dot { replica: ReplicaId([1; 16]), seq: 1 }, body, ..op(key, 1) };
+    for (lsn, key, body) in [(1, "one", mib(3)), (2, "two", mib(2)), (3, "three", Body::Delete)] {
+        store.apply(Lsn(lsn), &here(key, body));
+    }
+    let apply = apply(vec![op("one", 2), op("two", 3), op("three", 4), op("four", 5)], vec![]);
+    let carried = carry_out(&mut store, Lsn(5), &apply);
+    let said: Vec<Option<Option<Body>>> = carried
+        .logged
+        .iter()
+        .map(|logged| match logged {
+            Logged::Sync(record) => match &**record {
+                SyncRecord::Entry { contest: Contest::With(version), .. } => Some(Some(version.body.clone())),
+                SyncRecord::Entry { contest: Contest::WithStanding, .. } => Some(None),
+                other => panic!("{other:?}"),
+            },
+            Logged::Foreign(_) | Logged::Given(_) => None,
+        })
+        .collect();
+    assert_eq!(said, [Some(Some(mib(3))), Some(None), Some(Some(Body::Delete)), None]);
+    assert_eq!(carried.conflicts.len(), 3);
 }

@@ -13,8 +13,7 @@ use crate::ids::{Dot, Lsn, Seq};
 use crate::op::{Body, Chain, Marks, Operation};
 use crate::store::Store;
 use crate::sync::{
-    Apply, CloseReason, Effect, Engine, Event, Finding, Identity, Logged, Policy, Settings, State, SyncRecord,
-    carry_out,
+    Apply, CloseReason, Effect, Engine, Event, Finding, Identity, Logged, Settings, State, SyncRecord, carry_out,
 };
 use crate::time::{Now, WallTime};
 
@@ -45,6 +44,8 @@ pub(super) struct Replica {
     durable: usize,
     published: usize,
     snapshot: Option<Snapshot>,
+    /// The head of a snapshot that is being written.
+    draft: Option<Snapshot>,
     clock: Hlc,
     reach: (Seq, Chain),
     published_seq: Seq,
@@ -85,6 +86,7 @@ impl Replica {
             durable: 0,
             published: 0,
             snapshot: None,
+            draft: None,
             clock: Hlc::default(),
             reach: (0, Chain::default()),
             published_seq: 0,
@@ -226,10 +228,22 @@ impl Replica {
 
     /// Snapshots what is published.
     pub(super) fn snapshot(&mut self) {
+        self.begin_snapshot();
+        self.end_snapshot();
+    }
+
+    /// Whether a snapshot has begun that has not ended.
+    pub(super) const fn is_taking_a_snapshot(&self) -> bool {
+        self.draft.is_some()
+    }
+
+    /// Writes the blocks of a snapshot that has begun, of what is published by now.
+    pub(super) fn end_snapshot(&mut self) {
         if self.published > self.durable {
-            // Such a snapshot would count only once the log is durable that far.
+            // It counts only once the log is durable that far.
             return;
         }
+        let Some(draft) = self.draft.take() else { return };
         let (mut blocks, mut after) = (Vec::new(), None::<Bytes>);
         loop {
             let mut block = Vec::new();
@@ -240,12 +254,20 @@ impl Replica {
                 None => break,
             }
         }
+        self.snapshot = Some(Snapshot { blocks, ..draft });
+    }
+
+    /// Writes the head of a snapshot.
+    pub(super) fn begin_snapshot(&mut self) {
+        if self.published > self.durable {
+            return;
+        }
         let at = Lsn(self.published as u64);
         let mut state = Vec::new();
         self.engine.state_at(at).encode(&mut state);
         let clock = self.clock.last();
         let reach = (self.published_seq, self.published_chain);
-        self.snapshot = Some(Snapshot { at, blocks, state: state.into(), reach, clock });
+        self.draft = Some(Snapshot { at, blocks: Vec::new(), state: state.into(), reach, clock });
     }
 
     pub(super) fn directory(&self) -> Directory {
@@ -256,8 +278,7 @@ impl Replica {
     pub(super) fn reopen(&mut self, directory: Directory, boot: u64, dice: Dice, now: Now) {
         let Directory { log, snapshot } = directory;
         let mut store = Store::new();
-        let keeps_both = matches!(self.settings.conflict_policy, Policy::KeepBoth);
-        let mut state = State::default().keeping_both(keeps_both);
+        let mut state = State::default();
         let mut clock = Hlc::default();
         self.reach = (0, Chain::default());
         let mut from = 0;
@@ -265,7 +286,7 @@ impl Replica {
             for (items, block) in &snapshot.blocks {
                 store.load(*items, block.clone()).unwrap();
             }
-            state = State::decode(&snapshot.state).unwrap().keeping_both(keeps_both);
+            state = State::decode(&snapshot.state).unwrap();
             self.reach = snapshot.reach;
             clock = Hlc::starting_at(snapshot.clock);
             from = snapshot.at.0 as usize;
@@ -295,6 +316,7 @@ impl Replica {
         self.published = log.len();
         self.log = log;
         self.snapshot = snapshot;
+        self.draft = None;
         self.store = store;
         self.clock = clock;
         self.effects.clear();

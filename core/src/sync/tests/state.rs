@@ -9,10 +9,11 @@ use crate::codec::Fault;
 use crate::context::VersionVector;
 use crate::ids::{Dot, LogId, Lsn, ReplicaId};
 use crate::limits::MAX_MEMBERS;
-use crate::op::{Body, Chain};
+use crate::op::{Body, Chain, Marks, Operation};
+use crate::store::Store;
 use crate::sync::chain::{Ladder, Pairs};
 use crate::sync::state::Judged;
-use crate::sync::{Checkpoint, Met, Outcome, State, SyncRecord, Version};
+use crate::sync::{Checkpoint, Contest, Met, Outcome, State, SyncRecord, Version};
 
 fn id(number: usize) -> ReplicaId {
     ReplicaId((number as u128).to_be_bytes())
@@ -29,7 +30,7 @@ fn with(records: &[SyncRecord]) -> State {
 }
 
 fn boot(boot: u64, after: u64) -> SyncRecord {
-    SyncRecord::Boot { boot, after: Lsn(after) }
+    SyncRecord::Boot { boot, after: Lsn(after), keeps_both: None }
 }
 
 fn pairs() -> Pairs {
@@ -108,13 +109,25 @@ fn cursors_and_floors_only_rise_and_what_is_pruned_was_acknowledged() {
     assert_eq!((state.acknowledged, state.pruned), (8, 8));
 }
 
-/// Whoever has given up no name and owes nothing writes what older versions read.
+/// A state that older software could have had is written as that writes it.
 #[test]
 fn a_state_is_written_in_the_oldest_version_that_can_say_it() {
     let owed =
         SyncRecord::Owed { dots: [Dot { replica: id(1), seq: 4 }].into_iter().collect(), stamp: Stamp::default() };
-    for (owes, renamed, version) in [(false, false, 1), (true, false, 2), (false, true, 3), (true, true, 3)] {
+    for (owes, renamed, keeps_both, version) in [
+        (false, false, None, 1),
+        (true, false, None, 2),
+        (false, true, None, 3),
+        (true, true, None, 3),
+        (false, false, Some(true), 4),
+        (true, false, Some(false), 4),
+        (false, true, Some(true), 4),
+        (true, true, Some(false), 4),
+    ] {
         let mut state = if owes { with(core::slice::from_ref(&owed)) } else { State::default() };
+        if let Some(keeps_both) = keeps_both {
+            state.apply(&SyncRecord::Boot { boot: 1, after: Lsn(1), keeps_both: Some(keeps_both) });
+        }
         if renamed {
             state.former.give_up(id(2), 7);
             state.former.give_up(id(3), 0);
@@ -124,6 +137,11 @@ fn a_state_is_written_in_the_oldest_version_that_can_say_it() {
         assert_eq!(bytes[0], version);
         for cut in 0..bytes.len() {
             assert!(State::decode(&bytes[..cut].to_vec().into()).is_err(), "version {version} cut at {cut}");
+        }
+        if version == 4 {
+            *bytes.last_mut().unwrap() = 2;
+            assert_eq!(State::decode(&bytes.clone().into()).unwrap_err().fault, Fault::FromTheFuture);
+            *bytes.last_mut().unwrap() = u8::from(keeps_both.unwrap());
         }
         assert_eq!(State::decode(&bytes.into()), Ok(state), "version {version}");
     }
@@ -209,4 +227,44 @@ fn a_detached_state_keeps_nothing_of_what_it_was_read_from() {
     let detached = read.detached();
     assert!(bytes.is_unique());
     assert_eq!(detached, state);
+}
+
+/// A snapshot that was written meanwhile shows what came later, and nothing of what stood there when an entry came in.
+#[test]
+fn a_log_that_says_what_was_met_is_believed_and_an_older_one_is_judged_by_what_stands() {
+    let op = |replica, stamp| Operation {
+        dot: Dot { replica: id(replica), seq: 1 },
+        stamp: Stamp(stamp),
+        context: VersionVector::EMPTY,
+        key: "k".into(),
+        body: Body::Put("v".into()),
+        marks: Marks::default(),
+    };
+    let stood = Version {
+        dot: Dot { replica: id(3), seq: 1 },
+        stamp: Stamp(1),
+        context: VersionVector::EMPTY,
+        body: Body::Delete,
+        resolution: false,
+    };
+    let with = Contest::With(stood.clone().into());
+    for (keeps_both, contest, other) in [
+        (None, Contest::Unsaid, Some((1, Outcome::Open))),
+        (None, Contest::Late, None),
+        (Some(true), Contest::Unsaid, None),
+        (Some(false), Contest::WithStanding, Some((1, Outcome::Merged))),
+        (Some(true), Contest::WithStanding, Some((1, Outcome::Open))),
+        (Some(false), with.clone(), Some((3, Outcome::Merged))),
+        (Some(true), with, Some((3, Outcome::Open))),
+    ] {
+        let (mut store, mut state) = (Store::new(), State::default().assuming_both_kept(true));
+        store.apply(Lsn(9), &op(1, 9));
+        state.replay(&mut store, Lsn(4), &SyncRecord::Boot { boot: 1, after: Lsn(3), keeps_both });
+        let known = VersionVector::EMPTY;
+        state.replay(&mut store, Lsn(5), &SyncRecord::Entry { op: op(2, 5), known, contest: contest.clone() });
+        let found = state.conflicts.iter().map(|one| (one.met.local.dot, one.met.remote.dot, one.outcome));
+        let expected = other
+            .map(|(number, outcome)| (Dot { replica: id(number), seq: 1 }, Dot { replica: id(2), seq: 1 }, outcome));
+        assert!(found.eq(expected), "{keeps_both:?} {contest:?}");
+    }
 }

@@ -113,6 +113,45 @@ fn of_two_conflicts_of_one_key_the_error_names_the_one_that_stands() {
     assert_eq!([open(&network, 0), open(&network, 1), open(&network, 2)], [0; 3], "it settles the other, too");
 }
 
+/// What a conflict has become is decided where the two meet, and by whoever resolves it.
+#[test]
+fn another_policy_changes_nothing_about_conflicts_that_were_met_before() {
+    use sync::Outcome::{Merged, Open, Resolved};
+    let mut network = apart(2, sync::Policy::KeepBoth);
+    let start = |network: &mut Network, policy| {
+        network.config.sync.conflict_policy = policy;
+        network.crash(0);
+    };
+    let meet = |network: &mut Network, key| {
+        network.part(0, 1);
+        network.settle();
+        network.put(0, key, "zero");
+        network.live(20);
+        network.put(1, key, "one");
+        network.mend(0, 1);
+        network.join(1, 0);
+        network.live(20_000);
+    };
+    meet(&mut network, "k");
+    start(&mut network, sync::Policy::LastWriteWins);
+    assert_eq!(outcomes(&network, 0), [Open]);
+    meet(&mut network, "l");
+    assert_eq!(outcomes(&network, 0), [Open, Merged]);
+    start(&mut network, sync::Policy::KeepBoth);
+    assert_eq!(outcomes(&network, 0), [Open, Merged]);
+    let now = network.now(0);
+    network.hosts[0].node.snapshot(now).unwrap();
+    network.settle();
+    meet(&mut network, "m");
+    start(&mut network, sync::Policy::LastWriteWins);
+    assert_eq!(outcomes(&network, 0), [Open, Merged, Open]);
+    let now = network.now(0);
+    network.hosts[0].node.resolve(now, 1, None).unwrap();
+    network.settle();
+    start(&mut network, sync::Policy::KeepBoth);
+    assert_eq!(outcomes(&network, 0), [Resolved, Merged, Open]);
+}
+
 #[test]
 fn what_keep_both_found_after_a_snapshot_stays_open_across_a_restart() {
     let mut network = apart(2, sync::Policy::KeepBoth);

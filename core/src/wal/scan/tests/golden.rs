@@ -21,6 +21,7 @@ use crate::store::Store;
 use crate::testing::hex;
 use crate::time::{Instant, Now};
 
+mod kept;
 mod later;
 mod recycled;
 mod sync;
@@ -202,7 +203,11 @@ fn read(version: &str, variant: &str) -> (ScanReport, String) {
 
 /// Opens a directory as a node does.
 fn node_on(disk: &mut MemDisk) -> Box<Node> {
-    let mut opening = Opening::new(Config::default(), Seed::from_number(9), NOW, Start::OpenExisting).unwrap();
+    node_under(Config::default(), disk)
+}
+
+fn node_under(config: Config, disk: &mut MemDisk) -> Box<Node> {
+    let mut opening = Opening::new(config, Seed::from_number(9), NOW, Start::OpenExisting).unwrap();
     loop {
         while let Some(request) = opening.poll_output(NOW) {
             let result = disk.run(&request.op);
@@ -293,4 +298,5 @@ fn write_the_fixtures() {
     sync::write_the_fixture();
     recycled::write_the_fixture();
     later::write_the_fixture();
+    kept::write_the_fixture();
 }

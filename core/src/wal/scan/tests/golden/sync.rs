@@ -3,7 +3,7 @@
 use super::*;
 use crate::disk::DiskRequest;
 use crate::node::{Input, Output};
-use crate::sync::{Checkpoint, Ladder, Member, Renaming, State, SyncRecord};
+use crate::sync::{Checkpoint, Contest, Ladder, Member, Renaming, State, SyncRecord};
 
 const FOLDER: &str = "v1-sync";
 const THIRD: ReplicaId = ReplicaId([4; 16]);
@@ -26,11 +26,11 @@ fn sync_records() -> [SyncRecord; 13] {
     }
     let heard = WallTime(1_700_000_000_500);
     [
-        SyncRecord::Boot { boot: 0xb001, after: Lsn(1) },
+        SyncRecord::Boot { boot: 0xb001, after: Lsn(1), keeps_both: None },
         SyncRecord::Entry {
             op: op(OTHER, 7, b"quince", Some(b"yellow"), &[]),
             known: vector(&[(THIRD, 1)]),
-            late: false,
+            contest: Contest::Unsaid,
         },
         SyncRecord::Checkpoint { replica: OTHER, at: Checkpoint { log: LogId([8; 16]), boot: 0xb0b, lsn: Lsn(300) } },
         SyncRecord::Cut(vector(&[(OTHER, 7), (THIRD, 1)])),
@@ -42,7 +42,11 @@ fn sync_records() -> [SyncRecord; 13] {
         SyncRecord::Pairs { replica: OTHER, pairs: told.pairs(17, 17) },
         SyncRecord::Pruned(1),
         // Here the snapshot was taken. The next one meets an own write that its writer had not seen.
-        SyncRecord::Entry { op: op(THIRD, 2, b"pear", Some(b"blue"), &[]), known: vector(&[]), late: false },
+        SyncRecord::Entry {
+            op: op(THIRD, 2, b"pear", Some(b"blue"), &[]),
+            known: vector(&[]),
+            contest: Contest::Unsaid,
+        },
         SyncRecord::Floor { dots: vector(&[(THIRD, 1)]), stamp: stamp(1) },
         SyncRecord::Collected {
             stable: vector(&[(REPLICA, 3)]),
@@ -79,12 +83,12 @@ fn records() -> Vec<Record> {
     records
 }
 
-/// Store, state and head of the snapshot, as replaying the records gives them.
-fn taken(records: &[Record]) -> (Store, Vec<u8>) {
+/// Store and head of a snapshot at `at` that reaches so far, as replaying the records gives them.
+pub(super) fn taken(records: &[Record], at: Lsn, reaches: Lsn) -> (Store, Vec<u8>) {
     let (mut store, mut state) = (Store::new(), State::default());
     let (mut seq, mut chain, mut clock) = (0, Chain::default(), Stamp::default());
     let mut head = Vec::new();
-    for (lsn, record) in (1..=REACHES.0).map(Lsn).zip(records) {
+    for (lsn, record) in (1..=reaches.0).map(Lsn).zip(records) {
         match record {
             Record::Own(op) => {
                 store.apply(lsn, op);
@@ -92,9 +96,10 @@ fn taken(records: &[Record]) -> (Store, Vec<u8>) {
                 state.replay_own(op, chain);
             }
             Record::Sync(bytes) => state.replay(&mut store, lsn, &SyncRecord::decode(bytes).unwrap()),
-            Record::Foreign(_) | Record::Birth { .. } => {}
+            Record::Foreign(op) => state.replay_operation(&mut store, lsn, op, op.hashes()),
+            Record::Birth { .. } => {}
         }
-        if lsn == AT {
+        if lsn == at {
             head.push(2);
             put_blob(&mut head, b"till-1");
             head.extend(REPLICA.0);
@@ -120,7 +125,7 @@ fn written_now() -> Vec<(String, Vec<u8>)> {
     log.frame_of(&records[16..18], FrameKind::Data);
     log.frame_of(&records[18..], FrameKind::Data);
     log.empty(FrameKind::Close);
-    let (store, head) = taken(&records);
+    let (store, head) = taken(&records, AT, REACHES);
     vec![
         (name(2), log.disk.bytes(&name(2)).to_vec()),
         (name(3), log.bytes().to_vec()),
