@@ -1,8 +1,9 @@
 //! What the program says, and how it ends, where it is asked for what cannot be.
 
 use std::error::Error;
-use std::fs::{File, OpenOptions};
-use std::path::Path;
+use std::fs::{File, OpenOptions, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 type Done = Result<(), Box<dyn Error>>;
@@ -99,5 +100,24 @@ fn a_run_whose_words_nobody_hears_ends_as_it_would() -> Done {
     let mut asked = program(dir.path(), &["--write", "/"]);
     asked.stderr(File::options().write(true).open("/dev/full")?);
     assert_eq!(asked.status()?.code(), Some(1));
+    Ok(())
+}
+
+#[test]
+fn the_program_that_cargo_names_is_measured_wherever_this_one_lies() -> Done {
+    let (dir, elsewhere) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let script = |name: &str, text: &str| -> Result<PathBuf, Box<dyn Error>> {
+        let path = elsewhere.path().join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{text}\n"))?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o755))?;
+        Ok(path)
+    };
+    let built = script("built", "echo '{}'\nexec sleep 60")?;
+    let cargo = script("cargo", &format!("echo '{{\"executable\":\"{}\"}}'", built.display()))?;
+    let mut asked = program(dir.path(), &["--group", "binary"]);
+    asked.env("CARGO", cargo);
+    let (status, out, said) = ended(dir.path(), asked)?;
+    assert_eq!(status, Some(0), "{said}");
+    assert!(out.contains("| softadastra | 0.00 | "), "a program of a few bytes: {out}");
     Ok(())
 }

@@ -32,20 +32,33 @@ pub(crate) fn cells(cells: &mut Vec<Cell>) {
     cells.push(scene.at_most(3));
 }
 
-/// Builds the program as it is released, beside this one.
+/// Builds the program as it is released; cargo says where it is.
 fn build() -> Result<PathBuf, Fault> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let building = Process::start(
+    let mut building = Process::start(
         Command::new(cargo)
-            .args(["build", "--release", "--locked", "-p", "softadastra", "--bin", PROGRAM, "--manifest-path"])
-            .arg(manifest),
+            .args(["build", "--release", "--locked", "-p", "softadastra", "--bin", PROGRAM])
+            .args(["--message-format", "json-render-diagnostics", "--manifest-path"])
+            .arg(manifest)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped()),
     )?;
+    let mut program = None;
+    for line in BufReader::new(building.pipes().stdout.take().ok_or("a process without stdout")?).lines() {
+        program = executable(&line?).or(program);
+    }
     if !building.ended()?.success() {
         return Err("cargo has failed, and says above why".into());
     }
-    let program = std::env::current_exe()?.with_file_name(PROGRAM);
+    let program = program.ok_or("cargo does not say where it is")?;
     if program.exists() { Ok(program) } else { Err(format!("{} is not there", program.display()).into()) }
+}
+
+/// The program that a message of cargo speaks of.
+fn executable(message: &str) -> Option<PathBuf> {
+    let (_, rest) = message.split_once(r#""executable":""#)?;
+    Some(PathBuf::from(rest.split_once('"')?.0))
 }
 
 fn measure(program: &Path, dir: &Path) -> Result<Vec<Figure>, Fault> {
@@ -76,4 +89,18 @@ fn start(program: &Path, dir: &Path) -> Result<f64, Fault> {
         return Err("the node ended before it took commands".into());
     }
     Ok(began.elapsed().as_secs_f64() * 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_says_where_the_program_is() {
+        let none = r#"{"reason":"compiler-artifact","target":{"name":"softadastra"},"executable":null,"fresh":true}"#;
+        assert_eq!(executable(none), None);
+        let one = r#"{"reason":"compiler-artifact","executable":"/target/release/softadastra","fresh":true}"#;
+        assert_eq!(executable(one), Some(PathBuf::from("/target/release/softadastra")));
+        assert_eq!(executable(r#"{"reason":"build-finished","success":true}"#), None);
+    }
 }
