@@ -283,11 +283,14 @@ impl Node {
         }
         let carried = carry_out(&mut self.store, first, apply);
         let group = &carried.logged;
-        let last = if group.is_empty() { Ok(self.journal.accepted()) } else { self.journal.append(group) };
+        let is_logged = !group.is_empty();
+        let last = if is_logged { self.journal.append(group) } else { Ok(self.journal.accepted()) };
         match last {
             Ok(last) => {
                 self.engine.applied(now, apply.token, last, carried, &self.store, &mut self.steps);
-                apply.items.iter().for_each(|item| self.engine.settle_conflicts(&item.op, false));
+                for item in apply.items.iter().filter(|_| is_logged) {
+                    self.engine.settle_conflicts(last, &item.op, false);
+                }
                 self.settle_memory(now);
                 Ok(())
             }
@@ -339,7 +342,7 @@ impl Node {
             }
             *done = tried;
             self.accepted.extend(reaches);
-            self.note_settled(&group);
+            self.note_settled(first, &group);
         }
     }
 
@@ -370,11 +373,11 @@ impl Node {
         Some(op)
     }
 
-    /// The log has taken these records: what is own among them may settle conflicts.
-    pub(super) fn note_settled(&mut self, group: &[Record]) {
-        for record in group {
+    /// The log has taken these records from `first` on: what is own among them may settle conflicts.
+    pub(super) fn note_settled(&mut self, first: Lsn, group: &[Record]) {
+        for (lsn, record) in (first.0..).map(Lsn).zip(group) {
             if let Record::Own(op) = record {
-                self.engine.settle_conflicts(op, true);
+                self.engine.settle_conflicts(lsn, op, true);
             }
         }
     }
@@ -418,7 +421,7 @@ impl Node {
         let group = [Record::Own(op)];
         match self.journal.append(&group) {
             Ok(lsn) => {
-                self.note_settled(&group);
+                self.note_settled(first, &group);
                 self.accepted.push_back((lsn, self.history.reach));
                 self.settle_memory(now);
             }

@@ -326,7 +326,7 @@ impl Node {
                     self.store.publish(last);
                 }
                 debug_assert_eq!(last, lsn, "the log counts as the node does");
-                self.note_settled(group);
+                self.note_settled(first, group);
                 Ok((last, written))
             }
             Err(error) => {

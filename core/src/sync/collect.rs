@@ -100,6 +100,7 @@ impl Engine {
 
     /// The store shows everything up to `lsn`.
     pub fn published(&mut self, lsn: Lsn, out: &mut dyn Sink<Effect>) {
+        self.settle_through(lsn);
         if let Some(Collecting { record, tombstones, .. }) = self.collecting.take_if(|collecting| collecting.lsn <= lsn)
         {
             self.state.apply(&record);

@@ -59,8 +59,6 @@ pub(super) struct Meeting {
     pub(super) met: Met,
     /// What has become of it by now; what a policy writes comes later.
     pub(super) outcome: Outcome,
-    /// Somebody has written who had seen both versions.
-    pub(super) seen: bool,
 }
 
 impl Meetings {
@@ -70,7 +68,7 @@ impl Meetings {
             of_key.entry(met.key.clone()).or_default().push(place);
         }
         let outcome = Outcome::when_met(keeps_both);
-        Self { all: met.into_iter().map(|met| Meeting { met, outcome, seen: false }).collect(), of_key }
+        Self { all: met.into_iter().map(|met| Meeting { met, outcome }).collect(), of_key }
     }
 
     /// In the order of the log.
@@ -78,16 +76,19 @@ impl Meetings {
         self.all.iter()
     }
 
+    /// As [`Conflicts::concern`].
+    pub(super) fn concern(&self, op: &Operation) -> bool {
+        self.of_key.contains_key(&op.key)
+    }
+
     /// As [`Conflicts::settle`].
     pub(super) fn settle(&mut self, op: &Operation, own: bool) {
         for place in self.of_key.get(&op.key).into_iter().flatten() {
             if let Some(meeting) = self.all.get_mut(*place)
+                && meeting.outcome.is_resolved_by(op.marks.resolution)
                 && meeting.met.is_settled_by(op, own)
             {
-                meeting.seen = true;
-                if meeting.outcome.is_resolved_by(op.marks.resolution) {
-                    meeting.outcome = Outcome::Resolved;
-                }
+                meeting.outcome = Outcome::Resolved;
             }
         }
     }
@@ -155,11 +156,16 @@ impl Conflicts {
         Some(Noted { id, dropped })
     }
 
+    /// Whether there is anything that `op` might settle.
+    pub(super) fn concern(&self, op: &Operation) -> bool {
+        (op.marks.resolution || !self.open.ids.is_empty()) && self.of_key.contains_key(&op.key)
+    }
+
     /// Whoever wrote `op` had seen these versions: open conflicts between them are resolved by it; merged ones too, if it
     /// says that this was meant. `own` says that `op` was written here: then, if it has seen nothing of its key, nothing
     /// was left of it, and all that is on record about it is past.
     pub(super) fn settle(&mut self, op: &Operation, own: bool) {
-        if self.open.ids.is_empty() && !op.marks.resolution {
+        if !self.concern(op) {
             return;
         }
         let settles = |conflict: &&Conflict| {

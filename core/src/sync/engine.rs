@@ -20,6 +20,7 @@ use super::outbox::Outbox;
 use super::record::SyncRecord;
 use super::session::{FullIn, Phase, Session};
 use super::sessions::Sessions;
+use super::settle::Settling;
 use super::state::State;
 use super::{Carried, CloseReason, Effect, Event, Finding, Identity, PeerId, Resolution, Settings, Token};
 use crate::clock::Stamp;
@@ -27,7 +28,7 @@ use crate::context::VersionVector;
 use crate::dice::Dice;
 use crate::error::{Code, Error};
 use crate::ids::{Dot, Lsn, ReplicaId, Seq};
-use crate::op::{Body, Chain, Operation};
+use crate::op::{Body, Chain};
 use crate::runs::Runs;
 use crate::sink::Sink;
 use crate::store::Store;
@@ -55,6 +56,8 @@ pub struct Engine {
     pub(super) durable: Lsn,
     pub(super) sessions: Sessions,
     pub(super) applies: VecDeque<Applying>,
+    /// Writes that settle conflicts when they are shown, in the order of the log.
+    pub(super) settling: VecDeque<Settling>,
     pub(super) outbox: Outbox,
     pub(super) dice: Dice,
     pub(super) leases: Leases,
@@ -160,6 +163,7 @@ impl Engine {
             durable,
             sessions: Sessions::default(),
             applies: VecDeque::new(),
+            settling: VecDeque::new(),
             outbox: Outbox::default(),
             dice,
             leases: Leases::new(now),
@@ -290,6 +294,7 @@ impl Engine {
         let peers: Vec<PeerId> = self.applies.iter().filter(|a| lost(a)).map(|a| a.peer).collect();
         self.applies.retain(|applying| !lost(applying));
         self.collecting.take_if(|collecting| collecting.lsn >= from);
+        self.settle_no_more_from(from);
         for peer in peers {
             self.close(peer, refusal(why), out);
         }
@@ -368,9 +373,7 @@ impl Engine {
         for (id, key) in dropped {
             out.push(Effect::Event(Event::ConflictDropped { id, key }));
         }
-        if !meeting.seen
-            && let Some(body) = met.resolution(policy)
-        {
+        if let Some(body) = met.resolution(policy) {
             let winner = if met.remote_wins() { met.remote.dot } else { met.local.dot };
             out.push(Effect::Resolve(Resolution { conflict: id, key: met.key.clone(), winner, body }));
         }
@@ -432,18 +435,6 @@ impl Engine {
         let winner = if met.remote_wins() { &met.remote } else { &met.local };
         let body = body.unwrap_or_else(|| winner.body.clone());
         Ok(Resolution { conflict: id, key: met.key.clone(), winner: winner.dot, body })
-    }
-
-    /// The log has taken an operation: if its writer had seen both versions of an open conflict, that is resolved. `own` says that it
-    /// was issued just now; one that comes back from a peer is as a foreign one. What a group met is noted before
-    /// ([`Self::applied`]).
-    pub fn settle_conflicts(&mut self, op: &Operation, own: bool) {
-        if !planted!("settled_and_still_open") || !op.marks.resolution {
-            self.state.conflicts.settle(op, own);
-            for applying in &mut self.applies {
-                applying.conflicts.settle(op, own);
-            }
-        }
     }
 
     /// Entries that crossed links, since the start.

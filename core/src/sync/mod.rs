@@ -50,6 +50,7 @@ mod repeats;
 mod send;
 mod session;
 mod sessions;
+mod settle;
 mod state;
 mod status;
 

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::harness::World;
+use super::replica::Replica;
 use crate::ids::Lsn;
 use crate::sync::{Outcome, Policy, Settings};
 
@@ -74,6 +75,12 @@ fn sequential_writes_are_no_conflict_however_they_travel() {
     assert!(world.replicas.iter().all(|replica| replica.engine.conflicts().total() == 0));
 }
 
+/// The log takes an operation, and it is shown.
+fn settle(replica: &mut Replica, op: &crate::op::Operation) {
+    replica.engine.settle_conflicts(Lsn(1), op, false);
+    replica.engine.published(Lsn(1), &mut replica.effects);
+}
+
 fn contest(policy: Policy) -> World {
     let settings = Settings { conflict_policy: policy, ..Settings::default() };
     let mut world = World::new(2, 3, &settings);
@@ -115,9 +122,9 @@ fn a_conflict_stays_open_under_keep_both_until_it_is_resolved() {
     let entry = replica.store.entry(b"k").unwrap();
     let unseen = crate::op::Operation { context: crate::context::VersionVector::EMPTY, ..entry.operation() };
     let seen = crate::op::Operation { context: entry.known(), ..entry.operation() };
-    replica.engine.settle_conflicts(&unseen, false);
+    settle(replica, &unseen);
     assert!(replica.engine.conflicts().iter().any(|conflict| conflict.outcome == Outcome::Open));
-    replica.engine.settle_conflicts(&seen, false);
+    settle(replica, &seen);
     assert!(replica.engine.conflicts().iter().all(|conflict| conflict.outcome == Outcome::Resolved));
     assert!(replica.engine.resolution(99, None).is_err());
 }
@@ -130,12 +137,11 @@ fn a_conflict_that_the_merge_has_settled_is_resolved_by_who_says_so() {
     let plain = crate::op::Operation { context: entry.known(), ..entry.operation() };
     let marks = crate::op::Marks { resolution: true, ..plain.marks };
     let meant = crate::op::Operation { marks, ..plain.clone() };
-    let outcomes = |replica: &super::replica::Replica| {
-        replica.engine.conflicts().iter().map(|conflict| conflict.outcome).collect::<Vec<_>>()
-    };
-    replica.engine.settle_conflicts(&plain, false);
+    let outcomes =
+        |replica: &Replica| replica.engine.conflicts().iter().map(|conflict| conflict.outcome).collect::<Vec<_>>();
+    settle(replica, &plain);
     assert_eq!(outcomes(replica), [Outcome::Merged], "a later write is no word about the conflict");
-    replica.engine.settle_conflicts(&meant, false);
+    settle(replica, &meant);
     assert_eq!(outcomes(replica), [Outcome::Resolved]);
 }
 
@@ -146,7 +152,7 @@ fn an_own_version_that_comes_back_leaves_the_conflict_open() {
     for replica in &mut world.replicas {
         let conflict = replica.engine.conflicts().iter().next().unwrap().clone();
         for version in [&conflict.met.local, &conflict.met.remote] {
-            replica.engine.settle_conflicts(&version.operation(&conflict.met.key), false);
+            settle(replica, &version.operation(&conflict.met.key));
         }
         assert_eq!(replica.engine.conflicts().open(), 1);
     }
@@ -169,10 +175,45 @@ fn a_write_that_had_seen_both_resolves_what_was_not_yet_on_record() {
     let outcomes = |world: &World| -> Vec<Outcome> {
         world.replicas[0].engine.conflicts().iter().map(|conflict| conflict.outcome).collect()
     };
-    assert_eq!(outcomes(&world), [Outcome::Resolved]);
+    assert_eq!(outcomes(&world), [Outcome::Open], "it is not shown yet");
     world.replicas[0].commit(now);
+    assert_eq!(outcomes(&world), [Outcome::Resolved]);
     world.crash(0);
     assert_eq!(outcomes(&world), [Outcome::Resolved]);
+}
+
+/// What the log has taken it may still give up, for want of room; and a snapshot that is written meanwhile may outlast it.
+#[test]
+fn a_conflict_is_open_until_the_write_that_resolves_it_is_shown() {
+    let settings = Settings { conflict_policy: Policy::KeepBoth, ..Settings::default() };
+    for pending in [false, true] {
+        let mut world = World::new(2, 3, &settings);
+        world.put(0, "k", "zero");
+        world.put(1, "k", "one");
+        // Where it is pending, the conflict is not on record yet.
+        world.replicas[0].auto_commit = !pending;
+        world.connect(0, 1);
+        world.settle();
+        world.replicas[0].auto_commit = false;
+        let met = world.replicas[0].log.len();
+        world.put(0, "k", "both");
+        let now = world.now(0);
+        let replica = &mut world.replicas[0];
+        let open = |state: &crate::sync::State| state.conflicts().open();
+        replica.commit_through(now, met);
+        assert_eq!((replica.engine.conflicts().open(), open(&replica.engine.state_at(Lsn(met as u64)))), (1, 1));
+        let again = replica.engine.conflicts().iter().next().unwrap().id;
+        assert!(replica.engine.resolution(again, None).is_ok(), "it is still to be resolved");
+        replica.take_back();
+        world.put(0, "other", "v");
+        let replica = &mut world.replicas[0];
+        replica.commit(now);
+        assert_eq!(replica.engine.conflicts().open(), 1, "nobody has resolved it");
+        world.put(0, "k", "both");
+        let replica = &mut world.replicas[0];
+        replica.publish_through(replica.log.len());
+        assert_eq!(replica.engine.conflicts().open(), 0);
+    }
 }
 
 /// A snapshot may be taken of what is shown before it is durable; what stands before it in the log is not read again.

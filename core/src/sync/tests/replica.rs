@@ -131,7 +131,7 @@ impl Replica {
         self.reach = (op.dot.seq, self.reach.1.extend(&op, op.body.content_hash()));
         let lsn = self.next_lsn();
         self.store.stage(lsn, &op);
-        self.engine.settle_conflicts(&op, true);
+        self.engine.settle_conflicts(lsn, &op, true);
         self.log.push(Logs::Own(op));
     }
 
@@ -176,7 +176,7 @@ impl Replica {
         }
         let last = Lsn(self.log.len() as u64);
         self.engine.applied(now, apply.token, last, carried, &self.store, &mut self.effects);
-        apply.items.iter().for_each(|item| self.engine.settle_conflicts(&item.op, false));
+        apply.items.iter().for_each(|item| self.engine.settle_conflicts(last, &item.op, false));
     }
 
     pub(super) fn commit(&mut self, now: Now) {
