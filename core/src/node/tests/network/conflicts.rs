@@ -113,6 +113,27 @@ fn of_two_conflicts_of_one_key_the_error_names_the_one_that_stands() {
     assert_eq!([open(&network, 0), open(&network, 1), open(&network, 2)], [0; 3], "it settles the other, too");
 }
 
+/// The disk works on what came in while a client writes: he has seen both.
+#[test]
+fn no_policy_writes_over_what_was_written_before_the_conflict_was_durable() {
+    let mut network = apart(2, sync::Policy::KeepLocal);
+    network.put(0, "k", "zero");
+    network.live(20);
+    network.put(1, "k", "one");
+    network.hosts[0].prompt = false;
+    network.join(1, 0);
+    network.live(100);
+    assert!(network.hosts[0].node.store().latest(b"k").is_some_and(|entry| entry.body().value().unwrap() == "one"));
+    let written = network.put(0, "k", "anew");
+    network.hosts[0].prompt = true;
+    network.live(20_000);
+    assert!(matches!(network.hosts[0].replies.get(&written), Some(Ok(Reply::Written(_)))));
+    for host in 0..2 {
+        assert_eq!(network.value(host, "k").as_deref(), Some("anew"), "at {host}");
+    }
+    assert_eq!(outcomes(&network, 0), [sync::Outcome::Merged]);
+}
+
 /// What a conflict has become is decided where the two meet, and by whoever resolves it.
 #[test]
 fn another_policy_changes_nothing_about_conflicts_that_were_met_before() {
