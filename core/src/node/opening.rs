@@ -27,7 +27,7 @@ use crate::disk::{DiskError, DiskErrorKind, DiskRequest, DiskResult, IoToken};
 use crate::error::{Code, Error};
 use crate::ids::{LogId, Lsn, ReplicaId};
 use crate::store::Store;
-use crate::sync::{Policy, State};
+use crate::sync::State;
 use crate::time::Now;
 use crate::wal::SyncMode;
 use crate::wal::format::Record;
@@ -104,13 +104,7 @@ impl Opening {
         } else {
             let mut scan = Scan::new(Purpose::Open);
             scan.start(&mut out);
-            Stage::Scanning {
-                scan: Box::new(scan),
-                rebuild: Rebuild::assuming_both_kept(
-                    matches!(config.sync.conflict_policy, Policy::KeepBoth),
-                    seed.stream("replay").next_u64(),
-                ),
-            }
+            Stage::Scanning { scan: Box::new(scan), rebuild: Rebuild::seeded(seed.stream("replay").next_u64()) }
         };
         let created = config.durability == Durability::Memory;
         let report = RecoveryReport { created, ..RecoveryReport::default() };

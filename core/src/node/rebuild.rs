@@ -97,8 +97,6 @@ pub(super) struct Rebuild {
     sound: Option<Seq>,
     /// Damage was skipped, so own operations may be missing, come again, or lack their birth.
     gaps_allowed: bool,
-    /// Conflicts were to stay open where the log does not say it.
-    assumed: bool,
     /// Guards the replay against keys that were chosen to be slow.
     seed: u64,
     pub(super) snapshot_at: Option<Lsn>,
@@ -111,9 +109,9 @@ impl Rebuild {
         Self { gaps_allowed, ..Self::default() }
     }
 
-    /// Where the log does not say it, conflicts found there were to stay open, or not.
-    pub(super) fn assuming_both_kept(assumed: bool, seed: u64) -> Self {
-        Self { assumed, seed, state: State::default().assuming_both_kept(assumed), ..Self::default() }
+    /// `seed` guards the replay against keys that were chosen to be slow.
+    pub(super) fn seeded(seed: u64) -> Self {
+        Self { seed, ..Self::default() }
     }
 
     /// Ends the replay. `None` when the log held no history.
@@ -142,10 +140,9 @@ impl Rebuild {
 impl Replay for Rebuild {
     fn head(&mut self, at: Lsn, head: Bytes) -> Result<ReplicaId, DecodeError> {
         let (history, state) = History::decode_head(&head)?;
-        let state = state.detached();
         let replica = history.replica;
         self.history = Some(history);
-        self.state = state.assuming_both_kept(self.assumed);
+        self.state = state.detached();
         self.snapshot_at = Some(at);
         self.last_lsn = at;
         Ok(replica)

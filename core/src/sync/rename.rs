@@ -73,7 +73,7 @@ impl Renaming {
         state.former.give_up(self.from, self.above);
         self.vector(&mut state.met);
         let shared = |dot: Dot| dot.replica != self.from || dot.seq <= self.above;
-        state.conflicts.retain(|met| shared(met.local.dot) && shared(met.remote.dot));
+        state.retain_conflicts(|met| shared(met.local.dot) && shared(met.remote.dot));
         state.retiring(self.from, node, self.at)
     }
 }

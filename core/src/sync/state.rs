@@ -9,6 +9,7 @@
 //! from version 3 on: count, then per name given up: id 16, seq varint | from version 4 on: keeps both u8
 //! ```
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
@@ -75,23 +76,34 @@ pub struct State {
     pub(super) former: Former,
     /// Whether conflicts stay open that are met from here on. Logs of older versions do not say it.
     keeps_both: Option<bool>,
-    /// What it is taken for then.
-    assumed: bool,
+    /// What would be on record if those had stayed open of which the log does not say it: the next run that does decides.
+    if_kept: Option<Box<Conflicts>>,
 }
 
 impl State {
-    /// Where the log does not say it, conflicts found there were to stay open until somebody resolves them, or not.
-    #[must_use]
-    pub fn assuming_both_kept(self, assumed: bool) -> Self {
-        Self { assumed, ..self }
-    }
-
     /// Replays an own operation; `chain` is that of the history up to and including it.
     pub fn replay_own(&mut self, op: &Operation, chain: Chain) {
         self.own(op.dot, chain);
         // A burial has seen what was never merged by itself.
         self.met.join(&op.context);
-        self.conflicts.settle(op, true);
+        self.settle(op, true);
+    }
+
+    fn settle(&mut self, op: &Operation, own: bool) {
+        self.conflicts.settle(op, own);
+        if let Some(if_kept) = &mut self.if_kept {
+            if_kept.settle(op, own);
+        }
+    }
+
+    /// What this drops was dropped, and told, before.
+    fn record_again(&mut self, met: &Met) {
+        let said = self.keeps_both.filter(|_| !planted!("outcome_by_todays_policy"));
+        if said.is_none() {
+            let if_kept = self.if_kept.get_or_insert_with(|| Box::new(self.conflicts.clone()));
+            drop(if_kept.record(met, Outcome::Open));
+        }
+        drop(self.conflicts.record(met, Outcome::when_met(said.unwrap_or(false))));
     }
 
     /// Takes in an own operation: its chain, and its dot as met.
@@ -158,12 +170,9 @@ impl State {
         store.apply_hashed(lsn, op, hashes, known);
         self.meet(op, known);
         if let Some(met) = met {
-            let said = self.keeps_both.filter(|_| !planted!("outcome_by_todays_policy"));
-            let keeps_both = said.unwrap_or(self.assumed);
-            // Whatever this drops was dropped, and told, before.
-            drop(self.conflicts.record(&met, Outcome::when_met(keeps_both)));
+            self.record_again(&met);
         }
-        self.conflicts.settle(op, false);
+        self.settle(op, false);
     }
 
     /// Takes in the part of a record that is not the store's.
@@ -202,6 +211,12 @@ impl State {
             SyncRecord::Dropped { .. } | SyncRecord::Renamed(_) => {}
             SyncRecord::Boot { boot, after, keeps_both } => {
                 self.keeps_both = *keeps_both;
+                if let Some(keeps_both) = *keeps_both
+                    && let Some(if_kept) = self.if_kept.take()
+                    && keeps_both
+                {
+                    self.conflicts = *if_kept;
+                }
                 if self.boots.iter().any(|(known, _)| known == boot) {
                     return;
                 }
@@ -250,6 +265,13 @@ impl State {
         };
         let end = self.boots.get(run + 1).map_or(durable, |(_, after)| *after);
         if lsn > end { Judged::Impossible } else { Judged::From(lsn) }
+    }
+
+    /// Forgets the conflicts for which `keep` does not hold.
+    pub(super) fn retain_conflicts(&mut self, keep: impl Fn(&Met) -> bool) {
+        for conflicts in self.if_kept.as_deref_mut().into_iter().chain([&mut self.conflicts]) {
+            conflicts.retain(&keep);
+        }
     }
 
     /// The conflicts on record.
@@ -403,7 +425,7 @@ impl State {
             conflicts,
             former,
             keeps_both,
-            assumed: false,
+            if_kept: None,
         })
     }
 }

@@ -13,7 +13,8 @@ use crate::ids::{Dot, Lsn, Seq};
 use crate::op::{Body, Chain, Marks, Operation};
 use crate::store::Store;
 use crate::sync::{
-    Apply, CloseReason, Effect, Engine, Event, Finding, Identity, Logged, Settings, State, SyncRecord, carry_out,
+    Apply, CloseReason, Contest, Effect, Engine, Event, Finding, Identity, Logged, Settings, State, SyncRecord,
+    carry_out,
 };
 use crate::time::{Now, WallTime};
 
@@ -268,6 +269,19 @@ impl Replica {
         let clock = self.clock.last();
         let reach = (self.published_seq, self.published_chain);
         self.draft = Some(Snapshot { at, blocks: Vec::new(), state: state.into(), reach, clock });
+    }
+
+    /// Makes the log one of older software.
+    pub(super) fn forget_what_was_met(&mut self) {
+        for record in &mut self.log {
+            match record {
+                Logs::Sync(SyncRecord::Boot { keeps_both, .. }) => *keeps_both = None,
+                Logs::Sync(SyncRecord::Entry { contest, .. }) if *contest != Contest::Late => {
+                    *contest = Contest::Unsaid
+                }
+                Logs::Own(_) | Logs::Foreign(_) | Logs::Sync(_) => {}
+            }
+        }
     }
 
     pub(super) fn directory(&self) -> Directory {

@@ -1,5 +1,6 @@
 //! What is kept across a restart: cursors only rise, lists have an end, and nothing is lost in the encoding.
 
+use alloc::vec;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -249,7 +250,7 @@ fn a_log_that_says_what_was_met_is_believed_and_an_older_one_is_judged_by_what_s
     };
     let with = Contest::With(stood.clone().into());
     for (keeps_both, contest, other) in [
-        (None, Contest::Unsaid, Some((1, Outcome::Open))),
+        (None, Contest::Unsaid, Some((1, Outcome::Merged))),
         (None, Contest::Late, None),
         (Some(true), Contest::Unsaid, None),
         (Some(false), Contest::WithStanding, Some((1, Outcome::Merged))),
@@ -257,7 +258,7 @@ fn a_log_that_says_what_was_met_is_believed_and_an_older_one_is_judged_by_what_s
         (Some(false), with.clone(), Some((3, Outcome::Merged))),
         (Some(true), with, Some((3, Outcome::Open))),
     ] {
-        let (mut store, mut state) = (Store::new(), State::default().assuming_both_kept(true));
+        let (mut store, mut state) = (Store::new(), State::default());
         store.apply(Lsn(9), &op(1, 9));
         state.replay(&mut store, Lsn(4), &SyncRecord::Boot { boot: 1, after: Lsn(3), keeps_both });
         let known = VersionVector::EMPTY;
@@ -266,5 +267,44 @@ fn a_log_that_says_what_was_met_is_believed_and_an_older_one_is_judged_by_what_s
         let expected = other
             .map(|(number, outcome)| (Dot { replica: id(number), seq: 1 }, Dot { replica: id(2), seq: 1 }, outcome));
         assert!(found.eq(expected), "{keeps_both:?} {contest:?}");
+    }
+}
+
+/// Afterwards it says so itself, whatever the policy is by then.
+#[test]
+fn what_a_log_of_older_software_leaves_unsaid_the_next_run_that_says_it_decides() {
+    let op = |replica, seq, seen: &[usize], marks| Operation {
+        dot: Dot { replica: id(replica), seq },
+        stamp: Stamp(10 * seq + replica as u64),
+        context: seen.iter().map(|replica| Dot { replica: id(*replica), seq: 1 }).collect(),
+        key: "k".into(),
+        body: Body::Put("v".into()),
+        marks,
+    };
+    let (plain, resolution) = (Marks::default(), Marks { resolution: true, ..Marks::default() });
+    let known = || VersionVector::EMPTY;
+    let foreign = |op| SyncRecord::Entry { op, known: known(), contest: Contest::Unsaid };
+    let run = |boot, keeps_both| SyncRecord::Boot { boot, after: Lsn(5), keeps_both };
+    let both = op(4, 1, &[1, 2], plain);
+    let met_only = vec![run(1, None), foreign(op(2, 1, &[], plain))];
+    let overwritten = [&met_only[..], &[foreign(both)]].concat();
+    let resolved = [&met_only[..], &[foreign(op(4, 1, &[1, 2], resolution))]].concat();
+    for (records, if_kept, else_) in [
+        (met_only, Outcome::Open, Outcome::Merged),
+        (overwritten, Outcome::Resolved, Outcome::Merged),
+        (resolved, Outcome::Resolved, Outcome::Resolved),
+    ] {
+        for (runs, outcome) in
+            [(&[true][..], if_kept), (&[true, false], if_kept), (&[false], else_), (&[false, true, true], else_)]
+        {
+            let (mut store, mut state) = (Store::new(), State::default());
+            store.apply(Lsn(1), &op(1, 1, &[], plain));
+            let runs = (2..).zip(runs).map(|(boot, keeps_both)| run(boot, Some(*keeps_both)));
+            for (lsn, record) in (2..).zip(records.iter().cloned().chain(runs)) {
+                state.replay(&mut store, Lsn(lsn), &record);
+            }
+            let found: Vec<Outcome> = state.conflicts.iter().map(|conflict| conflict.outcome).collect();
+            assert_eq!(found, [outcome], "{records:?}");
+        }
     }
 }
