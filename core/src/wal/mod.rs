@@ -69,7 +69,7 @@ pub struct Settings {
     /// segment still gives back room in useful portions.
     pub max_segment: u64,
     /// Bytes of records that may gather while the frame before is on its way. Default 64 MiB. A larger group is
-    /// accepted when nothing else is gathered.
+    /// accepted when next to nothing else is gathered: a thousandth of that.
     pub gather_limit: usize,
     /// After this long without a write, a mark is written that proves the last frame durable. Default 1 s: long
     /// enough to cost a busy log nothing, short enough that damage to the last write of the day is not taken for a

@@ -97,7 +97,9 @@ impl Wal {
         }
         let bytes = self.gathering.body_len() - len;
         let held = len + self.waiting.as_ref().map_or(0, FrameBuilder::body_len);
-        let limit = if held == 0 { MAX_FRAME_BODY } else { self.settings.gather_limit.min(MAX_FRAME_BODY) };
+        // A few records of the node's own may go ahead of a large group.
+        let is_alone = held <= self.settings.gather_limit / 1024;
+        let limit = if is_alone { MAX_FRAME_BODY } else { self.settings.gather_limit.min(MAX_FRAME_BODY) };
         if held + bytes > limit {
             self.gathering.rewind(count, len);
             return Err(if bytes > MAX_FRAME_BODY { AppendError::TooLarge { bytes } } else { AppendError::Full });

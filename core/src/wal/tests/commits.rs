@@ -88,6 +88,12 @@ fn as_much_as_may_gather_is_taken_to_the_byte() {
         bench.put(10).unwrap();
         assert_eq!(bench.put(second), expected);
     }
+    let gather_limit = 1024 * sizes(&[10]);
+    for (first, expected) in [(10, Ok(Lsn(2))), (11, Err(AppendError::Full))] {
+        let mut bench = Bench::new(Settings { gather_limit, ..settings() });
+        bench.put(first).unwrap();
+        assert_eq!(bench.put(2 * gather_limit), expected, "what is held is next to nothing, or it is not");
+    }
     let around = sizes(&[1 << 24]) - (1 << 24);
     let mut bench = Bench::new(settings());
     bench.put(1).unwrap();
