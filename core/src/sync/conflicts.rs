@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::conflict::{Conflict, Met, Outcome, encoded_bound, put_version, take_version};
 use crate::codec::{DecodeError, Fault, MAX_VARINT_LEN, Reader, put_blob, put_varint};
 use crate::ids::Dot;
-use crate::limits::MAX_KEY_LEN;
+use crate::limits::{MAX_FRAME_BODY, MAX_KEY_LEN};
 use crate::op::Operation;
 use crate::time::WallTime;
 
@@ -27,6 +27,11 @@ pub const MAX_OPEN_CONFLICTS: usize = 65_536;
 
 /// The most bytes of keys and values of open conflicts kept on record: every snapshot begins with them.
 pub const MAX_OPEN_CONFLICT_BYTES: usize = 64 << 20;
+
+/// The most bytes of keys and values of all conflicts kept on record: with them the head of a snapshot fits into one part.
+pub(super) const MAX_RECORDED_BYTES: usize = 96 << 20;
+
+const _: () = assert!(MAX_OPEN_CONFLICT_BYTES < MAX_RECORDED_BYTES && MAX_RECORDED_BYTES < MAX_FRAME_BODY / 4 * 3 + 1);
 
 /// The conflicts on record, and how many there were at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -136,8 +141,8 @@ impl Conflicts {
     pub(super) fn record(&mut self, met: &Met, outcome: Outcome) -> Option<Noted> {
         let same = |conflict: &Conflict| {
             let (old, new) = (&conflict.met, met);
-            (old.local.dot == new.local.dot && old.remote.dot == new.remote.dot)
-                || (old.local.dot == new.remote.dot && old.remote.dot == new.local.dot)
+            (old.local.is_same(&new.local) && old.remote.is_same(&new.remote))
+                || (old.local.is_same(&new.remote) && old.remote.is_same(&new.local))
         };
         if self.of_key(&met.key).any(same) {
             return None;
@@ -145,13 +150,18 @@ impl Conflicts {
         self.total += 1;
         let id = self.total;
         self.insert(Conflict { id, met: met.clone(), at: met.at(), outcome });
-        // The newest settled one is kept whatever its size: it may be about a value of the greatest length.
+        // The newest settled one is kept beyond that: it may be about a long value.
         while let Some(oldest) = self.settled.beyond(MAX_CONFLICTS, MAX_CONFLICT_BYTES).filter(|oldest| *oldest != id) {
             self.remove(oldest);
         }
         let mut dropped = Vec::new();
         while let Some(oldest) = self.open.beyond(MAX_OPEN_CONFLICTS, MAX_OPEN_CONFLICT_BYTES) {
             dropped.extend(self.remove(oldest).map(|conflict| (oldest, conflict.met.key)));
+        }
+        while self.settled.bytes + self.open.bytes > MAX_RECORDED_BYTES
+            && let Some(oldest) = self.settled.ids.first().copied()
+        {
+            self.remove(oldest);
         }
         Some(Noted { id, dropped })
     }
@@ -192,11 +202,10 @@ impl Conflicts {
         losers.filter(|loser| !covers(loser.dot)).collect()
     }
 
-    /// Forgets the conflicts for which `keep` does not hold.
-    pub(super) fn retain(&mut self, keep: impl Fn(&Met) -> bool) {
-        let gone: Vec<_> = self.iter().filter(|conflict| !keep(&conflict.met)).map(|conflict| conflict.id).collect();
-        for id in gone {
-            self.remove(id);
+    /// Gives other names to what met.
+    pub(super) fn rename(&mut self, rename: impl Fn(&mut Met)) {
+        for conflict in self.all.values_mut() {
+            rename(&mut conflict.met);
         }
     }
 

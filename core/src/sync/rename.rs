@@ -6,6 +6,7 @@
 
 use alloc::vec::Vec;
 
+use super::conflict::Met;
 use super::state::State;
 use crate::context::VersionVector;
 use crate::ids::{Dot, NodeId, ReplicaId, Seq};
@@ -37,6 +38,17 @@ impl Renaming {
         let seq = vector.remove(self.from);
         vector.include(Dot { replica: self.from, seq: seq.min(self.above) });
         vector.include(Dot { replica: self.to, seq: seq.saturating_sub(self.above) });
+    }
+
+    /// What had lost to another version stands nowhere else.
+    fn met(&self, met: &mut Met) {
+        for version in [&mut met.local, &mut met.remote] {
+            let dot = self.dot(version.dot);
+            if dot != version.dot {
+                version.dot = dot;
+                self.vector(&mut version.context);
+            }
+        }
     }
 
     /// Renames what the store holds. Doing it again changes nothing.
@@ -72,8 +84,7 @@ impl Renaming {
         state.vector.include(Dot { replica: self.from, seq: self.above });
         state.former.give_up(self.from, self.above);
         self.vector(&mut state.met);
-        let shared = |dot: Dot| dot.replica != self.from || dot.seq <= self.above;
-        state.retain_conflicts(|met| shared(met.local.dot) && shared(met.remote.dot));
+        state.rename_conflicts(|met| self.met(met));
         state.retiring(self.from, node, self.at)
     }
 }
@@ -84,7 +95,7 @@ mod tests {
     use crate::clock::Stamp;
     use crate::ids::Lsn;
     use crate::op::{Body, Marks, Operation};
-    use crate::sync::{Met, Outcome, Version};
+    use crate::sync::{Outcome, Version};
     use bytes::Bytes;
 
     /// What a peer wrote on top of an own operation has seen it under the old name, for ever.
@@ -164,19 +175,20 @@ mod tests {
         assert_eq!(ambiguous, [false, true, true, false]);
     }
 
-    /// A conflict names versions; those with a new name are not found under the old one any more.
+    /// The version that lost stands nowhere else, and whoever decides about it has to find it under the name that it has now.
     #[test]
-    fn conflicts_in_which_nothing_got_another_name_stay_on_record() {
+    fn conflicts_stay_on_record_under_the_names_that_the_versions_have_now() {
         let [own, other, new] = [1, 2, 3].map(|id| ReplicaId([id; 16]));
+        let seen: VersionVector = [Dot { replica: own, seq: 7 }].into_iter().collect();
         let version = |replica, seq| Version {
             dot: Dot { replica, seq },
             stamp: Stamp(seq),
-            context: VersionVector::EMPTY,
+            context: if replica == own { VersionVector::EMPTY } else { seen.clone() },
             body: Body::Delete,
             resolution: false,
         };
         let mut state = State::default();
-        let sides = [(own, 5, other, 9), (own, 6, other, 9), (other, 9, own, 5), (other, 9, own, 6)];
+        let sides = [(own, 5, other, 9), (own, 6, other, 9), (other, 9, own, 5), (other, 9, own, 8)];
         for (key, (local, local_seq, remote, remote_seq)) in ["a", "b", "c", "d"].into_iter().zip(sides) {
             let (local, remote) = (version(local, local_seq), version(remote, remote_seq));
             let met = Met { key: Bytes::from_static(key.as_bytes()), local, remote };
@@ -184,7 +196,33 @@ mod tests {
         }
         let renaming = Renaming { from: own, above: 5, to: new, at: WallTime(0) };
         let state = renaming.rename_state(NodeId::new("n").unwrap(), state);
-        let kept: Vec<&[u8]> = state.conflicts.iter().map(|conflict| &conflict.met.key[..]).collect();
-        assert_eq!(kept, [b"a", b"c"]);
+        let found: Vec<_> = state.conflicts.iter().map(|one| [one.met.local.dot, one.met.remote.dot]).collect();
+        let named = |(local, local_seq, remote, remote_seq)| {
+            [Dot { replica: local, seq: local_seq }, Dot { replica: remote, seq: remote_seq }]
+        };
+        assert_eq!(found, [(own, 5, other, 9), (new, 1, other, 9), (other, 9, own, 5), (other, 9, new, 3)].map(named));
+        assert_eq!(state.conflicts.open(), 4);
+        let contexts = state.conflicts.iter().flat_map(|one| [&one.met.local, &one.met.remote]);
+        for version in contexts.filter(|version| version.dot.replica == other) {
+            assert_eq!(version.context, seen, "what somebody else had seen never changes");
+        }
+    }
+
+    /// An own version had seen earlier ones of its own.
+    #[test]
+    fn a_version_with_a_new_name_has_seen_its_predecessors_under_theirs() {
+        let [own, other, new] = [1, 2, 3].map(|id| ReplicaId([id; 16]));
+        let at = |replica, seq| Dot { replica, seq };
+        let version = |dot, context: &[Dot]| Version {
+            dot,
+            stamp: Stamp(1),
+            context: context.iter().copied().collect(),
+            body: Body::Delete,
+            resolution: false,
+        };
+        let mut met =
+            Met { key: "k".into(), local: version(at(own, 8), &[at(own, 7)]), remote: version(at(other, 9), &[]) };
+        Renaming { from: own, above: 5, to: new, at: WallTime(0) }.met(&mut met);
+        assert_eq!(met.local, version(at(new, 3), &[at(own, 5), at(new, 2)]));
     }
 }

@@ -267,10 +267,10 @@ impl State {
         if lsn > end { Judged::Impossible } else { Judged::From(lsn) }
     }
 
-    /// Forgets the conflicts for which `keep` does not hold.
-    pub(super) fn retain_conflicts(&mut self, keep: impl Fn(&Met) -> bool) {
+    /// Gives other names to what met.
+    pub(super) fn rename_conflicts(&mut self, rename: impl Fn(&mut Met)) {
         for conflicts in self.if_kept.as_deref_mut().into_iter().chain([&mut self.conflicts]) {
-            conflicts.retain(&keep);
+            conflicts.rename(&rename);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::vec;
+use alloc::vec::Vec;
 
 use bytes::Bytes;
 
@@ -65,6 +66,22 @@ fn an_open_conflict_outlives_a_settled_one_of_any_size() {
     assert_eq!(ids, [1, 3], "the newest settled one stays whatever its size, the older settled one went");
 }
 
+/// The head of a snapshot holds all of them, and has to fit into one part.
+#[test]
+fn what_is_settled_is_too_long_for_the_record_beside_much_that_is_open() {
+    let mut record = Conflicts::default();
+    record.record(&met(1, 30 << 20), Outcome::Open).unwrap();
+    record.record(&met(2, 17 << 20), Outcome::Merged).unwrap();
+    assert_eq!(record.iter().len(), 2);
+    assert_eq!(record.record(&met(3, 18 << 20), Outcome::Merged).map(|noted| noted.id), Some(3));
+    let ids = |record: &Conflicts| record.iter().map(|conflict| conflict.id).collect::<Vec<_>>();
+    assert_eq!(ids(&record), [1], "neither of them is kept");
+    let mut encoded = Vec::new();
+    record.record(&met(4, 10 << 20), Outcome::Merged).unwrap();
+    record.encode(&mut encoded);
+    assert!(encoded.len() <= MAX_RECORDED_BYTES + 1000 && ids(&record) == [1, 4]);
+}
+
 #[test]
 fn open_conflicts_go_only_beyond_their_own_bounds_and_by_name() {
     let mut record = Conflicts::default();
@@ -122,8 +139,23 @@ fn the_same_meeting_is_recorded_once_and_the_record_survives_its_encoding() {
     record.encode(&mut bytes);
     let bytes = Bytes::from(bytes);
     assert_eq!(Conflicts::decode(&mut Reader::new(&bytes)), Ok(record.clone()));
-    record.retain(|met| met.key != "k1");
-    assert_eq!((record.iter().len(), record.open(), record.total()), (1, 0, 2));
+}
+
+/// Who gives up a name has its writes under another, and those that others hold come back under the old one.
+#[test]
+fn one_value_under_two_names_is_recorded_once() {
+    let meeting = met(1, 10);
+    let renamed = |version: Version| Version { dot: Dot { replica: ReplicaId([9; 16]), seq: 7 }, ..version };
+    let again = Met { local: renamed(meeting.local.clone()), ..meeting.clone() };
+    let turned = Met { local: meeting.remote.clone(), remote: again.local.clone(), ..meeting.clone() };
+    let other_value =
+        Met { local: Version { body: Body::Put("other".into()), ..again.local.clone() }, ..meeting.clone() };
+    let later = Met { local: Version { stamp: Stamp(9 << 16), ..again.local.clone() }, ..meeting.clone() };
+    for (met, is_new) in [(&again, false), (&turned, false), (&other_value, true), (&later, true)] {
+        let mut record = Conflicts::default();
+        record.record(&meeting, Outcome::Open).unwrap();
+        assert_eq!(record.record(met, Outcome::Open).is_some(), is_new, "{met:?}");
+    }
 }
 
 /// A snapshot begins with the record, and is encoded and read again while all else goes on.
@@ -207,7 +239,7 @@ fn a_record_that_has_changed_is_the_record_that_is_read() {
     assert_eq!(outcomes[2..], [Outcome::Open, Outcome::Merged]);
     assert_eq!(of_key(&record), [1, 2, 3, 4], "what is settled keeps its place");
     assert_eq!(as_read(&record), record);
-    record.retain(|met| met.local.dot.seq != 3);
+    record.remove(3).unwrap();
     assert_eq!(of_key(&record), [1, 2, 4]);
     assert_eq!(as_read(&record), record);
 }
