@@ -88,12 +88,6 @@ impl Version {
         Self { body, ..self }
     }
 
-    /// Whether it is one write, be it under two names (see `rename`).
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        let is_one_value = || self.stamp == other.stamp && self.body.value().is_some() && self.body == other.body;
-        self.dot == other.dot || is_one_value()
-    }
-
     /// The greatest length of [`put_version`].
     pub(super) fn encoded_bound(&self) -> usize {
         encoded_bound(self) + self.body.value().map_or(0, Bytes::len)

@@ -141,8 +141,8 @@ impl Conflicts {
     pub(super) fn record(&mut self, met: &Met, outcome: Outcome) -> Option<Noted> {
         let same = |conflict: &Conflict| {
             let (old, new) = (&conflict.met, met);
-            (old.local.is_same(&new.local) && old.remote.is_same(&new.remote))
-                || (old.local.is_same(&new.remote) && old.remote.is_same(&new.local))
+            (old.local.dot == new.local.dot && old.remote.dot == new.remote.dot)
+                || (old.local.dot == new.remote.dot && old.remote.dot == new.local.dot)
         };
         if self.of_key(&met.key).any(same) {
             return None;

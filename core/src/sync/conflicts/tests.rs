@@ -141,23 +141,6 @@ fn the_same_meeting_is_recorded_once_and_the_record_survives_its_encoding() {
     assert_eq!(Conflicts::decode(&mut Reader::new(&bytes)), Ok(record.clone()));
 }
 
-/// Who gives up a name has its writes under another, and those that others hold come back under the old one.
-#[test]
-fn one_value_under_two_names_is_recorded_once() {
-    let meeting = met(1, 10);
-    let renamed = |version: Version| Version { dot: Dot { replica: ReplicaId([9; 16]), seq: 7 }, ..version };
-    let again = Met { local: renamed(meeting.local.clone()), ..meeting.clone() };
-    let turned = Met { local: meeting.remote.clone(), remote: again.local.clone(), ..meeting.clone() };
-    let other_value =
-        Met { local: Version { body: Body::Put("other".into()), ..again.local.clone() }, ..meeting.clone() };
-    let later = Met { local: Version { stamp: Stamp(9 << 16), ..again.local.clone() }, ..meeting.clone() };
-    for (met, is_new) in [(&again, false), (&turned, false), (&other_value, true), (&later, true)] {
-        let mut record = Conflicts::default();
-        record.record(&meeting, Outcome::Open).unwrap();
-        assert_eq!(record.record(met, Outcome::Open).is_some(), is_new, "{met:?}");
-    }
-}
-
 /// A snapshot begins with the record, and is encoded and read again while all else goes on.
 #[test]
 fn encoding_takes_its_room_at_once_and_checking_copies_nothing() {
