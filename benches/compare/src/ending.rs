@@ -3,18 +3,20 @@
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid};
 use signal_hook::consts::{SIGABRT, SIGBUS, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXCPU, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;
 
 use crate::aside::aside;
 use crate::engine::Fault;
+use crate::hearing::LastWords;
 
 /// What is there at this moment. Whoever ends the run by a signal holds it until the end, so that nothing new begins.
 static LEFT: Mutex<Left> = Mutex::new(Left { processes: Vec::new(), home: None, at_work: String::new() });
@@ -151,11 +153,11 @@ impl Home {
     /// When it cannot be made.
     pub(crate) fn within(dir: &Path) -> Result<Self, Fault> {
         let mut left = left();
-        // The error of the system names a directory that nobody has asked for.
         let made = std::fs::read_dir(dir).and_then(|_| tempfile::Builder::new().prefix("compare-").tempdir_in(dir));
-        let home = made.map_err(|error| match error.raw_os_error().map(std::io::Error::from_raw_os_error) {
-            Some(why) => format!("--dir {}: {why}", dir.display()),
-            None => format!("--dir {}: {error}", dir.display()),
+        // An error of `tempfile` names a directory that nobody has asked for, and has only the kind of that of the system.
+        let home = made.map_err(|error| match error.raw_os_error() {
+            Some(_) => format!("--dir {}: {error}", dir.display()),
+            None => format!("--dir {}: {}", dir.display(), error.kind()),
         })?;
         let home = home.keep();
         left.home = Some(home.clone());
@@ -177,11 +179,29 @@ impl Drop for Home {
     }
 }
 
+/// How long a process that has closed its output may take to end.
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// A process that ends when this is dropped, with all that it has started.
-pub(crate) struct Process(Child);
+pub(crate) struct Process {
+    child: Child,
+    words: Option<LastWords>,
+    /// How it has ended, once somebody has waited for it: its number may be that of another since.
+    status: Option<ExitStatus>,
+}
 
 impl Process {
-    /// Starts it.
+    /// Starts it. What it says on its error output is kept for the message of a failure.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(crate) fn heard(command: &mut Command) -> Result<Self, Fault> {
+        let mut process = Self::start(command.stderr(Stdio::piped()))?;
+        process.words = process.child.stderr.take().map(LastWords::of);
+        Ok(process)
+    }
+
+    /// Starts one whose outputs all go where `command` says. None may be left to the terminal.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -191,37 +211,84 @@ impl Process {
         let child =
             command.process_group(0).spawn().map_err(|error| format!("{program} cannot be started: {error}"))?;
         left.processes.push(Pid::from_child(&child));
-        Ok(Self(child))
+        Ok(Self { child, words: None, status: None })
     }
 
     /// What it reads and writes, to be taken.
     pub(crate) fn pipes(&mut self) -> &mut Child {
-        &mut self.0
+        &mut self.child
     }
 
     /// Its number.
     #[must_use]
     pub(crate) fn id(&self) -> u32 {
-        self.0.id()
+        self.child.id()
     }
 
-    /// Waits until it ends by itself.
+    /// Tells how it ends, when it does so by itself.
+    #[must_use]
+    pub(crate) fn end_to_come(&self) -> Receiver<String> {
+        let (tell, told) = channel();
+        let process = WaitId::Pid(Pid::from_child(&self.child));
+        std::thread::spawn(move || {
+            // Whoever ends it has asked for its end first: then there is nobody to be told.
+            if let Ok(Some(status)) = waitid(process, WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
+                _ = tell.send(in_words(&status));
+            }
+        });
+        told
+    }
+
+    /// Waits so long until it ends by itself, ends it if it does not, and says how it has ended and what it said last.
     ///
     /// # Errors
-    /// Those of the system.
-    pub(crate) fn ended(mut self) -> Result<ExitStatus, Fault> {
-        waitid(WaitId::Pid(Pid::from_child(&self.0)), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)?;
-        Ok(self.end()?)
+    /// Unless it has ended by itself and says that all is well.
+    pub(crate) fn ended(&mut self, who: &str, patience: Duration) -> Result<(), Fault> {
+        let how = match self.end_to_come().recv_timeout(patience) {
+            Ok(how) => how,
+            Err(RecvTimeoutError::Timeout) => format!("has not ended for {} s", patience.as_secs_f64()),
+            Err(RecvTimeoutError::Disconnected) => "is not to be waited for".to_owned(),
+        };
+        if self.end()?.success() {
+            return Ok(());
+        }
+        match self.words.as_ref().map(LastWords::line).filter(|words| !words.is_empty()) {
+            Some(words) => Err(format!("{who} {how}; it said last: {words}").into()),
+            None => Err(format!("{who} {how}").into()),
+        }
+    }
+
+    /// What there is to say when it has closed its output, though there was more to come.
+    pub(crate) fn early_end(&mut self, who: &str) -> Fault {
+        match self.ended(who, MOMENT) {
+            Ok(()) => format!("{who} has ended early").into(),
+            Err(error) => error,
+        }
     }
 
     fn end(&mut self) -> std::io::Result<ExitStatus> {
+        if let Some(status) = self.status {
+            return Ok(status);
+        }
         let mut left = left();
-        let process = Pid::from_child(&self.0);
+        let process = Pid::from_child(&self.child);
         // When it has ended by itself this does not change how: nobody has asked yet.
         kill(process);
-        let status = self.0.wait();
+        let status = self.child.wait();
         left.processes.retain(|other| *other != process);
+        self.status = status.as_ref().ok().copied();
         status
+    }
+}
+
+fn in_words(status: &WaitIdStatus) -> String {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => format!("has ended with exit status {code}"),
+        (_, Some(signal)) => match low_level::signal_name(signal) {
+            Some(name) => format!("was ended by {name}"),
+            None => format!("was ended by signal {signal}"),
+        },
+        _ => "has ended".to_owned(),
     }
 }
 
@@ -235,20 +302,35 @@ impl Drop for Process {
 mod tests {
     use super::*;
     use std::io::{BufRead as _, BufReader, Read as _};
-    use std::process::Stdio;
+
+    const A_WHILE: Duration = Duration::from_secs(60);
 
     fn shell(script: &str) -> Process {
-        Process::start(Command::new("sh").args(["-c", script])).unwrap()
+        Process::heard(Command::new("sh").args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::null())).unwrap()
+    }
+
+    fn shown(done: Result<(), Fault>) -> String {
+        done.err().map_or_else(|| "well".to_owned(), |error| error.to_string())
+    }
+
+    #[test]
+    fn it_is_said_how_a_process_has_ended() {
+        assert_eq!(shown(shell("echo fine >&2").ended("it", A_WHILE)), "well");
+        let late = shown(shell("exec sleep 60").ended("it", Duration::from_millis(200)));
+        assert_eq!(late, "it has not ended for 0.2 s");
+        let killed = shown(shell("echo why >&2; kill -SEGV $$").ended("it", A_WHILE));
+        assert_eq!(killed, "it was ended by SIGSEGV; it said last: why");
+        assert_eq!(shell("exit 0").early_end("it").to_string(), "it has ended early");
     }
 
     #[test]
     fn what_has_ended_is_no_longer_to_be_ended() {
         let listed = |id: u32| left().processes.iter().any(|process| process.as_raw_pid().unsigned_abs() == id);
-        let (quick, slow) = (shell("exit 3"), shell("exec sleep 60"));
+        let (mut quick, slow) = (shell("exit 3"), shell("exec sleep 60"));
         let ids = [quick.id(), slow.id()];
         assert!(ids.iter().all(|id| listed(*id)));
-        assert_eq!(quick.ended().unwrap().code(), Some(3));
-        drop(slow);
+        assert_eq!(shown(quick.ended("it", A_WHILE)), "it has ended with exit status 3");
+        drop((quick, slow));
         assert!(!ids.iter().any(|id| listed(*id)));
     }
 
@@ -275,7 +357,10 @@ mod tests {
 
     #[test]
     fn a_directory_that_cannot_hold_the_engines_is_named_as_it_was_given() {
-        let error = Home::within(Path::new("/nonexistent")).err().unwrap().to_string();
-        assert!(error.starts_with("--dir /nonexistent: ") && !error.contains("compare-"), "{error}");
+        // Nobody can make anything in the latter, not even root.
+        for dir in ["/nonexistent", "/proc"] {
+            let error = Home::within(Path::new(dir)).err().unwrap().to_string();
+            assert!(error.starts_with(&format!("--dir {dir}: ")) && !error.contains("compare-"), "{error}");
+        }
     }
 }

@@ -8,6 +8,7 @@ mod ending;
 mod engine;
 mod engines;
 mod goals;
+mod hearing;
 mod net;
 mod page;
 mod parts;
@@ -62,6 +63,7 @@ fn run(args: &Args) -> Result<(), Fault> {
     let mut plan = plan::of(groups, home.path());
     let in_vain = args.in_vain(&plan, || plan::of(Group::value_variants(), home.path()))?;
     plan.retain(|row| args.wants(row));
+    let versions = plan.look();
     for line in in_vain.into_iter().chain(plan.left_out()) {
         aside(line);
     }
@@ -95,7 +97,7 @@ fn run(args: &Args) -> Result<(), Fault> {
     }
     bar.finish_and_clear();
     let outcome = summary(asked, failures.len(), results.is_empty())?;
-    let mut text = format!("{}\n\n", machine(args, started.elapsed()));
+    let mut text = format!("{}\n\n", machine(args, versions, started.elapsed()));
     for failure in failures {
         text.push_str(&format!("{failure}\n\n"));
     }
@@ -159,7 +161,7 @@ fn measure(cell: &mut Cell, home: &Path, round: u32, args: &Args, results: &mut 
 }
 
 /// What the figures were taken on, and how.
-fn machine(args: &Args, took: Duration) -> String {
+fn machine(args: &Args, others: Vec<String>, took: Duration) -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");
     let cpu =
@@ -168,7 +170,7 @@ fn machine(args: &Args, took: Duration) -> String {
     let load = load.split_whitespace().next().unwrap_or("unknown");
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let mut versions: Vec<_> = engines::peers().iter().map(|peer| format!("{} {}", peer.name, peer.version)).collect();
-    versions.extend(net::iroh::find());
+    versions.extend(others);
     let how = in_words(args.rounds, args.seconds, took);
     format!("{cpu}, {cores} cores, load average {load} at the end; {}. {how}", versions.join(", "))
 }

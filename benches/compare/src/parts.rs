@@ -1,14 +1,16 @@
 //! Parts of scenes that are played by a process of their own, because its memory, its processor time and its files are
 //! what is measured. The program starts itself again; the two speak in lines.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
+use std::time::Duration;
 
 use clap::ValueEnum;
 
 use crate::ending::Process;
 use crate::engine::Fault;
+use crate::hearing::Lines;
 use crate::scenes;
 
 /// What a process of this program can be.
@@ -45,12 +47,16 @@ impl Part {
     }
 }
 
+/// How long a part may say nothing. The longest is that of the idle peers: each takes a million keys.
+const PATIENCE: Duration = Duration::from_secs(600);
+
 /// A process that plays a part. It ends when this is dropped.
 pub(crate) struct Player {
     process: Process,
     orders: ChildStdin,
-    lines: BufReader<ChildStdout>,
-    part: Part,
+    lines: Lines,
+    who: String,
+    patience: Duration,
 }
 
 impl Player {
@@ -60,28 +66,26 @@ impl Player {
     /// When it cannot be started.
     pub(crate) fn start(part: Part, dir: &Path) -> Result<Self, Fault> {
         let name = part.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
-        let mut process = Process::start(
-            Command::new(std::env::current_exe()?)
-                .args(["--part", &name, "--dir"])
-                .arg(dir)
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped()),
-        )?;
+        let mut command = Command::new(std::env::current_exe()?);
+        Self::of(command.args(["--part", &name, "--dir"]).arg(dir), name, PATIENCE)
+    }
+
+    fn of(command: &mut Command, name: String, patience: Duration) -> Result<Self, Fault> {
+        let mut process = Process::heard(command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
         let orders = process.pipes().stdin.take().ok_or("a process without stdin")?;
-        let lines = BufReader::new(process.pipes().stdout.take().ok_or("a process without stdout")?);
-        Ok(Self { process, orders, lines, part })
+        let lines = Lines::of(process.pipes().stdout.take().ok_or("a process without stdout")?);
+        Ok(Self { process, orders, lines, who: format!("the process that plays {name}"), patience })
     }
 
     /// The next line it says.
     ///
     /// # Errors
-    /// When it has ended.
+    /// When it has ended, and when it says nothing for [`PATIENCE`].
     pub(crate) fn hear(&mut self) -> Result<String, Fault> {
-        let mut line = String::new();
-        if self.lines.read_line(&mut line)? == 0 {
-            return Err(format!("the process that plays {:?} has ended early", self.part).into());
+        match self.lines.next(&self.who, self.patience)? {
+            Some(line) => Ok(line.text),
+            None => Err(self.process.early_end(&self.who)),
         }
-        Ok(line.trim_end().to_owned())
     }
 
     /// The next line it says, as a number.
@@ -130,4 +134,24 @@ pub(crate) fn resident(process: u32) -> Result<f64, Fault> {
     let mut next = || pages.next().ok_or("no resident memory in statm");
     let (resident, of_files) = (next()??, next()??);
     Ok((resident - of_files) * rustix::param::page_size() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_that_falls_silent_or_ends_is_named() {
+        let heard = |script: &str, patience| {
+            let mut command = Command::new("sh");
+            let player =
+                Player::of(command.args(["-c", script]), "nothing".to_owned(), Duration::from_millis(patience));
+            player.unwrap().hear().map_err(|error| error.to_string())
+        };
+        assert_eq!(heard("echo 5; exec sleep 60", 60_000), Ok("5".to_owned()));
+        let who = "the process that plays nothing";
+        assert_eq!(heard("exec sleep 60", 200), Err(format!("{who} has said nothing for 0.2 s")));
+        let why = format!("{who} was ended by SIGKILL; it said last: why");
+        assert_eq!(heard("echo why >&2; kill -KILL $$", 60_000), Err(why));
+    }
 }

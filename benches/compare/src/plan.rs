@@ -1,5 +1,6 @@
 //! Which cells a run measures: every engine under every workload, as closures that the runner calls round by round.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -153,6 +154,9 @@ impl Figure {
 
 type Run = Box<dyn FnMut(&Path, Duration) -> Result<Vec<Figure>, Fault>>;
 
+/// Looks whether somebody is there, and says of which versions if that is to be known.
+pub(crate) type Look = fn() -> Result<Option<String>, Fault>;
+
 /// One engine under one workload.
 pub(crate) struct Cell {
     /// Whose table it is in.
@@ -165,6 +169,8 @@ pub(crate) struct Cell {
     pub(crate) rounds: u32,
     /// Measures one round in an empty directory.
     pub(crate) run: Run,
+    /// Who may not be there, and has to be asked before anything is measured: a program of somebody else.
+    look: Option<Look>,
 }
 
 impl Cell {
@@ -177,7 +183,7 @@ impl Cell {
         mut run: impl FnMut(&Path, Duration) -> Result<Sample, Fault> + 'static,
     ) -> Self {
         let run: Run = Box::new(move |dir, time| Ok(vec![Figure { row, column, sample: run(dir, time)? }]));
-        Self { group, row, what: column, rounds: u32::MAX, run }
+        Self { group, row, what: column, rounds: u32::MAX, run, look: None }
     }
 
     /// A scene that gives several figures.
@@ -188,13 +194,19 @@ impl Cell {
         what: &'static str,
         mut run: impl FnMut(&Path) -> Result<Vec<Figure>, Fault> + 'static,
     ) -> Self {
-        Self { group, row, what, rounds: u32::MAX, run: Box::new(move |dir, _| run(dir)) }
+        Self { group, row, what, rounds: u32::MAX, run: Box::new(move |dir, _| run(dir)), look: None }
     }
 
     /// The same in at most so many rounds.
     #[must_use]
     pub(crate) fn at_most(self, rounds: u32) -> Self {
         Self { rounds, ..self }
+    }
+
+    /// The same, if who is measured is there.
+    #[must_use]
+    pub(crate) fn if_there(self, look: Look) -> Self {
+        Self { look: Some(look), ..self }
     }
 }
 
@@ -230,6 +242,23 @@ impl Plan {
         self.absent.retain(|absent| wanted(absent.row));
     }
 
+    /// Asks everybody in it who may not be there, once, and leaves out who is not. Gives the versions of the others.
+    pub(crate) fn look(&mut self) -> Vec<String> {
+        let (mut asked, mut versions) = (BTreeMap::new(), Vec::new());
+        let absent = &mut self.absent;
+        self.cells.retain(|cell| {
+            let Some(look) = cell.look else { return true };
+            let there = asked
+                .entry(cell.row)
+                .or_insert_with(|| look().map(|version| versions.extend(version)).map_err(|error| error.to_string()));
+            if let Err(why) = there {
+                absent.push(Absent { group: cell.group, row: cell.row, why: why.clone() });
+            }
+            there.is_ok()
+        });
+        versions
+    }
+
     /// Who is left out and why, each once.
     #[must_use]
     pub(crate) fn left_out(&self) -> Vec<String> {
@@ -260,7 +289,7 @@ pub(crate) fn of(groups: &[Group], home: &Path) -> Plan {
             }
             Group::Memory => scenes::memory::cells(&mut plan.cells),
             Group::LogSize => scenes::log_size::cells(&mut plan.cells),
-            Group::Replication => scenes::replication::cells(&mut plan),
+            Group::Replication => scenes::replication::cells(&mut plan.cells),
             Group::Visible => scenes::visible::cells(&mut plan.cells),
             Group::Fleet => scenes::fleet::cells(&mut plan.cells),
             Group::GrowthKeys | Group::GrowthPending | Group::GrowthReplicas | Group::GrowthPeers => {
@@ -271,4 +300,27 @@ pub(crate) fn of(groups: &[Group], home: &Path) -> Plan {
         }
     }
     plan
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_is_measured_is_asked_whether_they_are_there() {
+        let mut plan = of(&[Group::Replication], Path::new("/nonexistent"));
+        assert!(plan.absent.is_empty(), "nobody has been asked yet");
+        plan.retain(|row| row.contains("limit"));
+        for cell in &mut plan.cells {
+            cell.look = Some(|| Ok(Some("1.0".to_owned())));
+        }
+        let cell = |row, look: Look| Cell::scene(Group::Replication, row, "", |_| Ok(Vec::new())).if_there(look);
+        for _ in 0..2 {
+            plan.cells.push(cell("nobody", || Err("it is not there".into())));
+        }
+        assert!(plan.rows().any(|(_, row)| row == "nobody"));
+        assert_eq!(plan.look(), ["1.0"], "each is asked once");
+        assert_eq!(plan.left_out(), ["nobody is left out: it is not there"]);
+        assert!(!plan.cells.is_empty() && plan.cells.iter().all(|cell| cell.row != "nobody"));
+    }
 }

@@ -1,6 +1,7 @@
 //! A run that is ended by a signal leaves nothing behind: neither the directory of the engines nor a process.
 
 use std::error::Error;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -64,6 +65,36 @@ fn no_signal_that_asks_for_the_end_leaves_anything_behind() {
     for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT, Signal::XCPU] {
         assert_eq!(ended_by("--default-signal=HUP", &[signal]).unwrap(), Some(130), "{signal:?}");
     }
+}
+
+#[test]
+fn a_peer_that_hangs_when_it_is_asked_for_its_version_ends_with_the_run() -> Result<(), Box<dyn Error>> {
+    let dir = tempfile::tempdir()?;
+    let program = dir.path().join("redis-server");
+    std::fs::write(&program, "#!/bin/sh\nexec sleep 60\n")?;
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755))?;
+    let path = format!("{}:{}", dir.path().display(), std::env::var("PATH")?);
+    let mut run = Running(
+        Command::new(env!("CARGO_BIN_EXE_softadastra-compare"))
+            .args(["--group", "replication", "--engine", "redis", "--dir"])
+            .arg(dir.path())
+            .env("PATH", path)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?,
+    );
+    let began = Instant::now();
+    let child = loop {
+        if let Some(child) = children(run.0.id()).pop() {
+            break child;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60) && run.0.try_wait()?.is_none(), "it asks nobody");
+        std::thread::yield_now();
+    };
+    kill_process(Pid::from_child(&run.0), Signal::TERM)?;
+    assert_eq!(run.0.wait()?.code(), Some(130));
+    assert!(!Path::new("/proc").join(child).exists(), "the peer");
+    Ok(())
 }
 
 #[test]

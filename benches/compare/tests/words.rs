@@ -121,3 +121,39 @@ fn the_program_that_cargo_names_is_measured_wherever_this_one_lies() -> Done {
     assert!(out.contains("| softadastra | 0.00 | "), "a program of a few bytes: {out}");
     Ok(())
 }
+
+/// A folder of programs that is looked into before all others.
+fn programs(scripts: &[(&str, &str)]) -> Result<(tempfile::TempDir, String), Box<dyn Error>> {
+    let dir = tempfile::tempdir()?;
+    for (name, text) in scripts {
+        let path = dir.path().join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{text}\n"))?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o755))?;
+    }
+    let path = format!("{}:{}", dir.path().display(), std::env::var("PATH")?);
+    Ok((dir, path))
+}
+
+#[test]
+fn only_peers_that_are_measured_are_asked_for_their_version() -> Done {
+    let dir = tempfile::tempdir()?;
+    let (asked, path) = programs(&[
+        ("nats-server", "touch $0.asked; exit 1"),
+        ("redis-server", "touch $0.asked; echo no such library >&2; exit 1"),
+    ])?;
+    let run = |engine: &str| {
+        let mut run = program(dir.path(), &["--group", "replication", "--engine", engine]);
+        run.env("PATH", &path);
+        ended(dir.path(), run)
+    };
+    let (status, _, said) = run("plain")?;
+    assert_eq!(status, Some(0), "{said}");
+    assert_eq!(said, "");
+    assert!(!asked.path().join("redis-server.asked").exists() && !asked.path().join("nats-server.asked").exists());
+    let (status, _, said) = run("redis")?;
+    assert_eq!(status, Some(1), "{said}");
+    let why = "redis-server --version has ended with exit status 1; it said last: no such library";
+    assert!(said.contains(&format!("is left out: {why}\n")), "{said}");
+    assert!(!asked.path().join("nats-server.asked").exists());
+    Ok(())
+}

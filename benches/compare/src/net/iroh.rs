@@ -1,15 +1,15 @@
 //! iroh-docs: two nodes of it in a process of their own. It brings several hundred crates, so that program is a package apart
 //! (`benches/iroh`), which nobody has to build who did not ask for it; once built, it lies beside this one.
 
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use crate::aside::aside;
 use crate::ending::Process;
 use crate::engine::Fault;
+use crate::hearing::Lines;
+use crate::net::server;
 use crate::plan::Figure;
 use crate::scenes::replication::{CATCH_UP, IROH, LATE_BYTES, LIVE_BYTES, STREAM, WINDOW};
 
@@ -33,13 +33,13 @@ pub(crate) enum Scene {
 /// Which versions it was built from.
 ///
 /// # Errors
-/// When it has not been built.
-pub(crate) fn find() -> Result<String, Fault> {
-    let said = Command::new(program()?).arg("--version").stdin(Stdio::null()).output();
-    match said {
-        Ok(said) if said.status.success() => Ok(String::from_utf8_lossy(&said.stdout).trim().to_owned()),
-        _ => Err("it has not been built (`cargo compare-iroh` does so)".into()),
+/// When it has not been built, or does not say so.
+pub(crate) fn find() -> Result<Option<String>, Fault> {
+    let program = program()?;
+    if !program.exists() {
+        return Err("it has not been built (`cargo compare-iroh` does so)".into());
     }
+    server::version(&program, server::PATIENCE).map(Some)
 }
 
 fn program() -> Result<PathBuf, Fault> {
@@ -84,28 +84,16 @@ fn play(scene: Scene, dir: &Path) -> Result<Vec<Figure>, Fault> {
 /// What a program prints, each line a name and a number, until it says that it is done.
 fn figures(mut command: Command, patience: Duration) -> Result<Vec<(String, f64)>, Fault> {
     let end = Instant::now() + patience;
-    let mut running = Process::start(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
+    let mut running = Process::heard(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
     let out = running.pipes().stdout.take().ok_or("a process without stdout")?;
-    let (tell, told) = channel();
-    // It ends with the process at the latest, whose end closes what it reads.
-    std::thread::spawn(move || {
-        for line in BufReader::new(out).lines() {
-            if tell.send(line).is_err() {
-                return;
-            }
-        }
-    });
+    let lines = Lines::of(out);
     let mut figures = Vec::new();
     loop {
-        let line = match told.recv_timeout(end.saturating_duration_since(Instant::now())) {
-            Ok(line) => line?,
-            Err(RecvTimeoutError::Timeout) => {
-                return Err(format!("{PROGRAM} has not ended after {} s", patience.as_secs_f64()).into());
-            }
-            Err(RecvTimeoutError::Disconnected) => {
-                return Err(format!("{PROGRAM} has ended early; why it says above").into());
-            }
+        let late = |_| format!("{PROGRAM} has not ended after {} s", patience.as_secs_f64());
+        let Some(line) = lines.next(PROGRAM, end.saturating_duration_since(Instant::now())).map_err(late)? else {
+            return Err(running.early_end(PROGRAM));
         };
+        let line = line.text;
         if line == "done" {
             return Ok(figures);
         }
@@ -135,7 +123,7 @@ mod tests {
         let began = Instant::now();
         assert!(shell("echo window 5; exec sleep 60", 200).unwrap_err().contains("has not ended"));
         assert!(
-            shell("exec sleep 60 >&-", 60_000).unwrap_err().contains("ended early"),
+            shell("exec sleep 60 >&-", 60_000).unwrap_err().contains("has not ended for 1 s"),
             "one that falls silent for good"
         );
         assert!(began.elapsed() < Duration::from_secs(30));
@@ -144,6 +132,8 @@ mod tests {
     #[test]
     fn figures_of_a_program_that_failed_are_worthless() {
         assert!(shell("echo window 5", 60_000).unwrap_err().contains("ended early"));
+        let why = shell("echo window 5; echo why >&2; exit 1", 60_000).unwrap_err();
+        assert!(why.ends_with("has ended with exit status 1; it said last: why"), "{why}");
         assert!(shell("echo nonsense", 60_000).is_err());
     }
 }

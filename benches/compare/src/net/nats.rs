@@ -25,9 +25,9 @@ const WINDOW: u64 = 64;
 /// Whether it is there.
 ///
 /// # Errors
-/// When it is not.
-pub(crate) fn find() -> Result<(), Fault> {
-    server::find(PROGRAM)
+/// When it is not, or cannot be started.
+pub(crate) fn find() -> Result<Option<String>, Fault> {
+    server::version(Path::new(PROGRAM), PATIENCE).map(|_| None)
 }
 
 fn start(dir: &Path, name: &str, leafnodes: &str) -> Result<Server, Fault> {
@@ -77,8 +77,7 @@ impl Connection {
             if line == "PING" {
                 self.stream.write_all(b"PONG\r\n").await?;
             } else if line.starts_with("MSG ") || line.starts_with("HMSG ") {
-                let len: usize = line.rsplit(' ').next().unwrap_or_default().parse()?;
-                let mut body = vec![0; len + 2];
+                let mut body = server::room_for(WHO, line.rsplit(' ').next().unwrap_or_default())?;
                 self.stream.read_exact(&mut body).await?;
                 return Ok(String::from_utf8_lossy(&body).into_owned());
             } else {
@@ -158,11 +157,13 @@ async fn play(dir: &Path) -> Result<Vec<Figure>, Fault> {
     let wire = Wire::to(SocketAddr::from(([127, 0, 0, 1], port))).await?;
     // A leaf also dials what the hub says of itself.
     let listen = format!("listen: \"127.0.0.1:{port}\", advertise: \"{}\"", wire.address);
-    let hub = start(dir, "hub", &listen)?;
-    let mut there = Connection::to(hub.port, PATIENCE).await?;
+    let mut hub = start(dir, "hub", &listen)?;
+    let port = hub.port;
+    let mut there = hub.starting(WHO, Connection::to(port, PATIENCE)).await?;
     let remote = format!("reconnect: 1, remotes: [ {{ url: \"nats://{}\" }} ]", wire.address);
-    let leaf = start(dir, "leaf", &remote)?;
-    let mut here = Connection::to(leaf.port, PATIENCE).await?;
+    let mut leaf = start(dir, "leaf", &remote)?;
+    let port = leaf.port;
+    let mut here = leaf.starting(WHO, Connection::to(port, PATIENCE)).await?;
     here.ask("$JS.API.STREAM.CREATE.OPS", r#"{"name":"OPS","subjects":["ops.>"],"storage":"file"}"#).await?;
     let copy =
         r#"{"name":"COPY","storage":"file","sources":[{"name":"OPS","external":{"api":"$JS.leaf.API","deliver":""}}]}"#;
@@ -178,7 +179,7 @@ async fn play(dir: &Path) -> Result<Vec<Figure>, Fault> {
     let streamed = began.elapsed();
     let live = (wire.bytes() - before) as f64 / STREAMED as f64;
 
-    wire.cut();
+    wire.cut().await;
     let cut = Instant::now();
     here.publish(2_000_000, PENDING).await?;
     tokio::time::sleep_until((cut + Duration::from_secs(5)).into()).await;

@@ -24,9 +24,9 @@ const WHO: &str = "Redis";
 /// Whether it is there.
 ///
 /// # Errors
-/// When it is not.
-pub(crate) fn find() -> Result<(), Fault> {
-    server::find(PROGRAM)
+/// When it is not, or cannot be started.
+pub(crate) fn find() -> Result<Option<String>, Fault> {
+    server::version(Path::new(PROGRAM), PATIENCE).map(|_| None)
 }
 
 fn start(dir: &Path, primary: Option<u16>) -> Result<Server, Fault> {
@@ -62,7 +62,7 @@ impl Connection {
         let line = line.trim_end().to_owned();
         match line.split_at_checked(1) {
             Some(("$", len)) => {
-                let mut body = vec![0; len.parse::<usize>()? + 2];
+                let mut body = server::room_for(WHO, len)?;
                 self.stream.read_exact(&mut body).await?;
                 Ok(String::from_utf8_lossy(&body).into_owned())
             }
@@ -126,11 +126,13 @@ pub(crate) async fn measure(dir: &Path) -> Result<Vec<Figure>, Fault> {
 }
 
 async fn play(dir: &Path) -> Result<Vec<Figure>, Fault> {
-    let primary = start(&dir.join("primary"), None)?;
-    let mut here = Connection::to(primary.port, PATIENCE).await?;
-    let wire = Wire::to(SocketAddr::from(([127, 0, 0, 1], primary.port))).await?;
-    let replica = start(&dir.join("replica"), Some(wire.address.port()))?;
-    let mut there = Connection::to(replica.port, PATIENCE).await?;
+    let mut primary = start(&dir.join("primary"), None)?;
+    let port = primary.port;
+    let mut here = primary.starting(WHO, Connection::to(port, PATIENCE)).await?;
+    let wire = Wire::to(SocketAddr::from(([127, 0, 0, 1], port))).await?;
+    let mut replica = start(&dir.join("replica"), Some(wire.address.port()))?;
+    let port = replica.port;
+    let mut there = replica.starting(WHO, Connection::to(port, PATIENCE)).await?;
     here.set(0, BATCH).await?;
     there.reaches(BATCH).await?;
 
@@ -145,12 +147,15 @@ async fn play(dir: &Path) -> Result<Vec<Figure>, Fault> {
     there.reaches(BATCH + STREAMED).await?;
     let live = (wire.bytes() - before) as f64 / STREAMED as f64;
 
-    wire.cut();
+    wire.cut().await;
     let cut = Instant::now();
     for first in (2_000_000..2_000_000 + PENDING).step_by(BATCH as usize) {
         here.set(first, BATCH).await?;
     }
     tokio::time::sleep_until((cut + Duration::from_secs(5)).into()).await;
+    if there.size().await? > BATCH + STREAMED {
+        return Err("primary and replica of Redis speak past the wire that was cut".into());
+    }
     let before = wire.bytes();
     wire.mend();
     let mended = Instant::now();

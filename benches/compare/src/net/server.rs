@@ -6,9 +6,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 
 use crate::ending::Process;
 use crate::engine::Fault;
+use crate::hearing::{Lines, last_line};
 
 /// How long a server may take for an answer, or for those of one batch, before it is given up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -19,9 +21,13 @@ const ROUND: Duration = Duration::from_secs(180);
 /// How long what was written may take to be on the other side.
 pub(crate) const CATCHING_UP: Duration = Duration::from_secs(60);
 
+/// Answers are of some hundred bytes.
+const LONGEST: usize = 1 << 20;
+
 /// A running server.
 pub(crate) struct Server {
     _process: Process,
+    end: oneshot::Receiver<String>,
     /// Where it listens.
     pub(crate) port: u16,
 }
@@ -42,7 +48,25 @@ impl Server {
                 .stdout(log.try_clone()?)
                 .stderr(log),
         )?;
-        Ok(Self { _process: process, port })
+        let (tell, end) = oneshot::channel();
+        let to_come = process.end_to_come();
+        std::thread::spawn(move || to_come.recv().map(|how| tell.send(how)));
+        Ok(Self { _process: process, end, port })
+    }
+
+    /// What is tried while it starts, unless it ends meanwhile.
+    ///
+    /// # Errors
+    /// Those of what is tried, and when it ends.
+    pub(crate) async fn starting<T>(
+        &mut self,
+        who: &str,
+        what: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        tokio::select! {
+            done = what => done,
+            Ok(how) = &mut self.end => Err(format!("a server of {who} {how}").into()),
+        }
     }
 }
 
@@ -74,14 +98,25 @@ pub(crate) async fn round<T>(
     done.map_err(|error| {
         let mut text = error.to_string();
         for dir in dirs {
-            let log = std::fs::read_to_string(dir.join("log")).unwrap_or_default();
-            if let Some(line) = log.lines().rev().map(str::trim).find(|line| !line.is_empty()) {
+            let line = last_line(&std::fs::read(dir.join("log")).unwrap_or_default());
+            if !line.is_empty() {
                 let name = dir.file_name().unwrap_or_default().to_string_lossy();
                 text.push_str(&format!("; {name} said last: {line}"));
             }
         }
         text.into()
     })
+}
+
+/// Room for an answer whose length a server announces, and the end of the line behind it.
+///
+/// # Errors
+/// When that is no length, or more than anybody is asked for here.
+pub(crate) fn room_for(who: &str, len: &str) -> Result<Vec<u8>, Fault> {
+    match len.parse::<usize>() {
+        Ok(len @ ..=LONGEST) => Ok(vec![0; len + 2]),
+        _ => Err(format!("{who} announces an answer of {len} bytes").into()),
+    }
 }
 
 /// A port that nobody has at this moment.
@@ -92,21 +127,16 @@ pub(crate) fn free_port() -> Result<u16, Fault> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// Whether a program can be started.
+/// What a program says of its version, in a line.
 ///
 /// # Errors
-/// When it is not there.
-pub(crate) fn find(program: &str) -> Result<(), Fault> {
-    let found = Command::new(program)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    match found {
-        Ok(status) if status.success() => Ok(()),
-        _ => Err(format!("there is no {program} to be started").into()),
-    }
+/// When it cannot be started, does not say so in time, or fails.
+pub(crate) fn version(program: &Path, patience: Duration) -> Result<String, Fault> {
+    let who = format!("{} --version", program.file_name().unwrap_or_default().display());
+    let mut asked = Process::heard(Command::new(program).arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()))?;
+    let said = Lines::of(asked.pipes().stdout.take().ok_or("a process without stdout")?);
+    asked.ended(&who, patience)?;
+    Ok(said.next(&who, patience)?.map(|line| line.text).unwrap_or_default())
 }
 
 /// A connection to a server that may still be starting.
@@ -148,16 +178,56 @@ pub(crate) fn silent(greeting: &'static [u8], closes: bool) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn what_a_server_said_last_stands_beside_the_failure() {
         let dir = tempfile::tempdir().unwrap();
         let (full, mute) = (dir.path().join("hub"), dir.path().join("leaf"));
         std::fs::create_dir(&full).unwrap();
-        std::fs::write(full.join("log"), "starting\nno space left on device\n\n").unwrap();
+        std::fs::write(full.join("log"), b"starting\nno space left on d\xffvice\n\n").unwrap();
         let dirs = [full, mute];
         let failing = round::<()>("", &dirs, async { Err("no answer".into()) });
         let error = crate::net::nodes::runtime().unwrap().block_on(failing).unwrap_err().to_string();
-        assert_eq!(error, "no answer; hub said last: no space left on device");
+        assert_eq!(error, "no answer; hub said last: no space left on d\u{fffd}vice");
+    }
+
+    fn script(dir: &Path, text: &str) -> PathBuf {
+        let path = dir.join("server");
+        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_program_that_hangs_when_it_is_asked_for_its_version_is_given_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let asked = |text: &str, patience| {
+            version(&script(dir.path(), text), Duration::from_millis(patience)).map_err(|error| error.to_string())
+        };
+        assert_eq!(asked("echo v1.2", 60_000), Ok("v1.2".to_owned()));
+        assert_eq!(asked("exec sleep 60", 200), Err("server --version has not ended for 0.2 s".to_owned()));
+        let failed = "server --version has ended with exit status 1; it said last: no library";
+        assert_eq!(asked("echo no library >&2; exit 1", 60_000), Err(failed.to_owned()), "it is there all the same");
+        let none = version(&dir.path().join("none"), PATIENCE).unwrap_err().to_string();
+        assert!(none.contains("none cannot be started: No such file"), "{none}");
+    }
+
+    #[test]
+    fn nobody_waits_for_a_server_that_has_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = script(dir.path(), "echo bad option; exit 3");
+        let began = Instant::now();
+        let failing = async {
+            let port = free_port()?;
+            let mut server = Server::start(&program.to_string_lossy(), &[], dir.path(), port)?;
+            server.starting("it", async { connect(port).await.map(drop) }).await
+        };
+        let dirs = [dir.path().to_owned()];
+        let failing = round("it", &dirs, failing);
+        let error = crate::net::nodes::runtime().unwrap().block_on(failing).unwrap_err().to_string();
+        assert!(error.starts_with("a server of it has ended with exit status 3; "), "{error}");
+        assert!(error.ends_with(" said last: bad option"), "{error}");
+        assert!(began.elapsed() < Duration::from_secs(8));
     }
 }

@@ -1,12 +1,13 @@
 //! The program as it is released: how large it is, and how soon it is there.
 
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::ending::Process;
 use crate::engine::Fault;
+use crate::hearing::Lines;
+use crate::net::server::PATIENCE;
 use crate::plan::{Cell, Figure, Group};
 use crate::sample::median;
 
@@ -18,6 +19,9 @@ pub(crate) const SIZE: &str = "size, MB";
 pub(crate) const START: &str = "start with an empty directory, ms";
 
 const STARTS: usize = 10;
+
+/// How long cargo may say nothing: what it builds last is put together from everything, and it says nothing meanwhile.
+const BUILDING: Duration = Duration::from_secs(1800);
 
 /// The cells.
 pub(crate) fn cells(cells: &mut Vec<Cell>) {
@@ -36,7 +40,7 @@ pub(crate) fn cells(cells: &mut Vec<Cell>) {
 fn build() -> Result<PathBuf, Fault> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut building = Process::start(
+    let mut building = Process::heard(
         Command::new(cargo)
             .args(["build", "--release", "--locked", "-p", "softadastra", "--bin", PROGRAM])
             .args(["--message-format", "json-render-diagnostics", "--manifest-path"])
@@ -45,12 +49,11 @@ fn build() -> Result<PathBuf, Fault> {
             .stdout(Stdio::piped()),
     )?;
     let mut program = None;
-    for line in BufReader::new(building.pipes().stdout.take().ok_or("a process without stdout")?).lines() {
-        program = executable(&line?).or(program);
+    let lines = Lines::of(building.pipes().stdout.take().ok_or("a process without stdout")?);
+    while let Some(line) = lines.next("cargo", BUILDING)? {
+        program = executable(&line.text).or(program);
     }
-    if !building.ended()?.success() {
-        return Err("cargo has failed, and says above why".into());
-    }
+    building.ended("cargo", PATIENCE)?;
     let program = program.ok_or("cargo does not say where it is")?;
     if program.exists() { Ok(program) } else { Err(format!("{} is not there", program.display()).into()) }
 }
@@ -74,21 +77,19 @@ fn measure(program: &Path, dir: &Path) -> Result<Vec<Figure>, Fault> {
 fn start(program: &Path, dir: &Path) -> Result<f64, Fault> {
     std::fs::create_dir_all(dir)?;
     let began = Instant::now();
-    let mut node = Process::start(
+    let mut node = Process::heard(
         Command::new(program)
             .arg("--data-dir")
             .arg(dir)
             .args(["--json", "node", "start"])
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null()),
+            .stdout(Stdio::piped()),
     )?;
-    let mut lines = BufReader::new(node.pipes().stdout.take().ok_or("a process without stdout")?);
-    let mut line = String::new();
-    if lines.read_line(&mut line)? == 0 {
-        return Err("the node ended before it took commands".into());
+    let lines = Lines::of(node.pipes().stdout.take().ok_or("a process without stdout")?);
+    match lines.next("the node", PATIENCE)? {
+        Some(line) => Ok((line.at - began).as_secs_f64() * 1e3),
+        None => Err(node.early_end("the node")),
     }
-    Ok(began.elapsed().as_secs_f64() * 1e3)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::net::pair::{self, Answer};
 use crate::net::plain::{self, Records};
 use crate::net::proxy::Wire;
 use crate::net::{automerge, document, iroh, nats, noise, redis, yrs};
-use crate::plan::{Absent, Cell, Figure, Group, NODE, Plan};
+use crate::plan::{Cell, Figure, Group, NODE};
 
 /// The row of the baseline.
 pub(crate) const PLAIN: &str = "plain TCP + log (limit)";
@@ -49,10 +49,8 @@ pub(crate) const STREAMED: u64 = 20_000;
 pub(crate) const PENDING: u64 = 100_000;
 
 /// The cells.
-pub(crate) fn cells(plan: &mut Plan) {
+pub(crate) fn cells(cells: &mut Vec<Cell>) {
     let group = Group::Replication;
-    let Plan { cells, absent } = plan;
-    let mut leave_out = |row, why: Fault| absent.push(Absent { group, row, why: why.to_string() });
     for (column, answer) in [(WINDOW, Answer::There), (STREAM, Answer::Here)] {
         cells.push(Cell::scene(group, PLAIN, column, move |dir| {
             let run = pair::stream(dir, Records::default, STREAMED, 64, answer)?;
@@ -76,23 +74,13 @@ pub(crate) fn cells(plan: &mut Plan) {
     cells.push(Cell::scene(group, NODE, FIRST, |dir| runtime()?.block_on(link_returns(dir))).at_most(3));
     cells.push(Cell::scene(group, AUTOMERGE, "a map", |dir| document::measure::<automerge::Replica>(AUTOMERGE, dir)));
     cells.push(Cell::scene(group, YRS, "a map", |dir| document::measure::<yrs::Replica>(YRS, dir)));
-    match redis::find() {
-        Ok(()) => cells.push(Cell::scene(group, REDIS, "a replica", |dir| runtime()?.block_on(redis::measure(dir)))),
-        Err(why) => leave_out(REDIS, why),
-    }
-    match nats::find() {
-        Ok(()) => {
-            cells.push(Cell::scene(group, NATS, "a leaf", |dir| runtime()?.block_on(nats::measure(dir))).at_most(3));
-        }
-        Err(why) => leave_out(NATS, why),
-    }
-    match iroh::find() {
-        Ok(_) => {
-            for (what, scene) in [("a stream", iroh::Scene::Live), (CATCH_UP, iroh::Scene::CatchUp)] {
-                cells.push(Cell::scene(group, IROH, what, move |dir| iroh::measure(scene, dir)).at_most(3));
-            }
-        }
-        Err(why) => leave_out(IROH, why),
+    let replica = Cell::scene(group, REDIS, "a replica", |dir| runtime()?.block_on(redis::measure(dir)));
+    cells.push(replica.if_there(redis::find));
+    let leaf = Cell::scene(group, NATS, "a leaf", |dir| runtime()?.block_on(nats::measure(dir)));
+    cells.push(leaf.at_most(3).if_there(nats::find));
+    for (what, scene) in [("a stream", iroh::Scene::Live), (CATCH_UP, iroh::Scene::CatchUp)] {
+        let nodes = Cell::scene(group, IROH, what, move |dir| iroh::measure(scene, dir));
+        cells.push(nodes.at_most(3).if_there(iroh::find));
     }
 }
 
@@ -175,7 +163,7 @@ async fn link_returns(dir: &Path) -> Result<Vec<Figure>, Fault> {
     join(&to, &from, wire.address).await?;
     batches(&from, 0, 1000, noise).await?;
     delivered(&from).await?;
-    wire.cut();
+    wire.cut().await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     batches(&from, 1_000_000, 1000, noise).await?;
     wire.mend();
