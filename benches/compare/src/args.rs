@@ -9,6 +9,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, ValueEnum as _};
 
 use crate::aside::aside;
+use crate::output;
 use crate::parts::Part;
 use crate::plan::{Group, Plan};
 
@@ -17,7 +18,7 @@ const STATUS: &str = "\
 Exit status:
   0    The tables are printed or written. Who could not be had, or failed meanwhile, is named on stderr and missing in them
   1    Nothing could be measured, or the tables could not be printed or written: no place for data (--dir), a page that
-       cannot take them (--write), a full stdout, every engine failed, or one has taken the program down with it (SIGBUS, SIGABRT)
+       cannot take them (--write), a full or closed stdout, every engine failed, or one has taken the program down with it (SIGBUS, SIGABRT)
   2    What was asked for makes no sense: a wrong option, an engine or a group that nobody knows
   130  Ended by SIGINT, SIGTERM, SIGQUIT, SIGHUP (but under nohup) or SIGXCPU. Nothing is left behind: neither a process nor a file in --dir";
 
@@ -56,7 +57,8 @@ impl Args {
     /// Gives the status to end with where there is nothing to run: a mistake, or a request for help.
     pub(crate) fn read() -> Result<Self, ExitCode> {
         Self::try_parse().and_then(Self::checked).map_err(|error| {
-            let printed = error.print().and_then(|()| std::io::stdout().flush());
+            let print = || error.print().and_then(|()| std::io::stdout().flush());
+            let printed = if error.use_stderr() { print() } else { output::look().and_then(|()| print()) };
             match printed {
                 Err(why) if !error.use_stderr() => {
                     aside(format_args!("stdout: {why}"));

@@ -10,6 +10,7 @@ mod engines;
 mod goals;
 mod hearing;
 mod net;
+mod output;
 mod page;
 mod parts;
 mod plan;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<(), Fault> {
     let started = Instant::now();
+    output::look().map_err(|error| format!("stdout: {error}"))?;
     let page = args.write.as_deref().map(Page::open).transpose()?;
     ending::by_signals()?;
     let home = Home::within(&args.dir)?;

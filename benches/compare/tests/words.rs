@@ -157,3 +157,24 @@ fn only_peers_that_are_measured_are_asked_for_their_version() -> Done {
     assert!(!asked.path().join("nats-server.asked").exists());
     Ok(())
 }
+
+#[test]
+fn a_stdout_that_is_closed_or_only_to_be_read_from_is_named() -> Done {
+    let dir = tempfile::tempdir()?;
+    for (redirected, why) in [(">&-", "closed"), ("1</dev/null", "only to be read from")] {
+        for asked in [&["--help"][..], &["--group", "batches", "--engine", "redb"]] {
+            let mut run = Command::new("sh");
+            run.args(["-c", &format!("exec \"$0\" \"$@\" {redirected}")]);
+            let real = program(dir.path(), asked);
+            run.arg(real.get_program()).args(real.get_args()).stdin(Stdio::null());
+            let (status, _, said) = ended(dir.path(), run)?;
+            assert_eq!(status, Some(1), "{why}: {asked:?}: {said}");
+            assert!(said.contains("stdout: Bad file descriptor"), "{why}: {asked:?}: {said}");
+        }
+    }
+    // Whoever opens it for both, as Python does, has not closed it.
+    let mut run = program(dir.path(), &["--help"]);
+    run.stdout(File::options().read(true).write(true).open("/dev/null")?);
+    assert_eq!(run.status()?.code(), Some(0));
+    Ok(())
+}
