@@ -2,6 +2,7 @@
 //! run, also when a signal ends it.
 
 use std::os::unix::process::CommandExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::AtomicBool;
@@ -19,7 +20,7 @@ use crate::engine::Fault;
 use crate::hearing::LastWords;
 
 /// What is there at this moment. Whoever ends the run by a signal holds it until the end, so that nothing new begins.
-static LEFT: Mutex<Left> = Mutex::new(Left { processes: Vec::new(), home: None, at_work: String::new() });
+static LEFT: Mutex<Left> = Mutex::new(Left { processes: Vec::new(), home: None, at_work: String::new(), rescue: None });
 
 /// How a program ends that a signal has ended.
 const INTERRUPTED: i32 = 130;
@@ -40,7 +41,11 @@ struct Left {
     home: Option<PathBuf>,
     /// Who is measured just now.
     at_work: String,
+    rescue: Option<Rescue>,
 }
+
+/// What is to be done when the program has crashed; it is told why.
+type Rescue = Box<dyn FnOnce(&str) + Send>;
 
 fn left() -> MutexGuard<'static, Left> {
     LEFT.lock().unwrap_or_else(PoisonError::into_inner)
@@ -63,11 +68,12 @@ pub(crate) fn by_signals() -> Result<(), Fault> {
     }
     std::thread::spawn(move || {
         let Some(signal) = signals.forever().next() else { return };
-        let left = left();
+        let mut left = left();
         let crashed = CRASHES.contains(&signal);
+        let name = low_level::signal_name(signal).unwrap_or("a signal");
+        let why = |who: &str| format!("{who} has taken the whole program down with it ({name}).");
         if crashed {
-            let name = low_level::signal_name(signal).unwrap_or("a signal");
-            aside(format_args!("{} has taken the whole program down with it ({name}).", left.at_work));
+            aside(why(&left.at_work));
         }
         for process in &left.processes {
             kill(*process);
@@ -79,6 +85,13 @@ pub(crate) fn by_signals() -> Result<(), Fault> {
             && let Err(error) = remove(home)
         {
             aside(format_args!("{} is left: {error}", home.display()));
+        }
+        // Last, since it may wait for whoever reads stdout, and a memory that has been destroyed may let it come to nothing.
+        if crashed && let Some(rescue) = left.rescue.take() {
+            let why = why(&left.at_work);
+            if catch_unwind(AssertUnwindSafe(|| rescue(&why))).is_err() {
+                aside("What was measured before is lost.");
+            }
         }
         // Threads of the engines are at work: nothing that they use may be taken down before them.
         low_level::exit(if crashed { 1 } else { INTERRUPTED });
@@ -124,6 +137,11 @@ fn kill(process: Pid) {
 /// Says who is measured now.
 pub(crate) fn at_work(name: &str) {
     name.clone_into(&mut left().at_work);
+}
+
+/// Does this when the program has crashed, after everything is tidied up.
+pub(crate) fn at_a_crash(rescue: impl FnOnce(&str) + Send + 'static) {
+    left().rescue = Some(Box::new(rescue));
 }
 
 fn remove(home: &Path) -> std::io::Result<()> {

@@ -14,6 +14,7 @@ mod output;
 mod page;
 mod parts;
 mod plan;
+mod record;
 mod sample;
 mod scenes;
 mod table;
@@ -24,6 +25,7 @@ use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum as _;
@@ -34,8 +36,8 @@ use aside::aside;
 use ending::{Home, undisturbed};
 use engine::Fault;
 use page::Page;
-use plan::{Cell, Group};
-use table::Results;
+use plan::{Cell, Figure, Group};
+use record::Record;
 
 fn main() -> ExitCode {
     let args = match Args::read() {
@@ -75,39 +77,41 @@ fn run(args: &Args) -> Result<(), Fault> {
         groups.iter().copied().filter(|group| cells.iter().any(|cell| cell.group == *group)).collect();
     let bar = ProgressBar::new(u64::from(args.rounds) * cells.len() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:32} {pos}/{len} {eta} left  {msg}")?);
-    let mut results = Results::default();
-    let mut failures = Vec::new();
+    let record = Arc::new(Mutex::new(Some(Record::of(args, measured, versions, started))));
+    let kept = Arc::clone(&record);
+    ending::at_a_crash(move |why| rescue(&kept, why, &mut std::io::stdout()));
     for round in 1..=args.rounds {
         cells.retain_mut(|cell| {
             bar.set_message(format!("round {round}: {}, {}", cell.row, cell.what));
             let name = format!("{} ({})", cell.row, cell.what);
             ending::at_work(&name);
-            let done = measure(cell, home.path(), round, args, &mut results);
+            let done = measure(cell, home.path(), round, args);
             // What fails while the run is being ended says nothing.
             undisturbed(|| bar.inc(1));
+            let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
+            // It is taken away only where the run ends.
+            let Some(record) = record.as_mut() else { return false };
             match done {
-                Ok(()) => true,
+                Ok(figures) => {
+                    for figure in figures {
+                        record.results.add(cell.group, round, figure);
+                    }
+                    true
+                }
                 // Its other rounds would fail as well; what it has measured stands, and the failure beside it.
                 Err(error) => {
                     let failure = format!("{name} failed in round {round}: {error}");
                     bar.suspend(|| aside(&failure));
-                    failures.push(failure);
+                    record.failures.push(failure);
                     false
                 }
             }
         });
     }
     bar.finish_and_clear();
-    let outcome = summary(asked, failures.len(), results.is_empty())?;
-    let mut text = format!("{}\n\n", machine(args, versions, started.elapsed()));
-    for failure in failures {
-        text.push_str(&format!("{failure}\n\n"));
-    }
-    text.push_str(&goals::markdown(&results, &measured));
-    for group in &measured {
-        text.push_str(&results.markdown(*group));
-    }
-    hand_over(page.as_ref(), &measured, &results, &text, &mut std::io::stdout())?;
+    let record = record.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or("the run has been ended")?;
+    let outcome = summary(asked, record.failures.len(), record.results.is_empty())?;
+    hand_over(page.as_ref(), &record, &record.markdown(), &mut std::io::stdout())?;
     if let Some(outcome) = outcome {
         aside(outcome);
     }
@@ -127,14 +131,9 @@ fn summary(asked: usize, failed: usize, nothing: bool) -> Result<Option<String>,
 }
 
 /// Puts the tables where they are wanted; on `out` if that is nowhere, or if they cannot be put there after all.
-fn hand_over(
-    page: Option<&Page>,
-    groups: &[Group],
-    results: &Results,
-    text: &str,
-    out: &mut impl Write,
-) -> Result<(), Fault> {
-    let written = page.map(|page| undisturbed(|| page.write(groups, results, text))).transpose();
+fn hand_over(page: Option<&Page>, record: &Record, text: &str, out: &mut impl Write) -> Result<(), Fault> {
+    let write = |page: &Page| undisturbed(|| page.write(&record.groups, &record.results, text));
+    let written = page.map(write).transpose();
     let said = match &written {
         Ok(Some(done)) => done,
         _ => text,
@@ -147,51 +146,59 @@ fn hand_over(
     }
 }
 
+/// Prints what was measured until an engine has taken the program down. Whoever is at work with it just now has stopped there:
+/// then it is lost.
+fn rescue(record: &Mutex<Option<Record>>, why: &str, out: &mut impl Write) {
+    let Some(record) = record.try_lock().ok().and_then(|mut record| record.take()) else { return };
+    if record.results.is_empty() {
+        return;
+    }
+    let printed = write!(out, "**Not complete**: {why}\n\n{}", record.markdown()).and_then(|()| out.flush());
+    if let Err(error) = printed {
+        aside(format_args!("stdout: {error}"));
+    }
+}
+
 /// One round of a cell, in a directory of its own.
-fn measure(cell: &mut Cell, home: &Path, round: u32, args: &Args, results: &mut Results) -> Result<(), Fault> {
+fn measure(cell: &mut Cell, home: &Path, round: u32, args: &Args) -> Result<Vec<Figure>, Fault> {
     if round > cell.rounds {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let dir = tempfile::tempdir_in(home)?;
     let time = Duration::from_secs_f64(args.seconds);
     // A cell that has panicked is never run again.
     let figures = catch_unwind(AssertUnwindSafe(|| (cell.run)(dir.path(), time)));
-    for figure in figures.map_err(|_| "it has panicked, as said above")?? {
-        results.add(cell.group, round, figure);
-    }
-    Ok(())
-}
-
-/// What the figures were taken on, and how.
-fn machine(args: &Args, others: Vec<String>, took: Duration) -> String {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let cpu = read("/proc/cpuinfo");
-    let cpu =
-        cpu.lines().find_map(|line| line.strip_prefix("model name")?.split(':').nth(1)).unwrap_or("unknown").trim();
-    let load = read("/proc/loadavg");
-    let load = load.split_whitespace().next().unwrap_or("unknown");
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let mut versions: Vec<_> = engines::peers().iter().map(|peer| format!("{} {}", peer.name, peer.version)).collect();
-    versions.extend(others);
-    let how = in_words(args.rounds, args.seconds, took);
-    format!("{cpu}, {cores} cores, load average {load} at the end; {}. {how}", versions.join(", "))
-}
-
-/// How much was measured, and how long that took.
-fn in_words(rounds: u32, seconds: f64, took: Duration) -> String {
-    let rounds = match rounds {
-        1 => format!("One round of {seconds} s."),
-        _ => format!("Medians of {rounds} rounds of {seconds} s; ratios are taken within each round."),
-    };
-    match took.as_secs() {
-        short @ ..120 => format!("{rounds} The run took {} s.", short.max(1)),
-        long => format!("{rounds} The run took {} minutes.", long.div_ceil(60)),
-    }
+    figures.map_err(|_| "it has panicked, as said above")?
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn nothing() -> Record {
+        let args = <Args as clap::Parser>::try_parse_from(["compare"]).unwrap();
+        Record::of(&args, vec![Group::Puts], Vec::new(), Instant::now())
+    }
+
+    #[test]
+    fn what_was_measured_before_a_crash_is_printed_once() {
+        let record = Mutex::new(Some(nothing()));
+        let rescued = |record: &Mutex<Option<Record>>| {
+            let mut out = Vec::new();
+            rescue(record, "sled has fallen", &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(rescued(&record), "", "there are no tables of nothing");
+        let mut some = nothing();
+        some.results.add(Group::Puts, 1, Figure::of("sled", "1 client", 5.0));
+        let record = Mutex::new(Some(some));
+        let held = record.lock().unwrap();
+        assert_eq!(rescued(&record), "", "nobody waits for who has stopped");
+        drop(held);
+        let text = rescued(&record);
+        assert!(text.starts_with("**Not complete**: sled has fallen\n\n") && text.contains("| sled | 5.00"), "{text}");
+        assert_eq!(rescued(&record), "");
+    }
 
     #[test]
     fn tables_that_nobody_can_write_down_are_not_lost() {
@@ -201,7 +208,7 @@ mod tests {
         let page = Page::open(&path).unwrap();
         let printed = |page| {
             let mut out = Vec::new();
-            let done = hand_over(page, &[], &Results::default(), "tables", &mut out);
+            let done = hand_over(page, &nothing(), "tables", &mut out);
             (done.is_ok(), String::from_utf8(out).unwrap())
         };
         let (done, said) = printed(Some(&page));
@@ -222,7 +229,7 @@ mod tests {
                 Ok(())
             }
         }
-        let error = hand_over(None, &[], &Results::default(), "tables", &mut Full).unwrap_err().to_string();
+        let error = hand_over(None, &nothing(), "tables", &mut Full).unwrap_err().to_string();
         assert!(error.starts_with("stdout: "), "{error}");
     }
 
@@ -239,15 +246,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let mut cell = Cell::scene(Group::Puts, "clumsy", "", |_| panic!("this panic belongs to the test"));
         let args = <Args as clap::Parser>::try_parse_from(["compare"]).unwrap();
-        let error = measure(&mut cell, home.path(), 1, &args, &mut Results::default()).unwrap_err();
+        let error = measure(&mut cell, home.path(), 1, &args).err().unwrap();
         assert!(error.to_string().contains("panicked"), "{error}");
-    }
-
-    #[test]
-    fn a_run_is_told_in_fitting_words() {
-        let of = |rounds, took| in_words(rounds, 0.4, Duration::from_secs(took));
-        assert_eq!(of(1, 0), "One round of 0.4 s. The run took 1 s.");
-        assert_eq!(of(3, 119), "Medians of 3 rounds of 0.4 s; ratios are taken within each round. The run took 119 s.");
-        assert!(of(2, 121).ends_with("The run took 3 minutes."));
     }
 }

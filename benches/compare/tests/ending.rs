@@ -68,6 +68,32 @@ fn no_signal_that_asks_for_the_end_leaves_anything_behind() {
 }
 
 #[test]
+fn what_was_measured_before_a_crash_is_printed() -> Result<(), Box<dyn Error>> {
+    let dir = tempfile::tempdir()?;
+    let mut run = Running(
+        Command::new(env!("CARGO_BIN_EXE_softadastra-compare"))
+            .args(["--group", "batches,memory", "--engine", "redb,map", "--rounds", "1", "--seconds", "0.01", "--dir"])
+            .arg(dir.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?,
+    );
+    // Batches are over when a part is played.
+    let began = Instant::now();
+    while children(run.0.id()).is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(60) && run.0.try_wait()?.is_none(), "it plays no part");
+        std::thread::yield_now();
+    }
+    kill_process(Pid::from_child(&run.0), Signal::BUS)?;
+    let said = std::io::read_to_string(run.0.stdout.take().ok_or("no stdout")?)?;
+    assert_eq!(run.0.wait()?.code(), Some(1));
+    let why = "**Not complete**: ordered map alone (limit) (a million keys) has taken the whole program down with it (SIGBUS).";
+    assert!(said.starts_with(why) && said.contains("| redb | "), "{said}");
+    assert_eq!(std::fs::read_dir(dir.path())?.count(), 0);
+    Ok(())
+}
+
+#[test]
 fn a_peer_that_hangs_when_it_is_asked_for_its_version_ends_with_the_run() -> Result<(), Box<dyn Error>> {
     let dir = tempfile::tempdir()?;
     let program = dir.path().join("redis-server");

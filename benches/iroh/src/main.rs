@@ -5,6 +5,7 @@ mod node;
 #[path = "../../compare/src/values.rs"]
 mod values;
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -30,15 +31,16 @@ const WRITERS: u64 = 64;
 const PATIENCE: Duration = Duration::from_secs(90);
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let done = match arguments[..] {
-        ["--version"] => {
+    // A path need not be text.
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let what = arguments.first().and_then(|what| what.to_str());
+    let done = match (what, &arguments[..]) {
+        (Some("--version"), [_]) => {
             println!("{}", versions());
             return ExitCode::SUCCESS;
         }
-        ["live", dir] => play(live(Path::new(dir))),
-        ["catch-up", dir] => play(catch_up(Path::new(dir))),
+        (Some("live"), [_, dir]) => play(live(Path::new(dir))),
+        (Some("catch-up"), [_, dir]) => play(catch_up(Path::new(dir))),
         _ => Err(anyhow::anyhow!("wants --version, or one of live and catch-up with an empty directory")),
     };
     match done {
