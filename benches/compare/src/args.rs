@@ -18,8 +18,8 @@ const STATUS: &str = "\
 Exit status:
   0    The tables are printed or written. Who could not be had, or failed meanwhile, is named on stderr and missing in them
   1    Nothing could be measured, or the tables could not be printed or written: no place for data (--dir), a page that
-       cannot take them (--write), a full or closed stdout, every engine failed, or one has taken the program down with it (SIGBUS, SIGABRT): then what was
-       measured before is printed, marked as not complete, and no page is written
+       cannot take them (--write), a full or closed stdout, every engine failed, or one has taken the program down with it
+       (SIGBUS, SIGABRT): then what was measured before is printed, marked as not complete, and no page is written
   2    What was asked for makes no sense: a wrong option, an engine or a group that nobody knows
   130  Ended by SIGINT, SIGTERM, SIGQUIT, SIGHUP (but under nohup) or SIGXCPU. Nothing is left behind: neither a process nor a file in --dir";
 

@@ -276,6 +276,12 @@ impl Process {
         }
     }
 
+    /// What it has said on its error output of late.
+    #[must_use]
+    pub(crate) fn said(&self) -> String {
+        self.words.as_ref().map_or_else(String::new, LastWords::text)
+    }
+
     /// What there is to say when it has closed its output, though there was more to come.
     pub(crate) fn early_end(&mut self, who: &str) -> Fault {
         match self.ended(who, MOMENT) {

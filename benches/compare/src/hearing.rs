@@ -108,6 +108,12 @@ impl LastWords {
         _ = self.end.recv_timeout(MOMENT);
         last_line(&self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
+
+    /// All that was kept.
+    #[must_use]
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.kept.lock().unwrap_or_else(PoisonError::into_inner)).trim_end().to_owned()
+    }
 }
 
 /// The last line of a text that is not empty, in the replacement of which whatever is not UTF-8 may stand.

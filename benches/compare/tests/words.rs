@@ -119,6 +119,12 @@ fn the_program_that_cargo_names_is_measured_wherever_this_one_lies() -> Done {
     let (status, out, said) = ended(dir.path(), asked)?;
     assert_eq!(status, Some(0), "{said}");
     assert!(out.contains("| softadastra | 0.00 | "), "a program of a few bytes: {out}");
+    let mut asked = program(dir.path(), &["--group", "binary"]);
+    asked.env("CARGO", script("no-good", "echo 'error: here is why' >&2; echo 'error: not built' >&2; exit 101")?);
+    let (status, _, said) = ended(dir.path(), asked)?;
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("error: here is why\n"), "{said}");
+    assert!(said.contains("cargo has ended with exit status 101; it said last: error: not built"), "{said}");
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::aside::aside;
 use crate::ending::Process;
 use crate::engine::Fault;
 use crate::hearing::Lines;
@@ -53,7 +54,7 @@ fn build() -> Result<PathBuf, Fault> {
     while let Some(line) = lines.next("cargo", BUILDING)? {
         program = executable(&line.text).or(program);
     }
-    building.ended("cargo", PATIENCE)?;
+    building.ended("cargo", PATIENCE).inspect_err(|_| aside(building.said()))?;
     let program = program.ok_or("cargo does not say where it is")?;
     if program.exists() { Ok(program) } else { Err(format!("{} is not there", program.display()).into()) }
 }
