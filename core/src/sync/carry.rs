@@ -111,7 +111,6 @@ fn logged(item: &Item, contest: Contest) -> Logged<'_> {
 fn said(met: &Met, room: &mut usize) -> Contest {
     let bound = met.local.encoded_bound();
     if bound > *room || planted!("what_stood_there_not_logged") {
-        covered!("contest_with_what_is_too_long_to_be_said");
         return Contest::WithStanding;
     }
     *room -= bound;

@@ -33,6 +33,18 @@ impl Up {
         Self { node, disk, report: RecoveryReport::default(), outbox, oracle: Oracle::default() }
     }
 
+    /// On a stored directory with conflicts that are open, and others that are merged.
+    fn contested() -> Self {
+        let mut disk = SimDisk::new();
+        let segment = include_bytes!("../../../core/tests/fixtures/v3-sync/0000000000000001.seg");
+        let snapshot = include_bytes!("../../../core/tests/fixtures/v3-sync/0000000000000004.snap");
+        disk.put_file("0000000000000001.seg", segment);
+        disk.put_file("0000000000000004.snap", snapshot);
+        let node = replay::open(&mut disk, &Knobs::SMALL, NOW, 1).unwrap();
+        assert_eq!((node.conflicts().open(), node.conflicts().total()), (2, 4));
+        Self { node, disk, ..Self::empty() }
+    }
+
     pub(super) fn with(key: &str, value: &str) -> Self {
         let mut up = Self::empty();
         up.node.write(NOW, vec![put(key, value)]).unwrap();
@@ -217,6 +229,28 @@ fn every_judge_finds_what_it_is_there_to_find() {
     assert!(judge.see(HOST, &too_early.stepped(Some(&no_records))).unwrap_err().contains("0 others hold it"));
     found.insert(judge.name());
     found.insert(order_never_matters::OrderNeverMatters::default().name());
+    let contested = Up::contested();
+    let fresh = conflicts_stay::ConflictsStay::default;
+    assert!(fresh().see(HOST, &contested.stepped(None)).unwrap_err().contains("are open on a node"));
+    let mut judge = fresh();
+    for (up, damaged, word) in [
+        (&contested, false, None),
+        (&contested, false, None),
+        (&empty, true, None),
+        (&contested, false, None),
+        (&empty, false, Some("on record no more")),
+    ] {
+        let mut opened = up.opened(&nothing, &same);
+        if let Moment::Opened { damaged: is, .. } = &mut opened {
+            *is = damaged;
+        }
+        let said = judge.see(HOST, &opened).err();
+        assert!(
+            said.as_ref().map(|said| word.is_some_and(|word| said.contains(word))) == word.map(|_| true),
+            "{said:?}"
+        );
+    }
+    found.insert(judge.name());
 
     let all: BTreeSet<&str> = Court::new().0.iter().map(|judge| judge.name()).collect();
     assert_eq!(found, all, "a judge that nobody has seen speak");

@@ -145,6 +145,22 @@ fn a_conflict_that_the_merge_has_settled_is_resolved_by_who_says_so() {
     assert_eq!(outcomes(replica), [Outcome::Resolved]);
 }
 
+/// What is on its way to the disk ahead of what is given up goes on.
+#[test]
+fn what_the_log_gives_up_settles_nothing_and_what_it_keeps_does() {
+    for (from, open) in [(Lsn(4), 1), (Lsn(5), 1), (Lsn(6), 0)] {
+        let mut world = contest(Policy::KeepBoth);
+        let Replica { engine, store, effects, .. } = &mut world.replicas[0];
+        let entry = store.entry(b"k").unwrap();
+        let seen = crate::op::Operation { context: entry.known(), ..entry.operation() };
+        engine.settle_conflicts(Lsn(5), &seen, false);
+        let error = crate::error::Error::new(crate::error::Code::DiskFull, "no room", "make room");
+        engine.taken_back(from, &error, effects);
+        engine.published(Lsn(9), effects);
+        assert_eq!(engine.conflicts().open(), open, "given up from {from} on");
+    }
+}
+
 /// It has seen nothing, as if nothing were left; but it was there before.
 #[test]
 fn an_own_version_that_comes_back_leaves_the_conflict_open() {
