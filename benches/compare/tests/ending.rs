@@ -28,6 +28,18 @@ fn children(process: u32) -> Vec<String> {
     all
 }
 
+/// The first process that a run starts, as soon as there is one.
+fn first_child(run: &mut Running) -> Result<String, Box<dyn Error>> {
+    let began = Instant::now();
+    loop {
+        if let Some(child) = children(run.0.id()).pop() {
+            return Ok(child);
+        }
+        assert!(began.elapsed() < Duration::from_secs(60) && run.0.try_wait()?.is_none(), "it starts nothing");
+        std::thread::yield_now();
+    }
+}
+
 /// How it ends when it is sent these signals one after the other. It was started by `env` with SIGHUP as told, since this test
 /// may itself run under `nohup`.
 fn ended_by(hangup: &str, signals: &[Signal]) -> Result<Option<i32>, Box<dyn Error>> {
@@ -42,14 +54,7 @@ fn ended_by(hangup: &str, signals: &[Signal]) -> Result<Option<i32>, Box<dyn Err
             .stderr(Stdio::null())
             .spawn()?,
     );
-    let began = Instant::now();
-    let child = loop {
-        if let Some(child) = children(run.0.id()).pop() {
-            break child;
-        }
-        assert!(began.elapsed() < Duration::from_secs(60) && run.0.try_wait()?.is_none(), "it plays no part");
-        std::thread::yield_now();
-    };
+    let child = first_child(&mut run)?;
     assert_eq!(std::fs::read_dir(dir.path())?.count(), 1, "the directory of the engines");
     for signal in signals {
         kill_process(Pid::from_child(&run.0), *signal)?;
@@ -79,11 +84,7 @@ fn what_was_measured_before_a_crash_is_printed() -> Result<(), Box<dyn Error>> {
             .spawn()?,
     );
     // Batches are over when a part is played.
-    let began = Instant::now();
-    while children(run.0.id()).is_empty() {
-        assert!(began.elapsed() < Duration::from_secs(60) && run.0.try_wait()?.is_none(), "it plays no part");
-        std::thread::yield_now();
-    }
+    first_child(&mut run)?;
     kill_process(Pid::from_child(&run.0), Signal::BUS)?;
     let said = std::io::read_to_string(run.0.stdout.take().ok_or("no stdout")?)?;
     assert_eq!(run.0.wait()?.code(), Some(1));
@@ -109,14 +110,7 @@ fn a_peer_that_hangs_when_it_is_asked_for_its_version_ends_with_the_run() -> Res
             .stderr(Stdio::null())
             .spawn()?,
     );
-    let began = Instant::now();
-    let child = loop {
-        if let Some(child) = children(run.0.id()).pop() {
-            break child;
-        }
-        assert!(began.elapsed() < Duration::from_secs(60) && run.0.try_wait()?.is_none(), "it asks nobody");
-        std::thread::yield_now();
-    };
+    let child = first_child(&mut run)?;
     kill_process(Pid::from_child(&run.0), Signal::TERM)?;
     assert_eq!(run.0.wait()?.code(), Some(130));
     assert!(!Path::new("/proc").join(child).exists(), "the peer");

@@ -48,7 +48,7 @@ impl Judge for ConflictsStay {
             Moment::Stepped { node, replica, knobs, changed: true, .. } => {
                 let seen = self.hosts.entry(host).or_default();
                 if seen.replica.replace(*replica).is_some_and(|before| before != *replica) {
-                    // What had met under the old name may be nobody's any more.
+                    // What met may have other names from here on.
                     *seen = OnRecord { replica: seen.replica, ..OnRecord::default() };
                     seen.note(node);
                 }
